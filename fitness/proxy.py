@@ -1,0 +1,98 @@
+"""A training-free score, in two halves: statistics (dear, cached) and a score computed from them (cheap, pure).
+
+`statistics` name all that a network has to be run for, so changing a hyperparameter that only `score` reads (a gamma, a
+kernel) costs no forward. The evaluator groups proxies by what they need, so that all of those that watch a forward share one.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+
+from spaces import Parameters
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+Statistics = Mapping[str, np.ndarray]
+
+
+class CandidateFailed(Exception):
+    """A candidate cannot be scored; the message is the reason. A status, never a number."""
+
+
+class Observer(ABC):
+    """Receives what a forward shows, layer by layer, and keeps only small arrays."""
+
+    @abstractmethod
+    def activation(self, name: str, output: torch.Tensor, multiplicity: int = 1) -> None:
+        """Takes the output [N, ...] of one activation layer, which counts `multiplicity` times."""
+
+    def features(self, output: torch.Tensor, magnitude: float) -> None:  # noqa: B027 (most observers ignore it)
+        """Takes the classifier's input [N, L_Q]; `magnitude` is the largest absolute value of the map it was pooled from."""
+
+    @abstractmethod
+    def finish(self) -> Statistics:
+        """Returns the statistics.
+
+        Raises:
+            CandidateFailed: if the network is dead, saying why.
+        """
+
+
+class Proxy(ABC):
+    """A score. Everything is maximised: a subclass returns it with the sign that makes higher better.
+
+    Attributes:
+        name: the registered name.
+        version: raised when the statistics change meaning.
+        needs: "forward" (an observer of a shared forward) or "network" (its own passes over one network).
+        statistics_of: how batch normalisation sees the N images: each "image" alone, or the whole "batch".
+        layers: "activations" (every activation layer), or "published" (the RBFleX code's choice, on the raw network).
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    description: ClassVar[str] = ""
+    needs: ClassVar[Literal["forward", "network"]] = "forward"
+    Parameters: ClassVar[type[Parameters]] = Parameters
+
+    def __init__(self, parameters: Parameters | None = None) -> None:
+        self.parameters = self.Parameters() if parameters is None else parameters
+
+    @property
+    def statistics_of(self) -> Literal["image", "batch"]:
+        return "image"
+
+    @property
+    def layers(self) -> Literal["activations", "published"]:
+        return "activations"
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """All that the statistics depend on besides network, weights and inputs, as plain data; part of the cache key."""
+        return {"proxy": self.name, "version": self.version, "of": self.statistics_of, "layers": self.layers}
+
+    def observer(self) -> Observer:
+        """Returns a new observer for one network (needs == "forward")."""
+        raise NotImplementedError
+
+    def measure(self, network: nn.Module, images: torch.Tensor) -> Statistics:
+        """Runs `network` as the score wants and returns its statistics (needs == "network"); restores all it changes.
+
+        Raises:
+            CandidateFailed: if the network is dead.
+        """
+        raise NotImplementedError
+
+    @abstractmethod
+    def score(self, statistics: Statistics) -> float:
+        """Returns the score, a finite float; higher is better.
+
+        Raises:
+            CandidateFailed: if there is none.
+        """

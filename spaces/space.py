@@ -1,0 +1,133 @@
+"""A search space: an encoding, the networks that its genotypes stand for, and the benchmark's names for them.
+
+The genotype is the value; a network is built, measured and dropped. `key` says which genotypes are one architecture, and
+`representative` which of them is built when that architecture is scored.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from .encoding import Encoding, Genotype
+from .parameters import Parameters
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """An architecture as a small graph for the report: what is drawn, not how.
+
+    Attributes:
+        nodes: labels in order, first the input, last the output.
+        edges: (from, to, label, live) with node positions; an edge that is not live is drawn grey.
+    """
+
+    nodes: tuple[str, ...]
+    edges: tuple[tuple[int, int, str, bool], ...]
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Parameters and multiply-accumulates of one network, counted as its benchmark counts them."""
+
+    params: float
+    flops: float
+
+
+class SearchSpace(ABC):
+    """A registered space. Subclasses set `name`, `encoding` and `input_shape` and build plain torch modules.
+
+    Attributes:
+        name: the registered name.
+        version: raised when a genotype's network changes, so that no stale statistic is read from a cache.
+        description: one line for ``list spaces``.
+        encoding: the genes and their operators.
+        input_shape: (channels, height, width) of one input image.
+        parameters: what the configuration set.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    description: ClassVar[str] = ""
+    Parameters: ClassVar[type[Parameters]] = Parameters
+
+    encoding: Encoding
+    input_shape: tuple[int, ...] = (3, 32, 32)
+
+    def __init__(self, parameters: Parameters | None = None) -> None:
+        self.parameters = self.Parameters() if parameters is None else parameters
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """All that a network of this space depends on besides its genotype, as plain data."""
+        return {"name": self.name, "version": self.version, **self.parameters.model_dump(mode="json")}
+
+    @abstractmethod
+    def build(self, genotype: Genotype) -> nn.Module:
+        """Builds the raw network as the benchmark counts it, on the CPU; the fitness module sets its weights."""
+
+    @abstractmethod
+    def notation(self, genotype: Genotype) -> str:
+        """Writes a genotype in the benchmark's own notation."""
+
+    @abstractmethod
+    def parse(self, text: str) -> Genotype:
+        """Reads the benchmark's notation.
+
+        Raises:
+            GenotypeError: saying what came and what was expected.
+        """
+
+    def key(self, genotype: Genotype) -> str:
+        """Returns the canonical name of the architecture; equal for genotypes that are one network."""
+        return self.notation(genotype)
+
+    def representative(self, key: str) -> Genotype:
+        """Returns the genotype that is built when the architecture of that key is scored."""
+        return self.parse(key)
+
+    def classifier(self, network: nn.Module) -> nn.Module:
+        """Returns the last layer, whose input is the feature vector Y; the default is the last registered Linear."""
+        from torch import nn
+
+        return [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
+
+    def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Largest shape of each parameter's name where networks of the space differ in shape; weights are drawn at it."""
+        return {}
+
+    def keys(self) -> Iterator[str]:
+        """Yields every key once where the space is enumerable."""
+        seen: set[str] = set()
+        for genotype in self.encoding.enumerate():
+            key = self.key(genotype)
+            if key not in seen:
+                seen.add(key)
+                yield key
+
+    def drawing(self, genotype: Genotype) -> Drawing:
+        """Returns the architecture as a graph; the default draws the genes as a chain."""
+        names = getattr(self.encoding, "names", [f"gene {i}" for i in range(len(genotype))])
+        labels = tuple(f"{name}: {gene}" for name, gene in zip(names, genotype, strict=True))
+        nodes = ("input", *labels, "output")
+        return Drawing(nodes, tuple((i, i + 1, "", True) for i in range(len(nodes) - 1)), self.notation(genotype))
+
+    def costs(self, genotype: Genotype) -> Costs:
+        """Counts parameters and multiply-accumulates of the raw network on one input, on the meta device."""
+        import torch
+        from torch.utils.flop_counter import FlopCounterMode
+
+        with torch.device("meta"):
+            network = self.build(genotype).eval()
+            with torch.no_grad(), FlopCounterMode(display=False) as counter:
+                network(torch.empty(1, *self.input_shape))
+        return Costs(
+            params=float(sum(parameter.numel() for parameter in network.parameters())),
+            flops=counter.get_total_flops() / 2,
+        )

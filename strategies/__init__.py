@@ -1,0 +1,24 @@
+"""Search strategies: one algorithm a file, all behind the ask/tell contract of `Strategy`."""
+
+from spaces import Encoding, Registry, parse
+
+from .strategy import Strategy, View
+
+strategies = Registry("strategy")
+strategies.register("random", "strategies.random_search:RandomSearch")
+strategies.register("genetic", "strategies.genetic:Genetic")
+strategies.register("annealing", "strategies.annealing:Annealing")
+
+
+def create_strategy(name: str, encoding: Encoding, seed: int = 0, **values: object) -> Strategy:
+    """Returns the registered strategy `name` over `encoding`.
+
+    Raises:
+        UnknownNameError: if no strategy has that name.
+        ConfigError: if a parameter is unknown or of a wrong type.
+    """
+    strategy = strategies.get(name)
+    return strategy(encoding, seed, parse(strategy.Parameters, values, f"strategy.{name}"))
+
+
+__all__ = ["Strategy", "View", "create_strategy", "strategies"]

@@ -1,0 +1,94 @@
+"""The ask/tell contract: a strategy proposes genotypes and is told their evaluations; it never sees a network.
+
+    while budget is left:
+        genotypes = strategy.ask(n, view)
+        strategy.tell(evaluate(genotypes), view)
+
+All state is plain data in `state_dict`, so a checkpoint is that value and nothing else. Strategies keep genotypes and
+keys, never utilities: what a candidate is worth may change whenever another one is evaluated (ranks), so they ask the view.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from fitness.evaluation import Evaluation
+from spaces import Encoding, Genotype, Parameters
+
+
+class View(Protocol):
+    """What a strategy may know about the candidates evaluated so far."""
+
+    def utility(self, keys: Sequence[str]) -> np.ndarray:
+        """Returns float64 [len(keys)], what each evaluated key is worth now; higher is better, -inf if it failed.
+
+        Where the objective is a rank aggregate these are divided so that they lie within [0, 1]; a single score is
+        returned raw. Compare only values of one call.
+        """
+
+    def key(self, genotype: Genotype) -> str:
+        """Returns the canonical key of a genotype."""
+
+    def seen(self, key: str) -> bool:
+        """True if that key was evaluated in this run."""
+
+
+class Strategy(ABC):
+    """A search strategy over one encoding.
+
+    Args:
+        encoding: the genes and their operators.
+        seed: of the strategy's own generator.
+        parameters: validated values of `Parameters`; None for the defaults.
+    """
+
+    name: ClassVar[str]
+    description: ClassVar[str] = ""
+    Parameters: ClassVar[type[Parameters]] = Parameters
+
+    def __init__(self, encoding: Encoding, seed: int, parameters: Parameters | None = None) -> None:
+        self.encoding = encoding
+        self.parameters = self.Parameters() if parameters is None else parameters
+        self.rng = np.random.Generator(np.random.PCG64(seed))
+        self.generation = 0
+
+    @abstractmethod
+    def ask(self, n: int, view: View) -> list[Genotype]:
+        """Proposes between 1 and `n` genotypes, or none if nothing is left to try.
+
+        `n` is what the budget still allows, at least 1: a strategy returns its own natural batch, cut to `n`. A proposal
+        that was seen already costs no budget, and is told again with its known evaluation.
+        """
+
+    @abstractmethod
+    def tell(self, evaluations: Sequence[Evaluation], view: View) -> None:
+        """Takes the evaluations of the last `ask`, in its order; `view` knows them already.
+
+        The evaluations of a warm start are told first, before any `ask`.
+        """
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns all state as JSON data (dict, list, str, int, float, bool, None)."""
+        return {
+            "rng": self.rng.bit_generator.state,
+            "generation": self.generation,
+            "state": self.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores what `state_dict` returned, also after a trip through JSON."""
+        self.rng.bit_generator.state = state["rng"]
+        self.generation = state["generation"]
+        self.set_state(state["state"])
+
+    @abstractmethod
+    def get_state(self) -> Any:
+        """Returns the subclass's own state as JSON data."""
+
+    @abstractmethod
+    def set_state(self, state: Any) -> None:
+        """Restores the subclass's own state."""
