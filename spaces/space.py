@@ -7,7 +7,7 @@ The genotype is the value; a network is built, measured and dropped. `key` says 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -118,15 +118,19 @@ class SearchSpace(ABC):
         nodes = ("input", *labels, "output")
         return Drawing(nodes, tuple((i, i + 1, "", True) for i in range(len(nodes) - 1)), self.notation(genotype))
 
-    def costs(self, genotype: Genotype) -> Costs:
-        """Counts parameters and multiply-accumulates of the raw network on one input, on the meta device."""
+    def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
+        """Counts parameters and multiply-accumulates of the raw network on one input, on the meta device.
+
+        Args:
+            input_shape: of one input where it is not the space's own.
+        """
         import torch
         from torch.utils.flop_counter import FlopCounterMode
 
         with torch.device("meta"):
             network = self.build(genotype).eval()
             with torch.no_grad(), FlopCounterMode(display=False) as counter:
-                network(torch.empty(1, *self.input_shape))
+                network(torch.empty(1, *(input_shape or self.input_shape)))
         return Costs(
             params=float(sum(parameter.numel() for parameter in network.parameters())),
             flops=counter.get_total_flops() / 2,

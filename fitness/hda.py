@@ -1,0 +1,52 @@
+"""The hyperparameter detection algorithm of RBFleX (eq. 8-16): gammas from the overlap of the images' raw vectors.
+
+    for each of M networks, for each pair i < j of images:
+        D_ij = (m_i - m_j)^2                      m, s^2: mean and variance of the raw vector
+        G_ij = D_ij / (2 (s_i^2 + s_j^2))         where D_ij != 0
+    gamma = the minimum of G over all pairs and networks
+
+Once gamma is small it hardly matters: the kernel is in its flat limit, where gamma only adds a constant to every score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from spaces import ConfigError
+
+
+def candidates(sums: np.ndarray, squares: np.ndarray, length: int) -> np.ndarray:
+    """Returns every G_ij with D_ij != 0 (eq. 10-13), float64 [at most N (N - 1) / 2].
+
+    Args:
+        sums: of each raw row, float64 [N].
+        squares: sum of squares of each raw row, float64 [N].
+        length: of a row.
+    """
+    means = sums / length
+    variances = np.maximum(squares / length - means**2, 0.0)
+    i, j = np.triu_indices(len(sums), k=1)
+    gaps = (means[i] - means[j]) ** 2
+    spreads = 2 * (variances[i] + variances[j])
+    usable = (gaps != 0) & (spreads > 0)
+    return gaps[usable] / spreads[usable]
+
+
+def detect(moments: Sequence[tuple[np.ndarray, np.ndarray, int]], rule: str = "hda") -> float:
+    """Returns gamma from the (sums, squares, length) of M networks: the smallest G (eq. 15-16), or the largest.
+
+    Args:
+        rule: ``hda`` for the paper's minimum, ``hda_max`` for the maximum that it compares with (Fig. 11).
+
+    Raises:
+        ConfigError: if every D_ij of every network is zero.
+    """
+    found = np.concatenate([candidates(*network) for network in moments])
+    if not len(found):
+        raise ConfigError(
+            f"no gamma can be detected: the images have equal mean activations in all {len(moments)} networks; "
+            "give other images, or a gamma of your own"
+        )
+    return float(found.min() if rule == "hda" else found.max())

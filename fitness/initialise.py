@@ -1,0 +1,142 @@
+"""Untrained weights as a pure function of (seed, parameter's name).
+
+Every parameter is drawn by a counter-based generator (Philox) keyed by a hash of the seed and its name, at the largest shape
+that the name has in its space, sliced to the network's shape and then scaled by fan-in. A score then does not depend on the
+order, the batch, the process or the machine, and candidates share common random numbers, which makes their comparison less noisy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import Field
+
+from spaces import Genotype, Parameters, SearchSpace
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Distribution = Literal["pytorch", "kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform", "normal"]
+
+
+class WeightParameters(Parameters):
+    """How weights are drawn: ``pytorch`` is PyTorch's default initialisation, ``normal`` is N(0, 0.02^2)."""
+
+    seed: int = Field(0, ge=0)
+    distribution: Distribution = "pytorch"
+
+
+class _Draws:
+    """The most recent raw draws of this process; a pure function's values, so forgetting one only costs time."""
+
+    def __init__(self, limit: int = 128 * 2**20) -> None:
+        self.limit = limit
+        self.bytes = 0
+        self.known: OrderedDict[tuple[object, ...], np.ndarray] = OrderedDict()
+
+    def get(self, seed: int, name: str, shape: tuple[int, ...], normal: bool) -> np.ndarray:
+        key = (seed, name, shape, normal)
+        if key in self.known:
+            self.known.move_to_end(key)
+            return self.known[key]
+        values = draw(seed, name, shape, normal)
+        self.known[key] = values
+        self.bytes += values.nbytes
+        while self.bytes > self.limit:
+            self.bytes -= self.known.popitem(last=False)[1].nbytes
+        return values
+
+
+_draws = _Draws()
+
+
+def draw(seed: int, name: str, shape: Sequence[int], normal: bool) -> np.ndarray:
+    """Returns float32 values of `shape`: N(0, 1), or uniform in [-1, 1)."""
+    digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=16).digest()
+    rng = np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
+    if normal:
+        return rng.standard_normal(shape, dtype=np.float32)
+    return 2 * rng.random(shape, dtype=np.float32) - 1
+
+
+def initialise(
+    network: nn.Module, weights: WeightParameters, largest: Mapping[str, Sequence[int]] | None = None
+) -> None:
+    """Sets every parameter of `network` in place; normalisation layers get weight 1 and bias 0.
+
+    Args:
+        network: any module; its parameters' names select the draws.
+        weights: seed and distribution.
+        largest: the shape at which a name is drawn where it is larger than the network's own.
+    """
+    import torch
+
+    largest = largest or {}
+    parameters = dict(network.named_parameters())
+    fans = {name: _fans(tensor.shape) for name, tensor in parameters.items() if tensor.dim() > 1}
+    with torch.no_grad():
+        for name, tensor in parameters.items():
+            module, _, kind = name.rpartition(".")
+            sibling = f"{module}.weight" if module else "weight"
+            if tensor.dim() > 1:
+                scale, normal = _scale(weights.distribution, *fans[name])
+            elif sibling in fans:  # the bias of a layer with a matrix of weights
+                if weights.distribution != "pytorch":
+                    tensor.zero_()
+                    continue
+                scale, normal = 1 / math.sqrt(fans[sibling][0]), False
+            else:  # a vector with no matrix beside it belongs to a normalisation layer
+                tensor.fill_(0.0 if kind == "bias" else 1.0)
+                continue
+            shape = tuple(largest.get(name, tensor.shape))
+            values = _draws.get(weights.seed, name, shape, normal)
+            values = values[tuple(slice(size) for size in tensor.shape)]
+            tensor.copy_(torch.from_numpy(values))
+            tensor.mul_(scale)
+
+
+def _fans(shape: Sequence[int]) -> tuple[int, int]:
+    field = math.prod(shape[2:])
+    return shape[1] * field, shape[0] * field
+
+
+def _scale(distribution: Distribution, fan_in: int, fan_out: int) -> tuple[float, bool]:
+    """Returns the factor of a raw draw, and whether that draw is normal rather than uniform."""
+    return {
+        # kaiming_uniform with a = sqrt(5), as torch.nn.Conv2d and torch.nn.Linear do: a bound of 1 / sqrt(fan_in)
+        "pytorch": (1 / math.sqrt(fan_in), False),
+        "kaiming_uniform": (math.sqrt(6 / fan_in), False),
+        "kaiming_normal": (math.sqrt(2 / fan_in), True),
+        "xavier_uniform": (math.sqrt(6 / (fan_in + fan_out)), False),
+        "xavier_normal": (math.sqrt(2 / (fan_in + fan_out)), True),
+        "normal": (0.02, True),
+    }[distribution]
+
+
+def build_initialised(space: SearchSpace, genotype: Genotype, weights: WeightParameters) -> nn.Module:
+    """Builds the genotype's network on the CPU with its weights set; no global random state is read or changed.
+
+    Torch's own initialisation is skipped while building, since every parameter is set afterwards; anything else that a
+    module draws when it is made comes from a generator that is seeded here and put back.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    draws = {torch.Tensor.uniform_, torch.Tensor.normal_}
+
+    class WithoutDrawing(TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+            if func in draws:
+                return args[0]
+            return func(*args, **(kwargs or {}))
+
+    with torch.random.fork_rng(devices=[]), WithoutDrawing():
+        torch.manual_seed(weights.seed)
+        network = space.build(genotype)
+    initialise(network, weights, space.weight_shapes())
+    return network

@@ -1,0 +1,98 @@
+"""How far apart N rows lie, from their normalised Gram matrix: the RBF log-determinant of RBFleX and its rivals.
+
+All functions take float64 arrays and cost no forward; the rows themselves are never needed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+# Eigenvalues of the centred kernel below this fraction of its largest are raised to it. Fewer features than N - 1 flatten
+# the simplex of the images; the determinant is then round-off noise and this floor decides, the same one at every gamma.
+FLOOR = 1e-5
+
+
+def squared_distances(gram: np.ndarray) -> np.ndarray:
+    """Returns ||x_i - x_j||^2, float64 [N, N], from the Gram matrix [N, N] of the rows."""
+    norms = np.diagonal(gram)
+    distances = norms[:, None] + norms[None, :] - 2 * gram
+    np.fill_diagonal(distances, 0.0)
+    return np.maximum(distances, 0.0)
+
+
+def centred_basis(n: int) -> np.ndarray:
+    """Returns Z, float64 [n, n - 1]: an orthonormal basis of the vectors whose entries sum to zero (Helmert's)."""
+    basis = np.zeros((n, n - 1))
+    for k in range(1, n):
+        basis[:k, k - 1] = 1.0
+        basis[k, k - 1] = -float(k)
+        basis[:, k - 1] /= np.sqrt(k * (k + 1.0))
+    return basis
+
+
+def rbf_log_determinant(distances: np.ndarray, gamma: float, floor: float = FLOOR) -> float:
+    """Returns log|exp(-gamma D)| without cancellation, for any gamma > 0 (RBFleX eq. 2-3).
+
+    The kernel is 11^T + E with E = expm1(-gamma D), whose entries keep their digits where those of exp(-gamma D) are all
+    1 - 1e-16. In the basis [1 / sqrt(N), Z] its determinant is a |S| with a = N + 1^T E 1 / N, b = Z^T E 1 / sqrt(N) and the
+    Schur complement S = Z^T E Z - b b^T / a.
+    """
+    n = len(distances)
+    entries = np.expm1(-gamma * distances)
+    basis = centred_basis(n)
+    a = n + entries.sum() / n
+    b = basis.T @ entries.sum(axis=1) / np.sqrt(n)
+    schur = basis.T @ entries @ basis - np.outer(b, b) / a
+    return float(np.log(a) + floored_log_determinant(schur, floor))
+
+
+def flat_log_determinant(distances: np.ndarray, floor: float = FLOOR) -> float:
+    """Returns the limit of log|exp(-gamma D)| - (N - 1) log gamma for gamma to 0: log N + log|-Z^T D Z|.
+
+    Up to a constant the log of the Cayley-Menger determinant, the squared volume of the simplex that the images span.
+    """
+    basis = centred_basis(len(distances))
+    return float(np.log(len(distances)) + floored_log_determinant(-basis.T @ distances @ basis, floor))
+
+
+def floored_log_determinant(matrix: np.ndarray, floor: float = FLOOR) -> float:
+    """Returns the log-determinant of a symmetric matrix with eigenvalues raised to `floor` times the largest.
+
+    Raises:
+        ValueError: if no eigenvalue is positive.
+    """
+    values = np.linalg.eigvalsh((matrix + matrix.T) / 2)
+    largest = values[-1]
+    if not largest > 0:
+        raise ValueError(f"the kernel has no positive eigenvalue (largest {largest:g})")
+    return float(np.log(np.maximum(values, floor * largest)).sum())
+
+
+def linear_kernel(gram: np.ndarray) -> np.ndarray:
+    """Returns the linear kernel x_i . x_j scaled to a mean diagonal of 1 (RBFleX Fig. 10)."""
+    return gram / np.diagonal(gram).mean()
+
+
+def psnr_kernel(gram: np.ndarray, length: int) -> np.ndarray:
+    """Returns pairwise peak signal-to-noise ratios in units of 100 dB, peak 1 (RBFleX Fig. 10).
+
+    The paper leaves the infinite diagonal open; here a PSNR is capped at 100 dB, so the diagonal is 1.
+    """
+    error = squared_distances(gram) / length
+    with np.errstate(divide="ignore"):
+        return np.minimum(-10 * np.log10(error), 100.0) / 100.0
+
+
+def ssim_kernel(gram: np.ndarray, sums: np.ndarray, length: int) -> np.ndarray:
+    """Returns pairwise structural similarity, one window over the whole vector, dynamic range 1 (RBFleX Fig. 10).
+
+    The paper leaves the window open; a feature vector has no neighbourhoods, so the global form is used, with the usual
+    constants 0.01^2 and 0.03^2. `sums` are the rows' sums [N].
+    """
+    means = sums / length
+    covariance = gram / length - np.outer(means, means)
+    variance = np.diagonal(covariance)
+    c1, c2 = 0.01**2, 0.03**2
+    luminance = (2 * np.outer(means, means) + c1) / (means[:, None] ** 2 + means[None, :] ** 2 + c1)
+    structure = (2 * covariance + c2) / (variance[:, None] + variance[None, :] + c2)
+    return luminance * structure

@@ -1,0 +1,274 @@
+"""NATS-Bench's two spaces (Dong et al. 2021, arXiv 2009.00437), indexed as the benchmark indexes them.
+
+`nats_tss`, the topology space (= NAS-Bench-201): 6 edges with one of 5 operations, 15,625 cells, 6,466 under the benchmark's
+isomorphism. `nats_sss`, the size space: 5 widths of 8 .. 64, 32,768 networks of one cell.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from .encoding import Genotype, VectorEncoding
+from .errors import GenotypeError, near_name
+from .parameters import Parameters
+from .space import Costs, Drawing, SearchSpace
+
+if TYPE_CHECKING:
+    from .networks.nats import NatsNetwork
+
+OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+NONE, SKIP = 0, 1
+EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
+NODES = 4
+WIDTHS = tuple(range(8, 65, 8))
+# The size space's fixed cell: index 9930 of the topology space, the best one on CIFAR-100.
+SIZE_CELL = (3, 3, 3, 1, 3, 3)
+
+
+class SizeParameters(Parameters):
+    """The classifier's outputs."""
+
+    classes: int = Field(10, ge=2)
+
+
+class TopologyParameters(SizeParameters):
+    """The macro skeleton besides: the first stage's channels, and cells a stage."""
+
+    channels: int = Field(16, ge=1)
+    cells: int = Field(5, ge=1)
+
+
+class NatsSpace(SearchSpace):
+    """What both spaces share: costs counted as the benchmark counts them, and images of any size."""
+
+    parameters: SizeParameters
+
+    def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
+        # The official count has one more multiply-accumulate a class: the classifier's bias.
+        counted = super().costs(genotype, input_shape)
+        return Costs(counted.params, counted.flops + self.parameters.classes)
+
+
+class TopologySpace(NatsSpace):
+    """Cells of NAS-Bench-201 / NATS-Bench TSS; a genotype holds positions in `OPERATIONS`, edge by edge of `EDGES`."""
+
+    name = "nats_tss"
+    description = "NATS-Bench topology space = NAS-Bench-201: 6 edges x 5 operations, 6,466 distinct cells"
+    Parameters = TopologyParameters
+    parameters: TopologyParameters
+
+    def __init__(self, parameters: Parameters | None = None) -> None:
+        super().__init__(parameters)
+        self.encoding = VectorEncoding([len(OPERATIONS)] * len(EDGES), [f"edge {a}>{b}" for a, b in EDGES])
+
+    def notation(self, genotype: Genotype) -> str:
+        self.encoding.validate(genotype)
+        nodes: list[list[str]] = [[] for _ in range(NODES)]
+        for (source, target), gene in zip(EDGES, genotype, strict=True):
+            nodes[target].append(f"{OPERATIONS[gene]}~{source}")
+        return "+".join(f"|{'|'.join(edges)}|" for edges in nodes[1:])
+
+    def parse(self, text: str) -> Genotype:
+        genes = {}
+        nodes = text.strip().split("+")
+        for target, node in enumerate(nodes, start=1):
+            for edge in filter(None, node.strip("|").split("|")):
+                name, _, source = edge.partition("~")
+                if (source, target) not in {(str(a), b) for a, b in EDGES}:
+                    raise GenotypeError(f"{text!r} has no edge {edge!r}; expected {_SHAPE}")
+                if name not in OPERATIONS:
+                    raise GenotypeError(f"unknown operation {name!r}{near_name(name, OPERATIONS)}")
+                genes[int(source), target] = OPERATIONS.index(name)
+        if len(genes) != len(EDGES) or len(nodes) != NODES - 1:
+            raise GenotypeError(f"{text!r} is not a cell of {self.name}; expected {_SHAPE}")
+        return tuple(genes[edge] for edge in EDGES)
+
+    def key(self, genotype: Genotype) -> str:
+        """Returns the notation of the first cell that is isomorphic to this one (6,466 distinct keys)."""
+        self.encoding.validate(genotype)
+        return self.notation(_first_of_form()[isomorphism(genotype)])
+
+    def representative(self, key: str) -> Genotype:
+        """Returns the key's cell without the edges that reach nothing or come from nothing."""
+        return prune(_first_of_form()[isomorphism(self.parse(key))])
+
+    def build(self, genotype: Genotype) -> NatsNetwork:
+        from .networks.nats import NatsNetwork
+
+        self.encoding.validate(genotype)
+        width, cells = self.parameters.channels, self.parameters.cells
+        widths = [w for stage in (1, 2, 4) for w in [width * stage] * (cells + (stage > 1))]
+        reductions = [r for stage in (1, 2, 4) for r in [True] * (stage > 1) + [False] * cells]
+        return NatsNetwork([OPERATIONS[g] for g in genotype], width, widths, reductions, self.parameters.classes)
+
+    def index(self, genotype: Genotype) -> int:
+        """Returns NATS-Bench's index of this cell."""
+        self.encoding.validate(genotype)
+        return _official_positions()[genotype]
+
+    def at(self, index: int) -> Genotype:
+        """Returns the cell of NATS-Bench's index.
+
+        Raises:
+            GenotypeError: if the index is not in 0 .. 15,624.
+        """
+        return _at(official_order(), index)
+
+    def drawing(self, genotype: Genotype) -> Drawing:
+        live = prune(genotype)
+        edges = tuple(
+            (source, target, OPERATIONS[gene], bool(kept))
+            for (source, target), gene, kept in zip(EDGES, genotype, live, strict=True)
+        )
+        return Drawing(("input", "node 1", "node 2", "output"), edges, self.notation(genotype))
+
+
+class SizeSpace(NatsSpace):
+    """Networks of NATS-Bench SSS; a genotype holds five positions in `WIDTHS`."""
+
+    name = "nats_sss"
+    description = "NATS-Bench size space: 5 widths of 8..64 for one cell a stage, 32,768 networks"
+    Parameters = SizeParameters
+    parameters: SizeParameters
+
+    def __init__(self, parameters: Parameters | None = None) -> None:
+        super().__init__(parameters)
+        self.encoding = VectorEncoding([len(WIDTHS)] * 5, [f"width {i}" for i in range(5)])
+
+    def notation(self, genotype: Genotype) -> str:
+        self.encoding.validate(genotype)
+        return ":".join(str(WIDTHS[gene]) for gene in genotype)
+
+    def parse(self, text: str) -> Genotype:
+        widths = text.strip().split(":")
+        allowed = [str(width) for width in WIDTHS]
+        if len(widths) != 5 or not set(widths) <= set(allowed):
+            raise GenotypeError(
+                f"{text!r} is not a network of {self.name}; expected five of {', '.join(allowed)} as in '8:16:24:32:64'"
+            )
+        return tuple(allowed.index(width) for width in widths)
+
+    def build(self, genotype: Genotype) -> NatsNetwork:
+        from .networks.nats import NatsNetwork
+
+        self.encoding.validate(genotype)
+        widths = [WIDTHS[gene] for gene in genotype]
+        cell = [OPERATIONS[gene] for gene in SIZE_CELL]
+        return NatsNetwork(cell, widths[0], widths, [False, True, False, True, False], self.parameters.classes)
+
+    def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        return _largest_shapes(self.parameters.classes)
+
+    def keys(self) -> Iterator[str]:
+        return map(self.notation, self.encoding.enumerate())
+
+    def index(self, genotype: Genotype) -> int:
+        """Returns NATS-Bench's index of this network: the widths as a number of base 8."""
+        self.encoding.validate(genotype)
+        index = 0
+        for gene in genotype:
+            index = index * len(WIDTHS) + gene
+        return index
+
+    def at(self, index: int) -> Genotype:
+        """Returns the network of NATS-Bench's index.
+
+        Raises:
+            GenotypeError: if the index is not in 0 .. 32,767.
+        """
+        return _at(_all_sizes(), index)
+
+    def drawing(self, genotype: Genotype) -> Drawing:
+        widths = [WIDTHS[gene] for gene in genotype]
+        kinds = ("cell", "reduction", "cell", "reduction", "cell")
+        blocks = tuple(f"{kind}\n{width}" for kind, width in zip(kinds, widths, strict=True))
+        nodes = ("input", f"stem\n{widths[0]}", *blocks, "classifier")
+        return Drawing(nodes, tuple((i, i + 1, "", True) for i in range(len(nodes) - 1)), self.notation(genotype))
+
+
+_SHAPE = "'|op~0|+|op~0|op~1|+|op~0|op~1|op~2|'"
+
+
+def isomorphism(genotype: Genotype) -> str:
+    """Returns the benchmark's canonical form of a cell: node 3 written out as an expression of the input.
+
+    A skip connection is its source, ``none`` and an operation on a zeroed node 1 are zero, the terms of a sum are sorted.
+    Sums of zeros are kept as they are, as the official form keeps them: that gives the 6,466 of Dong & Yang (2020), where
+    full simplification would give fewer.
+    """
+    forms = ["0"]
+    genes = iter(genotype)
+    for node in range(1, NODES):
+        terms = []
+        for source in range(node):
+            gene = next(genes)
+            if gene == NONE or forms[source] == "#":
+                terms.append("#")
+            else:
+                terms.append(forms[source] if gene == SKIP else f"({forms[source]})@{gene}")
+        forms.append("+".join(sorted(terms)))
+    return forms[-1]
+
+
+def prune(genotype: Genotype) -> Genotype:
+    """Replaces by ``none`` every edge that comes from nothing or reaches nothing; the network's function stays."""
+    reached = {0}
+    for (source, target), gene in zip(EDGES, genotype, strict=True):  # EDGES is sorted by target
+        if gene != NONE and source in reached:
+            reached.add(target)
+    needed = {NODES - 1}
+    for (source, target), gene in reversed(list(zip(EDGES, genotype, strict=True))):
+        if gene != NONE and target in needed:
+            needed.add(source)
+    return tuple(
+        gene if source in reached and target in needed else NONE
+        for (source, target), gene in zip(EDGES, genotype, strict=True)
+    )
+
+
+@cache
+def official_order() -> tuple[Genotype, ...]:
+    """Returns all 15,625 cells in NATS-Bench's order: the product of the operations, shuffled by its authors' seed, 88."""
+    cells = list(itertools.product(range(len(OPERATIONS)), repeat=len(EDGES)))
+    random.Random(88).shuffle(cells)
+    return tuple(cells)
+
+
+@cache
+def _official_positions() -> dict[Genotype, int]:
+    return {genotype: index for index, genotype in enumerate(official_order())}
+
+
+@cache
+def _first_of_form() -> dict[str, Genotype]:
+    first: dict[str, Genotype] = {}
+    for genotype in itertools.product(range(len(OPERATIONS)), repeat=len(EDGES)):
+        first.setdefault(isomorphism(genotype), genotype)
+    return first
+
+
+@cache
+def _all_sizes() -> tuple[Genotype, ...]:
+    return tuple(itertools.product(range(len(WIDTHS)), repeat=5))
+
+
+def _at(order: Sequence[Genotype], index: int) -> Genotype:
+    if not 0 <= index < len(order):
+        raise GenotypeError(f"an index must be in 0..{len(order) - 1}, but it is {index}")
+    return order[index]
+
+
+@cache
+def _largest_shapes(classes: int) -> dict[str, tuple[int, ...]]:
+    import torch
+
+    space = SizeSpace(SizeParameters(classes=classes))
+    with torch.device("meta"):
+        network = space.build((len(WIDTHS) - 1,) * 5)
+    return {name: tuple(parameter.shape) for name, parameter in network.named_parameters()}

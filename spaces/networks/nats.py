@@ -1,0 +1,137 @@
+"""The networks of NATS-Bench (Dong et al. 2021; NAS-Bench-201, Dong & Yang 2020): a stem, stages of one cell, reductions.
+
+Class names follow the benchmark where a score depends on them: the published RBFleX code observes every module whose class
+name contains "ReLU", which on this space also catches the output of `ReLUConvBN`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
+NODES = 4
+
+
+class ReLUConvBN(nn.Module):
+    """ReLU, convolution without bias, batch normalisation."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
+        super().__init__()
+        self.relu = nn.ReLU()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
+        self.norm = nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(self.relu(x)))
+
+
+class Projection(nn.Module):
+    """What a skip connection is where the numbers of channels differ: a 1 x 1 convolution, normalised, not activated."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, 1, bias=False)
+        self.norm = nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(x))
+
+
+def operation(name: str, inputs: int, outputs: int) -> nn.Module | None:
+    """Returns the module of one edge at stride 1, or None for ``none``."""
+    if name == "none":
+        return None
+    if name == "skip_connect":
+        return nn.Identity() if inputs == outputs else Projection(inputs, outputs)
+    if name == "avg_pool_3x3":
+        pool = nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
+        return pool if inputs == outputs else nn.Sequential(ReLUConvBN(inputs, outputs, 1), pool)
+    return ReLUConvBN(inputs, outputs, {"nor_conv_1x1": 1, "nor_conv_3x3": 3}[name])
+
+
+class Cell(nn.Module):
+    """Four nodes, each the sum of its incoming edges; node 0 is the input and node 3 the output.
+
+    Args:
+        operations: the names on `EDGES`, in that order.
+    """
+
+    def __init__(self, operations: Sequence[str], inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.outputs = outputs
+        self.edges = nn.ModuleDict()
+        self.incoming: list[list[tuple[int, str]]] = [[] for _ in range(NODES)]
+        for (source, target), name in zip(EDGES, operations, strict=True):
+            module = operation(name, inputs if source == 0 else outputs, outputs)
+            if module is not None:
+                # The operation is part of the name, so that two operations of one edge never share weights.
+                edge = f"{source}>{target}_{name}"
+                self.edges[edge] = module
+                self.incoming[target].append((source, edge))
+
+    def forward(self, x: Tensor) -> Tensor:
+        nodes = [x]
+        for incoming in self.incoming[1:]:
+            if incoming:
+                nodes.append(sum_of([self.edges[edge](nodes[source]) for source, edge in incoming]))
+            else:
+                nodes.append(x.new_zeros(x.shape[0], self.outputs, *x.shape[2:]))
+        return nodes[-1]
+
+
+def sum_of(tensors: Sequence[Tensor]) -> Tensor:
+    """Adds tensors in order."""
+    total = tensors[0]
+    for tensor in tensors[1:]:
+        total = total + tensor
+    return total
+
+
+class Reduction(nn.Module):
+    """A residual block of stride 2 between stages: two 3 x 3 convolutions beside a pooled 1 x 1 convolution."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.first = ReLUConvBN(inputs, outputs, 3, stride=2)
+        self.second = ReLUConvBN(outputs, outputs, 3)
+        self.pool = nn.AvgPool2d(2, stride=2)
+        self.shortcut = nn.Conv2d(inputs, outputs, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.shortcut(self.pool(x)) + self.second(self.first(x))
+
+
+class NatsNetwork(nn.Module):
+    """Stem, cells with two reductions among them, last activation, global average pooling, classifier.
+
+    Args:
+        operations: the cell's operations on `EDGES`.
+        widths: output channels of the stem and of each block after it.
+        reductions: for each block after the stem, whether it is a reduction rather than a cell.
+        classes: outputs of the classifier.
+    """
+
+    def __init__(
+        self, operations: Sequence[str], stem: int, widths: Sequence[int], reductions: Sequence[bool], classes: int
+    ) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, stem, 3, padding=1, bias=False), nn.BatchNorm2d(stem))
+        self.blocks = nn.ModuleList()
+        previous = stem
+        for width, reduction in zip(widths, reductions, strict=True):
+            self.blocks.append(Reduction(previous, width) if reduction else Cell(operations, previous, width))
+            previous = width
+        self.norm = nn.BatchNorm2d(previous)
+        self.relu = nn.ReLU()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Linear(previous, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.stem(images)
+        for block in self.blocks:
+            x = block(x)
+        x = self.pool(self.relu(self.norm(x)))
+        return self.classifier(torch.flatten(x, 1))
