@@ -1,0 +1,1 @@
+"""The torch modules of the spaces, apart from them so that naming a space does not import torch."""

@@ -1,0 +1,107 @@
+"""A small space for tests and examples: stages of two parallel edges, networks of a few milliseconds.
+
+It has on purpose what real spaces have: genotypes that are one network (the two edges of a stage may be
+swapped), networks with no path from input to output (both edges of a stage are ``zero``), on request networks
+that yield NaN, and, with more genes, more genotypes than anyone can enumerate (30 genes of 4 choices: 1.2e18).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from .encoding import Genotype, VectorEncoding
+from .errors import GenotypeError, near_name
+from .parameters import Parameters
+from .space import Drawing, SearchSpace
+
+if TYPE_CHECKING:
+    from .networks.toy import ToyNetwork
+
+OPERATIONS = ("zero", "skip", "conv1", "conv3", "average", "depthwise", "maximum", "dilated")
+ZERO = 0
+EDGES_A_STAGE = 2
+
+
+class ToyParameters(Parameters):
+    """The space's size and the networks' width.
+
+    Attributes:
+        genes: edges, two a stage; with an odd number the last stage has one.
+        choices: operations an edge may have, the first ones of `OPERATIONS`.
+        nan: adds one more operation, which turns everything into NaN.
+        channels: width of every stage.
+        classes: outputs of the classifier.
+    """
+
+    genes: int = Field(6, ge=1, le=256)
+    choices: int = Field(4, ge=2, le=len(OPERATIONS))
+    nan: bool = False
+    channels: int = Field(16, ge=1)
+    classes: int = Field(10, ge=2)
+
+
+class ToySpace(SearchSpace):
+    """The toy space; a genotype holds positions in `operations`, stage by stage."""
+
+    name = "toy"
+    description = "small space for tests and examples: 6 edges x 4 operations on 3 x 8 x 8 images, adjustable"
+    Parameters = ToyParameters
+    parameters: ToyParameters
+    input_shape = (3, 8, 8)
+
+    def __init__(self, parameters: ToyParameters | None = None) -> None:
+        super().__init__(parameters)
+        self.operations = OPERATIONS[: self.parameters.choices] + (("nan",) if self.parameters.nan else ())
+        genes = self.parameters.genes
+        names = [f"stage {i // EDGES_A_STAGE + 1} edge {i % EDGES_A_STAGE + 1}" for i in range(genes)]
+        self.encoding = VectorEncoding([len(self.operations)] * genes, names)
+
+    def build(self, genotype: Genotype) -> ToyNetwork:
+        from .networks.toy import ToyNetwork
+
+        names = [[self.operations[gene] for gene in stage] for stage in self._stages(genotype)]
+        return ToyNetwork(names, self.parameters.channels, self.parameters.classes)
+
+    def notation(self, genotype: Genotype) -> str:
+        stages = self._stages(genotype)
+        return "|".join("+".join(self.operations[gene] for gene in stage) for stage in stages)
+
+    def parse(self, text: str) -> Genotype:
+        names = [stage.split("+") for stage in text.strip().split("|")]
+        for name in (name for stage in names for name in stage):
+            if name not in self.operations:
+                raise GenotypeError(f"unknown operation {name!r}{near_name(name, self.operations)}")
+        genotype = tuple(self.operations.index(name) for stage in names for name in stage)
+        shape = [len(stage) for stage in names]
+        if shape != [len(stage) for stage in _in_stages(range(self.parameters.genes))]:
+            raise GenotypeError(
+                f"{text!r} is not a genotype of {self.name}; expected {self.parameters.genes} operations, "
+                f"{EDGES_A_STAGE} a stage, as in {self.notation((ZERO,) * self.parameters.genes)!r}"
+            )
+        return genotype
+
+    def key(self, genotype: Genotype) -> str:
+        """Returns the notation with the edges of each stage in order: swapped, they are the same network."""
+        return self.notation(tuple(gene for stage in self._stages(genotype) for gene in sorted(stage)))
+
+    def drawing(self, genotype: Genotype) -> Drawing:
+        stages = self._stages(genotype)
+        path = all(any(gene != ZERO for gene in stage) for stage in stages)
+        nodes = ("input", *(f"stage {i + 1}" for i in range(len(stages))), "output")
+        edges = [
+            (i, i + 1, self.operations[gene], path and gene != ZERO)
+            for i, stage in enumerate(stages)
+            for gene in stage
+        ]
+        edges.append((len(stages), len(stages) + 1, "classifier", path))
+        return Drawing(nodes, tuple(edges), self.notation(genotype))
+
+    def _stages(self, genotype: Genotype) -> list[tuple[int, ...]]:
+        self.encoding.validate(genotype)
+        return _in_stages(genotype)
+
+
+def _in_stages(genes: Genotype | range) -> list[tuple[int, ...]]:
+    return [tuple(genes[i : i + EDGES_A_STAGE]) for i in range(0, len(genes), EDGES_A_STAGE)]
