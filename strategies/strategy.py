@@ -17,7 +17,8 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from fitness.evaluation import Evaluation
-from spaces import Encoding, Genotype, Parameters
+from spaces import Encoding, Genotype
+from spaces import Parameters as AnyParameters
 
 
 class View(Protocol):
@@ -48,9 +49,9 @@ class Strategy(ABC):
 
     name: ClassVar[str]
     description: ClassVar[str] = ""
-    Parameters: ClassVar[type[Parameters]] = Parameters
+    Parameters: ClassVar[type[AnyParameters]] = AnyParameters
 
-    def __init__(self, encoding: Encoding, seed: int, parameters: Parameters | None = None) -> None:
+    def __init__(self, encoding: Encoding, seed: int, parameters: AnyParameters | None = None) -> None:
         self.encoding = encoding
         self.parameters = self.Parameters() if parameters is None else parameters
         self.rng = np.random.Generator(np.random.PCG64(seed))
