@@ -1,0 +1,93 @@
+"""AnalogNAS-Bench as a `Table`, read from its package's data file without importing the package."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import pickle
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from .errors import TableError
+from .parameters import Parameters
+from .space import SearchSpace
+from .tables import Table, reason
+
+
+class AnalogNasBenchParameters(Parameters):
+    """The package holds CIFAR-10 only."""
+
+    dataset: Literal["cifar10"] = "cifar10"
+
+
+class AnalogNasBenchTable(Table):
+    """AnalogNAS-Bench: every nats_tss cell re-trained on CIFAR-10 with an independent recipe; its baseline accuracy.
+
+    Its file is read without importing its package, which needs a setuptools of the past.
+    """
+
+    name = "analog_nasbench"
+    description = "AnalogNAS-Bench: all nats_tss cells on CIFAR-10, from a pip package"
+    Parameters = AnalogNasBenchParameters
+
+    def __init__(self, parameters: AnalogNasBenchParameters, space: SearchSpace) -> None:
+        self.space, self.dataset = "nats_tss", parameters.dataset
+        self.check(space)
+        self._accuracies = _analog_accuracies(_analog_file())
+
+    def accuracies(self) -> Mapping[str, float]:
+        return self._accuracies
+
+
+def _analog_file() -> Path:
+    try:
+        files = importlib.metadata.files("analog-nasbench") or []
+    except importlib.metadata.PackageNotFoundError:
+        raise TableError('table \'analog_nasbench\' needs a package: pip install "rbflex-evo[tables]"') from None
+    paths = [Path(str(file.locate())) for file in files if file.parts[-2:] == ("analognasbench", "data.anb")]
+    if not paths or not paths[0].is_file():
+        raise TableError('analog-nasbench has lost its data.anb: pip install --force-reinstall "rbflex-evo[tables]"')
+    return paths[0]
+
+
+class _Architecture:
+    """Stands in for the package's class of that name; unpickling fills its attributes."""
+
+    architecture: tuple[int, ...]
+    baseline_accuracy: float
+
+
+class _DriftMeasurement:
+    """Stands in for the package's class of that name."""
+
+
+class _AnalogUnpickler(pickle.Unpickler):
+    """Admits the two classes of AnalogNAS-Bench and nothing else, so that a file can run no code."""
+
+    def find_class(self, module: str, name: str) -> type:
+        if module == "analognasbench.data" and name == "Architecture":
+            return _Architecture
+        if module == "analognasbench.data" and name == "DriftMeasurement":
+            return _DriftMeasurement
+        raise pickle.UnpicklingError(f"it names {module}.{name}, which does not belong into it")
+
+
+# The package's order of operations, and where it keeps the edges 0>1, 0>2, 1>2, 0>3, 1>3, 2>3 of the benchmark's notation.
+_ANALOG_OPERATIONS = ("skip_connect", "none", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3")
+_ANALOG_EDGES = (0, 1, 3, 2, 4, 5)
+
+
+@cache
+def _analog_accuracies(path: Path) -> dict[str, float]:
+    try:
+        with path.open("rb") as file:
+            cells = _AnalogUnpickler(file).load()
+        return {_analog_notation(cell): float(data.baseline_accuracy) for cell, data in cells.items()}
+    except Exception as error:
+        raise TableError(f"{str(path)!r} is not AnalogNAS-Bench's data: {reason(error)}") from error
+
+
+def _analog_notation(cell: Sequence[int]) -> str:
+    a, b, c, d, e, f = (_ANALOG_OPERATIONS[cell[edge]] for edge in _ANALOG_EDGES)
+    return f"|{a}~0|+|{b}~0|{c}~1|+|{d}~0|{e}~1|{f}~2|"

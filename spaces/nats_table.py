@@ -1,0 +1,112 @@
+"""NATS-Bench's official records as a `Table`, read through the benchmark's own API."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from .errors import TableError
+from .parameters import Parameters
+from .space import SearchSpace
+from .tables import Table, checked_notations, reason
+
+
+class NatsBenchParameters(Parameters):
+    """Where the official ``...-simple`` folder of the space is, and which of its data sets is reported."""
+
+    path: str
+    dataset: Literal["cifar10", "cifar100", "ImageNet16-120"] = "cifar10"
+
+
+class NatsBenchTable(Table):
+    """NATS-Bench's official records through its own API: means over seeds after 200 (nats_tss) or 90 epochs (nats_sss).
+
+    Source: Dong et al. 2021, arXiv 2009.00437. CIFAR-10 validation accuracy is of the ``cifar10-valid`` training.
+    A record is read when it is asked for; `accuracies` reads every one that is in the folder.
+    """
+
+    name = "nats_bench"
+    description = "NATS-Bench's official records for nats_tss and nats_sss; the whole folder takes half an hour to read"
+    Parameters = NatsBenchParameters
+    # Space: the API's name of it, and its full training in epochs; the API would report 12 epochs if not told.
+    _SPACES: ClassVar[Mapping[str, tuple[str, str]]] = {"nats_tss": ("tss", "200"), "nats_sss": ("sss", "90")}
+
+    def __init__(self, parameters: NatsBenchParameters, space: SearchSpace) -> None:
+        if space.name not in self._SPACES:
+            raise TableError(f"table 'nats_bench' is for nats_tss and nats_sss, but the search space is {space.name!r}")
+        self.space, self.dataset = space.name, parameters.dataset
+        self.folder = Path(parameters.path).expanduser()
+        kind, self.epochs = self._SPACES[space.name]
+        self._api = self._open(kind)
+        self._known: dict[int, tuple[float, float]] = {}
+        checked_notations(self.name, space, self._api.meta_archs[:1])
+
+    def _open(self, kind: str) -> Any:
+        if not (self.folder / "meta.pickle.pbz2").is_file():
+            raise TableError(
+                f"no NATS-Bench records in {str(self.folder)!r}; expected the official unpacked folder "
+                f"NATS-{kind}-...-simple with its meta.pickle.pbz2"
+            )
+        try:
+            import nats_bench
+
+            return nats_bench.create(str(self.folder), kind, fast_mode=True, verbose=False)
+        except Exception as error:
+            raise TableError(f"cannot read {str(self.folder / 'meta.pickle.pbz2')!r}: {reason(error)}") from error
+
+    def accuracy(self, notation: str) -> float | None:
+        record = self._record(self._api.query_index_by_arch(notation))
+        return None if record is None else record[0]
+
+    def validation(self, notation: str) -> float | None:
+        record = self._record(self._api.query_index_by_arch(notation))
+        return None if record is None else record[1]
+
+    def accuracies(self) -> Mapping[str, float]:
+        return self._all
+
+    @cached_property
+    def _all(self) -> dict[str, float]:
+        from tqdm import tqdm
+
+        indices = [index for index in range(len(self._api)) if self._file(index) is not None]
+        if not indices:
+            raise TableError(f"no records in {str(self.folder)!r}; expected files such as 000000.pickle.pbz2")
+        bar = tqdm(indices, desc=f"{len(indices)} of {len(self._api)} NATS-Bench records", delay=2, disable=None)
+        records = {self._api.meta_archs[index]: self._record(index) for index in bar}
+        return {notation: record[0] for notation, record in records.items() if record is not None}
+
+    def _file(self, index: int) -> Path | None:
+        # Both names are official.
+        names = (f"{index:06d}.pickle.pbz2", f"{index}.pickle.pbz2")
+        return next((self.folder / name for name in names if (self.folder / name).is_file()), None)
+
+    def _record(self, index: int) -> tuple[float, float] | None:
+        """Returns test and validation accuracy of that official index, None where the folder does not have it."""
+        if index not in self._known:
+            file = self._file(index) if index >= 0 else None
+            if file is None:
+                return None
+            try:
+                self._known[index] = self._read(index)
+            except Exception as error:
+                raise TableError(
+                    f"{str(file)!r} has no {self.dataset} record of {self.epochs} epochs that can be read: {reason(error)}"
+                ) from error
+            finally:
+                # The API keeps every record that it has read, 5 GB for the whole space.
+                self._api.arch2infos_dict.pop(index, None)
+                self._api.evaluated_indexes.discard(index)
+        return self._known[index]
+
+    def _read(self, index: int) -> tuple[float, float]:
+        validated = "cifar10-valid" if self.dataset == "cifar10" else self.dataset
+        with warnings.catch_warnings():
+            # The official pickles name modules that numpy has since moved.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            test = self._api.get_more_info(index, self.dataset, hp=self.epochs, is_random=False)
+            validation = self._api.get_more_info(index, validated, hp=self.epochs, is_random=False)
+        return float(test["test-accuracy"]), float(validation["valid-accuracy"])

@@ -1,0 +1,277 @@
+"""Known accuracies of a space's architectures behind one interface, `Table`. Reported beside a search, never searched on.
+
+Accuracies are test accuracies in percent, by the notation of the raw genotype as the space writes it.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from . import TABLES
+from .errors import GenotypeError, TableError, near_name
+from .parameters import Parameters, parse
+from .space import SearchSpace
+
+
+def create_table(name: str, space: SearchSpace, **values: object) -> Table:
+    """Returns the registered table `name` for `space` with those parameters.
+
+    Raises:
+        UnknownNameError: if no table has that name.
+        ConfigError: if a parameter is unknown or of a wrong type.
+        TableError: if the table is missing, unreadable or of another space.
+    """
+    table = TABLES.get(name)
+    return table(parse(table.Parameters, values, "table"), space)
+
+
+class Table(ABC):
+    """Known accuracies of one space on one data set; a subclass gives `accuracies`, the rest follows.
+
+    Attributes:
+        name: the registered name.
+        space: the name of the space that it belongs to.
+        dataset: what the accuracies were measured on.
+    """
+
+    name: ClassVar[str]
+    description: ClassVar[str] = ""
+    Parameters: ClassVar[type[Parameters]] = Parameters
+
+    space: str
+    dataset: str
+
+    @abstractmethod
+    def accuracies(self) -> Mapping[str, float]:
+        """Returns every known test accuracy in percent by notation; may take long the first time.
+
+        Raises:
+            TableError: if there is none or one cannot be read.
+        """
+
+    def accuracy(self, notation: str) -> float | None:
+        """Returns one test accuracy in percent, None where the table does not know it."""
+        return self.accuracies().get(notation)
+
+    def validation(self, notation: str) -> float | None:
+        """Returns one validation accuracy in percent, None where the table does not know it."""
+        return None
+
+    def __len__(self) -> int:
+        return len(self.accuracies())
+
+    def values(self) -> np.ndarray:
+        """Returns float64 [len(table)], all known test accuracies in ascending order."""
+        return self._sorted
+
+    def best(self) -> tuple[str, float]:
+        """Returns the notation and the accuracy of the best architecture; the first in the table's order among equals."""
+        accuracies = self.accuracies()
+        notation = max(accuracies, key=accuracies.__getitem__)
+        return notation, accuracies[notation]
+
+    def mean(self) -> float:
+        """Returns the mean of all known accuracies."""
+        return float(self._sorted.mean())
+
+    def percentile(self, accuracy: float) -> float:
+        """Returns the percentage of the table that lies at or below `accuracy`."""
+        return 100.0 * float(np.searchsorted(self._sorted, accuracy, side="right")) / len(self)
+
+    def check(self, space: SearchSpace) -> None:
+        """Checks that the table belongs to `space`.
+
+        Raises:
+            TableError: if it belongs to another.
+        """
+        if space.name != self.space:
+            raise TableError(
+                f"table {self.name!r} is for space {self.space!r}, but the search space is {space.name!r}; "
+                "drop the table or choose that space"
+            )
+
+    @cached_property
+    def _sorted(self) -> np.ndarray:
+        values = np.sort(np.fromiter(self.accuracies().values(), dtype=np.float64))
+        values.flags.writeable = False
+        return values
+
+
+class NpzParameters(Parameters):
+    """Names of the arrays of an ``.npz`` file, one row an architecture.
+
+    Attributes:
+        accuracy: array [n] of test accuracies in percent.
+        notation: array [n] of strings in the space's notation.
+        channels: array [n, genes] of numbers that make the notation when joined by colons (nats_sss); instead of `notation`.
+        validation: array [n] of validation accuracies in percent.
+        dataset: what to call the data set in reports; None for the name of the accuracy array.
+    """
+
+    path: str
+    accuracy: str
+    notation: str = "arch_str"
+    channels: str | None = None
+    validation: str | None = None
+    dataset: str | None = None
+
+
+class NpzTable(Table):
+    """Accuracies from arrays of an ``.npz`` file."""
+
+    name = "npz"
+    description = "accuracies from named arrays of an .npz file"
+    Parameters = NpzParameters
+
+    def __init__(self, parameters: NpzParameters, space: SearchSpace) -> None:
+        self.space, self.dataset = space.name, parameters.dataset or parameters.accuracy
+        arrays = _Columns(parameters.path, _read_npz(_existing(parameters.path)))
+        if parameters.channels is None:
+            notations = arrays.get(parameters.notation).tolist()
+        else:
+            notations = [":".join(str(width) for width in row) for row in arrays.get(parameters.channels, 2).tolist()]
+        names = checked_notations(parameters.path, space, notations)
+        self._accuracies = arrays.numbers(parameters.accuracy, names)
+        self._validations = arrays.numbers(parameters.validation, names) if parameters.validation else {}
+
+    def accuracies(self) -> Mapping[str, float]:
+        return self._accuracies
+
+    def validation(self, notation: str) -> float | None:
+        return self._validations.get(notation)
+
+
+class CsvParameters(Parameters):
+    """Names of the columns of a ``.csv`` or ``.csv.gz`` file with a header, one row an architecture.
+
+    Attributes:
+        notation: column of the architectures in the space's notation.
+        accuracy: column of test accuracies in percent.
+        validation: column of validation accuracies in percent.
+        dataset: what to call the data set in reports; None for the name of the accuracy column.
+    """
+
+    path: str
+    notation: str = "notation"
+    accuracy: str = "accuracy"
+    validation: str | None = None
+    dataset: str | None = None
+
+
+class CsvTable(Table):
+    """Accuracies from columns of a CSV file."""
+
+    name = "csv"
+    description = "accuracies from named columns of a .csv or .csv.gz file"
+    Parameters = CsvParameters
+
+    def __init__(self, parameters: CsvParameters, space: SearchSpace) -> None:
+        self.space, self.dataset = space.name, parameters.dataset or parameters.accuracy
+        columns = _Columns(parameters.path, _read_csv(_existing(parameters.path)))
+        names = checked_notations(parameters.path, space, columns.get(parameters.notation).tolist())
+        self._accuracies = columns.numbers(parameters.accuracy, names)
+        self._validations = columns.numbers(parameters.validation, names) if parameters.validation else {}
+
+    def accuracies(self) -> Mapping[str, float]:
+        return self._accuracies
+
+    def validation(self, notation: str) -> float | None:
+        return self._validations.get(notation)
+
+
+class _Columns:
+    """Named columns of one file; every error names the file."""
+
+    def __init__(self, path: str, columns: Mapping[str, np.ndarray]) -> None:
+        self.path = path
+        self.columns = columns
+
+    def get(self, name: str, dimensions: int = 1) -> np.ndarray:
+        if name not in self.columns:
+            raise TableError(f"{self.path!r} has no column or array {name!r}{near_name(name, self.columns)}")
+        column = self.columns[name]
+        if column.ndim != dimensions:
+            raise TableError(f"{name!r} of {self.path!r} has shape {column.shape}; expected {dimensions} dimension(s)")
+        return column
+
+    def numbers(self, name: str, notations: Sequence[str]) -> dict[str, float]:
+        column = self.get(name)
+        if len(column) != len(notations):
+            raise TableError(
+                f"{name!r} of {self.path!r} has {len(column)} rows, but there are {len(notations)} notations; "
+                "expected one for each"
+            )
+        rows = enumerate(zip(notations, column, strict=True), start=1)
+        return {notation: self._number(name, row, value) for row, (notation, value) in rows}
+
+    def _number(self, name: str, row: int, value: Any) -> float:
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = float("nan")
+        if not np.isfinite(number):
+            raise TableError(
+                f"{name!r} of {self.path!r}, row {row}: expected an accuracy in percent, but it is {str(value)!r}"
+            )
+        return number
+
+
+def _existing(path: str) -> Path:
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise TableError(f"no table file {path!r}; check table.path")
+    return file
+
+
+def _read_npz(file: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except Exception as error:
+        raise TableError(f"{str(file)!r} is not an .npz file of plain arrays: {reason(error)}") from error
+
+
+def _read_csv(file: Path) -> dict[str, np.ndarray]:
+    try:
+        content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+        text = io.StringIO(content.decode("utf-8-sig"), newline="")
+        header, *rows = list(csv.reader(text, strict=True)) or [[]]
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
+        raise TableError(f"{str(file)!r} is not a CSV file: {reason(error)}") from error
+    rows = [row for row in rows if row]
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(header):
+            raise TableError(f"{str(file)!r}, row {number} has {len(row)} fields; expected {len(header)} as in its header")
+    return {name.strip(): np.array([row[i] for row in rows], dtype=object) for i, name in enumerate(header)}
+
+
+def checked_notations(where: str, space: SearchSpace, notations: Iterable[Any]) -> list[str]:
+    """Returns `notations` as the space writes them."""
+    rows: dict[str, int] = {}
+    for row, text in enumerate(notations, start=1):
+        try:
+            notation = space.notation(space.parse(str(text)))
+        except GenotypeError as error:
+            raise TableError(f"{where!r} is a table of another space than {space.name!r}: row {row}: {error}") from None
+        if notation in rows:
+            raise TableError(f"{where!r} has {notation!r} in rows {rows[notation]} and {row}; keep one of them")
+        rows[notation] = row
+    if not rows:
+        raise TableError(f"{where!r} has no rows; expected at least one architecture")
+    return list(rows)
+
+
+def reason(error: Exception) -> str:
+    """Returns an error as one short line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
