@@ -9,10 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from .errors import TableError
+from .errors import TableError, reason
 from .parameters import Parameters
 from .space import SearchSpace
-from .tables import Table, reason
+from .tables import Table
 
 
 class AnalogNasBenchParameters(Parameters):

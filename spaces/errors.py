@@ -49,3 +49,9 @@ def near_name(name: str, known: Iterable[str]) -> str:
     if near:
         return f"; did you mean {near[0]!r}?"
     return f"; known: {', '.join(names)}" if names else ""
+
+
+def reason(error: Exception) -> str:
+    """Returns another library's error as one short line, for messages that name their cause."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__

@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from .errors import TableError
+from .errors import TableError, reason
 from .parameters import Parameters
 from .space import SearchSpace
-from .tables import Table, checked_notations, reason
+from .tables import Table, checked_notations
 
 
 class NatsBenchParameters(Parameters):

@@ -40,6 +40,8 @@ def _one_line(model: type[BaseModel], error: ValidationError, where: str) -> str
         return f"unknown key {name!r}{near_name(path[-1], _fields(model, path[:-1]))}"
     if problem["type"] == "missing":
         return f"{name!r} is missing"
+    if problem["type"] == "value_error":  # of a model's own validator, whose message says it all
+        return f"{name!r}: {problem['ctx']['error']}"
     return f"{name!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}, but it is {problem['input']!r}"
 
 

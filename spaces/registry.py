@@ -13,7 +13,7 @@ from typing import Any
 from .errors import UnknownNameError, near_name
 
 
-PLURALS = {"proxy": "proxies", "strategy": "strategies"}
+PLURALS = {"proxy": "proxies", "strategy": "strategies", "data source": "data_sources"}
 
 
 class Registry:

@@ -10,7 +10,7 @@ import gzip
 import io
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from . import TABLES
-from .errors import GenotypeError, TableError, near_name
+from .errors import GenotypeError, TableError, near_name, reason
 from .parameters import Parameters, parse
 from .space import SearchSpace
 
@@ -135,7 +135,8 @@ class NpzTable(Table):
 
     def __init__(self, parameters: NpzParameters, space: SearchSpace) -> None:
         self.space, self.dataset = space.name, parameters.dataset or parameters.accuracy
-        arrays = _Columns(parameters.path, _read_npz(_existing(parameters.path)))
+        wanted = {parameters.accuracy, parameters.notation, parameters.channels, parameters.validation}
+        arrays = _Columns(parameters.path, *_read_npz(_existing(parameters.path), wanted))
         if parameters.channels is None:
             notations = arrays.get(parameters.notation).tolist()
         else:
@@ -177,7 +178,8 @@ class CsvTable(Table):
 
     def __init__(self, parameters: CsvParameters, space: SearchSpace) -> None:
         self.space, self.dataset = space.name, parameters.dataset or parameters.accuracy
-        columns = _Columns(parameters.path, _read_csv(_existing(parameters.path)))
+        rows = _read_csv(_existing(parameters.path))
+        columns = _Columns(parameters.path, list(rows), rows)
         names = checked_notations(parameters.path, space, columns.get(parameters.notation).tolist())
         self._accuracies = columns.numbers(parameters.accuracy, names)
         self._validations = columns.numbers(parameters.validation, names) if parameters.validation else {}
@@ -192,13 +194,14 @@ class CsvTable(Table):
 class _Columns:
     """Named columns of one file; every error names the file."""
 
-    def __init__(self, path: str, columns: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, path: str, names: Sequence[str], columns: Mapping[str, np.ndarray]) -> None:
         self.path = path
+        self.names = names
         self.columns = columns
 
     def get(self, name: str, dimensions: int = 1) -> np.ndarray:
         if name not in self.columns:
-            raise TableError(f"{self.path!r} has no column or array {name!r}{near_name(name, self.columns)}")
+            raise TableError(f"{self.path!r} has no column or array {name!r}{near_name(name, self.names)}")
         column = self.columns[name]
         if column.ndim != dimensions:
             raise TableError(f"{name!r} of {self.path!r} has shape {column.shape}; expected {dimensions} dimension(s)")
@@ -233,10 +236,11 @@ def _existing(path: str) -> Path:
     return file
 
 
-def _read_npz(file: Path) -> dict[str, np.ndarray]:
+def _read_npz(file: Path, wanted: Collection[str | None]) -> tuple[list[str], dict[str, np.ndarray]]:
+    """Returns the names of all arrays, and the wanted ones."""
     try:
         with np.load(file, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+            return arrays.files, {name: arrays[name] for name in arrays.files if name in wanted}
     except Exception as error:
         raise TableError(f"{str(file)!r} is not an .npz file of plain arrays: {reason(error)}") from error
 
@@ -269,9 +273,3 @@ def checked_notations(where: str, space: SearchSpace, notations: Iterable[Any]) 
     if not rows:
         raise TableError(f"{where!r} has no rows; expected at least one architecture")
     return list(rows)
-
-
-def reason(error: Exception) -> str:
-    """Returns an error as one short line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__

@@ -1,0 +1,147 @@
+"""Readers of image files, none of which can run code that a file brings along."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spaces import DataError, near_name
+from spaces.errors import reason
+
+
+def read_pickled_images(file: Path, label: str, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Reads one official file of CIFAR or downsampled ImageNet, a pickled dictionary of flat images and labels.
+
+    Args:
+        label: the name of the labels in it.
+        shape: (channels, height, width) of one image.
+
+    Returns:
+        Images uint8 [n, *shape] and labels int64 [n].
+
+    Raises:
+        DataError: if the file is missing, damaged or holds something else.
+    """
+    if not file.is_file():
+        raise DataError(f"no file {str(file)!r}; expected the data set's official files there")
+    try:
+        with file.open("rb") as opened:
+            content = _ArrayUnpickler(opened, encoding="latin1").load()
+        images = np.asarray(content["data"]).reshape(-1, *shape)
+        labels = np.asarray(content[label], dtype=np.int64)
+    except Exception as error:
+        raise DataError(f"{str(file)!r} is not one of the data set's official files: {reason(error)}") from error
+    if images.dtype != np.uint8 or labels.shape != (len(images),):
+        raise DataError(
+            f"{str(file)!r} holds {images.dtype} images {images.shape} and labels {labels.shape}; "
+            "expected bytes and one label an image"
+        )
+    return images, labels
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Admits what numpy arrays are rebuilt with and nothing else, so that a file can run no code."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        # numpy has moved this function since the official files were written; any array knows where it is now.
+        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
+            return np.empty(0).__reduce__()[0]
+        if (module, name) in (("numpy", "ndarray"), ("numpy", "dtype")):
+            return getattr(np, name)
+        if (module, name) == ("_codecs", "encode"):
+            return _latin1
+        raise pickle.UnpicklingError(f"it names {module}.{name}, which does not belong into it")
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    # Old pickles write bytes as text in this encoding and in no other.
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"it has bytes encoded as {encoding!r}")
+    return text.encode("latin1")
+
+
+def read_image(file: Path, size: int) -> np.ndarray:
+    """Reads one image as uint8 [3, size, size]: the shorter side resized to `size`, the centre cropped.
+
+    Raises:
+        DataError: if it is no image.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(file) as opened:
+            image = opened.convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"{str(file)!r} is not an image that can be read: {reason(error)}") from error
+    scale = size / min(image.size)
+    width, height = (max(size, round(length * scale)) for length in image.size)
+    left, top = (width - size) // 2, (height - size) // 2
+    resized = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(resized.crop((left, top, left + size, top + size))).transpose(2, 0, 1)
+
+
+def read_array(path: str, array: str | None, labels: str | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Reads images [n, ...] (bytes or floats) and their labels [n] from a ``.npz``, ``.npy`` or ``.pt`` file.
+
+    Args:
+        array: name of the images; None for the only array of the file.
+        labels: name of the labels; None for none.
+
+    Raises:
+        DataError: if the file or an array is missing, damaged or of a wrong type or shape.
+    """
+    with _opened(path) as arrays:
+        images = _pick(path, arrays, array)
+        numbers = None if labels is None else _pick(path, arrays, labels)
+    if images.ndim < 2 or not (images.dtype == np.uint8 or np.issubdtype(images.dtype, np.floating)):
+        raise DataError(f"{path!r} holds {images.dtype} of shape {images.shape}; expected bytes or floats [n, ...]")
+    if numbers is not None and not (np.issubdtype(numbers.dtype, np.integer) and numbers.shape == images.shape[:1]):
+        raise DataError(
+            f"{labels!r} of {path!r} holds {numbers.dtype} of shape {numbers.shape}; expected {len(images)} integers"
+        )
+    return images, numbers
+
+
+def _pick(path: str, arrays: Mapping[str, np.ndarray], name: str | None) -> np.ndarray:
+    if name is None:
+        if len(arrays) != 1:
+            raise DataError(f"{path!r} holds {len(arrays)} arrays; name one in data.array: {', '.join(sorted(arrays))}")
+        name = next(iter(arrays))
+    if name not in arrays:
+        raise DataError(f"{path!r} has no array {name!r}{near_name(name, arrays)}")
+    return arrays[name]
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[Mapping[str, np.ndarray]]:
+    """Opens a file's arrays by name; the one of a file without names is called ``array``."""
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise DataError(f"no file {path!r}; check data.path")
+    if file.suffix not in (".npz", ".npy", ".pt"):
+        raise DataError(f"{path!r} ends in {file.suffix!r}; expected .npz, .npy or .pt")
+    try:
+        if file.suffix == ".npz":
+            with np.load(file, allow_pickle=False) as arrays:
+                yield arrays
+        elif file.suffix == ".npy":
+            yield {"array": np.lib.format.open_memmap(file, mode="r")}
+        else:
+            yield _tensors(file)
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(f"{path!r} is not a {file.suffix} file of plain arrays: {reason(error)}") from error
+
+
+def _tensors(file: Path) -> dict[str, np.ndarray]:
+    import torch
+
+    content = torch.load(file, map_location="cpu", weights_only=True)
+    tensors = {"array": content} if isinstance(content, torch.Tensor) else content
+    return {str(name): tensor.detach().numpy() for name, tensor in tensors.items() if isinstance(tensor, torch.Tensor)}
