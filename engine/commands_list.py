@@ -1,0 +1,76 @@
+"""``list spaces|proxies|strategies|tables``: what a configuration may name, with sizes, parameters and defaults."""
+
+from __future__ import annotations
+
+import json
+from enum import Enum
+from typing import Annotated, Any
+
+import typer
+from pydantic import BaseModel
+
+from spaces import SPACES, TABLES, Registry
+
+from .options import AsJson
+
+
+class Kind(str, Enum):
+    """What can be listed."""
+
+    spaces = "spaces"
+    proxies = "proxies"
+    strategies = "strategies"
+    tables = "tables"
+    sources = "sources"
+
+
+def list_known(
+    kind: Annotated[Kind, typer.Argument(help="What to list; sources are those of input images.")],
+    as_json: AsJson = False,
+) -> None:
+    """List what a configuration may name."""
+    entries = [describe(kind, name) for name in registry_of(kind).names()]
+    if as_json:
+        print(json.dumps(entries, ensure_ascii=False))
+        return
+    for entry in entries:
+        size = f" [{entry['size']:,} genotypes]" if entry.get("size") else ""
+        print(f"{entry['name']}{size}: {entry['description']}" if entry["description"] else entry["name"] + size)
+        for name, default in entry["parameters"].items():
+            print(f"    {name}: {'needed' if default == NEEDED else json.dumps(default, ensure_ascii=False)}")
+
+
+NEEDED = "(needed)"
+
+
+def registry_of(kind: Kind) -> Registry:
+    """Returns the registry of that kind."""
+    from fitness import PROXIES
+    from fitness.batches import sources
+    from strategies import STRATEGIES
+
+    registries = {"spaces": SPACES, "tables": TABLES, "proxies": PROXIES, "strategies": STRATEGIES, "sources": sources}
+    return registries[kind.value]
+
+
+def describe(kind: Kind, name: str) -> dict[str, Any]:
+    """Returns name, description, parameters with defaults and, of a space, its size, as JSON data."""
+    thing = registry_of(kind).get(name)
+    entry = {
+        "name": name,
+        "description": getattr(thing, "description", "") or _first_line(thing.__doc__),
+        "parameters": _defaults(thing.Parameters),
+    }
+    if kind is Kind.spaces:
+        entry["size"] = thing().encoding.size
+    return entry
+
+
+def _defaults(parameters: type[BaseModel]) -> dict[str, Any]:
+    fields = parameters.model_fields
+    defaults = {n: NEEDED if f.is_required() else f.get_default(call_default_factory=True) for n, f in fields.items()}
+    return {n: d.model_dump(mode="json") if isinstance(d, BaseModel) else d for n, d in defaults.items()}
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().partition("\n")[0]

@@ -1,0 +1,83 @@
+"""``score`` and ``gammas``: one architecture's scores, and a space's kernel widths, without a search."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from spaces import SearchSpace, create_space
+
+from .config import Config, load_config, override, parse_config
+from .options import AsJson, ConfigPath, Overrides
+
+
+def score(
+    space: Annotated[str, typer.Argument(metavar="SPACE", help="A space's name, such as nats_tss.")],
+    architecture: Annotated[
+        str, typer.Argument(metavar="ARCH", help="An architecture in the space's notation, or 'random'.")
+    ],
+    proxy: Annotated[list[str] | None, typer.Option("--proxy", help="A score's name. Repeatable.")] = None,
+    set_: Overrides = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Draws the random architecture.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Score one architecture; noise images and default parameters unless --set says otherwise."""
+    config = _config_of(space, proxy or ["rbflex", "naswot", "synflow"], set_ or [])
+    from .setup import batch_of, evaluator_of, space_of
+
+    built = space_of(config)
+    genotype = (
+        built.encoding.sample(np.random.Generator(np.random.PCG64(seed)))
+        if architecture == "random"
+        else built.parse(architecture)
+    )
+    with evaluator_of(config, built, batch_of(config)) as evaluator:
+        (evaluation,) = evaluator.evaluate([genotype])
+    notation = built.notation(genotype)
+    if as_json:
+        found: dict[str, Any] = {"notation": notation, "genotype": list(genotype), "key": evaluation.key}
+        print(json.dumps({**found, "scores": dict(evaluation.scores), "failures": dict(evaluation.failures)}))
+    else:
+        print(notation)
+        for name in config.fitness.proxies:
+            failure = evaluation.failures.get(name)
+            print(f"{name:<10} {evaluation.scores[name]:g}" if failure is None else f"{name:<10} failed: {failure}")
+    if evaluation.failed:
+        raise typer.Exit(1)
+
+
+def gammas(config: ConfigPath, set_: Overrides = None, as_json: AsJson = False) -> None:
+    """Detect and print the kernel widths that a search of this configuration uses (HDA)."""
+    settings = load_config(config, set_ or [])
+    from .progress import Progress
+    from .setup import batch_of, evaluator_of, space_of
+
+    with evaluator_of(settings, space_of(settings), batch_of(settings)) as evaluator:
+        with Progress("gammas", None, unit="network") as progress:
+            evaluator.prepare(progress.to)
+        found = evaluator.facts()["gammas"]
+    if as_json:
+        print(json.dumps(found))
+    elif not found:
+        print("no proxy of this configuration detects anything")
+    for name, values in {} if as_json else found.items():
+        print(f"{name:<10} " + ", ".join(f"{key} {value:.6g}" for key, value in values.items()))
+
+
+def _config_of(space: str, proxies: list[str], overrides: list[str]) -> Config:
+    built: SearchSpace = create_space(space)
+    values: dict[str, Any] = {
+        "name": "score",
+        "space": space,
+        "data": {"source": "noise", "shape": list(built.input_shape)},
+        "fitness": {"proxies": {name: {} for name in proxies}, "objective": {"rank": proxies}},
+        "strategy": "random",
+        "budget": {"evaluations": 1},
+        "workers": 1,
+    }
+    for text in overrides:
+        override(values, text)
+    return parse_config(values)

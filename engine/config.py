@@ -1,0 +1,265 @@
+"""What a run is made of: a strict, typed configuration, read from YAML and checked against every name that it uses.
+
+Everything is checked before anything heavy is imported, so a mistake is answered at once. `settings` is the configuration
+with all defaults written out; `identity` is a hash over the part of it that decides what a run's journal holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from fitness.initialise import WeightParameters
+from spaces import SPACES, TABLES, ConfigError, Parameters, Registry, near_name, parse
+
+from .yaml_reader import read_file, read_value
+
+DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]*")
+
+
+class Choice(Parameters):
+    """A registered name and the parameters given to it."""
+
+    name: str
+    values: dict[str, Any] = Field(default_factory=dict)
+
+
+class FitnessConfig(Parameters):
+    """The scores, how they become one utility, and how weights are drawn."""
+
+    proxies: dict[str, dict[str, Any]] = Field(min_length=1)
+    objective: dict[str, Any]
+    weights: WeightParameters = Field(default_factory=WeightParameters)
+
+
+class BudgetConfig(Parameters):
+    """When a search ends: at the first limit that is reached."""
+
+    evaluations: int | None = Field(default=None, ge=1)
+    seconds: float | None = Field(default=None, gt=0)
+    generations: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _has_a_limit(self) -> BudgetConfig:
+        if self.evaluations is None and self.seconds is None and self.generations is None:
+            raise PydanticCustomError("budget", "needs at least one of evaluations, seconds and generations")
+        return self
+
+
+class Config(Parameters):
+    """One run. Build it with `load_config` or `parse_config`, which also check names and parameters."""
+
+    name: str
+    space: Choice
+    data: Choice
+    fitness: FitnessConfig
+    strategy: Choice
+    budget: BudgetConfig
+    seed: int = Field(default=0, ge=0)
+    device: str = "auto"
+    precision: Literal["float32", "float64"] = "float32"
+    workers: int | Literal["auto"] = "auto"
+    micro_batch: int = Field(default=8, ge=1)
+    cache: str = Field(default="auto", min_length=1)
+    table: Choice | None = None
+    warm_start: list[str] = Field(default_factory=list)
+    runs: str = Field(default="runs", min_length=1)
+
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, value: str) -> str:
+        if not NAME.fullmatch(value):
+            raise PydanticCustomError(
+                "name", "should be a folder's name of letters, digits, spaces and any of . _ - after the first one"
+            )
+        return value
+
+    @field_validator("device")
+    @classmethod
+    def _is_a_device(cls, value: str) -> str:
+        if not DEVICE.fullmatch(value):
+            raise PydanticCustomError("device", "should be auto, cpu, cuda, cuda:<number> or mps")
+        return value
+
+    @field_validator("workers", mode="before")
+    @classmethod
+    def _is_a_number_of_workers(cls, value: Any) -> Any:
+        if value != "auto" and (type(value) is not int or value < 1):
+            raise PydanticCustomError("workers", "should be auto or a whole number of at least 1")
+        return value
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return Path(self.runs).expanduser() / self.name
+
+
+# The sections that choose a registered thing, and the key that holds its name.
+CHOICES = {"space": "name", "data": "source", "strategy": "name", "table": "source"}
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Reads a YAML file and applies ``key.sub=value`` overrides, whose values are YAML too.
+
+    Raises:
+        ConfigError: if the file or an override is missing, empty or malformed, or a key or a value is wrong.
+        UnknownNameError: if a space, proxy, strategy, data source or table is not registered.
+    """
+    return parse_config(read_config(path, overrides))
+
+
+def read_config(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Returns the file's mapping with the overrides applied, not checked yet.
+
+    Raises:
+        ConfigError: if the file or an override is missing, empty or malformed.
+    """
+    values = read_file(Path(path))
+    for text in overrides:
+        override(values, text)
+    return values
+
+
+def parse_config(values: Mapping[str, Any]) -> Config:
+    """Returns a configuration whose every name and parameter is known to be good.
+
+    Raises:
+        ConfigError: one line that names the key, what came and what was expected.
+        UnknownNameError: if a space, proxy, strategy, data source or table is not registered.
+    """
+    unknown = [key for key in values if key not in Config.model_fields]
+    if unknown:
+        raise ConfigError(f"unknown key {str(unknown[0])!r}{near_name(str(unknown[0]), Config.model_fields)}")
+    values = {key: value for key, value in values.items() if not (key == "table" and value is None)}
+    for section, key in CHOICES.items():
+        if section in values:
+            values[section] = _choice(values[section], section, key)
+    if isinstance(values.get("fitness"), Mapping):
+        values["fitness"] = _fitness(values["fitness"])
+    config = parse(Config, values, "")
+    settings(config)
+    return config
+
+
+def settings(config: Config) -> dict[str, Any]:
+    """Returns the configuration with every default written out, as JSON data; checks every name and parameter.
+
+    Raises:
+        ConfigError: if a parameter is unknown or wrong.
+        UnknownNameError: if a name is not registered.
+    """
+    from fitness import PROXIES
+    from fitness.batches import sources
+    from fitness.objective import ObjectiveParameters, create_objective
+    from strategies import STRATEGIES
+
+    space = SPACES.get(config.space.name)
+    proxies = {}
+    for name, given in config.fitness.proxies.items():
+        proxy = PROXIES.get(name)
+        parameters = parse(proxy.Parameters, given, f"fitness.proxies.{name}")
+        proxies[name] = {"version": proxy.version, **_plain(parameters)}
+    objective = parse(ObjectiveParameters, config.fitness.objective, "fitness.objective")
+    create_objective(objective, proxies)
+    chosen = config.model_dump(mode="json")
+    chosen["space"] = {"version": space.version, **_named(SPACES, config.space, "space")}
+    chosen["data"] = _named(sources, config.data, "data")
+    chosen["strategy"] = _named(STRATEGIES, config.strategy, "strategy")
+    chosen["table"] = None if config.table is None else _named(TABLES, config.table, "table")
+    chosen["fitness"] = {
+        "proxies": proxies,
+        "objective": _plain(objective),
+        "weights": _plain(config.fitness.weights),
+    }
+    return chosen
+
+
+# What neither changes a score nor the order in which candidates are proposed.
+INCIDENTAL = {"name", "runs", "workers", "micro_batch", "cache", "table"}
+
+
+def identity(config: Config) -> str:
+    """Returns a hash, 32 hexadecimal digits, over all that decides what the journal of a run holds."""
+    chosen = {key: value for key, value in settings(config).items() if key not in INCIDENTAL}
+    # The order of proxies is the order of scores in the journal.
+    chosen["order"] = list(config.fitness.proxies)
+    return hashlib.blake2b(json.dumps(chosen, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def as_values(config: Config) -> dict[str, Any]:
+    """Returns what `parse_config` reads back as an equal configuration: what was given, without defaults."""
+    values = config.model_dump(mode="json", exclude_unset=True)
+    for section, key in CHOICES.items():
+        if values.get(section) is not None:
+            choice: Choice = getattr(config, section)
+            values[section] = {key: choice.name, **choice.values}
+    values["space"] = values["space"] if config.space.values else config.space.name
+    return values
+
+
+def _plain(parameters: BaseModel) -> dict[str, Any]:
+    return parameters.model_dump(mode="json")
+
+
+def _named(registry: Registry, choice: Choice, section: str) -> dict[str, Any]:
+    parameters = parse(registry.get(choice.name).Parameters, choice.values, section)
+    return {"name": choice.name, **_plain(parameters)}
+
+
+def _choice(value: Any, section: str, key: str) -> Choice:
+    """Reads ``name`` or ``{name: ..., parameter: ...}``."""
+    if isinstance(value, str):
+        value = {key: value}
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{section!r}: should be a name or a mapping with the key {key!r}, but it is {value!r}")
+    if key not in value:
+        near = near_name(key, map(str, value)) if value else ""
+        raise ConfigError(f"'{section}.{key}' is missing{near if 'mean' in near else ''}")
+    if not isinstance(value[key], str):
+        raise ConfigError(f"'{section}.{key}': should be a name, but it is {value[key]!r}")
+    return Choice(name=value[key], values={str(k): v for k, v in value.items() if k != key})
+
+
+def _fitness(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Fills in what the short forms leave out: ``naswot:`` for no parameters, and the objective of a single proxy."""
+    section = dict(section)
+    proxies = section.get("proxies")
+    if isinstance(proxies, Mapping):
+        section["proxies"] = {name: {} if given is None else given for name, given in proxies.items()}
+        if len(proxies) == 1 and "objective" not in section:
+            section["objective"] = {"score": next(iter(proxies))}
+    if isinstance(section.get("weights"), Mapping):
+        section["weights"] = parse(WeightParameters, section["weights"], "fitness.weights")
+    return section
+
+
+def override(values: dict[str, Any], text: str) -> None:
+    """Sets one key of a mapping that is not checked yet, by ``key.sub=value``.
+
+    Raises:
+        ConfigError: if it has another form, its value is malformed, or a key on its way is no mapping.
+    """
+    path, equals, value = text.partition("=")
+    parts = path.split(".")
+    if not equals or not all(part.strip() for part in parts):
+        raise ConfigError(f"--set takes key.sub=value, but it is {text!r}")
+    inner = values
+    for depth, part in enumerate(parts[:-1]):
+        if isinstance(inner.get(part), str) and depth == 0 and part in CHOICES:
+            inner[part] = {CHOICES[part]: inner[part]}
+        if inner.get(part) is None:
+            inner[part] = {}
+        if not isinstance(inner[part], dict):
+            raise ConfigError(
+                f"--set {text!r}: {'.'.join(parts[: depth + 1])!r} has no keys, it is {inner[part]!r}"
+            )
+        inner = inner[part]
+    inner[parts[-1]] = read_value(value, f"--set {text!r}")

@@ -1,0 +1,99 @@
+"""What a search will cost, from measuring three of its candidates without the cache."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from fitness.objective import ArchiveView
+
+from . import setup
+from .config import Config
+
+CANDIDATES = 3
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a search will cost.
+
+    Attributes:
+        candidate_seconds: the median time to measure one candidate, in one worker.
+        preparation_seconds: for the gammas, once.
+        workers: that measure side by side.
+        device: they measure on.
+        evaluations: of the budget; None where it has no such limit.
+        seconds: of the whole search; None where the budget limits only generations.
+        memory: in bytes, the most that was held while measuring, all workers together; None where it is not known.
+    """
+
+    candidate_seconds: float
+    preparation_seconds: float
+    workers: int
+    device: str
+    evaluations: int | None
+    seconds: float | None
+    memory: int | None
+
+    def as_values(self) -> dict[str, Any]:
+        """Returns it as JSON data."""
+        return asdict(self)
+
+
+def estimate(config: Config) -> Estimate:
+    """Measures three random candidates as the search would.
+
+    Raises:
+        RbflexEvoError: as the search would.
+    """
+    space = setup.space_of(config)
+    setup.table_of(config, space)
+    batch = setup.batch_of(config)
+    with setup.evaluator_of(config, space, batch, cached=False) as evaluator:
+        view = ArchiveView(setup.objective_of(config), evaluator.key)
+        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(config.seed, spawn_key=(2,))))
+        candidates = setup.draw_distinct(space, view, CANDIDATES, rng)
+        start = time.monotonic()
+        evaluator.prepare()
+        preparation = time.monotonic() - start
+        seconds = [evaluation.seconds for one in candidates for evaluation in evaluator.evaluate([one])]
+        facts = evaluator.facts()
+        device = evaluator.device.type
+    workers = int(facts["workers"])
+    each = statistics.median(seconds)
+    return Estimate(
+        candidate_seconds=each,
+        preparation_seconds=preparation,
+        workers=workers,
+        device=str(facts["device"]),
+        evaluations=config.budget.evaluations,
+        seconds=_whole(config, each / workers, preparation),
+        memory=_peak_memory(workers, device),
+    )
+
+
+def _whole(config: Config, each: float, preparation: float) -> float | None:
+    limits = [config.budget.seconds, None if config.budget.evaluations is None else each * config.budget.evaluations]
+    known = [limit for limit in limits if limit is not None]
+    return preparation + min(known) if known else None
+
+
+def _peak_memory(workers: int, device: str) -> int | None:
+    """Returns bytes: on an accelerator what torch held there, else what the processes held, once the workers have ended."""
+    if device == "cuda":
+        import torch
+
+        return int(torch.cuda.max_memory_allocated())
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss if workers > 1 else 0
+    return unit * (own + workers * child)

@@ -1,0 +1,132 @@
+"""The folder of a run: who may write in it, whose run it is, and how its files are replaced.
+
+    runs/<name>/  config.yaml · journal.jsonl · snapshot.json · result.json · report.html (+ png)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+from spaces import RunError
+
+from .config import Config, as_values, identity, load_config
+
+LOCK = ".lock"
+
+
+class RunFolder:
+    """The paths of one run's files."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.journal = path / "journal.jsonl"
+        self.snapshot = path / "snapshot.json"
+        self.result = path / "result.json"
+        self.report = path / "report.html"
+
+    def check_owner(self, config: Config) -> None:
+        """Makes sure that the folder is empty or holds a run of an equal configuration.
+
+        Raises:
+            RunError: with the way out.
+        """
+        if not self.config.exists():
+            strangers = sorted(p.name for p in self.path.iterdir() if not p.name.startswith("."))
+            if strangers:
+                raise RunError(
+                    f"{self.path} exists and is no run's folder (it holds {strangers[0]!r}, but no config.yaml); "
+                    "give the run another name"
+                )
+            return
+        if identity(load_config(self.config)) != identity(config):
+            raise RunError(
+                f"{self.path} holds a run of another configuration; "
+                f"give this one another name (--set name=...), or remove {self.path}"
+            )
+
+    def write_config(self, config: Config) -> None:
+        """Writes the configuration, with the overrides, as the run's own."""
+        replace_text(self.config, yaml.safe_dump(as_values(config), sort_keys=False, allow_unicode=True))
+
+
+def find_run(path: str | Path) -> Config:
+    """Returns the configuration of an existing run.
+
+    Raises:
+        RunError: if there is none.
+        ConfigError: if its configuration is damaged.
+    """
+    folder = RunFolder(Path(path) if Path(path).name else Path(path).resolve())
+    if not folder.path.is_dir():
+        raise RunError(f"there is no run folder {str(path)!r}; start one with: rbflex-evo search CONFIG")
+    if not folder.config.exists():
+        raise RunError(f"{str(path)!r} is no run's folder: it has no config.yaml")
+    # The folder may have been moved or renamed since.
+    return load_config(folder.config).model_copy(update={"name": folder.path.name, "runs": str(folder.path.parent)})
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[RunFolder]:
+    """Makes the folder if need be and holds its lock; a folder that is still without a run is taken away at the end.
+
+    Raises:
+        RunError: if it cannot be written, or another process is writing in it.
+    """
+    folder = RunFolder(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = open(path / LOCK, "a")  # noqa: SIM115 (closed below)
+    except OSError as error:
+        raise RunError(
+            f"the run folder {str(path)!r} cannot be written: {error.strerror}; choose another with --set runs=FOLDER"
+        ) from None
+    with lock:
+        _lock(lock.fileno(), path)
+        try:
+            yield folder
+        finally:
+            if not folder.config.exists():
+                _remove_empty(path)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Writes a file so that at any moment either the old or the whole new one is there.
+
+    Raises:
+        RunError: if it cannot be written.
+    """
+    draft = path.with_name(f".{path.name}.new")
+    try:
+        with open(draft, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    except OSError as error:
+        raise RunError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows has no flock; there the user sees to it that a run has one process.
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise RunError(
+            f"{path} is in use by another process; wait until it is done, or give this run another name"
+        ) from None
+
+
+def _remove_empty(path: Path) -> None:
+    remaining = [entry.name for entry in path.iterdir()]
+    if remaining == [LOCK]:
+        (path / LOCK).unlink()
+        path.rmdir()

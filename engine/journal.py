@@ -1,0 +1,202 @@
+"""The journal of a run: one JSON line an evaluation, only ever appended to. It is the truth about a run.
+
+The first line says what run it is. Then come ``reference`` lines (the fixed sample that ranks may be taken against) and
+``evaluation`` lines, in the order told. A field whose name begins with ``time_`` holds a time, and nothing else in a line
+differs between a run that was interrupted and one that was not. `crc` is a CRC-32 over the line's other fields, times aside.
+
+A last line without its newline was being written when the process died: it is dropped. Any other damage is an error.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from fitness.evaluation import Evaluation
+from spaces import RunError
+
+VERSION = 1
+
+
+@dataclass
+class JournalContent:
+    """What a journal holds.
+
+    Attributes:
+        header: the first line, or None if there is none yet.
+        references: the evaluations of the reference sample.
+        evaluations: those of the search.
+        seconds: `time_elapsed` of the last line.
+        end: length in bytes of all whole lines.
+    """
+
+    header: dict[str, Any] | None = None
+    references: list[Evaluation] = field(default_factory=list)
+    evaluations: list[Evaluation] = field(default_factory=list)
+    seconds: float = 0.0
+    end: int = 0
+
+
+class Journal:
+    """Appends lines to a journal file; each is handed to the operating system before `append` returns.
+
+    Args:
+        path: of the file, made if it is not there.
+        end: bytes to keep; what lies behind is a torn line.
+
+    Raises:
+        RunError: if the file cannot be written.
+    """
+
+    def __init__(self, path: Path, end: int) -> None:
+        self.path = path
+        with _Writing(path):
+            self._file = open(path, "ab")  # noqa: SIM115 (closed by close)
+            self._file.truncate(end)
+
+    def append(self, line: Mapping[str, Any]) -> None:
+        """Writes one line, its checksum added."""
+        with _Writing(self.path):
+            self._file.write(encode(line))
+            self._file.flush()
+
+    def sync(self) -> None:
+        """Makes sure that all lines are on the disk."""
+        with _Writing(self.path):
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def header_line(**facts: Any) -> dict[str, Any]:
+    """Returns the first line of a journal."""
+    return {"kind": "run", "version": VERSION, **facts}
+
+
+def evaluation_line(kind: str, number: int, evaluation: Evaluation, elapsed: float) -> dict[str, Any]:
+    """Returns the line of one evaluation; `elapsed` is the run's time in seconds, without stops."""
+    return {
+        "kind": kind,
+        "number": number,
+        "genotype": list(evaluation.genotype),
+        "key": evaluation.key,
+        "scores": dict(evaluation.scores),
+        "failures": dict(evaluation.failures),
+        "time_elapsed": round(elapsed, 6),
+        "time_scoring": round(evaluation.seconds, 6),
+    }
+
+
+def checksum(line: Mapping[str, Any]) -> int:
+    """Returns the CRC-32 of a line without its times and its own checksum."""
+    lasting = {name: value for name, value in line.items() if name != "crc" and not name.startswith("time_")}
+    return zlib.crc32(json.dumps(lasting, sort_keys=True, ensure_ascii=False).encode())
+
+
+def encode(line: Mapping[str, Any]) -> bytes:
+    """Returns one line with its checksum as bytes."""
+    return (json.dumps({**line, "crc": checksum(line)}, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def read_journal(path: Path) -> JournalContent:
+    """Reads a journal; a file that is not there is an empty one.
+
+    Raises:
+        RunError: naming the first line that is damaged, out of order or of another version.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return JournalContent()
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror}") from None
+    content = JournalContent(end=data.rfind(b"\n") + 1)
+    for position, text in enumerate(data[: content.end].split(b"\n")[:-1], start=1):
+        _take(content, _decode(text, path, position), path, position)
+    return content
+
+
+def _decode(text: bytes, path: Path, position: int) -> dict[str, Any]:
+    try:
+        line = json.loads(text)
+    except ValueError:
+        raise _damaged(path, position, "it is not JSON") from None
+    if not isinstance(line, dict) or not isinstance(line.get("kind"), str):
+        raise _damaged(path, position, "it has no kind")
+    if line["kind"] == "run" and line.get("version") != VERSION:
+        raise RunError(
+            f"{path} was written as version {line.get('version')!r}, but this program reads version {VERSION}; "
+            "use the program that wrote it, or give the run another name"
+        )
+    if line.get("crc") != checksum(line):
+        raise _damaged(path, position, "its checksum is wrong")
+    return line
+
+
+def _take(content: JournalContent, line: dict[str, Any], path: Path, position: int) -> None:
+    if (position == 1) != (line["kind"] == "run"):
+        raise _damaged(path, position, "the first line, and no other, must say what run it is")
+    if position == 1:
+        content.header = line
+        return
+    if line["kind"] not in ("reference", "evaluation"):
+        raise _damaged(path, position, f"its kind {line['kind']!r} is unknown")
+    if line["kind"] == "reference" and content.evaluations:
+        raise _damaged(path, position, "a reference stands after an evaluation")
+    known = content.references if line["kind"] == "reference" else content.evaluations
+    if line.get("number") != len(known):
+        raise _damaged(path, position, f"it should have number {len(known)}, but it has {line.get('number')!r}")
+    evaluation, content.seconds = _evaluation(line, path, position)
+    known.append(evaluation)
+
+
+def _evaluation(line: dict[str, Any], path: Path, position: int) -> tuple[Evaluation, float]:
+    try:
+        elapsed, scoring = float(line["time_elapsed"]), float(line["time_scoring"])
+        evaluation = Evaluation(
+            genotype=tuple(line["genotype"]),
+            key=line["key"],
+            scores=line["scores"],
+            failures=line["failures"],
+            seconds=scoring,
+        )
+    except (KeyError, TypeError, ValueError):
+        raise _damaged(path, position, "a field is missing or of a wrong type") from None
+    if not math.isfinite(elapsed + scoring):
+        raise _damaged(path, position, "a time is not a finite number")
+    return evaluation, elapsed
+
+
+def _damaged(path: Path, position: int, why: str) -> RunError:
+    keep = f"keep only the lines before it to resume from there, or remove {path.parent} to start anew"
+    return RunError(f"{path}, line {position} is damaged: {why}\n{keep}")
+
+
+class _Writing:
+    """Turns the operating system's errors while writing `path` into a RunError."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(error, OSError):
+            raise RunError(f"{self.path} cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,248 @@
+"""The search loop, and how it is taken up again exactly where it was stopped.
+
+    while not budget.spent():
+        strategy.tell(evaluator(strategy.ask(n, view)), view)
+
+A resumed run restores the strategy from the snapshot, and the view from the evaluations that the strategy had been told by
+then. From there on the loop runs as ever, but what it asks for is answered by the journal's later lines, key by key, until
+they are used up; only then is anything measured. So a run that was stopped anywhere ends with the journal of one that was not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+from fitness.evaluation import Evaluation
+from fitness.objective import ArchiveView
+from spaces import Genotype, RunError, SearchSpace
+from strategies import Strategy
+
+from . import snapshot as snapshots
+from .budget import Budget
+from .folder import RunFolder, replace_text
+from .interrupt import Interrupt
+from .journal import Journal, JournalContent, evaluation_line
+from .progress import Progress
+from .snapshot import Counts, Snapshot
+
+BARREN_ASKS = 1000
+SECONDS_BETWEEN_SNAPSHOTS = 5.0
+
+
+class EvaluatorLike(Protocol):
+    """What a search needs of an evaluator; `fitness.evaluator.Evaluator` is one."""
+
+    def key(self, genotype: Genotype) -> str:
+        """Returns the canonical key of a genotype."""
+
+    def prepare(self, progress: Callable[[int, int], None] | None = None) -> Any:
+        """Finds out, outside the budget, what scores need to know of the space; `progress` takes (done, wanted)."""
+
+    def evaluate(self, genotypes: Sequence[Genotype]) -> Iterable[Evaluation]:
+        """Yields one evaluation a genotype, in their order, as they become ready."""
+
+    def facts(self) -> dict[str, Any]:
+        """Returns what the report should say about the measuring, as JSON data."""
+
+
+class Loop:
+    """One search, from an open journal to a stop reason.
+
+    Args:
+        space: for checking what a strategy proposes.
+        strategy: a new one; `resume` restores its state.
+        evaluator: measures what nobody knows yet.
+        view: empty, its reference set fixed where the objective has one; takes every evaluation.
+        budget: when to end.
+        folder: the run's files.
+        journal: open at its end.
+        content: what the journal held when it was opened.
+        identity: of the run's configuration.
+        interrupt: asked after every evaluation.
+    """
+
+    def __init__(
+        self,
+        *,
+        space: SearchSpace,
+        strategy: Strategy,
+        evaluator: EvaluatorLike,
+        view: ArchiveView,
+        budget: Budget,
+        folder: RunFolder,
+        journal: Journal,
+        content: JournalContent,
+        identity: str,
+        interrupt: Interrupt,
+    ) -> None:
+        self.space, self.strategy, self.evaluator, self.view = space, strategy, evaluator, view
+        self.budget, self.folder, self.journal = budget, folder, journal
+        self.identity, self.interrupt = identity, interrupt
+        self.counts = Counts()
+        self._references = {evaluation.key: evaluation for evaluation in content.references}
+        self._pending = deque(content.evaluations)
+        self._resumed = False
+        self._earlier = content.seconds
+        self._started = time.monotonic()
+        self._snapshot: str | None = None
+        self._saved_at = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of searching, without the time between sessions."""
+        return self._earlier + time.monotonic() - self._started
+
+    def resume(self) -> str | None:
+        """Restores the last snapshot; returns why it was not used where there is one, or None."""
+        snapshot, why_not = snapshots.load(self.folder.snapshot, self.identity, len(self._pending))
+        if snapshot is not None:
+            self.strategy.load_state_dict(snapshot.strategy)
+            self.counts = snapshot.counts
+            self._earlier = max(self._earlier, snapshot.seconds)
+            for _ in range(snapshot.told):
+                self.view.add(self._pending.popleft())
+            self._resumed = True
+        return why_not
+
+    def run(self, warm_start: Sequence[Genotype], progress: Progress) -> str:
+        """Searches until the budget is spent; returns the stop reason.
+
+        Args:
+            warm_start: genotypes of distinct keys that are told before the first ask.
+
+        Raises:
+            RunError: if the journal holds other evaluations than those that the strategy asks for.
+            Interrupted: after Ctrl-C, everything saved.
+        """
+        self._started = time.monotonic()
+        try:
+            if warm_start and not self._resumed:
+                self._evaluate_and_tell(warm_start, progress)
+            return self._until_spent(progress)
+        finally:
+            # Whatever ended the search, the last state that was told is worth keeping.
+            self.journal.sync()
+            self._save_snapshot()
+
+    def _until_spent(self, progress: Progress) -> str:
+        while (reason := self._spent()) is None:
+            proposals = self._ask()
+            if not proposals:
+                return "nothing left to try: every architecture that the strategy can reach was evaluated"
+            self._evaluate_and_tell(proposals, progress)
+            if self.counts.barren >= BARREN_ASKS:
+                return f"the strategy proposed only known architectures {BARREN_ASKS:,} times in a row"
+            self.interrupt.check()
+        return reason
+
+    def _spent(self) -> str | None:
+        # What the journal still answers was measured within the budget, whatever the clock says now.
+        if self._pending:
+            return None
+        return self.budget.spent(len(self.view), self.seconds, self.strategy.generation)
+
+    def _ask(self) -> list[Genotype]:
+        allowed = self.budget.allows(len(self.view))
+        proposals = [tuple(int(gene) for gene in genotype) for genotype in self.strategy.ask(allowed, self.view)]
+        if len(proposals) > allowed:
+            raise RuntimeError(
+                f"strategy {self.strategy.name!r} was asked for at most {allowed} genotypes, but it gave {len(proposals)}"
+            )
+        for genotype in proposals:
+            self.space.encoding.validate(genotype)
+        return proposals
+
+    def _evaluate_and_tell(self, genotypes: Sequence[Genotype], progress: Progress) -> None:
+        """Evaluates what is new among `genotypes` and tells the strategy all of them."""
+        keys = [self.evaluator.key(genotype) for genotype in genotypes]
+        new: dict[str, Genotype] = {}
+        for key, genotype in zip(keys, genotypes, strict=True):
+            if not self.view.seen(key):
+                new.setdefault(key, genotype)
+        for evaluation in self._answers(new):
+            self.view.add(evaluation)
+            progress.advance(self._best)
+            self.interrupt.check()
+            if self._cut_short():
+                # The strategy is not told part of a batch; the search is over, and the journal has what was measured.
+                return
+        self.counts.proposed += len(genotypes)
+        self.counts.known += len(genotypes) - len(new)
+        known = [replace(self.view.get(key), genotype=g) for key, g in zip(keys, genotypes, strict=True)]
+        self.strategy.tell(known, self.view)
+        self.counts.barren = 0 if new else self.counts.barren + 1
+        self._take_snapshot()
+
+    def _cut_short(self) -> bool:
+        return not self._pending and self.budget.out_of_time(self.seconds)
+
+    def _answers(self, new: dict[str, Genotype]) -> Iterator[Evaluation]:
+        """Yields the evaluations of `new` in order: from the journal while it has some left, then measured and written."""
+        asked = deque(new.items())
+        while asked and self._pending:
+            evaluation = self._pending.popleft()
+            check_answer(evaluation, *asked.popleft(), self.folder)
+            yield evaluation
+        if not asked:
+            return
+        for evaluation in self._measured(asked):
+            self.journal.append(evaluation_line("evaluation", len(self.view), evaluation, self.seconds))
+            yield evaluation
+        self.journal.sync()
+
+    def _measured(self, asked: Iterable[tuple[str, Genotype]]) -> Iterator[Evaluation]:
+        asked = list(asked)
+        unknown = [(key, genotype) for key, genotype in asked if key not in self._references]
+        measured = evaluate(self.evaluator, unknown)
+        for key, genotype in asked:
+            reference = self._references.get(key)
+            yield next(measured) if reference is None else replace(reference, genotype=genotype, seconds=0.0)
+
+    def _take_snapshot(self) -> None:
+        # Encoded at once: the strategy's next ask may change what its state refers to.
+        state = Snapshot(len(self.view), self.seconds, self.counts, self.strategy.state_dict())
+        self._snapshot = snapshots.encode(state, self.identity)
+        if time.monotonic() - self._saved_at > SECONDS_BETWEEN_SNAPSHOTS:
+            self._save_snapshot()
+
+    def _save_snapshot(self) -> None:
+        if self._snapshot is not None:
+            replace_text(self.folder.snapshot, self._snapshot)
+            self._snapshot = None
+            self._saved_at = time.monotonic()
+
+    def _best(self) -> str:
+        incumbent = self.view.incumbent()
+        if incumbent is None:
+            return "no candidate has succeeded yet"
+        member = self.view.objective.members[0]
+        return f"best {member} {incumbent.scores[member]:g}"
+
+
+def evaluate(evaluator: EvaluatorLike, asked: Sequence[tuple[str, Genotype]]) -> Iterator[Evaluation]:
+    """Yields the evaluations of (key, genotype) pairs, making sure that the evaluator answers what it was asked."""
+    if not asked:
+        return
+    evaluations = iter(evaluator.evaluate([genotype for _, genotype in asked]))
+    for key, genotype in asked:
+        evaluation = next(evaluations, None)
+        if evaluation is None or evaluation.key != key or evaluation.genotype != genotype:
+            raise RuntimeError(f"the evaluator was asked for {key!r} of {genotype}, but it gave {evaluation}")
+        yield evaluation
+
+
+def check_answer(evaluation: Evaluation, key: str, genotype: Genotype, folder: RunFolder) -> None:
+    """Makes sure that a line of the journal is about the candidate that is asked for.
+
+    Raises:
+        RunError: with the way out.
+    """
+    if (evaluation.key, evaluation.genotype) != (key, genotype):
+        raise RunError(
+            f"{folder.journal} holds {evaluation.key!r} where this program proposes {key!r}, so it cannot be resumed\n"
+            f"use the version of the program that began it, or remove {folder.path} to start anew"
+        )

@@ -1,0 +1,79 @@
+"""What a run shows while it lasts: a bar on a terminal, else one plain line now and then. Always on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+SECONDS_BETWEEN_LINES = 30.0
+SECONDS_BETWEEN_BESTS = 0.5
+
+
+class Progress:
+    """Progress of something that takes long.
+
+    Args:
+        title: what is going on.
+        total: how many steps there will be, None if nobody knows.
+        initial: steps done in an earlier session.
+        unit: what a step is.
+        shown: False shows nothing at all.
+    """
+
+    def __init__(
+        self, title: str, total: int | None, *, initial: int = 0, unit: str = "evaluation", shown: bool = True
+    ) -> None:
+        self.title, self.total, self.unit = title, total, unit
+        self._shown = shown
+        self._done = self._initial = initial
+        self._started = self._last_line = time.monotonic()
+        self._last_note = float("-inf")
+        self._note = ""
+        self._bar: Any = None
+        if shown and sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                total=total, initial=initial, desc=title, unit=unit[:4], file=sys.stderr, dynamic_ncols=True
+            )
+
+    def advance(self, note: Callable[[], str] | None = None) -> None:
+        """Takes one step; `note` is called now and then for the text behind the bar."""
+        self._done += 1
+        if not self._shown:
+            return
+        now = time.monotonic()
+        if self._bar is not None:
+            if note is not None and now - self._last_note > SECONDS_BETWEEN_BESTS:
+                self._last_note = now
+                self._bar.set_postfix_str(note(), refresh=False)
+            self._bar.update()
+        elif now - self._last_line > SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            self._print(note() if note is not None else "", now)
+
+    def to(self, done: int, total: int) -> None:
+        """Moves to step `done` of `total`."""
+        self.total = total
+        if self._bar is not None:
+            self._bar.total = total
+        while self._done < done:
+            self.advance()
+
+    def _print(self, note: str, now: float) -> None:
+        of = f" of {self.total}" if self.total is not None else ""
+        rate = (self._done - self._initial) / max(now - self._started, 1e-9)
+        parts = [f"{self.title}: {self._done}{of} {self.unit}s", f"{rate:.3g}/s", *([note] if note else [])]
+        print(", ".join(parts), file=sys.stderr, flush=True)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()

@@ -1,0 +1,179 @@
+"""What a search has found: the best candidates, why it ended, and the document that keeps this in the run's folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fitness.evaluation import Evaluation
+from fitness.objective import ArchiveView
+from spaces import Genotype, RunError, SearchSpace
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from spaces.tables import Table
+
+VERSION = 1
+TOP = 10
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One candidate of a finished search: the genotype, its notation, its canonical key and its raw scores by proxy."""
+
+    genotype: Genotype
+    notation: str
+    key: str
+    scores: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished search.
+
+    Attributes:
+        folder: of the run.
+        space: that was searched.
+        ranked: every candidate that did not fail, best first.
+        document: what result.json holds.
+        seed: that `network` draws its initial weights with.
+    """
+
+    folder: Path
+    space: SearchSpace
+    ranked: Sequence[Evaluation]
+    document: Mapping[str, Any]
+    seed: int = 0
+
+    @property
+    def best(self) -> Candidate | None:
+        """The best candidate, or None if all have failed."""
+        return next(iter(self.top(1)), None)
+
+    def top(self, n: int = TOP) -> list[Candidate]:
+        """Returns the `n` best candidates, best first."""
+        return [candidate(evaluation, self.space) for evaluation in self.ranked[:n]]
+
+    def network(self) -> nn.Module:
+        """Builds the best network as its benchmark counts it, with untrained weights drawn from the run's seed.
+
+        Raises:
+            RunError: if every candidate failed.
+        """
+        import torch
+
+        if self.best is None:
+            raise RunError(f"{self.folder} has no network: every candidate failed")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            return self.space.build(self.best.genotype)
+
+    @property
+    def stop_reason(self) -> str:
+        """Why the search ended, as a sentence."""
+        return str(self.document["stop_reason"])
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Numbers of unique, failed, proposed and known candidates."""
+        return dict(self.document["counts"])
+
+    @property
+    def table(self) -> Mapping[str, Any] | None:
+        """What the table of known accuracies says about the best candidate, or None without a table."""
+        facts: Mapping[str, Any] | None = self.document["table"]
+        return facts
+
+
+def candidate(evaluation: Evaluation, space: SearchSpace) -> Candidate:
+    """Returns an evaluation with its notation."""
+    notation = space.notation(evaluation.genotype)
+    return Candidate(evaluation.genotype, notation, evaluation.key, dict(evaluation.scores))
+
+
+def ranked(view: ArchiveView) -> list[Evaluation]:
+    """Returns every evaluation with a finite utility, best first."""
+    keys = view.ranking()
+    return [view.get(key) for key, utility in zip(keys, view.utility(keys), strict=True) if utility != -float("inf")]
+
+
+def document(
+    *,
+    name: str,
+    space: SearchSpace,
+    stop_reason: str,
+    best_first: Sequence[Evaluation],
+    counts: Mapping[str, int],
+    seconds: float,
+    evaluator: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Returns result.json's content, its table left open."""
+    top = [asdict(candidate(evaluation, space)) for evaluation in best_first[:TOP]]
+    return {
+        "version": VERSION,
+        "name": name,
+        "space": space.name,
+        "stop_reason": stop_reason,
+        "finished": True,
+        "best": top[0] if top else None,
+        "top": top,
+        "counts": dict(counts),
+        "time_seconds": round(seconds, 3),
+        "evaluator": dict(evaluator),
+        "table": None,
+        "environment": environment(),
+    }
+
+
+def table_facts(table: Table, source: str, best: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Returns what a table knows about the best candidate and about itself; percentages."""
+    accuracy = None if best is None else table.accuracy(best["notation"])
+    best_notation, best_accuracy = table.best()
+    return {
+        "name": source,
+        "dataset": table.dataset,
+        "accuracy": accuracy,
+        "percentile": None if accuracy is None else table.percentile(accuracy),
+        "best": best_accuracy,
+        "best_notation": best_notation,
+        "mean": table.mean(),
+    }
+
+
+def read_document(path: Path) -> dict[str, Any] | None:
+    """Returns result.json's content, or None where the run has not finished.
+
+    Raises:
+        RunError: if the file is damaged.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return content if content["version"] == VERSION and content["finished"] else None
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise RunError(f"{path} is damaged; remove it, and resuming the run writes it again") from None
+
+
+def environment() -> dict[str, str]:
+    """Returns the versions and the machine that a number was measured with."""
+    return {
+        "python": platform.python_version(),
+        "torch": _version("torch"),
+        "rbflex-evo": _version("rbflex-evo"),
+        "machine": f"{platform.platform()}, {platform.machine()}, {os.cpu_count()} CPUs",
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,239 @@
+"""A search from its configuration to its result: the run's folder, its parts, the loop, and what is left behind.
+
+    result = Search.from_yaml("configs/quickstart.yaml").run()
+    result.best.genotype, result.top(5), result.network()
+
+A folder that holds an unfinished run of an equal configuration is taken up where it was stopped; a finished one gives its
+result at once. The table of known accuracies is looked at before the search only to see that it is of this space, and read
+when the search is over.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fitness.evaluation import Evaluation
+from fitness.objective import ArchiveView
+from spaces import RunError
+
+from . import setup
+from .budget import Budget
+from .config import Config, identity, load_config
+from .folder import RunFolder, find_run, opened, replace_text
+from .interrupt import Interrupt, Interrupted
+from .journal import Journal, JournalContent, evaluation_line, header_line, read_journal
+from .loop import EvaluatorLike, Loop, check_answer, evaluate
+from .progress import Progress
+from .report import write_report
+from .result import Result, document, ranked, read_document, table_facts
+
+if TYPE_CHECKING:
+    from spaces.tables import Table
+
+
+class Search:
+    """One run of a configuration.
+
+    Args:
+        config: from `load_config` or `parse_config`.
+        evaluator: measures instead of the one that the configuration describes; the caller closes it.
+        quiet: shows no progress.
+
+    Raises:
+        GenotypeError: if a warm start is not of the space.
+        ConfigError: if the warm start does not fit into the budget.
+    """
+
+    def __init__(self, config: Config, evaluator: EvaluatorLike | None = None, *, quiet: bool = False) -> None:
+        self.config = config
+        self.space = setup.space_of(config)
+        self.warm_start = setup.warm_start_of(config, self.space)
+        self.quiet = quiet
+        self._identity = identity(config)
+        self._given = evaluator
+
+    @classmethod
+    def from_yaml(cls, path: str | Path, overrides: Sequence[str] = (), *, quiet: bool = False) -> Search:
+        """Reads the configuration from a YAML file, with ``key.sub=value`` overrides."""
+        return cls(load_config(path, overrides), quiet=quiet)
+
+    @classmethod
+    def from_folder(cls, path: str | Path, *, quiet: bool = False) -> Search:
+        """Takes up the run in a folder.
+
+        Raises:
+            RunError: if there is none.
+        """
+        return cls(find_run(path), quiet=quiet)
+
+    def run(self) -> Result:
+        """Searches, or goes on searching, and returns the result.
+
+        Raises:
+            RbflexEvoError: if anything about the folder, the data, the device or the table is wrong.
+            Interrupted: after Ctrl-C, everything saved.
+        """
+        with opened(self.config.folder) as folder, Interrupt() as interrupt:
+            folder.check_owner(self.config)
+            content = read_journal(folder.journal)
+            known = read_document(folder.result)
+            if known is not None:
+                return self._finished(folder, content, known)
+            table = setup.table_of(self.config, self.space)
+            with self._evaluator() as (evaluator, inputs):
+                interrupt.check()
+                folder.write_config(self.config)
+                try:
+                    return self._search(folder, content, evaluator, inputs, interrupt, table)
+                except Interrupted:
+                    done = len(read_journal(folder.journal).evaluations)
+                    raise Interrupted(
+                        f"stopped after {done} evaluations, all saved; go on with: rbflex-evo resume {folder.path}"
+                    ) from None
+
+    @contextmanager
+    def _evaluator(self) -> Iterator[tuple[EvaluatorLike, str | None]]:
+        """Yields the evaluator and what tells its input images apart."""
+        if self._given is not None:
+            yield self._given, None
+            return
+        batch = setup.batch_of(self.config)
+        with setup.evaluator_of(self.config, self.space, batch) as evaluator:
+            yield evaluator, batch.fingerprint
+
+    def _search(
+        self,
+        folder: RunFolder,
+        content: JournalContent,
+        evaluator: EvaluatorLike,
+        inputs: str | None,
+        interrupt: Interrupt,
+        table: Table | None,
+    ) -> Result:
+        view = ArchiveView(setup.objective_of(self.config), evaluator.key)
+        with Journal(folder.journal, content.end) as journal:
+            self._begin(folder, content, journal, inputs)
+            self._prepare(evaluator, interrupt)
+            if view.objective.reference == "sample":
+                self._score_reference(folder, content, journal, evaluator, view, interrupt)
+            loop = Loop(
+                space=self.space,
+                strategy=setup.strategy_of(self.config, self.space),
+                evaluator=evaluator,
+                view=view,
+                budget=Budget(**self.config.budget.model_dump()),
+                folder=folder,
+                journal=journal,
+                content=content,
+                identity=self._identity,
+                interrupt=interrupt,
+            )
+            why_not = loop.resume()
+            if why_not is not None and not self.quiet:
+                print(f"{folder.snapshot}: {why_not}; going through the journal instead", file=sys.stderr)
+            with self._progress("search", self.config.budget.evaluations, initial=len(view)) as progress:
+                reason = loop.run(setup.distinct(self.warm_start, view), progress)
+        best_first = ranked(view)
+        found = document(
+            name=self.config.name,
+            space=self.space,
+            stop_reason=reason,
+            best_first=best_first,
+            counts={
+                "unique": len(view),
+                "failed": sum(evaluation.failed for evaluation in view.evaluations),
+                "proposed": loop.counts.proposed,
+                "known": loop.counts.known,
+            },
+            seconds=loop.seconds,
+            evaluator=evaluator.facts(),
+        )
+        return self._finish(folder, best_first, found, table)
+
+    def _begin(self, folder: RunFolder, content: JournalContent, journal: Journal, inputs: str | None) -> None:
+        """Writes the journal's first line, or makes sure that the one there is of this run."""
+        if content.header is None:
+            journal.append(
+                header_line(identity=self._identity, space=self.space.name, inputs=inputs, time_started=time.time())
+            )
+            return
+        if content.header.get("identity") != self._identity:
+            raise RunError(
+                f"{folder.journal} belongs to another configuration than {folder.config}; "
+                f"give the run another name, or remove {folder.path}"
+            )
+        if content.header.get("inputs") != inputs:
+            raise RunError(
+                f"the input images are not those that {folder.path} began with; "
+                "restore them, or give the run another name"
+            )
+
+    def _prepare(self, evaluator: EvaluatorLike, interrupt: Interrupt) -> None:
+        with self._progress("gammas", None, unit="network") as progress:
+
+            def step(done: int, wanted: int) -> None:
+                progress.to(done, wanted)
+                interrupt.check()
+
+            evaluator.prepare(step)
+        interrupt.check()
+
+    def _score_reference(
+        self,
+        folder: RunFolder,
+        content: JournalContent,
+        journal: Journal,
+        evaluator: EvaluatorLike,
+        view: ArchiveView,
+        interrupt: Interrupt,
+    ) -> None:
+        """Scores the sample that ranks are taken against, outside the budget; what the journal has is not scored again."""
+        genotypes = setup.reference_sample(self.config, self.space, view)
+        asked = [(view.key(genotype), genotype) for genotype in genotypes]
+        for evaluation, (key, genotype) in zip(content.references, asked, strict=False):
+            check_answer(evaluation, key, genotype, folder)
+        missing = asked[len(content.references) :]
+        with self._progress("reference sample", len(asked), initial=len(content.references)) as progress:
+            for evaluation in evaluate(evaluator, missing):
+                journal.append(evaluation_line("reference", len(content.references), evaluation, 0.0))
+                content.references.append(evaluation)
+                progress.advance()
+                interrupt.check()
+        journal.sync()
+        view.set_reference(content.references)
+
+    def _finish(
+        self, folder: RunFolder, best_first: Sequence[Evaluation], found: dict[str, Any], table: Table | None
+    ) -> Result:
+        # Only now, with nothing left to decide, is the table read.
+        if table is not None and self.config.table is not None:
+            found["table"] = table_facts(table, self.config.table.name, found["best"])
+        replace_text(folder.result, json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+        write_report(folder.path)
+        return Result(folder.path, self.space, best_first, found, self.config.seed)
+
+    def _finished(self, folder: RunFolder, content: JournalContent, found: dict[str, Any]) -> Result:
+        """Returns the result of a run that is over, with another table or a new report where one is asked for."""
+        view = ArchiveView(setup.objective_of(self.config), self.space.key)
+        for evaluation in content.evaluations:
+            view.add(evaluation)
+        if view.objective.reference == "sample":
+            view.set_reference(content.references)
+        best_first = ranked(view)
+        if load_config(folder.config).table != self.config.table:
+            found["table"] = None
+            table = setup.table_of(self.config, self.space)
+            folder.write_config(self.config)
+            return self._finish(folder, best_first, found, table)
+        if not folder.report.exists():
+            write_report(folder.path)
+        return Result(folder.path, self.space, best_first, found, self.config.seed)
+
+    def _progress(self, title: str, total: int | None, *, initial: int = 0, unit: str = "evaluation") -> Progress:
+        return Progress(title, total, initial=initial, unit=unit, shown=not self.quiet)

@@ -1,0 +1,137 @@
+"""From a configuration to the things that it names: space, images, evaluator, table. Torch is first imported here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fitness.objective import ArchiveView, Objective, ObjectiveParameters, create_objective
+from spaces import ConfigError, Genotype, SearchSpace, create_space, parse
+from strategies import Strategy, create_strategy
+
+from .config import Config
+
+if TYPE_CHECKING:
+    from fitness.batches import Batch
+    from fitness.evaluator import Evaluator
+    from spaces.tables import Table
+
+# A sample of a space that is nearly used up ends after so many draws in a row without a new architecture.
+IDLE_DRAWS = 1000
+
+
+def space_of(config: Config) -> SearchSpace:
+    """Returns the search space."""
+    return create_space(config.space.name, **config.space.values)
+
+
+def strategy_of(config: Config, space: SearchSpace) -> Strategy:
+    """Returns a new strategy."""
+    return create_strategy(config.strategy.name, space.encoding, config.seed, **config.strategy.values)
+
+
+def objective_of(config: Config) -> Objective:
+    """Returns the objective."""
+    parameters = parse(ObjectiveParameters, config.fitness.objective, "fitness.objective")
+    return create_objective(parameters, config.fitness.proxies)
+
+
+def warm_start_of(config: Config, space: SearchSpace) -> list[Genotype]:
+    """Returns the genotypes to begin with.
+
+    Raises:
+        GenotypeError: if one is not of the space.
+        ConfigError: if there are more than the budget allows.
+    """
+    genotypes = [space.parse(text) for text in config.warm_start]
+    allowed = config.budget.evaluations
+    if allowed is not None and len(genotypes) > allowed:
+        raise ConfigError(
+            f"'warm_start' has {len(genotypes)} architectures, but 'budget.evaluations' is only {allowed}"
+        )
+    return genotypes
+
+
+def distinct(genotypes: list[Genotype], view: ArchiveView) -> list[Genotype]:
+    """Returns the first genotype of every key."""
+    first: dict[str, Genotype] = {}
+    for genotype in genotypes:
+        first.setdefault(view.key(genotype), genotype)
+    return list(first.values())
+
+
+def reference_sample(config: Config, space: SearchSpace, view: ArchiveView) -> list[Genotype]:
+    """Draws the genotypes that ranks are taken against, from a stream of their own."""
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(config.seed, spawn_key=(1,))))
+    return draw_distinct(space, view, view.objective.sample, rng)
+
+
+def draw_distinct(space: SearchSpace, view: ArchiveView, count: int, rng: np.random.Generator) -> list[Genotype]:
+    """Draws genotypes of `count` distinct keys, or fewer if the space does not have so many."""
+    drawn: dict[str, Genotype] = {}
+    idle = 0
+    while len(drawn) < count and idle < IDLE_DRAWS:
+        genotype = space.encoding.sample(rng)
+        before = len(drawn)
+        drawn.setdefault(view.key(genotype), genotype)
+        idle = 0 if len(drawn) > before else idle + 1
+    return list(drawn.values())
+
+
+def table_of(config: Config, space: SearchSpace) -> Table | None:
+    """Opens the table of known accuracies and makes sure that it is of this space; None where no table is set.
+
+    Raises:
+        TableError: if it is missing, unreadable or of another space.
+    """
+    if config.table is None:
+        return None
+    from spaces.tables import create_table
+
+    table = create_table(config.table.name, space, **config.table.values)
+    table.check(space)
+    return table
+
+
+def batch_of(config: Config) -> Batch:
+    """Returns the input images.
+
+    Raises:
+        DataError: if they are missing, unreadable or too few.
+    """
+    from fitness.batches import create_batch
+
+    return create_batch(config.data.name, **config.data.values)
+
+
+def evaluator_of(config: Config, space: SearchSpace, batch: Batch, *, cached: bool = True) -> Evaluator:
+    """Returns the evaluator; without the cache if `cached` is false.
+
+    Raises:
+        DataError, DeviceError: if the images do not fit the space, or the device is not there.
+    """
+    from fitness import create_proxy
+    from fitness.evaluator import Evaluator
+
+    return Evaluator(
+        space,
+        {name: create_proxy(name, **values) for name, values in config.fitness.proxies.items()},
+        batch,
+        weights=config.fitness.weights,
+        device=config.device,
+        workers=None if config.workers == "auto" else config.workers,
+        micro_batch=config.micro_batch,
+        precision=config.precision,
+        cache=cache_path(config.cache) if cached else None,
+    )
+
+
+def cache_path(setting: str) -> Path | None:
+    """Returns the file that statistics are kept in: "auto" is the default one, "off" is none."""
+    from fitness.cache import default_path
+
+    if setting == "off":
+        return None
+    return default_path() if setting == "auto" else Path(setting).expanduser()
