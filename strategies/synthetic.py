@@ -1,0 +1,152 @@
+"""A search without networks: a known landscape behind the strategies' narrow view. The conformance kit runs on it."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from fitness.evaluation import Evaluation
+from fitness.objective import ArchiveView, Objective
+from spaces import Encoding, Genotype, VectorEncoding
+
+
+class StrategyCheckError(AssertionError):
+    """A strategy breaks its contract; the message says which promise, and how to keep it."""
+
+
+OBJECTIVES = {
+    "score": Objective(("near",)),
+    "archive": Objective(("near", "large"), rule="log"),
+    "generation": Objective(("near", "large"), rule="linear", reference="generation"),
+}
+
+
+class World:
+    """Candidates that are worth more the nearer their genes are to a fixed target; two genotypes may share a key.
+
+    Args:
+        encoding: of fixed length.
+        objective: a name of `OBJECTIVES`.
+        succeeds_every: one key in that many succeeds, the others fail; None: all fail.
+        flat: every candidate scores the same.
+    """
+
+    def __init__(
+        self, encoding: Encoding, objective: str = "score", succeeds_every: int | None = 1, flat: bool = False
+    ) -> None:
+        self.encoding = encoding
+        self.objective = objective
+        self.succeeds_every = succeeds_every
+        self.flat = flat
+        self.archive = ArchiveView(OBJECTIVES[objective], key_of)
+        self.view = NarrowView(self.archive)
+
+    def __len__(self) -> int:
+        return len(self.archive)
+
+    def copy(self) -> World:
+        """Returns a world where the same has been evaluated."""
+        twin = World(self.encoding, self.objective, self.succeeds_every, self.flat)
+        for evaluation in self.archive.evaluations:
+            twin.archive.add(evaluation)
+        return twin
+
+    def evaluate(self, genotypes: Sequence[Genotype]) -> list[Evaluation]:
+        """Returns evaluations whose scores cannot be read; the archive behind the view knows them."""
+        return [self._evaluate(genotype) for genotype in genotypes]
+
+    def _evaluate(self, genotype: Genotype) -> Evaluation:
+        key = key_of(genotype)
+        failures = {} if self._succeeds(key) else dict.fromkeys(("near", "large"), "synthetic failure")
+        self.archive.add(Evaluation(genotype, key, {} if failures else self._scores(genotype), failures))
+        return Evaluation(genotype, key, HiddenScores(), failures)
+
+    def _succeeds(self, key: str) -> bool:
+        return self.succeeds_every is not None and zlib.crc32(key.encode()) % self.succeeds_every == 0
+
+    def _scores(self, genotype: Genotype) -> dict[str, float]:
+        genes = canonical(genotype)
+        if self.flat:
+            return {"near": -1.0, "large": 0.0}
+        return {"near": -float(sum((gene - 1) ** 2 for gene in genes)) - 9000.0, "large": float(sum(genes))}
+
+
+def canonical(genotype: Genotype) -> Genotype:
+    """Returns the genotype that stands for its key: the first two genes are interchangeable."""
+    return (*sorted(genotype[:2]), *genotype[2:])
+
+
+def key_of(genotype: Genotype) -> str:
+    """Returns the key of a genotype."""
+    return "-".join(map(str, canonical(genotype)))
+
+
+class NarrowView:
+    """The view of the contract and nothing besides."""
+
+    def __init__(self, archive: ArchiveView) -> None:
+        self._archive = archive
+
+    def utility(self, keys: Sequence[str]) -> np.ndarray:
+        """Returns what those keys are worth; a key that was not evaluated breaks the contract."""
+        for key in keys:
+            if not self._archive.seen(key):
+                raise StrategyCheckError(
+                    f"view.utility() was asked for {key!r}, which was not evaluated; ask for keys of told evaluations"
+                )
+        return self._archive.utility(keys)
+
+    def key(self, genotype: Genotype) -> str:
+        """Returns the canonical key."""
+        return self._archive.key(genotype)
+
+    def seen(self, key: str) -> bool:
+        """True if that key was evaluated."""
+        return self._archive.seen(key)
+
+    def __getattr__(self, name: str) -> object:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise StrategyCheckError(f"it used view.{name}; a view has utility(keys), key(genotype) and seen(key) only")
+
+
+class HiddenScores(Mapping[str, float]):
+    """Scores that no strategy may read."""
+
+    def __getitem__(self, name: str) -> float:
+        raise StrategyCheckError("it read Evaluation.scores; ask view.utility(keys), which knows the objective")
+
+    def __iter__(self) -> Iterator[str]:
+        self[""]
+        return iter(())
+
+    def __len__(self) -> int:
+        self[""]
+        return 0
+
+
+class OpenEncoding(Encoding):
+    """A vector encoding that does not tell its size and cannot be enumerated, as of a space too large for both."""
+
+    def __init__(self, inner: VectorEncoding) -> None:
+        self.inner = inner
+
+    def validate(self, genotype: Genotype) -> None:
+        self.inner.validate(genotype)
+
+    def sample(self, rng: np.random.Generator) -> Genotype:
+        return self.inner.sample(rng)
+
+    def mutate(self, genotype: Genotype, rng: np.random.Generator, probability: float | None = None) -> Genotype:
+        return self.inner.mutate(genotype, rng, probability)
+
+    def crossover(self, first: Genotype, second: Genotype, rng: np.random.Generator) -> tuple[Genotype, Genotype]:
+        return self.inner.crossover(first, second, rng)
+
+    def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
+        return self.inner.neighbours(genotype)
+
+    def distance(self, first: Genotype, second: Genotype) -> float:
+        return self.inner.distance(first, second)

@@ -1,0 +1,43 @@
+"""The guided strategies beat the random one at the same budget, on landscapes where there is something to follow."""
+
+import statistics
+
+import numpy as np
+import pytest
+
+from fitness.evaluation import Evaluation
+from fitness.objective import ArchiveView, Objective
+from spaces import VectorEncoding
+from strategies import create_strategy
+
+ENCODING = VectorEncoding([4] * 8)
+BUDGET = 200
+SEEDS = range(9)
+
+
+def smooth(genotype):
+    """Additive with one interaction: most genes can be improved alone."""
+    worth = np.sin(np.arange(32).reshape(8, 4) * 1.7)
+    return float(sum(worth[i, gene] for i, gene in enumerate(genotype)) + 0.5 * (genotype[0] == genotype[7]))
+
+
+def best_smooth(name, seed, objective):
+    view = ArchiveView(objective, str)
+    strategy = create_strategy(name, ENCODING, seed)
+    while len(view) < BUDGET:
+        genotypes = strategy.ask(BUDGET - len(view), view)
+        evaluations = [
+            Evaluation(g, str(g), {"smooth": -9000 + smooth(g), "size": float(sum(g)) / 10 + smooth(g)}) for g in genotypes
+        ]
+        for evaluation in evaluations:
+            view.add(evaluation)
+        strategy.tell(evaluations, view)
+    return smooth(view.incumbent().genotype)
+
+
+@pytest.mark.parametrize("name", ["genetic", "annealing"])
+@pytest.mark.parametrize("objective", [Objective(("smooth",)), Objective(("smooth", "size"), "log")])
+def test_guided_strategies_beat_random_search_in_the_median(name, objective):
+    guided = statistics.median(best_smooth(name, seed, objective) for seed in SEEDS)
+    unguided = statistics.median(best_smooth("random", seed, objective) for seed in SEEDS)
+    assert guided > unguided + 0.3

@@ -1,0 +1,344 @@
+"""Every registered strategy keeps the contract, and the kit catches those that do not."""
+
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from spaces import ConfigError, Encoding, GenotypeError, UnknownNameError, VectorEncoding
+from strategies import STRATEGIES, Strategy, create_strategy
+from strategies.candidates import Unseen
+from strategies.checks import ASKS, check_strategy
+from strategies.random_search import RandomSearch
+from strategies.synthetic import OBJECTIVES, StrategyCheckError, World
+
+VARIANTS = [
+    ("random", {"batch": 1}),
+    ("random", {"batch": 7}),
+    ("genetic", {"population": 2, "offspring": 1, "tournament": 1}),
+    ("genetic", {"population": 6, "offspring": 9, "crossover": 1.0, "mutation": 0.0}),
+    ("genetic", {"population": 8, "crossover": 0.0, "mutation": 1.0}),
+    ("annealing", {"neighbours": 1, "steps": 1, "cooling": 0.1}),
+    ("annealing", {"neighbours": 3, "steps": 2, "cooling": 0.3, "memory": 5}),
+]
+
+
+@pytest.mark.parametrize("name", STRATEGIES.names())
+def test_every_registered_strategy_keeps_the_contract(name):
+    check_strategy(name)
+
+
+@pytest.mark.parametrize(("name", "values"), VARIANTS)
+def test_strategies_keep_the_contract_with_other_parameters(name, values):
+    check_strategy(name, **values)
+
+
+@pytest.mark.parametrize("name", STRATEGIES.names())
+def test_defaults_are_those_of_the_parameters_and_describe_themselves(name):
+    strategy = create_strategy(name, VectorEncoding([3, 3]))
+    assert strategy.name == name
+    assert strategy.description
+    assert strategy.parameters == strategy.Parameters()
+
+
+PROPOSE = """
+from spaces import VectorEncoding
+from strategies import STRATEGIES, create_strategy
+from strategies.synthetic import World
+encoding = VectorEncoding((4,) * 5)
+for name in STRATEGIES.names():
+    world, strategy = World(encoding, "archive"), create_strategy(name, encoding, 3)
+    for n in (60, 60, 30):
+        genotypes = strategy.ask(n, world.view)
+        strategy.tell(world.evaluate(genotypes), world.view)
+        print(name, genotypes)
+"""
+
+
+def test_another_process_with_another_hash_seed_proposes_the_same():
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-c", PROPOSE], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert len(outputs[0].splitlines()) == 3 * len(STRATEGIES.names())
+    assert outputs[0] == outputs[1]
+
+
+class Chain(Encoding):
+    """Strings of 1 to 6 genes of 0..2, all different in length and size unknown: not a vector."""
+
+    def validate(self, genotype):
+        if not 1 <= len(genotype) <= 6 or not all(0 <= gene <= 2 for gene in genotype):
+            raise GenotypeError(f"{genotype} is no chain")
+
+    def sample(self, rng):
+        return tuple(int(gene) for gene in rng.integers(0, 3, size=rng.integers(1, 7)))
+
+    def mutate(self, genotype, rng, probability=None):
+        choices = list(self.neighbours(genotype))
+        return choices[int(rng.integers(len(choices)))]
+
+    def crossover(self, first, second, rng):
+        cut = int(rng.integers(1, min(len(first), len(second)) + 1))
+        return (*first[:cut], *second[cut:]), (*second[:cut], *first[cut:])
+
+    def neighbours(self, genotype):
+        if len(genotype) > 1:
+            yield genotype[:-1]
+        if len(genotype) < 6:
+            yield from ((*genotype, gene) for gene in range(3))
+        for i, old in enumerate(genotype):
+            yield from ((*genotype[:i], gene, *genotype[i + 1 :]) for gene in range(3) if gene != old)
+
+    def distance(self, first, second):
+        return float(abs(len(first) - len(second)) + sum(a != b for a, b in zip(first, second, strict=False)))
+
+
+@pytest.mark.parametrize("name", STRATEGIES.names())
+@pytest.mark.parametrize("objective", list(OBJECTIVES))
+def test_strategies_work_on_genotypes_of_varying_length(name, objective):
+    encoding = Chain()
+    world, strategy = World(encoding, objective), create_strategy(name, encoding, 0)
+    for n in ASKS:
+        genotypes = strategy.ask(n, world.view)
+        assert 1 <= len(genotypes) <= n
+        for genotype in genotypes:
+            encoding.validate(genotype)
+        strategy.tell(world.evaluate(genotypes), world.view)
+
+
+@pytest.mark.parametrize("name", STRATEGIES.names())
+def test_an_open_space_ends_when_no_unseen_genotype_can_be_found(name):
+    encoding = Chain()
+    world, strategy = World(encoding), create_strategy(name, encoding, 0)
+    while genotypes := strategy.ask(500, world.view):
+        strategy.tell(world.evaluate(genotypes), world.view)
+    # 3 + ... + 3^6 chains = 1092, of which those that differ in the order of the first two genes are one.
+    assert len(world) == 3 + 6 * (1 + 3 + 9 + 27 + 81)
+
+
+# What follows breaks one promise each.
+
+
+class TooMany(RandomSearch):
+    def ask(self, n, view):
+        return super().ask(n + 1, view)
+
+
+class Nothing(RandomSearch):
+    def ask(self, n, view):
+        return []
+
+
+class Lists(RandomSearch):
+    def ask(self, n, view):
+        return [list(genotype) for genotype in super().ask(n, view)]
+
+
+class NumpyGenes(RandomSearch):
+    def ask(self, n, view):
+        return [tuple(np.array(genotype)) for genotype in super().ask(n, view)]
+
+
+class Invalid(RandomSearch):
+    def ask(self, n, view):
+        return [(99, *genotype[1:]) for genotype in super().ask(n, view)[:1]]
+
+
+class Twice(RandomSearch):
+    def ask(self, n, view):
+        genotypes = super().ask(n, view)
+        return [genotypes[0], *genotypes][:n]
+
+
+class GlobalDraw(RandomSearch):
+    def ask(self, n, view):
+        self.rng = np.random.Generator(np.random.PCG64(random.getrandbits(32)))
+        return [self.encoding.sample(self.rng)]
+
+
+class GlobalRead(RandomSearch):
+    def ask(self, n, view):
+        state = random.getstate()
+        genotype = tuple(random.randrange(4) for _ in self.encoding.sample(self.rng))
+        random.setstate(state)
+        return [genotype]
+
+
+class GlobalNumpyChange(RandomSearch):
+    def ask(self, n, view):
+        np.random.seed(0)
+        return super().ask(n, view)
+
+
+class SystemRandom(RandomSearch):
+    def ask(self, n, view):
+        return [self.encoding.sample(np.random.default_rng())]
+
+
+class ForgottenState(RandomSearch):
+    def __init__(self, encoding, seed, parameters=None):
+        super().__init__(encoding, seed, parameters)
+        self.told = 0
+
+    def ask(self, n, view):
+        return super().ask(n, view)[: 1 + self.told % 5]
+
+    def tell(self, evaluations, view):
+        self.told += len(evaluations)
+
+
+class TupleState(RandomSearch):
+    def get_state(self):
+        return {**super().get_state(), "pair": (1, 2)}
+
+
+class NumpyState(RandomSearch):
+    def get_state(self):
+        return {**super().get_state(), "count": np.int64(3)}
+
+
+class SharedState(RandomSearch):
+    def __init__(self, encoding, seed, parameters=None):
+        super().__init__(encoding, seed, parameters)
+        self.keys = []
+
+    def tell(self, evaluations, view):
+        self.keys.extend(evaluation.key for evaluation in evaluations)
+
+    def get_state(self):
+        return {**super().get_state(), "keys": self.keys}
+
+    def set_state(self, state):
+        super().set_state(state)
+        self.keys = list(state["keys"])
+
+
+class ReadsScores(RandomSearch):
+    def tell(self, evaluations, view):
+        max(evaluation.scores["near"] for evaluation in evaluations)
+
+
+class BeyondTheView(RandomSearch):
+    def tell(self, evaluations, view):
+        view.ranking()
+
+
+class UtilityOfUnseen(RandomSearch):
+    def ask(self, n, view):
+        view.utility([view.key(self.encoding.sample(self.rng))])
+        return super().ask(n, view)
+
+
+class WithReplacement(RandomSearch):
+    def ask(self, n, view):
+        self.generation += 1
+        return [self.encoding.sample(self.rng)]
+
+
+class GivesUp(RandomSearch):
+    def ask(self, n, view):
+        return [genotype for genotype in super().ask(n, view) if genotype != (0, 0, 0)]
+
+
+class NoGenerations(RandomSearch):
+    def ask(self, n, view):
+        genotypes = super().ask(n, view)
+        self.generation = 0
+        return genotypes
+
+
+class CountsWarmStart(RandomSearch):
+    def tell(self, evaluations, view):
+        self.generation += 1
+
+
+class Nameless(RandomSearch):
+    name = ""
+
+
+class ForeignParameters(RandomSearch):
+    Parameters = dict
+
+
+@pytest.mark.parametrize(
+    ("broken", "lesson"),
+    [
+        (TooMany, "cut the batch to n"),
+        (Nothing, "returned nothing with 0 keys evaluated"),
+        (Lists, "restore tuples from lists"),
+        (NumpyGenes, "a tuple of plain ints"),
+        (Invalid, "only by the encoding's own operators"),
+        (Twice, "compare view.key()"),
+        (GlobalDraw, "changed the global state of random"),
+        (GlobalRead, "proposals depend on global random state"),
+        (GlobalNumpyChange, "changed the global state of numpy.random"),
+        (SystemRandom, "two runs with one seed"),
+        (ForgottenState, "keep in get_state everything"),
+        (TupleState, "tuples become lists"),
+        (NumpyState, "not JSON data"),
+        (SharedState, "get_state must copy"),
+        (ReadsScores, "ask view.utility"),
+        (BeyondTheView, "used view.ranking"),
+        (UtilityOfUnseen, "was not evaluated"),
+        (WithReplacement, "still proposes after all rounds"),
+        (GivesUp, "return it only when nothing is left"),
+        (NoGenerations, "a budget of generations never ends"),
+        (CountsWarmStart, "count it in ask"),
+        (Nameless, "name must be the name"),
+        (ForeignParameters, "must derive from spaces.Parameters"),
+    ],
+)
+def test_the_kit_catches_a_broken_promise_and_says_how_to_keep_it(broken, lesson):
+    with pytest.raises(StrategyCheckError, match=lesson):
+        check_strategy(broken)
+
+
+def test_the_kit_accepts_a_sound_strategy_that_is_not_registered_and_has_no_state():
+    class OneByOne(Strategy):
+        name = "one_by_one"
+
+        def ask(self, n, view):
+            self.generation += 1
+            genotype = Unseen(self.encoding).draw(self.rng, view, set())
+            return [] if genotype is None else [genotype]
+
+        def tell(self, evaluations, view):
+            view.utility([evaluation.key for evaluation in evaluations])
+
+        def get_state(self):
+            return None
+
+        def set_state(self, state):
+            assert state is None
+
+    check_strategy(OneByOne)
+
+
+def test_wrong_names_and_parameters_are_told_with_the_nearest():
+    with pytest.raises(UnknownNameError, match="unknown strategy 'gentic'; did you mean 'genetic'"):
+        check_strategy("gentic")
+    with pytest.raises(ConfigError, match=r"unknown key 'strategy.genetic.populaton'; did you mean 'population'"):
+        create_strategy("genetic", VectorEncoding([2]), populaton=10)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("random", {"batch": 0}),
+        ("genetic", {"population": 1}),
+        ("genetic", {"crossover": 1.5}),
+        ("genetic", {"mutation": -0.1}),
+        ("genetic", {"tournament": "3"}),
+        ("annealing", {"cooling": 1.0}),
+        ("annealing", {"end_temperature": 0.0}),
+        ("annealing", {"neighbours": 0}),
+    ],
+)
+def test_parameters_out_of_bounds_are_refused_by_name(name, values):
+    with pytest.raises(ConfigError, match=f"strategy.{name}.{next(iter(values))}"):
+        create_strategy(name, VectorEncoding([2]), **values)
