@@ -1,0 +1,169 @@
+"""What a run left behind, read back as plain values; nothing in the folder is changed, so a live run may be read too."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fitness.evaluation import Evaluation
+from spaces import RunError
+
+from .journal import read_journal
+from .result import read_document
+
+
+class Part(BaseModel):
+    """Base of what is read: strict types, while keys that a report does not use are let through."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class Candidate(Part):
+    """One of the architectures that the run chose."""
+
+    genotype: list[int]
+    notation: str
+    key: str
+    scores: dict[str, float]
+
+
+class TableFacts(Part):
+    """What the table says of the found architecture; accuracies and the percentile in percent, None where unknown."""
+
+    name: str
+    dataset: str
+    accuracy: float | None = None
+    percentile: float | None = None
+    best: float | None = None
+    best_notation: str | None = None
+    mean: float | None = None
+
+
+class Outcome(Part):
+    """The result of a finished run."""
+
+    stop_reason: str
+    best: Candidate | None = None
+    top: list[Candidate] = []
+    counts: dict[str, int] = {}
+    time_seconds: float = 0.0
+    evaluator: dict[str, Any] = {}
+    table: TableFacts | None = None
+    environment: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run as its folder tells it.
+
+    Attributes:
+        config: the configuration, at least with ``name``, ``space`` and ``fitness``.
+        config_text: the same, verbatim.
+        evaluations: in the order in which the strategy was told.
+        arrivals: float64 [n], when each was told, in seconds since the start.
+        outcome: None while the run is unfinished.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    config_text: str
+    evaluations: list[Evaluation]
+    arrivals: np.ndarray
+    outcome: Outcome | None = None
+
+    @property
+    def proxies(self) -> list[str]:
+        """The scores of the run: those that the objective reads first, in its order."""
+        return list(dict.fromkeys([*self.members, *self.config["fitness"].get("proxies", {})]))
+
+    @property
+    def members(self) -> list[str]:
+        """The scores that the objective reads."""
+        objective = self.config["fitness"].get("objective") or {}
+        return list(objective.get("rank") or filter(None, [objective.get("score")]))
+
+    def scores(self, name: str) -> np.ndarray:
+        """Returns float64 [n], one raw score of each evaluation; NaN where the candidate failed in any."""
+        return np.array([math.nan if e.failures else e.scores.get(name, math.nan) for e in self.evaluations])
+
+    def position(self, candidate: Candidate) -> int | None:
+        """Returns which evaluation (from 0) a candidate was, or None if the journal does not hold it."""
+        return next((i for i, e in enumerate(self.evaluations) if e.key == candidate.key), None)
+
+
+def read_run(folder: Path) -> RunRecord:
+    """Reads the folder of a run, finished or not.
+
+    Raises:
+        RunError: if it is no run folder, or a file of it is damaged, naming the file and the way out.
+    """
+    folder = Path(folder)
+    path = folder / "config.yaml"
+    if not path.is_file():
+        raise RunError(f"{folder} is not a run folder: it has no config.yaml; name the folder that a search wrote")
+    config_text = _text(path)
+    journal = folder / "journal.jsonl"
+    content = read_journal(journal)
+    return RunRecord(
+        folder=folder,
+        config=_config(path, config_text),
+        config_text=config_text,
+        evaluations=content.evaluations,
+        arrivals=_arrivals(journal)[: len(content.evaluations)],
+        outcome=_outcome(folder / "result.json"),
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"cannot read {path}: {error}") from None
+
+
+def _config(path: Path, text: str) -> dict[str, Any]:
+    import yaml
+
+    try:
+        config = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RunError(f"{path} is damaged: {' '.join(str(error).split())}") from None
+    needed = ("name", "space", "fitness")
+    missing = [key for key in needed if key not in config] if isinstance(config, dict) else list(needed)
+    if missing:
+        raise RunError(f"{path} is damaged: {missing[0]!r} is missing; restore the configuration that the run had")
+    if not isinstance(config["fitness"], dict) or not isinstance(config["fitness"].get("proxies", {}), dict):
+        raise RunError(f"{path} is damaged: 'fitness' must map 'proxies' to scores, but it is {config['fitness']!r}")
+    return config
+
+
+def _arrivals(path: Path) -> np.ndarray:
+    # The journal was read and checked before; its reader keeps no time of a single line.
+    if not path.exists():
+        return np.empty(0)
+    with open(path, encoding="utf-8") as file:
+        lines = [json.loads(line) for line in file if line.endswith("\n")]
+    return np.array([line["time_elapsed"] for line in lines if line["kind"] == "evaluation"], dtype=np.float64)
+
+
+def _outcome(path: Path) -> Outcome | None:
+    document = read_document(path)
+    return None if document is None else _part(Outcome, document, str(path))
+
+
+PartT = TypeVar("PartT", bound=Part)
+
+
+def _part(model: type[PartT], values: Any, where: str) -> PartT:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        name = ".".join(str(part) for part in problem["loc"])
+        raise RunError(f"{where} is damaged: {name}: {problem['msg']}, but it is {problem['input']!r:.60}") from None

@@ -1,0 +1,306 @@
+"""One self-contained page about a run, written from its folder: ``report.html`` and the figures as PNGs beside it.
+
+The page loads nothing from a network: styles, script and figures are in it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from markupsafe import Markup
+
+from spaces import RbflexEvoError, RunError, SearchSpace, create_space
+
+from . import plots
+from .diagram import draw_architecture
+from .folder import replace_text
+from .record import Candidate, RunRecord, TableFacts, read_run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+REASONS_SHOWN = 30
+
+
+class KnownAccuracies(Protocol):
+    """What the report asks a table."""
+
+    dataset: str
+
+    def accuracy(self, notation: str) -> float | None:
+        """Returns the test accuracy of an architecture in percent, or None if it is not known."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A figure on the page: inline SVG, the name of its PNG, and the width in points that it was drawn for."""
+
+    svg: str
+    png: str
+    points: float
+
+
+@dataclass(frozen=True)
+class Known:
+    """Accuracies of all evaluations, float64 [n], NaN where unknown, and what they are of."""
+
+    accuracies: np.ndarray
+    dataset: str
+    table: KnownAccuracies
+
+
+@dataclass
+class Gallery:
+    """Saves figures as PNGs in the run's folder and keeps them for the page."""
+
+    folder: Path
+    shown: dict[str, Shown] = field(default_factory=dict)
+
+    def add(self, name: str, figure: Figure, title: str) -> Shown:
+        """Saves one figure under a name that is safe as a file's."""
+        stem = re.sub(r"[^A-Za-z0-9_-]+", "_", name)
+        while stem in self.shown:
+            stem += "_"
+        svg = plots.save(figure, self.folder / f"{stem}.png", title)
+        self.shown[stem] = Shown(svg, f"{stem}.png", 72 * float(figure.get_size_inches()[0]))
+        return self.shown[stem]
+
+
+def write_report(folder: Path) -> Path:
+    """Writes ``report.html`` and its figures into the folder of a run, finished or not, and returns the page's path.
+
+    Raises:
+        RunError: if the folder is no run's, is damaged or cannot be written.
+        UnknownNameError: if the run's space is not installed.
+    """
+    run = read_run(Path(folder))
+    space = _space(run.config["space"])
+    page = run.folder / "report.html"
+    try:
+        text = _render(_contents(run, space, Gallery(run.folder)))
+    except OSError as error:
+        raise RunError(f"cannot write the report into {run.folder}: {error.strerror or error}") from None
+    replace_text(page, text)
+    return page
+
+
+def _space(named: Any) -> SearchSpace:
+    values = {"name": named} if isinstance(named, str) else dict(named)
+    return create_space(values.pop("name"), **values)
+
+
+def _render(contents: Mapping[str, Any]) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = number
+    environment.filters["amount"] = amount
+    environment.filters["breakable"] = breakable
+    return environment.get_template("report.html.j2").render(contents)
+
+
+def _contents(run: RunRecord, space: SearchSpace, gallery: Gallery) -> dict[str, Any]:
+    """Returns all that the page's template names."""
+    known, notice = _known(run, space)
+    best = run.outcome.best if run.outcome else None
+    speed = plots.rates(run.arrivals)
+    failed = [e.failed for e in run.evaluations]
+    return {
+        "run": run,
+        "outcome": run.outcome,
+        "count": len(run.evaluations),
+        "failed": sum(failed),
+        "space": space.name,
+        "strategy": _name(run.config.get("strategy", "")),
+        "members": run.members,
+        "proxies": run.proxies,
+        "found": _found(run, space, gallery, best) if best else None,
+        "leaders": _leaders(run, space, known),
+        "top": [_row(c.notation, c.scores, known) for c in run.outcome.top] if run.outcome else [],
+        "known": known,
+        "notice": notice,
+        "anytime": list(_anytime(run, known, gallery, best)),
+        "clouds": list(_clouds(run, known, gallery, best)) if known else [],
+        "rates": gallery.add("rates", plots.draw_rates(speed), "Evaluations per second") if speed else None,
+        "failures_figure": _failures_figure(failed, gallery),
+        "reasons": _reasons(run),
+        "speed": speed,
+        "facts": list(_facts(run)),
+    }
+
+
+def _known(run: RunRecord, space: SearchSpace) -> tuple[Known | None, str | None]:
+    """Looks up every evaluation; where the table cannot be opened the page says so instead of showing accuracies."""
+    values = dict(run.config.get("table") or {})
+    if not values:
+        return None, None
+    from spaces.tables import create_table
+
+    try:
+        table: KnownAccuracies = create_table(values.pop("source"), space, **values)
+        found = [table.accuracy(space.notation(e.genotype)) for e in run.evaluations]
+    except RbflexEvoError as error:
+        return None, f"The table of known accuracies could not be read: {error}"
+    return Known(np.array([math.nan if a is None else a for a in found]), table.dataset, table), None
+
+
+def _found(run: RunRecord, space: SearchSpace, gallery: Gallery, best: Candidate) -> dict[str, Any]:
+    genotype = tuple(best.genotype)
+    position = run.position(best)
+    facts = run.outcome.table if run.outcome else None
+    return {
+        "notation": best.notation,
+        "genotype": list(genotype),
+        "evaluation": None if position is None else position + 1,
+        "scores": [(name, best.scores[name], _place(run, name, best)) for name in run.proxies if name in best.scores],
+        "costs": space.costs(genotype),
+        "table": facts,
+        "accuracy_name": plots.accuracy_name(facts.dataset) if facts else "",
+        "tiles": list(_tiles(facts)) if facts else [],
+        "drawing": gallery.add("architecture", draw_architecture(space.drawing(genotype)), f"Drawing of {best.notation}"),
+    }
+
+
+def _tiles(facts: TableFacts) -> Iterator[tuple[str, str]]:
+    if facts.best is not None:
+        yield "best in the table", percent(facts.best)
+    if facts.mean is not None:
+        yield "mean of the table", percent(facts.mean)
+    if facts.best is not None and facts.accuracy is not None:
+        yield "below the best, points", f"{facts.best - facts.accuracy:.2f}"
+
+
+def _place(run: RunRecord, name: str, candidate: Candidate) -> int:
+    """Returns 1 + how many of this run's candidates have a higher raw score."""
+    return 1 + int(np.sum(run.scores(name) > candidate.scores[name]))
+
+
+def _row(notation: str, scores: Mapping[str, float], known: Known | None) -> dict[str, Any]:
+    return {"notation": notation, "scores": scores, "accuracy": known.table.accuracy(notation) if known else None}
+
+
+def _leaders(run: RunRecord, space: SearchSpace, known: Known | None) -> list[tuple[str, dict[str, Any]]]:
+    """Returns for each score the candidate that is highest in it; what there is to show of a run without a result."""
+    leaders = []
+    for name in run.proxies:
+        scores = run.scores(name)
+        if np.isfinite(scores).any():
+            leader = run.evaluations[int(np.nanargmax(scores))]
+            leaders.append((name, _row(space.notation(leader.genotype), leader.scores, known)))
+    return leaders
+
+
+def _anytime(run: RunRecord, known: Known | None, gallery: Gallery, best: Candidate | None) -> Iterator[Shown]:
+    position = run.position(best) if best else None
+    for name in run.proxies:
+        scores = run.scores(name)
+        if not np.isfinite(scores).any():
+            continue
+        found = None if position is None else (position + 1.0, float(scores[position]))
+        figure = plots.draw_best(plots.best_so_far(scores), name, found)
+        yield gallery.add(f"anytime_{name}", figure, f"Best {name} so far")
+    if known is None or not run.members:
+        return
+    scores = run.scores(run.members[0])
+    valid = np.where(np.isfinite(scores), known.accuracies, math.nan)
+    if np.isfinite(valid).any():
+        leader = plots.follow_leader(scores, known.accuracies)
+        figure = plots.draw_accuracies(leader, plots.best_so_far(valid), run.members[0], known.dataset)
+        yield gallery.add("anytime_accuracy", figure, "Accuracy so far")
+
+
+def _clouds(run: RunRecord, known: Known, gallery: Gallery, best: Candidate | None) -> Iterator[Shown]:
+    position = run.position(best) if best else None
+    for name in run.proxies:
+        scores = run.scores(name)
+        points = plots.cloud(scores, known.accuracies)
+        if not len(points.scores):
+            continue
+        found = None
+        if position is not None and math.isfinite(known.accuracies[position]):
+            found = (float(scores[position]), float(known.accuracies[position]))
+        figure = plots.draw_cloud(points, name, known.dataset, found)
+        yield gallery.add(f"accuracy_{name}", figure, f"{name} against {plots.accuracy_name(known.dataset)}")
+
+
+def _failures_figure(failed: list[bool], gallery: Gallery) -> Shown | None:
+    if not any(failed):
+        return None
+    return gallery.add("failures", plots.draw_failures(plots.failures_so_far(failed)), "Failed candidates so far")
+
+
+def _reasons(run: RunRecord) -> dict[str, Any]:
+    """Groups the failures by score and reason, the most frequent first."""
+    counts = Counter((name, why) for e in run.evaluations for name, why in e.failures.items())
+    shown = [(name, why, times) for (name, why), times in counts.most_common(REASONS_SHOWN)]
+    return {"shown": shown, "left_out": len(counts) - len(shown)}
+
+
+def _facts(run: RunRecord) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Yields groups of facts, each a title and its (label, value) pairs."""
+    config, outcome = run.config, run.outcome
+    asked: dict[str, Any] = {key: config[key] for key in ("space", "strategy", "budget", "seed", "device") if key in config}
+    asked |= {key: config["fitness"][key] for key in ("objective", "weights") if key in config["fitness"]}
+    asked |= {key: config[key] for key in ("data", "table") if config.get(key)}
+    yield "Asked for", list(flat(asked))
+    if outcome:
+        counts: dict[str, Any] = {"stopped because": outcome.stop_reason, "seconds": outcome.time_seconds}
+        if outcome.time_seconds > 0:
+            counts["evaluations / s over all"] = len(run.evaluations) / outcome.time_seconds
+        yield "What happened", list(flat(counts | {f"{key} candidates": n for key, n in outcome.counts.items()}))
+        yield "Evaluator", list(flat(outcome.evaluator))
+        yield "Machine and versions", list(flat(outcome.environment))
+
+
+def flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """Yields the leaves of nested mappings as (path, text)."""
+    for key, value in values.items():
+        path = f"{above} · {key}" if above else str(key)
+        if isinstance(value, Mapping) and value:
+            yield from flat(value, path)
+        elif isinstance(value, (list, tuple)):
+            yield path, ", ".join(number(item) for item in value) or "none"
+        else:
+            yield path, "none" if value is None or value == {} else number(value)
+
+
+def _name(named: Any) -> str:
+    return str(named.get("name", "")) if isinstance(named, Mapping) else str(named)
+
+
+def number(value: Any) -> str:
+    """Writes a value for reading: floats to 6 significant digits, truth as yes or no."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def breakable(notation: str) -> Markup:
+    """Escapes a notation for the page and lets lines break behind its separators, not within names."""
+    return Markup("<wbr>").join(re.split(r"(?<=.[|+:,;])(?=[^|+:,;])", notation))
+
+
+def percent(value: float) -> str:
+    """Writes a percentage to two digits behind the point."""
+    return f"{value:.2f} %"
+
+
+def amount(value: float) -> str:
+    """Writes a large number with its unit: 1.07 M."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.4g} {unit}"
+    return f"{value:.4g}"

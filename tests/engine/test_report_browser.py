@@ -1,0 +1,60 @@
+"""The report as a real browser shows it; skipped where no Chromium is installed."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_report import CELLS, evaluations, write_run
+
+from engine.report import write_report
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+QUIET = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --enable-logging=stderr --hide-scrollbars"
+).split()
+
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory) -> Path:
+    return write_report(write_run(tmp_path_factory.mktemp("browser") / "run", evaluations()))
+
+
+def browse(page: Path, profile: Path, *options: str) -> subprocess.CompletedProcess:
+    command = [str(BROWSER), *QUIET, f"--user-data-dir={profile}", *options, page.as_uri()]
+    shown = subprocess.run(command, capture_output=True, timeout=60, text=True, encoding="utf-8", check=True)
+    # Scripts' errors and refused resources are written to the console.
+    assert "CONSOLE" not in shown.stderr
+    return shown
+
+
+def test_the_page_runs_without_an_error_and_offers_to_copy_the_notation(page, tmp_path):
+    dom = browse(page, tmp_path, "--dump-dom").stdout
+    shown = re.search(r'<code id="notation">(.*?)</code>', dom)
+    assert shown and shown[1].replace("<wbr>", "") == CELLS[0]
+    # The script takes the attribute away; it is there in the file.
+    assert '<button type="button" data-copy="notation">Copy</button>' in dom
+    assert 'data-copy="notation" hidden' in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_is_painted_in_the_colours_of_the_scheme(page, tmp_path, width, scheme):
+    from matplotlib.image import imread
+
+    picture = tmp_path / "page.png"
+    wanted = f"--blink-settings=preferredColorScheme={0 if scheme == 'dark' else 1}"
+    browse(page, tmp_path / "profile", wanted, f"--window-size={width},1600", f"--screenshot={picture}")
+    pixels = imread(picture)[..., :3]
+    assert pixels.shape == (1600, width, 3)
+    brightness = np.median(pixels)
+    assert brightness < 0.3 if scheme == "dark" else brightness > 0.8
+    # Something is drawn below the headline: the page is neither blank nor one block.
+    assert pixels[300:].std() > 0.02
+    # Nothing sticks out to the side: the margin is the page's colour from top to bottom, but for shadows.
+    assert np.ptp(pixels[:, -4:].reshape(-1, 3), axis=0).max() < 0.03
