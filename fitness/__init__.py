@@ -1,0 +1,67 @@
+"""Training-free fitness: scores of untrained networks, measured many at a time, cached, combined by rank."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from spaces import Registry, parse
+
+from .evaluation import Evaluation, six_digits
+from .proxy import CandidateFailed, Observer, Proxy, Statistics
+
+if TYPE_CHECKING:
+    from .batches import create_batch
+    from .evaluator import Evaluator
+    from .initialise import WeightParameters
+    from .score import rbflex_score
+
+PROXIES = Registry("proxy")
+PROXIES.register("rbflex", "fitness.proxies.rbflex:Rbflex")
+PROXIES.register("naswot", "fitness.proxies.naswot:Naswot")
+PROXIES.register("synflow", "fitness.proxies.synflow:Synflow")
+
+proxies = PROXIES
+
+
+def create_proxy(name: str, **values: Any) -> Proxy:
+    """Returns the registered proxy `name` with those parameters.
+
+    Raises:
+        UnknownNameError: if no proxy has that name.
+        ConfigError: if a parameter is unknown or of a wrong type.
+    """
+    proxy = PROXIES.get(name)
+    return proxy(parse(proxy.Parameters, values, f"fitness.proxies.{name}"))
+
+
+# What needs torch is imported when it is first asked for, so that a command line answers at once.
+_LATE = {
+    "create_batch": "fitness.batches",
+    "Evaluator": "fitness.evaluator",
+    "WeightParameters": "fitness.initialise",
+    "rbflex_score": "fitness.score",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATE:
+        from importlib import import_module
+
+        return getattr(import_module(_LATE[name]), name)
+    raise AttributeError(f"module 'fitness' has no attribute {name!r}")
+
+
+__all__ = [
+    "PROXIES",
+    "CandidateFailed",
+    "Evaluation",
+    "Evaluator",
+    "Observer",
+    "Proxy",
+    "Statistics",
+    "WeightParameters",
+    "create_batch",
+    "create_proxy",
+    "rbflex_score",
+    "six_digits",
+]

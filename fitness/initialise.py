@@ -27,7 +27,7 @@ Distribution = Literal["pytorch", "kaiming_normal", "kaiming_uniform", "xavier_n
 class WeightParameters(Parameters):
     """How weights are drawn: ``pytorch`` is PyTorch's default initialisation, ``normal`` is N(0, 0.02^2)."""
 
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
     distribution: Distribution = "pytorch"
 
 
@@ -67,7 +67,7 @@ def draw(seed: int, name: str, shape: Sequence[int], normal: bool) -> np.ndarray
 def initialise(
     network: nn.Module, weights: WeightParameters, largest: Mapping[str, Sequence[int]] | None = None
 ) -> None:
-    """Sets every parameter of `network` in place; normalisation layers get weight 1 and bias 0.
+    """Sets every weight and bias of `network` in place; vectors of normalisation layers stay as they were built.
 
     Args:
         network: any module; its parameters' names select the draws.
@@ -81,7 +81,7 @@ def initialise(
     fans = {name: _fans(tensor.shape) for name, tensor in parameters.items() if tensor.dim() > 1}
     with torch.no_grad():
         for name, tensor in parameters.items():
-            module, _, kind = name.rpartition(".")
+            module = name.rpartition(".")[0]
             sibling = f"{module}.weight" if module else "weight"
             if tensor.dim() > 1:
                 scale, normal = _scale(weights.distribution, *fans[name])
@@ -90,8 +90,7 @@ def initialise(
                     tensor.zero_()
                     continue
                 scale, normal = 1 / math.sqrt(fans[sibling][0]), False
-            else:  # a vector with no matrix beside it belongs to a normalisation layer
-                tensor.fill_(0.0 if kind == "bias" else 1.0)
+            else:  # a vector with no matrix beside it is a normalisation's or a PReLU's: it stays as it was built
                 continue
             shape = tuple(largest.get(name, tensor.shape))
             values = _draws.get(weights.seed, name, shape, normal)

@@ -7,12 +7,12 @@ kernel) costs no forward. The evaluator groups proxies by what they need, so tha
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from spaces import Parameters
+from spaces import Parameters as AnyParameters
 
 if TYPE_CHECKING:
     import torch
@@ -32,8 +32,8 @@ class Observer(ABC):
     def activation(self, name: str, output: torch.Tensor, multiplicity: int = 1) -> None:
         """Takes the output [N, ...] of one activation layer, which counts `multiplicity` times."""
 
-    def features(self, output: torch.Tensor, magnitude: float) -> None:  # noqa: B027 (most observers ignore it)
-        """Takes the classifier's input [N, L_Q]; `magnitude` is the largest absolute value of the map it was pooled from."""
+    def features(self, output: torch.Tensor, magnitude: torch.Tensor) -> None:  # noqa: B027 (most observers ignore it)
+        """Takes the classifier's input [N, L_Q]; `magnitude` [] is the largest absolute value of the map it was pooled from."""
 
     @abstractmethod
     def finish(self) -> Statistics:
@@ -59,9 +59,9 @@ class Proxy(ABC):
     version: ClassVar[int] = 1
     description: ClassVar[str] = ""
     needs: ClassVar[Literal["forward", "network"]] = "forward"
-    Parameters: ClassVar[type[Parameters]] = Parameters
+    Parameters: ClassVar[type[AnyParameters]] = AnyParameters
 
-    def __init__(self, parameters: Parameters | None = None) -> None:
+    def __init__(self, parameters: AnyParameters | None = None) -> None:
         self.parameters = self.Parameters() if parameters is None else parameters
 
     @property
@@ -88,6 +88,24 @@ class Proxy(ABC):
             CandidateFailed: if the network is dead.
         """
         raise NotImplementedError
+
+    @property
+    def calibration_networks(self) -> int:
+        """How many networks of the space must be measured before anything can be scored, outside every budget."""
+        return 0
+
+    @property
+    def calibration_identity(self) -> dict[str, object]:
+        """All that a calibration depends on besides those networks' statistics, as plain data."""
+        return {}
+
+    def calibrate(self, samples: Sequence[Statistics], rng: np.random.Generator) -> dict[str, float]:
+        """Returns what the score needs to know of the space (RBFleX: its gammas), as plain data."""
+        return {}
+
+    def calibrated(self, values: Mapping[str, float]) -> Proxy:
+        """Returns this proxy with those calibration values set."""
+        return self
 
     @abstractmethod
     def score(self, statistics: Statistics) -> float:

@@ -16,16 +16,18 @@ from .parameters import Parameters, parse
 from .registry import Registry
 from .space import Costs, Drawing, SearchSpace
 
-spaces = Registry("space")
-spaces.register("nats_tss", "spaces.nats:TopologySpace")
-spaces.register("nats_sss", "spaces.nats:SizeSpace")
-spaces.register("toy", "spaces.toy:ToySpace")
+SPACES = Registry("space")
+SPACES.register("nats_tss", "spaces.nats:TopologySpace")
+SPACES.register("nats_sss", "spaces.nats:SizeSpace")
+SPACES.register("toy", "spaces.toy:ToySpace")
 
-tables = Registry("table")
-tables.register("nats_bench", "spaces.tables:NatsBenchTable")
-tables.register("analog_nasbench", "spaces.tables:AnalogNasBenchTable")
-tables.register("npz", "spaces.tables:NpzTable")
-tables.register("csv", "spaces.tables:CsvTable")
+TABLES = Registry("table")
+TABLES.register("nats_bench", "spaces.nats_table:NatsBenchTable")
+TABLES.register("analog_nasbench", "spaces.analog_table:AnalogNasBenchTable")
+TABLES.register("npz", "spaces.tables:NpzTable")
+TABLES.register("csv", "spaces.tables:CsvTable")
+
+spaces, tables = SPACES, TABLES
 
 
 def create_space(name: str, **values: object) -> SearchSpace:
@@ -35,11 +37,13 @@ def create_space(name: str, **values: object) -> SearchSpace:
         UnknownNameError: if no space has that name.
         ConfigError: if a parameter is unknown or of a wrong type.
     """
-    space = spaces.get(name)
+    space = SPACES.get(name)
     return space(parse(space.Parameters, values, f"space.{name}"))
 
 
 __all__ = [
+    "SPACES",
+    "TABLES",
     "ConfigError",
     "Costs",
     "DataError",
@@ -60,6 +64,4 @@ __all__ = [
     "deap_random",
     "near_name",
     "parse",
-    "spaces",
-    "tables",
 ]

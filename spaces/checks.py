@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import pickle
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -124,8 +125,8 @@ def _pure(draw: Callable[[], Value], what: str) -> Value:
     return values[0]
 
 
-def _numpy_state() -> str:
-    return repr(np.random.get_state(legacy=False))
+def _numpy_state() -> bytes:
+    return pickle.dumps(np.random.get_state(legacy=False))
 
 
 def _same(first: object, second: object) -> bool:

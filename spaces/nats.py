@@ -16,7 +16,7 @@ from pydantic import Field
 
 from .encoding import Genotype, VectorEncoding
 from .errors import GenotypeError, near_name
-from .parameters import Parameters
+from .parameters import Parameters as AnyParameters
 from .space import Costs, Drawing, SearchSpace
 
 if TYPE_CHECKING:
@@ -31,17 +31,17 @@ WIDTHS = tuple(range(8, 65, 8))
 SIZE_CELL = (3, 3, 3, 1, 3, 3)
 
 
-class SizeParameters(Parameters):
+class SizeParameters(AnyParameters):
     """The classifier's outputs."""
 
-    classes: int = Field(10, ge=2)
+    classes: int = Field(default=10, ge=2)
 
 
 class TopologyParameters(SizeParameters):
     """The macro skeleton besides: the first stage's channels, and cells a stage."""
 
-    channels: int = Field(16, ge=1)
-    cells: int = Field(5, ge=1)
+    channels: int = Field(default=16, ge=1)
+    cells: int = Field(default=5, ge=1)
 
 
 class NatsSpace(SearchSpace):
@@ -63,7 +63,7 @@ class TopologySpace(NatsSpace):
     Parameters = TopologyParameters
     parameters: TopologyParameters
 
-    def __init__(self, parameters: Parameters | None = None) -> None:
+    def __init__(self, parameters: AnyParameters | None = None) -> None:
         super().__init__(parameters)
         self.encoding = VectorEncoding([len(OPERATIONS)] * len(EDGES), [f"edge {a}>{b}" for a, b in EDGES])
 
@@ -137,7 +137,7 @@ class SizeSpace(NatsSpace):
     Parameters = SizeParameters
     parameters: SizeParameters
 
-    def __init__(self, parameters: Parameters | None = None) -> None:
+    def __init__(self, parameters: AnyParameters | None = None) -> None:
         super().__init__(parameters)
         self.encoding = VectorEncoding([len(WIDTHS)] * 5, [f"width {i}" for i in range(5)])
 

@@ -32,8 +32,9 @@ def parse(model: type[Model], values: Mapping[str, Any], where: str) -> Model:
 
 
 def _one_line(model: type[BaseModel], error: ValidationError, where: str) -> str:
-    # The first problem is enough: a user mends one key at a time, and later ones often follow from it.
-    problem = error.errors()[0]
+    # One problem is enough: a user mends one key at a time, and others often follow from it, as a missing key does
+    # from a misspelt one.
+    problem = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     path = [str(part) for part in problem["loc"]]
     name = ".".join(([where] if where else []) + path)
     if problem["type"] == "extra_forbidden":

@@ -12,7 +12,6 @@ from typing import Any
 
 from .errors import UnknownNameError, near_name
 
-
 PLURALS = {"proxy": "proxies", "strategy": "strategies", "data source": "data_sources"}
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from .encoding import Encoding, Genotype
-from .parameters import Parameters
+from .parameters import Parameters as AnyParameters
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,12 +55,12 @@ class SearchSpace(ABC):
     name: ClassVar[str]
     version: ClassVar[int] = 1
     description: ClassVar[str] = ""
-    Parameters: ClassVar[type[Parameters]] = Parameters
+    Parameters: ClassVar[type[AnyParameters]] = AnyParameters
 
     encoding: Encoding
     input_shape: tuple[int, ...] = (3, 32, 32)
 
-    def __init__(self, parameters: Parameters | None = None) -> None:
+    def __init__(self, parameters: AnyParameters | None = None) -> None:
         self.parameters = self.Parameters() if parameters is None else parameters
 
     @property

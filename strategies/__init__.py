@@ -4,10 +4,12 @@ from spaces import Encoding, Registry, parse
 
 from .strategy import Strategy, View
 
-strategies = Registry("strategy")
-strategies.register("random", "strategies.random_search:RandomSearch")
-strategies.register("genetic", "strategies.genetic:Genetic")
-strategies.register("annealing", "strategies.annealing:Annealing")
+STRATEGIES = Registry("strategy")
+STRATEGIES.register("random", "strategies.random_search:RandomSearch")
+STRATEGIES.register("genetic", "strategies.genetic:Genetic")
+STRATEGIES.register("annealing", "strategies.annealing:Annealing")
+
+strategies = STRATEGIES
 
 
 def create_strategy(name: str, encoding: Encoding, seed: int = 0, **values: object) -> Strategy:
@@ -17,8 +19,8 @@ def create_strategy(name: str, encoding: Encoding, seed: int = 0, **values: obje
         UnknownNameError: if no strategy has that name.
         ConfigError: if a parameter is unknown or of a wrong type.
     """
-    strategy = strategies.get(name)
+    strategy = STRATEGIES.get(name)
     return strategy(encoding, seed, parse(strategy.Parameters, values, f"strategy.{name}"))
 
 
-__all__ = ["Strategy", "View", "create_strategy", "strategies"]
+__all__ = ["STRATEGIES", "Strategy", "View", "create_strategy"]

@@ -1,0 +1,203 @@
+"""Statistics that were measured before, in one sqlite file: an architecture is paid for once, across runs and processes.
+
+A key is the hash of all that a statistic depends on (network, weights, inputs, what is observed, precision, device, version), so
+nothing is ever invalidated: what no longer matches is simply not found. Every row carries a checksum; a damaged row is dropped
+and measured again, a damaged file is moved aside, and both are said.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import sqlite3
+import time
+import warnings
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spaces import RunError
+
+FORMAT = 1
+
+
+class CacheWarning(UserWarning):
+    """A cache or a row of it was damaged and is measured again."""
+
+
+def default_path() -> Path:
+    """Returns ``$RBFLEX_EVO_CACHE``, or ``rbflex-evo/statistics.sqlite`` in the user's cache folder."""
+    chosen = os.environ.get("RBFLEX_EVO_CACHE")
+    if chosen:
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "rbflex-evo" / "statistics.sqlite"
+
+
+def digest(identity: Mapping[str, Any]) -> str:
+    """Returns the hash of plain data, the same in every process."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
+
+
+class StatisticsCache:
+    """Maps digests to named arrays or plain data.
+
+    Any number of processes may read and write one file; sqlite orders them.
+
+    Raises:
+        RunError: if the file cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self._connection = self._open()
+            except sqlite3.DatabaseError as error:
+                if isinstance(error, sqlite3.OperationalError) and "not a database" not in str(error):
+                    raise
+                self._move_aside(error)
+                self._connection = self._open()
+        except (OSError, sqlite3.OperationalError) as error:
+            raise RunError(f"the cache {self.path} cannot be used ({error}); set cache: to another path, or to 'off'") from None
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, timeout=60, isolation_level=None)
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS statistics"
+                " (key TEXT PRIMARY KEY, value BLOB NOT NULL, checksum INTEGER NOT NULL, written REAL NOT NULL)"
+            )
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version not in (0, FORMAT):
+                raise sqlite3.DatabaseError(f"format {version}, expected {FORMAT}")
+            connection.execute(f"PRAGMA user_version={FORMAT}")
+            # Reading the root page of the table finds most damage at once; the rest is found row by row.
+            connection.execute("SELECT count(*) FROM (SELECT 1 FROM statistics LIMIT 1)").fetchone()
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
+
+    def _move_aside(self, error: Exception) -> None:
+        aside = self.path.with_name(f"{self.path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
+        number = 1
+        while aside.exists():
+            number += 1
+            aside = aside.with_name(f"{aside.name.partition('~')[0]}~{number}")
+        self.path.replace(aside)
+        for suffix in ("-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                self.path.with_name(self.path.name + suffix).unlink()
+        warnings.warn(
+            f"the cache {self.path} is damaged ({error}); moved to {aside.name}, its contents are measured again",
+            CacheWarning,
+            stacklevel=4,
+        )
+
+    def get(self, key: str) -> Any | None:
+        """Returns what `put` stored under `key`, or None; a damaged row is dropped with a warning."""
+        try:
+            row = self._connection.execute("SELECT value, checksum FROM statistics WHERE key = ?", (key,)).fetchone()
+        except sqlite3.DatabaseError as error:
+            self._recover(error)
+            return None
+        if row is None:
+            return None
+        if zlib.crc32(row[0]) != row[1]:
+            self._connection.execute("DELETE FROM statistics WHERE key = ?", (key,))
+            warnings.warn(f"a row of the cache {self.path} is damaged; it is measured again", CacheWarning, stacklevel=2)
+            return None
+        return decode(row[0])
+
+    def put(self, items: Iterable[tuple[str, Any]]) -> None:
+        """Stores named arrays or JSON data in one transaction; a key's value never changes, so the last one wins."""
+        rows = []
+        for key, value in items:
+            blob = encode(value)
+            rows.append((key, blob, zlib.crc32(blob), time.time()))
+        try:
+            with self._transaction():
+                self._connection.executemany("INSERT OR REPLACE INTO statistics VALUES (?, ?, ?, ?)", rows)
+        except sqlite3.OperationalError as error:
+            raise RunError(
+                f"the cache {self.path} cannot be written ({error}); set cache: to another path, or to 'off'"
+            ) from None
+        except sqlite3.DatabaseError as error:
+            self._recover(error)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Any:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    def _recover(self, error: Exception) -> None:
+        self._connection.close()
+        self._move_aside(error)
+        self._connection = self._open()
+
+    def info(self) -> dict[str, Any]:
+        """Returns path, number of rows, bytes of values and file, and the age of the oldest row in days."""
+        rows, stored, oldest = self._connection.execute(
+            "SELECT count(*), coalesce(sum(length(value)), 0), min(written) FROM statistics"
+        ).fetchone()
+        return {
+            "path": str(self.path),
+            "rows": rows,
+            "stored_bytes": stored,
+            "file_bytes": self.path.stat().st_size,
+            "oldest_days": None if oldest is None else (time.time() - oldest) / 86400,
+        }
+
+    def prune(self, days: float | None = None) -> int:
+        """Removes rows older than `days`, or all of them, and returns how many."""
+        limit = time.time() - 86400 * days if days is not None else float("inf")
+        removed = self._connection.execute("DELETE FROM statistics WHERE written < ?", (limit,)).rowcount
+        self._connection.execute("VACUUM")
+        return removed
+
+    def verify(self) -> tuple[int, int]:
+        """Checks every row, removes the damaged ones and returns (good, damaged)."""
+        good, damaged = 0, []
+        for key, value, checksum in self._connection.execute("SELECT key, value, checksum FROM statistics"):
+            if zlib.crc32(value) == checksum:
+                good += 1
+            else:
+                damaged.append((key,))
+        self._connection.executemany("DELETE FROM statistics WHERE key = ?", damaged)
+        return good, len(damaged)
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._connection.close()
+
+
+def encode(value: Any) -> bytes:
+    """Writes named arrays as an npz archive without pickles, anything else as JSON."""
+    if isinstance(value, Mapping) and value and all(isinstance(v, np.ndarray | np.generic) for v in value.values()):
+        buffer = io.BytesIO()
+        np.savez(buffer, **value)
+        return b"A" + buffer.getvalue()
+    return b"J" + json.dumps(value).encode()
+
+
+def decode(blob: bytes) -> Any:
+    """Reads what `encode` wrote."""
+    if blob[:1] == b"J":
+        return json.loads(blob[1:])
+    with np.load(io.BytesIO(blob[1:]), allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}

@@ -1,0 +1,299 @@
+"""Genotypes to evaluations: canonical key, dedupe, cache, measuring where something is missing, scores.
+
+    for each genotype: key -> representative -> digest of (network, weights, inputs, what is observed, precision, device)
+    what the cache has is read, what it has not is measured in micro-batches by the workers, and stored as it arrives
+    scores are computed from statistics; a proxy that must know the space first (HDA) is calibrated before, outside any budget
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from spaces import ConfigError, DataError, Genotype, SearchSpace
+
+from .cache import StatisticsCache, digest
+from .evaluation import Evaluation, six_digits
+from .initialise import WeightParameters
+from .measure import PRECISIONS, Measured, find_device
+from .proxy import CandidateFailed, Proxy, Statistics
+from .workers import Workers, default_workers, result_of
+
+if TYPE_CHECKING:
+    from .batches import Batch
+
+# Raised when measuring itself changes in a way that no space's or proxy's version shows.
+VERSION = 1
+FAILED = "failed"
+
+
+class Evaluator:
+    """Scores genotypes of one space; the same statistics for any micro-batch, number of workers and order.
+
+    Args:
+        proxies: the scores by the name under which they are reported.
+        batch: the N input images.
+        weights: how untrained weights are drawn.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        workers: processes; None for one a core on a CPU and one on an accelerator.
+        micro_batch: most candidates that a worker takes at once.
+        precision: of the forward, ``float32`` or ``float64``; sums are float64 always.
+        cache: the file of measured statistics, or None.
+
+    Raises:
+        ConfigError, DataError, DeviceError: if a setting is wrong, before anything is measured.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        proxies: Mapping[str, Proxy],
+        batch: Batch,
+        *,
+        weights: WeightParameters | None = None,
+        device: str = "auto",
+        workers: int | None = None,
+        micro_batch: int = 8,
+        precision: str = "float32",
+        cache: Path | None = None,
+    ) -> None:
+        if precision not in PRECISIONS:
+            raise ConfigError(f"precision must be one of {', '.join(PRECISIONS)}, but it is {precision!r}")
+        if len(batch.images) < 2:
+            raise DataError(f"a score compares at least 2 images, but the batch has {len(batch.images)}")
+        if batch.images.dim() != len(space.input_shape) + 1 or batch.images.shape[1] != space.input_shape[0]:
+            raise DataError(
+                f"{space.name} takes inputs like {list(space.input_shape)}, "
+                f"but the batch holds {list(batch.images.shape[1:])}"
+            )
+        self.space = space
+        self.proxies = dict(proxies)
+        self.batch = batch
+        self.weights = weights or WeightParameters()
+        self.device = find_device(device)
+        if self.device.type == "mps" and precision == "float64":
+            raise ConfigError("an Apple device has no float64; set precision: float32 or device: cpu")
+        self.precision = precision
+        self.micro_batch = micro_batch
+        self.raw = any(proxy.layers == "published" for proxy in proxies.values())
+        self.calibrations: dict[str, dict[str, float]] = {}
+        self.counts = {"measured": 0, "from_cache": 0}
+        self.cache = None if cache is None else StatisticsCache(cache)
+        count = workers or default_workers(device)
+        self._workers = Workers(space, batch.images.numpy(), self.weights, device, precision, count)
+        self._prepared = False
+
+    def __enter__(self) -> Evaluator:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stops the workers and closes the cache."""
+        self._workers.close()
+        if self.cache is not None:
+            self.cache.close()
+
+    def key(self, genotype: Genotype) -> str:
+        """Returns the name under which an architecture is paid for once: its canonical key.
+
+        A ``published`` proxy scores raw networks, which differ within a key; then every genotype is its own.
+        """
+        return self.space.notation(genotype) if self.raw else self.space.key(genotype)
+
+    def network_of(self, key: str) -> Genotype:
+        """Returns the genotype that is built to score that key."""
+        return self.space.parse(key) if self.raw else self.space.representative(key)
+
+    def prepare(self, progress: Callable[[int, int], None] | None = None) -> dict[str, dict[str, float]]:
+        """Calibrates the proxies that need it (HDA), once; returns what was found, by proxy.
+
+        The networks are distinct keys from a stream of their own; one that fails is replaced.
+
+        Args:
+            progress: called with (networks measured, networks wanted).
+        """
+        if self._prepared:
+            return self.calibrations
+        for name, proxy in self.proxies.items():
+            identity = self._identity(proxy) | {"space": self.space.identity, "calibration": proxy.calibration_identity}
+            key = digest(identity)
+            found = self.cache.get(key) if self.cache is not None else None
+            if found is None:
+                rng = np.random.default_rng([self.weights.seed, 0x48444121])
+                samples = self._sample(name, proxy, rng, progress) if proxy.calibration_networks else []
+                found = proxy.calibrate(samples, rng)
+                if self.cache is not None and found:
+                    self.cache.put([(key, found)])
+            if found:
+                self.calibrations[name] = dict(found)
+                self.proxies[name] = proxy.calibrated(found)
+        self._prepared = True
+        return self.calibrations
+
+    def _sample(
+        self, name: str, proxy: Proxy, rng: np.random.Generator, progress: Callable[[int, int], None] | None
+    ) -> list[Statistics]:
+        wanted = proxy.calibration_networks
+        samples: list[Statistics] = []
+        seen: set[str] = set()
+        draws = 0
+        while len(samples) < wanted:
+            fresh: list[str] = []
+            while len(fresh) < wanted - len(samples):
+                key = self.key(self.space.encoding.sample(rng))
+                draws += 1
+                if key not in seen:
+                    seen.add(key)
+                    fresh.append(key)
+                elif draws > 1000 * wanted:
+                    raise ConfigError(
+                        f"only {len(samples)} of {wanted} networks for {name}'s gammas could be measured; "
+                        f"set fitness.proxies.{name}.networks lower"
+                    )
+            for measured in self._statistics(fresh, {name: proxy}):
+                if name in measured.statistics:
+                    samples.append(measured.statistics[name])
+                if progress is not None:
+                    progress(len(samples), wanted)
+        return samples
+
+    def evaluate(self, genotypes: Sequence[Genotype]) -> Iterator[Evaluation]:
+        """Yields one evaluation for each genotype, in order, as they become ready; equal keys are measured once."""
+        self.prepare()
+        keys = [self.key(genotype) for genotype in genotypes]
+        unique = list(dict.fromkeys(keys))
+        arriving = zip(unique, self._statistics(unique, self.proxies), strict=True)
+        known: dict[str, Measured] = {}
+        for genotype, key in zip(genotypes, keys, strict=True):
+            while key not in known:
+                arrived, measured = next(arriving)
+                known[arrived] = measured
+            yield self._evaluation(genotype, key, known[key])
+
+    def _evaluation(self, genotype: Genotype, key: str, measured: Measured) -> Evaluation:
+        scores: dict[str, float] = {}
+        failures: dict[str, str] = {}
+        for name, proxy in self.proxies.items():
+            if name in measured.failures:
+                failures[name] = measured.failures[name]
+                continue
+            try:
+                score = proxy.score(measured.statistics[name])
+                if not math.isfinite(score):
+                    raise CandidateFailed(f"the score is {score}")
+                scores[name] = six_digits(score)
+            except CandidateFailed as failed:
+                failures[name] = str(failed)
+        return Evaluation(genotype, key, scores, failures, measured.seconds)
+
+    def _identity(self, proxy: Proxy) -> dict[str, Any]:
+        """All that a proxy's statistics depend on besides the network, as plain data."""
+        return {
+            "version": VERSION,
+            "proxy": proxy.identity,
+            "inputs": self.batch.fingerprint,
+            "weights": self.weights.model_dump(mode="json"),
+            "precision": self.precision,
+            "device": self.device.type,
+            "machine": platform.machine(),
+            "torch": torch.__version__,
+        }
+
+    def _statistics(self, keys: Sequence[str], proxies: Mapping[str, Proxy]) -> Iterator[Measured]:
+        """Yields what is known or measured of each key, in order."""
+        common = {name: self._identity(proxy) for name, proxy in proxies.items()}
+        cached: list[Measured] = []
+        digests: list[dict[str, str]] = []
+        missing: list[tuple[int, tuple[Genotype, dict[str, Proxy]]]] = []
+        for position, key in enumerate(keys):
+            genotype = self.network_of(key)
+            network = {"space": self.space.identity, "network": self.space.notation(genotype)}
+            digests.append({name: digest(identity | network) for name, identity in common.items()})
+            found = self._read(digests[-1])
+            cached.append(found)
+            wanted = {n: p for n, p in proxies.items() if n not in found.statistics and n not in found.failures}
+            if wanted:
+                missing.append((position, (genotype, wanted)))
+            else:
+                self.counts["from_cache"] += 1
+        futures = self._submit([request for _, request in missing])
+        positions = iter([position for position, _ in missing])
+        measured: dict[int, Measured] = {}
+        for position in range(len(keys)):
+            if missing and missing[0][0] == position:
+                while position not in measured:
+                    for arrived in result_of(next(futures)):
+                        at = next(positions)
+                        self._write(digests[at], arrived)
+                        measured[at] = arrived
+                missing.pop(0)
+                self.counts["measured"] += 1
+                cached[position] = _merge(cached[position], measured.pop(position))
+            yield cached[position]
+
+    def _submit(self, requests: Sequence[tuple[Genotype, dict[str, Proxy]]]) -> Iterator[Future[list[Measured]]]:
+        """Cuts requests into micro-batches and keeps the workers busy, a little ahead of what is taken."""
+        # At least four tiles a worker where there are enough candidates, so that no worker waits for the last one.
+        size = max(1, min(self.micro_batch, math.ceil(len(requests) / (4 * self._workers.count))))
+        tiles = [requests[i : i + size] for i in range(0, len(requests), size)]
+        if self._workers.count == 1:
+            yield from (self._workers.submit(tile) for tile in tiles)
+            return
+        waiting = [self._workers.submit(tile) for tile in tiles[: 2 * self._workers.count]]
+        for tile in tiles[2 * self._workers.count :]:
+            yield waiting.pop(0)
+            waiting.append(self._workers.submit(tile))
+        yield from waiting
+
+    def _read(self, digests: Mapping[str, str]) -> Measured:
+        statistics: dict[str, Statistics] = {}
+        failures: dict[str, str] = {}
+        if self.cache is not None:
+            for name, key in digests.items():
+                found = self.cache.get(key)
+                if found is None:
+                    continue
+                if FAILED in found:
+                    failures[name] = found[FAILED]
+                else:
+                    statistics[name] = found
+        return Measured(statistics, failures, frozenset(failures), 0.0)
+
+    def _write(self, digests: Mapping[str, str], measured: Measured) -> None:
+        if self.cache is None:
+            return
+        items: list[tuple[str, Any]] = [(digests[name], found) for name, found in measured.statistics.items()]
+        items += [(digests[name], {FAILED: measured.failures[name]}) for name in measured.lasting]
+        self.cache.put(items)
+
+    def facts(self) -> dict[str, Any]:
+        """Returns what a report says about the measuring, as plain data."""
+        return {
+            "device": str(self.device),
+            "workers": self._workers.count,
+            "micro_batch": self.micro_batch,
+            "precision": self.precision,
+            "inputs": self.batch.description,
+            "gammas": self.calibrations,
+            "cache": None if self.cache is None else str(self.cache.path),
+            **self.counts,
+        }
+
+
+def _merge(cached: Measured, fresh: Measured) -> Measured:
+    return Measured(
+        {**cached.statistics, **fresh.statistics},
+        {**cached.failures, **fresh.failures},
+        cached.lasting | fresh.lasting,
+        fresh.seconds,
+    )

@@ -1,0 +1,213 @@
+"""One forward for all observers: N images at once, each normalised by its own statistics, layer by layer, nothing kept.
+
+The published RBFleX score feeds each image alone through a network in training mode, so that batch normalisation uses that
+image's own statistics. A batch normalisation of one image is an instance normalisation with the layer's affine terms; run
+that way, rows are independent, so N images share one forward and give the published score.
+
+What happens inside the forward is seen and replaced through torch's function mode, so modules and functional calls are one case:
+
+    batch_norm          -> per-image (or batch) statistics with the layer's affine terms; no buffer is touched
+    an activation       -> computed, then shown to the observers
+    a pooling           -> computed; its input is remembered until the classifier asks how large the pooled map was
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from .proxy import CandidateFailed, Observer
+
+# A module without children whose class name holds one of these is an activation layer (nn.ReLU6, transformers' NewGELUActivation).
+ACTIVATION_NAMES = (
+    "relu", "gelu", "elu", "silu", "swish", "mish", "sigmoid", "tanh", "softplus", "softsign", "shrink", "hardswish", "glu",
+)  # fmt: skip
+
+# The same as functions and methods. Softmax is not one: it weighs, it does not activate.
+ACTIVATIONS = {
+    functional.relu, functional.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, functional.relu6,
+    functional.leaky_relu, functional.leaky_relu_, functional.prelu, torch.prelu, functional.rrelu, functional.rrelu_,
+    functional.elu, functional.elu_, functional.selu, functional.selu_, functional.celu, functional.celu_,
+    torch.selu, torch.celu, torch.rrelu,
+    functional.gelu, functional.silu, functional.mish, functional.glu, functional.hardswish, functional.hardtanh,
+    functional.hardtanh_, functional.hardsigmoid, functional.sigmoid, torch.sigmoid, torch.sigmoid_, Tensor.sigmoid,
+    Tensor.sigmoid_, functional.tanh, torch.tanh, torch.tanh_, Tensor.tanh, Tensor.tanh_, functional.softplus,
+    functional.softsign, functional.logsigmoid, functional.hardshrink, functional.softshrink, functional.tanhshrink,
+}  # fmt: skip
+
+POOLINGS = {
+    functional.adaptive_avg_pool1d, functional.adaptive_avg_pool2d, functional.adaptive_avg_pool3d,
+    functional.adaptive_max_pool1d, functional.adaptive_max_pool2d, functional.adaptive_max_pool3d,
+    functional.avg_pool1d, functional.avg_pool2d, functional.avg_pool3d,
+    functional.max_pool1d, functional.max_pool2d, functional.max_pool3d, torch.mean, Tensor.mean,
+}  # fmt: skip
+
+
+class Rewired(TorchFunctionMode):
+    """A function mode with replacements (function -> what is called instead) and watchers (function -> told the result)."""
+
+    def __init__(
+        self,
+        replaced: dict[Any, Callable[..., Any]],
+        watched: dict[Any, Callable[[Any, tuple[Any, ...], Any], None]],
+    ) -> None:
+        super().__init__()
+        self.replaced = replaced
+        self.watched = watched
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        output = self.replaced.get(func, func)(*args, **(kwargs or {}))
+        if func in self.watched:
+            self.watched[func](func, args, output)
+        return output
+
+
+def image_norm(
+    x: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Batch normalisation of each image alone, x [N, C, ...]; a group of one value passes through its affine terms only."""
+    if math.prod(x.shape[2:]) > 1:
+        return functional.instance_norm(x, weight=weight, bias=bias, use_input_stats=True, eps=eps)
+    shape = (1, -1) + (1,) * (x.dim() - 2)
+    if weight is not None:
+        x = x * weight.view(shape)
+    return x if bias is None else x + bias.view(shape)
+
+
+def batch_norm(
+    x: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Batch normalisation of the whole batch, as training mode does, without running averages."""
+    return functional.batch_norm(x, None, None, weight, bias, training=True, eps=eps)
+
+
+def is_activation(module: nn.Module) -> bool:
+    """True for a module without children that applies a non-linearity (by its class name)."""
+    name = type(module).__name__.lower()
+    return next(module.children(), None) is None and any(part in name for part in ACTIVATION_NAMES)
+
+
+@contextmanager
+def evaluation_mode(network: nn.Module) -> Iterator[None]:
+    """Switches dropout, drop-path and auxiliary heads off, and every module's own mode back afterwards."""
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+def run_observed(
+    network: nn.Module,
+    images: Tensor,
+    observers: Sequence[Observer],
+    classifier: nn.Module,
+    statistics_of: Literal["image", "batch"] = "image",
+    layers: Literal["activations", "published"] = "activations",
+) -> None:
+    """Runs `network` once on `images` [N, ...] and shows every activation layer and the features to `observers`.
+
+    Weights, buffers and modes are the same afterwards. An activation module counts once each time it is called, whatever it
+    calls inside; a functional activation outside such a module counts as a layer of its own.
+
+    Args:
+        classifier: the module whose input is the feature vector; ignored for ``published`` layers.
+        layers: ``activations``, or ``published``: the outputs of all modules whose class name contains "ReLU", and the
+            input of the module registered last, as the RBFleX code has it.
+
+    Raises:
+        CandidateFailed: if the classifier was never called.
+    """
+    watch = _Watch(observers, len(images))
+    norm = image_norm if statistics_of == "image" else batch_norm
+    watched: dict[Any, Callable[[Any, tuple[Any, ...], Any], None]] = dict.fromkeys(POOLINGS, watch.pooling)
+    with ExitStack() as stack:
+        if layers == "published":
+            chosen = [(name, m) for name, m in network.named_modules() if "ReLU" in type(m).__name__]
+            classifier = list(network.modules())[-1]
+        else:
+            chosen = [(name, m) for name, m in network.named_modules() if is_activation(m)]
+            watched |= dict.fromkeys(ACTIVATIONS, watch.function)
+        for name, module in chosen:
+            for handle in watch.hook(name, module):
+                stack.callback(handle.remove)
+        stack.callback(classifier.register_forward_pre_hook(watch.features).remove)
+        stack.enter_context(evaluation_mode(network))
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(Rewired({functional.batch_norm: norm}, watched))
+        network(images)
+    if not watch.classified:
+        raise CandidateFailed("the classifier was never called in the forward")
+
+
+class _Watch:
+    """Passes what a forward does on to the observers."""
+
+    def __init__(self, observers: Sequence[Observer], n: int) -> None:
+        self.observers = observers
+        self.n = n
+        self.inside = 0
+        self.functions = 0
+        self.pooled: tuple[Tensor, Tensor] | None = None
+        self.classified = False
+
+    def hook(self, name: str, module: nn.Module) -> list[Any]:
+        def enter(module: nn.Module, inputs: Any) -> None:
+            self.inside += 1
+
+        def leave(module: nn.Module, inputs: Any, output: Tensor) -> None:
+            self.inside -= 1
+            self.show(name, output)
+
+        return [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]
+
+    def function(self, func: Any, args: tuple[Any, ...], output: Tensor) -> None:
+        if not self.inside:
+            self.functions += 1
+            self.show(f"{func.__name__} {self.functions}", output)
+
+    def show(self, name: str, output: Tensor) -> None:
+        # An activation of something that is not per image (a gate's scalar, an embedding table) carries no distance.
+        if output.dim() > 1 and len(output) == self.n:
+            with torch._C.DisableTorchFunction():
+                for observer in self.observers:
+                    observer.activation(name, output)
+
+    def pooling(self, func: Any, args: tuple[Any, ...], output: Any) -> None:
+        if isinstance(output, Tensor) and output.dim() > 1 and len(output) == self.n:
+            self.pooled = (args[0], output)
+
+    def features(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        self.classified = True
+        features = inputs[0].reshape(self.n, -1)
+        with torch._C.DisableTorchFunction():
+            source = features
+            # Pooling may cancel what it averages: what is left is judged by the size of the map before it.
+            if self.pooled is not None and self.pooled[1].numel() == features.numel():
+                source = self.pooled[0]
+            magnitude = source.abs().amax()
+            for observer in self.observers:
+                observer.features(features, magnitude)

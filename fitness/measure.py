@@ -1,0 +1,157 @@
+"""Statistics of a handful of candidates on one device: build, one shared forward for each kind of need, fetch, drop.
+
+Nothing here knows of caches, keys or ranks; it is what a worker process runs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from spaces import DeviceError, Genotype, SearchSpace
+
+from .forward import run_observed
+from .initialise import WeightParameters, build_initialised
+from .proxy import CandidateFailed, Observer, Proxy, Statistics
+
+PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One candidate's statistics by proxy, or the reasons why there are none.
+
+    Attributes:
+        lasting: names in `failures` that would fail again anywhere (a dead network), unlike running out of memory.
+    """
+
+    statistics: Mapping[str, Statistics]
+    failures: Mapping[str, str]
+    lasting: frozenset[str]
+    seconds: float
+
+
+def find_device(name: str) -> torch.device:
+    """Returns the device of that name; ``auto`` takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        DeviceError: if it is not there.
+    """
+    there = ["cpu"]
+    if torch.cuda.is_available():
+        there = ["cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count())), "cpu"]
+    elif torch.backends.mps.is_available():
+        there = ["mps", "cpu"]
+    if name == "auto":
+        return torch.device(there[0])
+    if name not in there:
+        raise DeviceError(f"device {name!r} is not there; this machine has {', '.join(there)} (or use 'auto')")
+    return torch.device(name)
+
+
+class Measurer:
+    """Measures genotypes of one space under fixed weights, inputs, device and precision.
+
+    Args:
+        images: float32 [N, ...], on any device.
+    """
+
+    def __init__(
+        self, space: SearchSpace, images: torch.Tensor, weights: WeightParameters, device: str, precision: str
+    ) -> None:
+        self.space = space
+        self.weights = weights
+        self.device = find_device(device)
+        self.images = images.to(self.device, PRECISIONS[precision])
+        self.together: int | None = None  # candidates that fit the device at once, once that is known
+
+    def measure(self, requests: Sequence[tuple[Genotype, Mapping[str, Proxy]]]) -> list[Measured]:
+        """Returns the statistics of each genotype for its proxies, in order.
+
+        The candidates of one call share the device: their forwards are queued one after another and the host waits once. When
+        memory runs out their number is halved, down to one, and stays so.
+        """
+        results: list[Measured] = []
+        position = 0
+        while position < len(requests):
+            count = min(self.together or len(requests), len(requests) - position)
+            tile = requests[position : position + count]
+            try:
+                results += self._measure_tile(tile)
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                free_memory(self.device)
+                if count == 1:
+                    reason = f"out of memory on {self.device}"
+                    results.append(Measured({}, dict.fromkeys(tile[0][1], reason), frozenset(), 0.0))
+                else:
+                    self.together = count // 2
+                    continue
+            position += count
+        return results
+
+    def _measure_tile(self, tile: Sequence[tuple[Genotype, Mapping[str, Proxy]]]) -> list[Measured]:
+        started = time.perf_counter()
+        pending = [self._start(genotype, proxies) for genotype, proxies in tile]
+        finished = [_finish(observers, failures) for observers, failures in pending]
+        seconds = (time.perf_counter() - started) / len(tile)
+        return [Measured(statistics, failures, frozenset(failures), seconds) for statistics, failures in finished]
+
+    def _start(
+        self, genotype: Genotype, proxies: Mapping[str, Proxy]
+    ) -> tuple[dict[str, Observer | Statistics], dict[str, str]]:
+        network = build_initialised(self.space, genotype, self.weights).to(self.device, self.images.dtype)
+        classifier = self.space.classifier(network)
+        done: dict[str, Observer | Statistics] = {}
+        failures: dict[str, str] = {}
+        passes: dict[Any, dict[str, Proxy]] = {}
+        for name, proxy in proxies.items():
+            if proxy.needs == "forward":
+                passes.setdefault((proxy.statistics_of, proxy.layers), {})[name] = proxy
+            else:
+                try:
+                    done[name] = proxy.measure(network, self.images)
+                except CandidateFailed as failed:
+                    failures[name] = str(failed)
+        for (statistics_of, layers), group in passes.items():
+            observers = {name: proxy.observer() for name, proxy in group.items()}
+            try:
+                run_observed(network, self.images, list(observers.values()), classifier, statistics_of, layers)
+                done |= observers
+            except CandidateFailed as failed:
+                failures |= dict.fromkeys(group, str(failed))
+        return done, failures
+
+
+def _finish(
+    done: Mapping[str, Observer | Statistics], failures: dict[str, str]
+) -> tuple[dict[str, Statistics], dict[str, str]]:
+    statistics: dict[str, Statistics] = {}
+    for name, found in done.items():
+        try:
+            statistics[name] = found.finish() if isinstance(found, Observer) else found
+        except CandidateFailed as failed:
+            failures[name] = str(failed)
+    return {name: {k: np.asarray(v) for k, v in arrays.items()} for name, arrays in statistics.items()}, failures
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True for every way in which a device says that its memory is full."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+
+
+def free_memory(device: torch.device) -> None:
+    """Gives cached memory back to the device."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()

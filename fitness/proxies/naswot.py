@@ -1,0 +1,78 @@
+"""NASWOT (Mellor et al., ICML 2021, arXiv 2006.04647): how differently N images switch the activations on and off.
+
+    c_i: for every unit of every activation layer, whether image i makes it positive
+    K_H[i, j] = N_A - hamming(c_i, c_j),  score = log|K_H|
+
+Each activation layer counts once. The paper normalises by the batch's statistics; the default here shares RBFleX's forward, in
+which each image is normalised alone (``statistics: batch`` is the paper's).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from fitness.proxy import CandidateFailed, Observer, Proxy, Statistics
+from spaces import Parameters
+
+if TYPE_CHECKING:
+    import torch
+
+# At most this many codes are summed in float32, which counts exactly up to 2^24.
+CHUNK = 2**16
+
+
+class NaswotParameters(Parameters):
+    """``statistics``: how batch normalisation sees the images."""
+
+    statistics: Literal["image", "batch"] = "image"
+
+
+class Naswot(Proxy):
+    """log|K_H|; higher is better."""
+
+    name = "naswot"
+    description = "how differently N images switch activations on and off"
+    Parameters = NaswotParameters
+    parameters: NaswotParameters
+
+    @property
+    def statistics_of(self) -> Literal["image", "batch"]:
+        return self.parameters.statistics
+
+    def observer(self) -> Observer:
+        return NaswotObserver()
+
+    def score(self, statistics: Statistics) -> float:
+        sign, value = np.linalg.slogdet(statistics["matches"])
+        if sign <= 0 or not np.isfinite(value):
+            raise CandidateFailed("two images have equal activation codes")
+        return float(value)
+
+
+class NaswotObserver(Observer):
+    """Counts, for each pair of images, the units that both switch the same way: ``matches`` [N, N], float64."""
+
+    def __init__(self) -> None:
+        self.matches: torch.Tensor | None = None
+
+    def activation(self, name: str, output: torch.Tensor, multiplicity: int = 1) -> None:
+        import torch
+
+        codes = (output.reshape(len(output), -1) > 0).float()
+        codes = codes.mul_(2).sub_(1)
+        # With codes of +-1 a product counts matches minus mismatches.
+        total = sum((c @ c.T).double() for c in codes.split(CHUNK, dim=1))
+        # A NaN compares as False everywhere; it must not pass for a dead unit.
+        poison = output.sum(dtype=torch.float64) * 0
+        matches = (total + codes.shape[1]) / 2 * multiplicity + poison
+        self.matches = matches if self.matches is None else self.matches + matches
+
+    def finish(self) -> Statistics:
+        if self.matches is None:
+            raise CandidateFailed("the network has no activation layer that is computed per image")
+        matches = self.matches.cpu().numpy()
+        if not np.isfinite(matches).all():
+            raise CandidateFailed("activations hold NaN or infinity")
+        return {"matches": matches}

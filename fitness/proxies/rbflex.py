@@ -1,0 +1,242 @@
+"""RBFleX (Yamasaki et al., IEEE TNNLS 36(6), 2025, arXiv 2503.22733): how far apart N images lie in an untrained network.
+
+    X [N, L_K]: all activation outputs of an image, Y [N, L_Q]: the input of the classifier
+    normalise each column to [0, 1] over the N rows (eq. 1); a constant column carries no distance
+    K = exp(-gamma_k ||x_i - x_j||^2), Q = exp(-gamma_q ||y_i - y_j||^2)                       (eq. 2-5)
+    score = log|K (x) Q| = N (log|K| + log|Q|)                                                 (eq. 6-7)
+
+Normalisation is per column and squared distances add up over layers, so X never exists: each layer is reduced to its Gram
+matrix while the forward runs, and memory is bounded by the largest layer. Gammas, kernels and HDA rules read these statistics
+only; changing one costs no forward. Gamma hardly matters once it is small (the flat limit): then it only adds a constant.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from fitness import hda, kernels
+from fitness.proxy import CandidateFailed, Observer, Proxy, Statistics
+from spaces import ConfigError
+from spaces import Parameters as AnyParameters
+
+if TYPE_CHECKING:
+    import torch
+
+# The constants of the published scripts for convolutional networks, the same for every space.
+PUBLISHED_GAMMAS = (2.68690173088039e-12, 1.02460061284506e-11)
+# Columns that one product reduces; fixed, so that sums do not depend on the number of threads.
+CHUNK = 4096
+# A column whose range is below this many roundings of its map's largest value is constant.
+ROUNDINGS = 64
+
+Gamma = Annotated[float, Field(gt=0)]
+
+
+class RbflexParameters(AnyParameters):
+    """Parameters of the score.
+
+    Attributes:
+        gamma: ``hda`` (the minimum over detected candidates), ``hda_max``, ``random`` (log-uniform in [1e-20, 1e-1]),
+            ``published`` (the paper's scripts' constants), ``flat`` (the gamma-free limit), or two numbers [gamma_k, gamma_q].
+        networks: how many networks HDA looks at (the paper's M).
+        kernel: ``rbf``, or one of the paper's comparisons (Fig. 10).
+        mode: ``published`` observes what the published code observes, on raw cells, and sets its gammas.
+    """
+
+    gamma: Literal["hda", "hda_max", "random", "published", "flat"] | Annotated[
+        list[Gamma], Field(min_length=2, max_length=2)
+    ] = "hda"
+    networks: int = Field(default=10, ge=1)
+    kernel: Literal["rbf", "linear", "psnr", "ssim"] = "rbf"
+    mode: Literal["standard", "published"] = "standard"
+
+
+class Rbflex(Proxy):
+    """N (log|K| + log|Q|); higher is better, always negative for the RBF kernel."""
+
+    name = "rbflex"
+    description = "how far apart N images lie, by RBF kernels over activations and last features"
+    Parameters = RbflexParameters
+    parameters: RbflexParameters
+
+    def __init__(self, parameters: AnyParameters | None = None, gammas: tuple[float, float] | None = None) -> None:
+        super().__init__(parameters)
+        self.gammas = gammas
+        gamma = self.parameters.gamma
+        if gamma == "published" or self.parameters.mode == "published":
+            self.gammas = PUBLISHED_GAMMAS
+        elif isinstance(gamma, list):
+            self.gammas = (gamma[0], gamma[1])
+
+    @property
+    def layers(self) -> Literal["activations", "published"]:
+        return "published" if self.parameters.mode == "published" else "activations"
+
+    def observer(self) -> Observer:
+        return RbflexObserver()
+
+    @property
+    def _rule(self) -> str:
+        return self.parameters.gamma if isinstance(self.parameters.gamma, str) else "given"
+
+    @property
+    def calibration_networks(self) -> int:
+        wanted = self.parameters.kernel == "rbf" and self.gammas is None
+        return self.parameters.networks if wanted and self._rule in ("hda", "hda_max") else 0
+
+    @property
+    def calibration_identity(self) -> dict[str, object]:
+        return {"rule": self._rule, "networks": self.calibration_networks}
+
+    def calibrate(self, samples: Sequence[Statistics], rng: np.random.Generator) -> dict[str, float]:
+        if self.gammas is not None or self._rule == "flat" or self.parameters.kernel != "rbf":
+            return {}
+        if self._rule == "random":
+            gamma_k, gamma_q = 10.0 ** rng.uniform(-20, -1, 2)
+            return {"gamma_k": float(gamma_k), "gamma_q": float(gamma_q)}
+        return {
+            f"gamma_{part}": hda.detect([_moments(statistics, part) for statistics in samples], self._rule)
+            for part in ("k", "q")
+        }
+
+    def calibrated(self, values: Mapping[str, float]) -> Rbflex:
+        if not values:
+            return self
+        return Rbflex(self.parameters, (values["gamma_k"], values["gamma_q"]))
+
+    def score(self, statistics: Statistics) -> float:
+        n = len(statistics["k_gram"])
+        total = 0.0
+        for part, position in (("k", 0), ("q", 1)):
+            gram = statistics[f"{part}_gram"]
+            live = int(statistics[f"{part}_live"])
+            if not live:
+                layer = "activations" if part == "k" else "features"
+                raise CandidateFailed(f"all images have equal {layer}: no path from input to output, or the signal died")
+            total += self._log_determinant(gram, statistics[f"{part}_normalised_sums"], live, position)
+        score = n * total
+        if not math.isfinite(score):
+            raise CandidateFailed(f"the determinant is {score:g}")
+        return score
+
+    def _log_determinant(self, gram: np.ndarray, sums: np.ndarray, length: int, position: int) -> float:
+        kernel = self.parameters.kernel
+        try:
+            if kernel == "rbf":
+                distances = kernels.squared_distances(gram)
+                if self._rule == "flat" and self.gammas is None:
+                    return kernels.flat_log_determinant(distances)
+                if self.gammas is None:
+                    raise ConfigError("rbflex has no gammas yet: calibrate it on networks of the space, or set gamma")
+                return kernels.rbf_log_determinant(distances, self.gammas[position])
+            matrix = {
+                "linear": lambda: kernels.linear_kernel(gram),
+                "psnr": lambda: kernels.psnr_kernel(gram, length),
+                "ssim": lambda: kernels.ssim_kernel(gram, sums, length),
+            }[kernel]()
+            return kernels.floored_log_determinant(matrix)
+        except ConfigError:
+            raise
+        except ValueError as error:
+            raise CandidateFailed(str(error)) from None
+
+
+def _moments(statistics: Statistics, part: str) -> tuple[np.ndarray, np.ndarray, int]:
+    return statistics[f"{part}_sums"], statistics[f"{part}_squares"], int(statistics[f"{part}_length"])
+
+
+class RbflexObserver(Observer):
+    """Reduces X and Y to what the score needs, while they pass.
+
+    Statistics, for part k (X) and q (Y): ``gram`` [N, N] of the normalised rows (its diagonal is their sums of squares),
+    ``normalised_sums`` [N], ``sums`` [N] and ``squares`` [N] of the raw rows, ``length`` (all columns), ``live`` (columns
+    that are not constant); all float64 or int64.
+    """
+
+    def __init__(self) -> None:
+        self.parts = {"k": RowStatistics(), "q": RowStatistics()}
+
+    def activation(self, name: str, output: torch.Tensor, multiplicity: int = 1) -> None:
+        self.parts["k"].add(output.reshape(len(output), -1), None, multiplicity)
+
+    def features(self, output: torch.Tensor, magnitude: torch.Tensor) -> None:
+        self.parts["q"].add(output, magnitude)
+
+    def finish(self) -> Statistics:
+        if not self.parts["k"].columns:
+            raise CandidateFailed("the network has no activation layer that is computed per image")
+        found = {f"{part}_{name}": array for part, rows in self.parts.items() for name, array in rows.finish().items()}
+        if not all(np.isfinite(array).all() for array in found.values()):
+            raise CandidateFailed("activations or features hold NaN or infinity")
+        return found
+
+
+class RowStatistics:
+    """Sums over the columns of N rows that arrive block by block; nothing waits for the device until `finish`."""
+
+    def __init__(self) -> None:
+        self.columns = 0
+        self.totals: torch.Tensor | None = None
+
+    def add(self, rows: torch.Tensor, magnitude: torch.Tensor | None, multiplicity: int = 1) -> None:
+        """Takes a block [N, L] that counts `multiplicity` times.
+
+        Args:
+            magnitude: the largest absolute value of the map that the block comes from; None if it is the block itself.
+        """
+        import torch
+
+        low, high = rows.amin(dim=0), rows.amax(dim=0)
+        if magnitude is None:
+            magnitude = torch.maximum(high.amax(), -low.amin())
+        width = high - low
+        live = width > ROUNDINGS * torch.finfo(rows.dtype).eps * magnitude
+        # NaN must not hide as a constant column.
+        scale = torch.where(live, 1 / width, torch.where(width.isnan(), width, 0.0))
+        normalised = (rows - low) * scale
+        block = torch.cat(
+            [_gram(normalised).reshape(-1), _sums(normalised), _sums(rows), _sums(rows.square()), live.sum()[None].double()]
+        )
+        block = block * multiplicity
+        self.totals = block if self.totals is None else self.totals + block
+        self.columns += rows.shape[1] * multiplicity
+
+    def finish(self) -> dict[str, np.ndarray]:
+        """Returns the sums as float64 arrays by name."""
+        if self.totals is None:
+            raise CandidateFailed("the classifier was never called in the forward")
+        totals = self.totals.cpu().numpy()
+        n = math.isqrt(len(totals))  # N^2 + 3 N + 1 numbers
+        while n * n + 3 * n + 1 > len(totals):
+            n -= 1
+        gram, rest = totals[: n * n].reshape(n, n), totals[n * n :]
+        finite = np.isfinite(rest[-1])
+        return {
+            "gram": (gram + gram.T) / 2,
+            "normalised_sums": rest[:n],
+            "sums": rest[n : 2 * n],
+            "squares": rest[2 * n : 3 * n],
+            "live": np.int64(rest[-1] if finite else 0),
+            "length": np.int64(self.columns),
+        }
+
+
+def _gram(rows: torch.Tensor) -> torch.Tensor:
+    """Returns rows @ rows.T in float64, summed in the rows' precision only within fixed chunks of columns."""
+    n, length = rows.shape
+    whole = length // CHUNK * CHUNK
+    chunks = rows[:, :whole].reshape(n, -1, CHUNK).transpose(0, 1)
+    total = (chunks @ chunks.transpose(1, 2)).double().sum(dim=0)
+    rest = rows[:, whole:]
+    return total + (rest @ rest.T).double()
+
+
+def _sums(rows: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    return rows.sum(dim=1, dtype=torch.float64)

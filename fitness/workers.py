@@ -1,0 +1,145 @@
+"""Where measuring happens: in this process, or in worker processes of one thread each.
+
+One torch thread a worker makes sums the same for any number of workers; on a CPU, processes of one thread each are also
+faster than threads. Workers are spawned, leave Ctrl-C to the parent, and end when the parent does, however it ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+import numpy as np
+
+from spaces import DeviceError, Genotype, RbflexEvoError, SearchSpace
+
+from .initialise import WeightParameters
+from .measure import Measured, Measurer, find_device
+from .proxy import Proxy
+
+Request = tuple[Genotype, Mapping[str, Proxy]]
+
+
+class WorkerError(RbflexEvoError, RuntimeError):
+    """A worker process died."""
+
+
+def default_workers(device: str) -> int:
+    """Returns one worker for an accelerator, and one a core for the CPU."""
+    if find_device(device).type != "cpu":
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Workers:
+    """Runs `Measurer.measure` on lists of requests; `submit` returns a future."""
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        images: np.ndarray,
+        weights: WeightParameters,
+        device: str,
+        precision: str,
+        count: int,
+    ) -> None:
+        find_device(device)
+        if count > 1 and find_device(device).type == "mps":
+            raise DeviceError(f"an Apple device takes one worker, but {count} were asked for")
+        self.count = count
+        self._arguments = (space, images, weights, device, precision)
+        self._pool: ProcessPoolExecutor | None = None
+        self._own: Measurer | None = None
+
+    def submit(self, requests: Sequence[Request]) -> Future[list[Measured]]:
+        """Starts measuring; with one worker it is done when this returns."""
+        if self.count > 1:
+            if self._pool is None:
+                self._pool = ProcessPoolExecutor(
+                    self.count, multiprocessing.get_context("spawn"), _start_worker, self._arguments
+                )
+            try:
+                return self._pool.submit(_measure, list(requests))
+            except BrokenProcessPool:
+                raise WorkerError(_DIED) from None
+        future: Future[list[Measured]] = Future()
+        with one_thread():
+            if self._own is None:
+                self._own = _measurer(*self._arguments)
+            future.set_result(self._own.measure(requests))
+        return future
+
+    def close(self) -> None:
+        """Stops the workers; what they have not begun is dropped."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool = self._own = None
+
+
+_DIED = "a worker process died, most likely because memory ran out; set workers: 1 or a smaller data.n and resume"
+
+
+def result_of(future: Future[list[Measured]]) -> list[Measured]:
+    """Returns what a future measured.
+
+    Raises:
+        WorkerError: if its process died.
+    """
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        raise WorkerError(_DIED) from None
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Lets torch use one thread inside, so that results equal those of a worker process."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+_worker: Measurer | None = None
+
+
+def _start_worker(*arguments: Any) -> None:
+    global _worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    import torch
+
+    torch.set_num_threads(1)
+    _worker = _measurer(*arguments)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        # The parent was killed: nobody waits for a result any more.
+        os._exit(1)
+
+
+def _measurer(
+    space: SearchSpace, images: np.ndarray, weights: WeightParameters, device: str, precision: str
+) -> Measurer:
+    import torch
+
+    return Measurer(space, torch.from_numpy(images), weights, device, precision)
+
+
+def _measure(requests: Sequence[Request]) -> list[Measured]:
+    assert _worker is not None
+    return _worker.measure(requests)
