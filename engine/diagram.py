@@ -41,10 +41,7 @@ class Box:
 
     def overlaps(self, other: Box) -> bool:
         """True if the two share more than a border."""
-        return (
-            abs(self.x - other.x) < (self.width + other.width) / 2
-            and abs(self.y - other.y) < (self.height + other.height) / 2
-        )
+        return abs(self.x - other.x) < (self.width + other.width) / 2 and abs(self.y - other.y) < (self.height + other.height) / 2
 
 
 @dataclass(frozen=True)
@@ -176,9 +173,7 @@ def lay_out_lanes(drawing: Drawing) -> Layout:
     return Layout(tuple(nodes), tuple(routes))
 
 
-def _ports(
-    edges: Sequence[tuple[int, int, str, bool]], given: Sequence[tuple[int, int]]
-) -> dict[tuple[int, int, int], float]:
+def _ports(edges: Sequence[tuple[int, int, str, bool]], given: Sequence[tuple[int, int]]) -> dict[tuple[int, int, int], float]:
     """Returns where edge i touches a side of a node, (node, side, i) -> offset from the node's centre."""
     touching: dict[tuple[int, int], list[tuple[int, int, int]]] = defaultdict(list)
     for i, ((start, end, *_), (side, level)) in enumerate(zip(edges, given, strict=True)):
@@ -323,6 +318,4 @@ def _draw_node(axes: Axes, box: Box, at_end: bool) -> None:
 
 
 def _draw_text(axes: Axes, box: Box, color: str) -> None:
-    axes.text(
-        box.x, box.y, box.text, ha="center", va="center", fontsize=FONT, color=color, linespacing=1.1, parse_math=False
-    )
+    axes.text(box.x, box.y, box.text, ha="center", va="center", fontsize=FONT, color=color, linespacing=1.1, parse_math=False)

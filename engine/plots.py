@@ -241,6 +241,9 @@ def label_axes(figure: Figure, axes: Axes, x: str, y: str) -> Figure:
     axes.set_ylabel(y, fontsize=8.5, color=MUTED, parse_math=False)
     if x == "unique evaluations":
         whole_numbers(axes.xaxis)
+        left, right = axes.get_xlim()
+        if right - left < 1:  # a single evaluation
+            axes.set_xlim(0, 2)
     return figure
 
 
