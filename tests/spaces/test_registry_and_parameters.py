@@ -2,7 +2,7 @@ import subprocess
 import sys
 
 import pytest
-from pydantic import Field
+from pydantic import Field, model_validator
 
 import spaces
 from spaces import SPACES, TABLES, ConfigError, Parameters, Registry, UnknownNameError, create_space, near_name, parse
@@ -98,6 +98,7 @@ def test_values_become_typed_parameters():
     ("values", "message"),
     [
         ({}, "'x.name' is missing"),
+        ({"nam": "a"}, "unknown key 'x.nam'; did you mean 'name'?"),
         ({"name": "a", "rat": 1.0}, "unknown key 'x.rat'; did you mean 'rate'?"),
         ({"name": "a", "inner": {"dpth": 1}}, "unknown key 'x.inner.dpth'; did you mean 'depth'?"),
         ({"name": 3}, "'x.name': input should be a valid string, but it is 3"),
@@ -113,6 +114,22 @@ def test_a_wrong_value_is_one_line_that_names_the_key(values, message):
     with pytest.raises(ConfigError) as caught:
         parse(Outer, values, "x")
     assert str(caught.value) == message
+
+
+class Ordered(Parameters):
+    low: int = 0
+    high: int = 1
+
+    @model_validator(mode="after")
+    def _in_order(self):
+        if self.low > self.high:
+            raise ValueError("'low' must not be above 'high'")
+        return self
+
+
+def test_a_model_s_own_message_is_given_as_it_is():
+    with pytest.raises(ConfigError, match=r"^'x': 'low' must not be above 'high'$"):
+        parse(Ordered, {"low": 2}, "x")
 
 
 def test_parameters_do_not_change():

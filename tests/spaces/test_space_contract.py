@@ -181,7 +181,7 @@ BROKEN_SPACES = {
     ),
     "key is no string": ({"key": lambda self, g: g}, r"key\(.*return a string"),
     "key changes": (
-        {"key": lambda self, g, count=counted(): f"{ToySpace.key(self, g)}{' ' * count()}"},
+        {"count": counted(), "key": lambda self, g: f"{ToySpace.key(self, g)}{' ' * self.count()}"},
         "must depend on the genotype only",
     ),
     "representative refuses keys": (
@@ -190,7 +190,7 @@ BROKEN_SPACES = {
     ),
     "representative is invalid": ({"representative": lambda self, key: (99,) * 4}, "return valid ones only"),
     "representative changes": (
-        {"representative": lambda self, key, count=counted(): (count() % 2,) * 4},
+        {"count": counted(), "representative": lambda self, key: (self.count() % 2,) * 4},
         "a key has one representative",
     ),
     "keys repeat": ({"keys": lambda self: iter(["a", "a"])}, "yields a key twice"),
