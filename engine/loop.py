@@ -4,8 +4,8 @@
         strategy.tell(evaluator(strategy.ask(n, view)), view)
 
 A resumed run restores the strategy from the snapshot, and the view from the evaluations that the strategy had been told by
-then. From there on the loop runs as ever, but what it asks for is answered by the journal's later lines, key by key, until
-they are used up; only then is anything measured. So a run that was stopped anywhere ends with the journal of one that was not.
+then. From there on the loop runs as ever, but the journal's later lines answer what it asks for, key by key; only when they
+are used up is anything measured. So a run that was stopped anywhere ends with the journal of one that was not.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ def document(
     evaluator: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Returns result.json's content, its table left open."""
-    top = [asdict(candidate(evaluation, space)) for evaluation in best_first[:TOP]]
+    top = [_as_values(candidate(evaluation, space)) for evaluation in best_first[:TOP]]
     return {
         "version": VERSION,
         "name": name,
@@ -130,6 +130,10 @@ def document(
         "table": None,
         "environment": environment(),
     }
+
+
+def _as_values(found: Candidate) -> dict[str, Any]:
+    return {**asdict(found), "genotype": list(found.genotype)}
 
 
 def table_facts(table: Table, source: str, best: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -44,17 +44,26 @@ class Search:
         config: from `load_config` or `parse_config`.
         evaluator: measures instead of the one that the configuration describes; the caller closes it.
         quiet: shows no progress.
+        report: writes report.html at the end.
 
     Raises:
         GenotypeError: if a warm start is not of the space.
         ConfigError: if the warm start does not fit into the budget.
     """
 
-    def __init__(self, config: Config, evaluator: EvaluatorLike | None = None, *, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        config: Config,
+        evaluator: EvaluatorLike | None = None,
+        *,
+        quiet: bool = False,
+        report: bool = True,
+    ) -> None:
         self.config = config
         self.space = setup.space_of(config)
         self.warm_start = setup.warm_start_of(config, self.space)
         self.quiet = quiet
+        self.report = report
         self._identity = identity(config)
         self._given = evaluator
 
@@ -215,7 +224,8 @@ class Search:
         if table is not None and self.config.table is not None:
             found["table"] = table_facts(table, self.config.table.name, found["best"])
         replace_text(folder.result, json.dumps(found, indent=2, ensure_ascii=False) + "\n")
-        write_report(folder.path)
+        if self.report:
+            write_report(folder.path)
         return Result(folder.path, self.space, best_first, found, self.config.seed)
 
     def _finished(self, folder: RunFolder, content: JournalContent, found: dict[str, Any]) -> Result:
@@ -231,7 +241,7 @@ class Search:
             table = setup.table_of(self.config, self.space)
             folder.write_config(self.config)
             return self._finish(folder, best_first, found, table)
-        if not folder.report.exists():
+        if self.report and not folder.report.exists():
             write_report(folder.path)
         return Result(folder.path, self.space, best_first, found, self.config.seed)
 
