@@ -269,6 +269,13 @@ def _largest_shapes(classes: int) -> dict[str, tuple[int, ...]]:
     import torch
 
     space = SizeSpace(SizeParameters(classes=classes))
-    with torch.device("meta"):
-        network = space.build((len(WIDTHS) - 1,) * 5)
-    return {name: tuple(parameter.shape) for name, parameter in network.named_parameters()}
+    top = len(WIDTHS) - 1
+    shapes: dict[str, tuple[int, ...]] = {}
+    # Two networks, because a skip connection is a convolution with weights only where its two widths differ.
+    for genotype in ((top, top - 1, top, top - 1, top), (top - 1, top, top - 1, top, top - 1)):
+        with torch.device("meta"):
+            network = space.build(genotype)
+        for name, parameter in network.named_parameters():
+            shape = tuple(parameter.shape)
+            shapes[name] = tuple(map(max, shapes.get(name, shape), shape))
+    return shapes
