@@ -65,8 +65,9 @@ def find_run(path: str | Path) -> Config:
     folder = RunFolder(Path(path) if Path(path).name else Path(path).resolve())
     if not folder.path.is_dir():
         raise RunError(f"there is no run folder {str(path)!r}; start one with: rbflex-evo search CONFIG")
-    if not folder.config.exists():
-        raise RunError(f"{str(path)!r} is no run's folder: it has no config.yaml")
+    for file in (folder.config, folder.journal):
+        if not file.exists():
+            raise RunError(f"{str(path)!r} is no run's folder: it has no {file.name}; start one with: rbflex-evo search CONFIG")
     # The folder may have been moved or renamed since.
     return load_config(folder.config).model_copy(update={"name": folder.path.name, "runs": str(folder.path.parent)})
 

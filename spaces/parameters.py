@@ -34,8 +34,8 @@ def parse(model: type[Model], values: Mapping[str, Any], where: str) -> Model:
 def _one_line(model: type[BaseModel], error: ValidationError, where: str) -> str:
     # One problem is enough: a user mends one key at a time, and others often follow from it, as a missing key does
     # from a misspelt one.
-    problem = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-    path = [str(part) for part in problem["loc"]]
+    problem = _of_alternatives(error.errors(), min(error.errors(), key=lambda one: one["type"] != "extra_forbidden"))
+    path = [str(part) for part in problem["loc"] if not _is_tag(part)]
     name = ".".join(([where] if where else []) + path)
     if problem["type"] == "extra_forbidden":
         return f"unknown key {name!r}{near_name(path[-1], _fields(model, path[:-1]))}"
@@ -44,6 +44,23 @@ def _one_line(model: type[BaseModel], error: ValidationError, where: str) -> str
     if problem["type"] == "value_error":  # of a model's own validator, whose message says it all
         return f"{name!r}: {problem['ctx']['error']}"
     return f"{name!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}, but it is {problem['input']!r}"
+
+
+def _of_alternatives(problems: list[Any], first: Any) -> Any:
+    """Where a value may be of several types, returns what is wrong with it as the type that it has, or else all that it may be."""
+    tags = [i for i, part in enumerate(first["loc"]) if _is_tag(part)]
+    if not tags:
+        return first
+    same = [one for one in problems if one["loc"][: tags[0]] == first["loc"][: tags[0]]]
+    for one in same:
+        if one["type"] != "literal_error" and not one["type"].endswith("_type"):
+            return one
+    return {**first, "msg": " or ".join([first["msg"], *(one["msg"].partition(" should be ")[2] for one in same[1:])])}
+
+
+def _is_tag(part: object) -> bool:
+    # Pydantic puts the alternative that it tried, such as "list[int]", into the path.
+    return isinstance(part, str) and part.endswith("]") and "[" in part
 
 
 def _fields(model: type[BaseModel], path: list[str]) -> list[str]:

@@ -138,7 +138,7 @@ def test_a_journal_of_other_proposals_is_refused(tmp_path: Path) -> None:
     lines[5]["genotype"], lines[5]["key"] = [0] * 12, "zero+zero"
     journal.write_bytes(b"".join(encode({k: v for k, v in line.items() if k != "crc"}) for line in lines))
     (config.folder / "snapshot.json").unlink(missing_ok=True)
-    with pytest.raises(RunError, match="holds 'zero.zero' where this program proposes") as raised:
+    with pytest.raises(RunError, match=r"holds 'zero.zero' where this program proposes") as raised:
         run_to_the_end(config)
     assert len(str(raised.value).splitlines()) == 2
 

@@ -20,7 +20,7 @@ from fitness.evaluation import Evaluation
 from spaces import ConfigError, Genotype, GenotypeError, RunError, create_space
 from strategies import STRATEGIES, Strategy, View
 
-SMALL = {"name": "toy", "genes": 4, "choices": 2}
+SMALL: dict[str, Any] = {"name": "toy", "genes": 4, "choices": 2}
 
 
 class Stubborn(Strategy):
@@ -30,7 +30,8 @@ class Stubborn(Strategy):
 
     def ask(self, n: int, view: View) -> list[Genotype]:
         self.generation += 1
-        return [(1, 0, 0, 1), (0, 1, 0, 1)][:n]
+        proposals: list[Genotype] = [(1, 0, 0, 1), (0, 1, 0, 1)]
+        return proposals[:n]
 
     def tell(self, evaluations: Sequence[Evaluation], view: View) -> None:
         for evaluation in evaluations:
@@ -61,8 +62,11 @@ class Astray(Stubborn):
         return [(9, 9, 9, 9)]
 
 
-for strategy in (Stubborn, Greedy, Astray):
-    STRATEGIES.register(strategy.name, strategy)
+@pytest.fixture
+def odd_strategies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Registers the strategies above for one test."""
+    for strategy in (Stubborn, Greedy, Astray):
+        monkeypatch.setitem(STRATEGIES._known, strategy.name, strategy)
 
 
 @pytest.mark.parametrize("strategy", ["random", "genetic", "annealing"])
@@ -86,6 +90,7 @@ def test_a_space_with_nothing_left_ends_the_search(tmp_path: Path, strategy: str
     assert result.stop_reason.startswith("nothing left to try") or "known architectures" in result.stop_reason
 
 
+@pytest.mark.usefixtures("odd_strategies")
 def test_a_strategy_that_proposes_only_what_is_known_is_stopped(tmp_path: Path) -> None:
     search, evaluator = instant_search(toy_config(tmp_path, space=SMALL, strategy="stubborn"))
     result = search.run()
@@ -94,6 +99,7 @@ def test_a_strategy_that_proposes_only_what_is_known_is_stopped(tmp_path: Path) 
     assert result.counts["proposed"] == 2 * (BARREN_ASKS + 1)
 
 
+@pytest.mark.usefixtures("odd_strategies")
 def test_a_strategy_may_not_propose_more_than_asked_or_what_is_not_in_the_space(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="at most 200 genotypes, but it gave 201"):
         instant_search(toy_config(tmp_path, name="a", space=SMALL, strategy="greedy"))[0].run()
@@ -191,7 +197,7 @@ def test_a_warm_start_must_be_of_the_space_and_fit_the_budget(tmp_path: Path) ->
     with pytest.raises(GenotypeError, match="unknown operation 'cnv1'"):
         instant_search(toy_config(tmp_path, warm_start=["cnv1+zero"]))
     notation = search_space().notation((1,) * 12)
-    with pytest.raises(ConfigError, match="'warm_start' has 2 architectures, but 'budget.evaluations' is only 1"):
+    with pytest.raises(ConfigError, match=r"'warm_start' has 2 architectures, but 'budget.evaluations' is only 1"):
         instant_search(toy_config(tmp_path, warm_start=[notation, notation], budget={"evaluations": 1}))
     assert not (tmp_path / "run").exists()
 
@@ -232,7 +238,7 @@ def test_an_evaluator_that_answers_something_else_is_found_out(tmp_path: Path) -
 def test_a_run_folder_of_another_configuration_is_left_alone(tmp_path: Path) -> None:
     result = instant_search(toy_config(tmp_path))[0].run()
     before = {path.name: path.read_bytes() for path in result.folder.iterdir()}
-    with pytest.raises(RunError, match="another configuration.*--set name=") as raised:
+    with pytest.raises(RunError, match=r"another configuration.*--set name=") as raised:
         instant_search(toy_config(tmp_path, seed=1))[0].run()
     assert len(str(raised.value).splitlines()) == 1
     assert {path.name: path.read_bytes() for path in result.folder.iterdir()} == before
@@ -249,7 +255,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_an_error_before_anything_is_measured(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     search, evaluator = instant_search(toy_config(tmp_path / "file"))
-    with pytest.raises(RunError, match="cannot be written.*--set runs="):
+    with pytest.raises(RunError, match=r"cannot be written.*--set runs="):
         search.run()
     assert evaluator.prepared == 0
 
@@ -266,7 +272,7 @@ def test_two_processes_cannot_share_a_run_folder(tmp_path: Path) -> None:
 
 def test_a_run_that_cannot_begin_leaves_no_folder(tmp_path: Path) -> None:
     config = toy_config(tmp_path, table={"source": "csv", "path": str(tmp_path / "none.csv")})
-    with pytest.raises(ValueError, match="none.csv"):
+    with pytest.raises(ValueError, match=r"none.csv"):
         instant_search(config)[0].run()
     assert list(tmp_path.iterdir()) == []
 
@@ -315,7 +321,7 @@ def test_seeds_change_what_is_tried(tmp_path: Path) -> None:
 def test_a_result_damaged_on_the_disk_is_said_so(tmp_path: Path) -> None:
     result = instant_search(toy_config(tmp_path))[0].run()
     (result.folder / "result.json").write_text("{")
-    with pytest.raises(RunError, match="result.json is damaged; remove it"):
+    with pytest.raises(RunError, match=r"result.json is damaged; remove it"):
         instant_search(toy_config(tmp_path))[0].run()
     (result.folder / "result.json").unlink()
     assert instant_search(toy_config(tmp_path))[0].run().best == result.best

@@ -1,0 +1,73 @@
+"""Every configuration in configs/ is valid and, with a small budget, runs as it stands."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from engine.config import load_config
+from engine.search import Search
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+NAMES = sorted(path.name for path in CONFIGS.glob("*.yaml"))
+DATA = os.environ.get("RBFLEX_EVO_TABLES")
+SMALL = ["cache=off", "workers=1", "table=null", "data.n=4"]
+
+
+def images(folder: Path) -> str:
+    """Writes a few noise images as PNG files, in place of a download."""
+    import numpy as np
+    from PIL import Image
+
+    for i, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)):
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+    return f"data={{source: folder, root: {folder}, n: 4}}"
+
+
+def test_there_are_six_examples() -> None:
+    assert NAMES == [
+        "compare_strategies.yaml",
+        "quickstart.yaml",
+        "rank_aggregate.yaml",
+        "real_images.yaml",
+        "sss_annealing.yaml",
+        "tss_genetic.yaml",
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_example_is_valid_as_it_stands(name: str) -> None:
+    config = load_config(CONFIGS / name)
+    assert Search(config).space.name == config.space.name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_example_runs(name: str, tmp_path: Path) -> None:
+    overrides = [*SMALL, f"runs={tmp_path}", "budget.evaluations=3"]
+    if name == "real_images.yaml":
+        (tmp_path / "images").mkdir()
+        overrides[3] = images(tmp_path / "images")
+    config = load_config(CONFIGS / name, overrides)
+    if "rbflex" in config.fitness.proxies and config.fitness.proxies["rbflex"].get("networks"):
+        overrides.append("fitness.proxies.rbflex.networks=2")
+    if config.fitness.objective.get("reference") == "sample":
+        overrides.append("fitness.objective.sample=3")
+    result = Search(load_config(CONFIGS / name, overrides), quiet=True, report=False).run()
+    assert result.counts["unique"] == 3 and result.best is not None
+
+
+@pytest.mark.parametrize("strategy", ["random", "genetic", "annealing"])
+def test_the_comparison_differs_by_the_overrides_that_it_names(strategy: str) -> None:
+    config = load_config(CONFIGS / "compare_strategies.yaml", [f"name=compare-{strategy}", f"strategy.name={strategy}"])
+    assert (config.strategy.name, config.budget.evaluations) == (strategy, 200)
+
+
+@pytest.mark.skipif(DATA is None, reason="RBFLEX_EVO_TABLES is unset")
+def test_real_images_can_come_from_a_file(tmp_path: Path) -> None:
+    source = f"data={{source: file, path: {DATA}/foolbox_samples.npz, array: cifar10_images, n: 4}}"
+    overrides = ["cache=off", "workers=1", "table=null", source, f"runs={tmp_path}", "budget.evaluations=2"]
+    overrides.append("fitness.proxies.rbflex.networks=2")
+    result = Search(load_config(CONFIGS / "real_images.yaml", overrides), quiet=True, report=False).run()
+    assert result.counts["unique"] == 2
