@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from instant import InstantEvaluator, instant_search, journal_without_times, toy_config
 
-from engine.config import Config
+from engine.config import Config, as_values
 from engine.loop import Loop
 from engine.search import Search
 from fitness.evaluation import Evaluation
@@ -212,9 +213,19 @@ CHANGES: dict[str, Any] = {"budget": {"evaluations": 1500}}
 
 def start(runs: Path, changes: dict[str, Any] = CHANGES, **environment: str) -> subprocess.Popen[str]:
     program = str(Path(__file__).with_name("instant.py"))
-    command = [sys.executable, program, str(runs), str(ROUNDS), json.dumps(changes)]
+    return spawn([sys.executable, program, str(runs), str(ROUNDS), json.dumps(changes)], **environment)
+
+
+def spawn(command: list[str], **environment: str) -> subprocess.Popen[str]:
+    """Starts a process in a group of its own, as a terminal does, with Ctrl-C not ignored wherever the tests run."""
     return subprocess.Popen(
-        command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
@@ -275,6 +286,29 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path, whole_run: Path) -> 
     folder, asked = run_to_the_end(config, ROUNDS)
     assert len(asked) == 1500 - done
     assert journal_without_times(folder) == journal_without_times(whole_run)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
+def test_networks_that_workers_measure_survive_a_kill_and_a_ctrl_c(tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"space": {"name": "toy", "nan": True}, "budget": {"evaluations": 80}, "strategy": "genetic"}
+    changes["fitness"] = {"proxies": {"rbflex": {"networks": 5}, "synflow": {}}, "objective": {"rank": ["rbflex", "synflow"]}}
+    whole = Search(toy_config(tmp_path / "whole", workers=1, micro_batch=16, **changes), quiet=True, report=False).run()
+    size = (whole.folder / "journal.jsonl").stat().st_size
+    config = toy_config(tmp_path, workers=2, micro_batch=4, **changes)
+    (tmp_path / "toy.yaml").write_text(yaml.safe_dump(as_values(config)))
+    command = [sys.executable, "-c", "from engine.cli import main; main()"]
+    journal = config.folder / "journal.jsonl"
+    killed = spawn([*command, "search", str(tmp_path / "toy.yaml")])
+    assert send_when_it_holds(killed, journal, size // 4, signal.SIGKILL) == -signal.SIGKILL
+    stopped = spawn([*command, "resume", str(config.folder)])
+    wait_for_bytes(stopped, journal, size // 2)
+    os.killpg(stopped.pid, signal.SIGINT)
+    out, err = stopped.communicate()
+    assert (stopped.returncode, out) == (130, "")
+    assert "Traceback" not in err and f"go on with: rbflex-evo resume {config.folder}" in err
+    Search(config, quiet=True, report=False).run()
+    assert journal_without_times(config.folder) == journal_without_times(whole.folder)
 
 
 @pytest.mark.parametrize("seed", ["0", "1", "4711"])
