@@ -20,7 +20,6 @@ PROXIES.register("rbflex", "fitness.proxies.rbflex:Rbflex")
 PROXIES.register("naswot", "fitness.proxies.naswot:Naswot")
 PROXIES.register("synflow", "fitness.proxies.synflow:Synflow")
 
-proxies = PROXIES
 
 
 def create_proxy(name: str, **values: Any) -> Proxy:

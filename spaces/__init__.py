@@ -27,7 +27,6 @@ TABLES.register("analog_nasbench", "spaces.analog_table:AnalogNasBenchTable")
 TABLES.register("npz", "spaces.tables:NpzTable")
 TABLES.register("csv", "spaces.tables:CsvTable")
 
-spaces, tables = SPACES, TABLES
 
 
 def create_space(name: str, **values: object) -> SearchSpace:

@@ -9,7 +9,6 @@ STRATEGIES.register("random", "strategies.random_search:RandomSearch")
 STRATEGIES.register("genetic", "strategies.genetic:Genetic")
 STRATEGIES.register("annealing", "strategies.annealing:Annealing")
 
-strategies = STRATEGIES
 
 
 def create_strategy(name: str, encoding: Encoding, seed: int = 0, **values: object) -> Strategy:
