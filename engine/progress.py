@@ -31,20 +31,18 @@ class Progress:
         self._done = self._initial = initial
         self._started = self._last_line = time.monotonic()
         self._last_note = float("-inf")
-        self._note = ""
         self._bar: Any = None
-        if shown and sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self._bar = tqdm(
-                total=total, initial=initial, desc=title, unit=unit[:4], file=sys.stderr, dynamic_ncols=True
-            )
+        # Where nothing has to be done, such as gammas that nobody needs, no bar appears.
+        if total is not None:
+            self._open()
 
     def advance(self, note: Callable[[], str] | None = None) -> None:
         """Takes one step; `note` is called now and then for the text behind the bar."""
         self._done += 1
         if not self._shown:
             return
+        if self._bar is None:
+            self._open()
         now = time.monotonic()
         if self._bar is not None:
             if note is not None and now - self._last_note > SECONDS_BETWEEN_BESTS:
@@ -60,8 +58,23 @@ class Progress:
         self.total = total
         if self._bar is not None:
             self._bar.total = total
+            self._bar.refresh()
         while self._done < done:
             self.advance()
+
+    def _open(self) -> None:
+        if not self._shown or not sys.stderr.isatty():
+            return
+        from tqdm import tqdm
+
+        self._bar = tqdm(
+            total=self.total,
+            initial=self._initial,
+            desc=self.title,
+            unit=f" {self.unit}s",
+            file=sys.stderr,
+            dynamic_ncols=True,
+        )
 
     def _print(self, note: str, now: float) -> None:
         of = f" of {self.total}" if self.total is not None else ""
