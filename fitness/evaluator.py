@@ -149,17 +149,17 @@ class Evaluator:
         draws = 0
         while len(samples) < wanted:
             fresh: list[str] = []
-            while len(fresh) < wanted - len(samples):
-                key = self.key(self.space.encoding.sample(rng))
+            while len(fresh) < wanted - len(samples) and draws < 1000 * wanted:
                 draws += 1
+                key = self.key(self.space.encoding.sample(rng))
                 if key not in seen:
                     seen.add(key)
                     fresh.append(key)
-                elif draws > 1000 * wanted:
-                    raise ConfigError(
-                        f"only {len(samples)} of {wanted} networks for {name}'s gammas could be measured; "
-                        f"set fitness.proxies.{name}.networks lower"
-                    )
+            if not fresh:
+                raise ConfigError(
+                    f"only {len(samples)} of {wanted} networks for {name}'s gammas could be measured in {self.space.name}; "
+                    f"set fitness.proxies.{name}.networks lower"
+                )
             for measured in self._statistics(fresh, {name: proxy}):
                 if name in measured.statistics:
                     samples.append(measured.statistics[name])

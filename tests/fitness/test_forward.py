@@ -151,7 +151,7 @@ def test_a_classifier_that_is_never_called_fails_with_that_reason(images):
 
 @pytest.mark.parametrize(
     "name",
-    "ReLU GELU SiLU LeakyReLU ReLU6 Mish Hardswish CELU ELU Hardtanh SELU Tanh Sigmoid Softplus Softsign Hardsigmoid Tanhshrink".split(),
+    ["ReLU", "GELU", "SiLU", "LeakyReLU", "ReLU6", "Mish", "Hardswish", "CELU", "ELU", "Hardtanh", "SELU", "Tanh", "Sigmoid", "Softplus", "Softsign", "Hardsigmoid", "Tanhshrink"],
 )
 def test_torch_activations_are_known_as_modules_and_seen(name, images):
     module = getattr(nn, name)()
@@ -162,7 +162,7 @@ def test_torch_activations_are_known_as_modules_and_seen(name, images):
 
 
 @pytest.mark.parametrize(
-    "name", "relu gelu silu leaky_relu relu6 mish hardswish celu elu hardtanh selu tanh sigmoid softplus softsign".split()
+    "name", ["relu", "gelu", "silu", "leaky_relu", "relu6", "mish", "hardswish", "celu", "elu", "hardtanh", "selu", "tanh", "sigmoid", "softplus", "softsign"]
 )
 def test_functional_activations_are_seen_once(name, images):
     class Functional(nn.Module):

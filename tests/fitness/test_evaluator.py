@@ -1,0 +1,329 @@
+"""The evaluator pays for an architecture once, and gives it the same score in any company."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from fitness import CandidateFailed, create_batch, create_proxy
+from fitness.evaluator import Evaluator
+from fitness.initialise import WeightParameters
+from fitness.measure import Measurer, find_device, is_out_of_memory
+from fitness.workers import WorkerError
+from spaces import ConfigError, DataError, DeviceError, create_space
+
+SMALL = {"channels": 4, "cells": 1}
+
+
+def noise(n=6, shape=(3, 16, 16), seed=0):
+    return create_batch("noise", shape=list(shape), n=n, seed=seed)
+
+
+def proxies(**rbflex):
+    return {"rbflex": create_proxy("rbflex", **({"networks": 3} | rbflex)), "naswot": create_proxy("naswot"), "synflow": create_proxy("synflow")}
+
+
+def small_tss():
+    return create_space("nats_tss", **SMALL)
+
+
+def evaluator(space=None, **options):
+    settings = {"device": "cpu", "workers": 1} | options
+    chosen = settings.pop("proxies", None) or proxies()
+    return Evaluator(space or small_tss(), chosen, settings.pop("batch", None) or noise(), **settings)
+
+
+def draw(space, count, seed=0):
+    rng = np.random.default_rng(seed)
+    return [space.encoding.sample(rng) for _ in range(count)]
+
+
+def values(evaluations):
+    return [(e.genotype, e.key, dict(e.scores), dict(e.failures)) for e in evaluations]
+
+
+@pytest.mark.slow
+def test_any_micro_batch_and_number_of_workers_give_the_same_evaluations():
+    genotypes = draw(small_tss(), 20)
+    results = []
+    for workers, micro_batch in ((1, 1), (1, 16), (2, 4)):
+        with evaluator(workers=workers, micro_batch=micro_batch) as one:
+            results.append(values(one.evaluate(genotypes)))
+    assert results[0] == results[1] == results[2]
+    assert [genotype for genotype, *_ in results[0]] == genotypes
+
+
+def test_a_candidate_has_the_same_statistics_alone_and_in_company():
+    space = small_tss()
+    genotypes = [space.representative(space.key(g)) for g in draw(space, 12)]
+    measurer = Measurer(space, noise().images, WeightParameters(), "cpu", "float32")
+    chosen = proxies()
+    together = measurer.measure([(g, chosen) for g in genotypes])
+    for genotype, company in zip(genotypes, together, strict=True):
+        (alone,) = measurer.measure([(genotype, chosen)])
+        assert alone.failures == company.failures
+        for name in alone.statistics:
+            for array in alone.statistics[name]:
+                np.testing.assert_array_equal(alone.statistics[name][array], company.statistics[name][array])
+
+
+def test_all_genotypes_of_a_key_are_one_network_with_one_score():
+    space = small_tss()
+    of_key = {}
+    for genotype in space.encoding.enumerate():
+        of_key.setdefault(space.key(genotype), []).append(genotype)
+    chosen = np.random.default_rng(3).choice(sorted(key for key, members in of_key.items() if len(members) > 1), 200, replace=False)
+    with evaluator(batch=noise(shape=(3, 8, 8), n=4)) as one:
+        for key in chosen:
+            assert {one.network_of(one.key(genotype)) for genotype in of_key[key]} == {space.representative(key)}
+        some = [genotype for key in chosen[:20] for genotype in of_key[key]]
+        scores = {}
+        for evaluation in one.evaluate(some):
+            scores.setdefault(evaluation.key, set()).add(str(dict(evaluation.scores)))
+    assert len(scores) == 20
+    assert all(len(found) == 1 for found in scores.values())
+
+
+def test_an_equal_key_is_measured_once():
+    space = small_tss()
+    genotype = space.at(284)
+    with evaluator(space, proxies=proxies(gamma="flat")) as one:
+        list(one.evaluate([genotype] * 5))
+        assert one.counts == {"measured": 1, "from_cache": 0}
+
+
+def test_the_cache_makes_a_second_evaluator_measure_nothing(tmp_path):
+    path = tmp_path / "c.sqlite"
+    genotypes = draw(small_tss(), 10)
+    with evaluator(cache=path) as one:
+        first = values(one.evaluate(genotypes))
+        gammas = one.calibrations
+    with evaluator(cache=path) as one:
+        assert values(one.evaluate(genotypes)) == first
+        assert one.counts["measured"] == 0
+        assert one.calibrations == gammas
+        assert one._workers._own is None, "a worker was started although everything was known"
+
+
+def test_another_gamma_or_kernel_needs_no_forward(tmp_path):
+    path = tmp_path / "c.sqlite"
+    genotypes = draw(small_tss(), 6)
+    with evaluator(cache=path, proxies={"rbflex": create_proxy("rbflex", networks=3)}) as one:
+        list(one.evaluate(genotypes))
+    for options in ({"gamma": "flat"}, {"kernel": "ssim"}, {"gamma": "hda_max", "networks": 2}, {"gamma": "random"}):
+        with evaluator(cache=path, proxies={"rbflex": create_proxy("rbflex", **options)}) as one:
+            list(one.evaluate(genotypes))
+            assert one.counts["measured"] == 0
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"batch": noise(seed=1)},
+        {"weights": WeightParameters(seed=1)},
+        {"weights": WeightParameters(distribution="normal")},
+        {"precision": "float64"},
+        {"space": create_space("nats_tss", channels=4, cells=2)},
+        {"proxies": {"naswot": create_proxy("naswot", statistics="batch")}},
+    ],
+)
+def test_whatever_a_statistic_depends_on_is_part_of_its_cache_key(tmp_path, changed):
+    path = tmp_path / "c.sqlite"
+    genotype = small_tss().at(9930)
+    base = {"proxies": {"naswot": create_proxy("naswot")}}
+    with evaluator(cache=path, **base) as one:
+        list(one.evaluate([genotype]))
+    with evaluator(cache=path, **(base | changed)) as one:
+        list(one.evaluate([genotype]))
+        assert one.counts["measured"] == 1
+
+
+def test_a_dead_cell_fails_with_the_reason_and_is_cached_as_failed(tmp_path):
+    path = tmp_path / "c.sqlite"
+    for measured in (1, 0):
+        with evaluator(cache=path, proxies=proxies(gamma="flat")) as one:
+            (dead,) = one.evaluate([(0,) * 6])
+            assert dead.failed
+            assert not dead.scores
+            assert "no path from input to output" in dead.failures["rbflex"]
+            assert one.counts["measured"] == measured
+
+
+def test_a_nan_network_fails_with_the_reason_and_the_others_do_not():
+    space = create_space("toy", nan=True)
+    nan = space.operations.index("nan")
+    good = (2, 3) * 3
+    with evaluator(space, batch=noise(shape=(3, 8, 8)), proxies=proxies(gamma="flat")) as one:
+        first, bad, second = one.evaluate([good, (nan, *good[1:]), (3, *good[1:])])
+    assert "NaN" in bad.reason
+    assert not first.failed
+    assert not second.failed
+
+
+def test_published_mode_scores_raw_cells():
+    space = small_tss()
+    twins = [g for g in space.encoding.enumerate() if space.key(g) == space.key(space.at(1))][:2]
+    with evaluator(space, proxies={"rbflex": create_proxy("rbflex", mode="published")}) as one:
+        assert [one.key(g) for g in twins] == [space.notation(g) for g in twins]
+        assert [one.network_of(one.key(g)) for g in twins] == twins
+
+
+def test_gammas_come_from_distinct_networks_and_failed_ones_are_replaced():
+    seen = []
+    with evaluator(proxies={"rbflex": create_proxy("rbflex", networks=5)}) as one:
+        gammas = one.prepare(lambda done, wanted: seen.append((done, wanted)))
+    assert seen[-1] == (5, 5)
+    assert set(gammas["rbflex"]) == {"gamma_k", "gamma_q"}
+
+
+def test_too_many_networks_for_gammas_is_a_clear_error():
+    space = create_space("toy", genes=1, choices=2)
+    with evaluator(space, batch=noise(shape=(3, 8, 8)), proxies={"rbflex": create_proxy("rbflex", networks=10)}) as one:
+        with pytest.raises(ConfigError, match=r"only 1 of 10 networks .* set fitness.proxies.rbflex.networks lower"):
+            one.prepare()
+
+
+class FullMemory(Measurer):
+    """A device that holds at most `room` candidates at a time."""
+
+    room = 3
+    tiles: list[int]
+
+    def _measure_tile(self, tile):
+        self.tiles.append(len(tile))
+        if len(tile) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return super()._measure_tile(tile)
+
+
+def full_memory(room):
+    measurer = FullMemory(small_tss(), noise().images, WeightParameters(), "cpu", "float32")
+    measurer.room, measurer.tiles = room, []
+    return measurer
+
+
+def test_out_of_memory_halves_the_candidates_and_remembers():
+    requests = [(g, {"naswot": create_proxy("naswot")}) for g in draw(small_tss(), 16, seed=4)]
+    measurer = full_memory(3)
+    results = measurer.measure(requests)
+    assert measurer.tiles == [16, 8, 4, 2, 2, 2, 2, 2, 2, 2, 2]
+    measurer.measure(requests[:4])
+    assert measurer.tiles[-2:] == [2, 2]
+    plain = full_memory(16).measure(requests)
+    for a, b in zip(results, plain, strict=True):
+        assert a.failures == b.failures
+        assert str(a.statistics) == str(b.statistics)
+
+
+def test_a_candidate_too_large_for_the_device_fails_and_is_not_cached_as_dead():
+    (result,) = full_memory(0).measure([(small_tss().at(0), {"naswot": create_proxy("naswot")})])
+    assert "out of memory" in result.failures["naswot"]
+    assert not result.lasting
+
+
+def test_other_errors_are_not_taken_for_memory():
+    assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"))
+    assert not is_out_of_memory(RuntimeError("shapes cannot be multiplied"))
+    assert not is_out_of_memory(ValueError("out of memory"))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"device": "cuda:7"}, DeviceError, "device 'cuda:7' is not there; this machine has"),
+        ({"precision": "float16"}, ConfigError, "precision must be one of"),
+        ({"batch": noise(n=1)}, DataError, "at least 2 images"),
+        ({"batch": noise(shape=(1, 16, 16))}, DataError, "takes inputs like"),
+    ],
+)
+def test_wrong_settings_are_refused_before_anything_is_measured(options, error, message):
+    with pytest.raises(error, match=message):
+        evaluator(**options)
+
+
+def test_auto_takes_a_device_that_is_there():
+    assert str(find_device("auto")) in ("cpu", "cuda", "mps")
+
+
+def test_no_global_random_state_is_read_or_changed():
+    def states():
+        return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+
+    results = []
+    for seed in (1, 2):
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        before = states()
+        with evaluator() as one:
+            results.append(values(one.evaluate(draw(small_tss(), 5))))
+        assert states() == before
+    assert results[0] == results[1]
+
+
+def test_torch_keeps_the_number_of_threads_that_its_user_set():
+    before = torch.get_num_threads()
+    with evaluator() as one:
+        list(one.evaluate(draw(small_tss(), 2)))
+    assert torch.get_num_threads() == before
+
+
+class DiesWithItsWorker(type(create_proxy("naswot"))):
+    """A score that kills the process that measures it."""
+
+    def observer(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_is_an_error_with_a_way_out_not_a_hang():
+    with evaluator(workers=2, proxies={"naswot": DiesWithItsWorker()}) as one, pytest.raises(WorkerError, match="worker process died"):
+        list(one.evaluate(draw(small_tss(), 4)))
+
+
+class Unlucky(type(create_proxy("naswot"))):
+    def score(self, statistics):
+        raise CandidateFailed("out of luck")
+
+
+def test_a_score_that_fails_leaves_the_other_scores():
+    with evaluator(proxies={"naswot": create_proxy("naswot"), "unlucky": Unlucky()}) as one:
+        (evaluation,) = one.evaluate([small_tss().at(0)])
+    assert set(evaluation.scores) == {"naswot"}
+    assert evaluation.reason == "unlucky: out of luck"
+
+
+ORPHANS = """
+import os, sys, time
+from fitness import create_batch, create_proxy
+from fitness.evaluator import Evaluator
+from spaces import create_space
+
+if __name__ == "__main__":
+    space = create_space("nats_tss", channels=4, cells=1)
+    one = Evaluator(space, {"naswot": create_proxy("naswot")}, create_batch("noise", shape=[3, 16, 16], n=4), device="cpu", workers=2)
+    list(one.evaluate([space.at(i) for i in range(4)]))
+    print(*one._workers._pool._processes, flush=True)
+    os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.slow
+def test_workers_end_when_their_parent_is_killed(tmp_path):
+    script = tmp_path / "orphans.py"
+    script.write_text(ORPHANS)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    workers = [int(pid) for pid in done.stdout.split()]
+    assert len(workers) == 2
+    deadline = time.monotonic() + 30
+    while any(os.path.exists(f"/proc/{pid}") for pid in workers) and time.monotonic() < deadline:
+        os.sched_yield()
+    assert not any(os.path.exists(f"/proc/{pid}") for pid in workers)
