@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 
-def raw_vectors(network: nn.Module, images: Tensor, classifier: nn.Module, layers: list[nn.Module]) -> tuple[np.ndarray, np.ndarray]:
+def raw_vectors(
+    network: nn.Module, images: Tensor, classifier: nn.Module, layers: list[nn.Module]
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns X [N, L_K], the outputs of `layers`, and Y [N, L_Q], the input of `classifier`, float64.
 
     Batch normalisation cannot train on one value a channel; where that would happen, a layer keeps its running statistics,

@@ -24,20 +24,25 @@ do not count. Utilities are rounded to 12 decimals, so that a tie does not hang 
 from __future__ import annotations
 
 import math
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 from pydantic import Field
-from sortedcontainers import SortedList
 
 from spaces import ConfigError, Genotype, Parameters, near_name
 
 from .evaluation import Evaluation
+from .ranks import Ranks
 
 Values = tuple[float, ...]
+
+# A strategy and the loop ask for the key of a genotype one after the other; a batch is remembered, a run is not.
+KEYS_REMEMBERED = 4096
 
 
 class ObjectiveParameters(Parameters):
@@ -157,11 +162,13 @@ class ArchiveView:
 
     def __init__(self, objective: Objective, key_of: Callable[[Genotype], str]) -> None:
         self.objective = objective
-        self._key_of = key_of
-        self._evaluations: dict[str, Evaluation] = {}
-        self._values: dict[str, Values | None] = {}
-        self._archive = [SortedList() for _ in objective.members]
-        self._sample: np.ndarray | None = None
+        self._key_of = lru_cache(KEYS_REMEMBERED)(key_of)
+        self._evaluations: list[Evaluation] = []
+        self._positions: dict[str, int] = {}
+        # The members' values of one evaluation behind those of the other, NaN where one failed.
+        self._values = array("d")
+        self._archive = Ranks(len(objective.members))
+        self._sample: Ranks | None = None
 
     def __len__(self) -> int:
         return len(self._evaluations)
@@ -169,7 +176,7 @@ class ArchiveView:
     @property
     def evaluations(self) -> list[Evaluation]:
         """Every evaluation, in the order told."""
-        return list(self._evaluations.values())
+        return list(self._evaluations)
 
     def key(self, genotype: Genotype) -> str:
         """Returns the canonical key of a genotype."""
@@ -177,7 +184,7 @@ class ArchiveView:
 
     def seen(self, key: str) -> bool:
         """True if that key was evaluated in this run."""
-        return key in self._evaluations
+        return key in self._positions
 
     def get(self, key: str) -> Evaluation:
         """Returns the evaluation of that key.
@@ -185,9 +192,7 @@ class ArchiveView:
         Raises:
             LookupError: if it was not evaluated.
         """
-        if key not in self._evaluations:
-            raise LookupError(f"key {key!r} was not evaluated in this run; ask seen() first")
-        return self._evaluations[key]
+        return self._evaluations[self._position(key)]
 
     def add(self, evaluation: Evaluation) -> bool:
         """Takes one evaluation; returns False, and changes nothing, if its key is known already.
@@ -195,14 +200,14 @@ class ArchiveView:
         Raises:
             ValueError: if a member of the objective has neither a finite score nor a failure.
         """
-        if evaluation.key in self._evaluations:
+        if evaluation.key in self._positions:
             return False
         values = self._members_of(evaluation)
-        self._evaluations[evaluation.key] = evaluation
-        self._values[evaluation.key] = values
-        if values is not None and self.objective.rule != "score":
-            for column, value in zip(self._archive, values, strict=True):
-                column.add(value)
+        self._positions[evaluation.key] = len(self._evaluations)
+        self._evaluations.append(evaluation)
+        self._values.extend((math.nan,) * len(self.objective.members) if values is None else values)
+        if values is not None and self.objective.rule != "score" and self.objective.reference == "archive":
+            self._archive.add(values)
         return True
 
     def set_reference(self, evaluations: Iterable[Evaluation]) -> None:
@@ -217,7 +222,7 @@ class ArchiveView:
                 "no candidate of the reference sample could be scored; "
                 "enlarge 'sample' or use 'reference: archive'"
             )
-        self._sample = np.sort(np.array(rows, dtype=np.float64), axis=0)
+        self._sample = Ranks(len(self.objective.members), rows)
 
     def utility(self, keys: Sequence[str]) -> np.ndarray:
         """Returns float64 [len(keys)], what each key is worth now, -inf if it failed; compare within one call.
@@ -226,29 +231,25 @@ class ArchiveView:
             LookupError: if a key was not evaluated.
             RuntimeError: if the reference is "sample" and `set_reference` was not called.
         """
-        for key in keys:
-            self.get(key)
-        alive = [(i, values) for i, key in enumerate(keys) if (values := self._values[key]) is not None]
-        result = np.full(len(keys), -np.inf)
-        if alive:
-            positions = [i for i, _ in alive]
-            rows = np.array([values for _, values in alive], dtype=np.float64)
-            result[positions] = self._worth(rows, [keys[i] for i in positions])
-        return result
+        return self._utility(np.array([self._position(key) for key in keys], dtype=np.intp))
 
     def ranking(self) -> list[str]:
         """Returns every key, best first; ties in the order told, failed ones last."""
-        keys = list(self._evaluations)
-        order = np.argsort(-self.utility(keys), kind="stable")
-        return [keys[i] for i in order]
+        order = np.argsort(-self._utility(np.arange(len(self))), kind="stable")
+        return [self._evaluations[i].key for i in order]
 
     def incumbent(self) -> Evaluation | None:
         """Returns the best evaluation, the earliest of equals, or None while nothing has succeeded."""
-        keys = list(self._evaluations)
-        utilities = self.utility(keys)
-        if not keys or np.isneginf(utilities.max()):
+        utilities = self._utility(np.arange(len(self)))
+        if not len(utilities) or np.isneginf(utilities.max()):
             return None
-        return self._evaluations[keys[int(np.argmax(utilities))]]
+        return self._evaluations[int(np.argmax(utilities))]
+
+    def _position(self, key: str) -> int:
+        position = self._positions.get(key)
+        if position is None:
+            raise LookupError(f"key {key!r} was not evaluated in this run; ask seen() first")
+        return position
 
     def _members_of(self, evaluation: Evaluation) -> Values | None:
         if any(member in evaluation.failures for member in self.objective.members):
@@ -262,44 +263,33 @@ class ArchiveView:
                 )
         return tuple(evaluation.scores[member] for member in self.objective.members)
 
-    def _worth(self, rows: np.ndarray, keys: Sequence[str]) -> np.ndarray:
+    def _utility(self, positions: np.ndarray) -> np.ndarray:
+        rows = np.frombuffer(self._values).reshape(-1, len(self.objective.members))[positions]
+        result = np.full(len(positions), -np.inf)
+        alive = ~np.isnan(rows[:, 0])
+        if alive.any():
+            result[alive] = self._worth(rows[alive], positions[alive])
+        return result
+
+    def _worth(self, rows: np.ndarray, positions: np.ndarray) -> np.ndarray:
         if self.objective.rule == "score":
-            return rows[:, 0].copy()
+            return rows[:, 0]
         if self.objective.reference == "sample":
             if self._sample is None:
                 raise RuntimeError("utility() with 'reference: sample' was called before set_reference().")
-            less, upto = _counts(self._sample, rows)
+            less, upto = self._sample.counts(rows)
             shares = (less + upto + 2) / (2 * (len(self._sample) + 1))
         elif self.objective.reference == "generation":
-            distinct = list({key: i for i, key in enumerate(keys)}.values())
-            less, upto = _counts(np.sort(rows[distinct], axis=0), rows)
-            shares = (less + upto + 1) / (2 * len(distinct))
+            _, first = np.unique(positions, return_index=True)
+            less, upto = Ranks(rows.shape[1], rows[first]).counts(rows)
+            shares = (less + upto + 1) / (2 * len(first))
         else:
-            less, upto = self._archive_counts(rows)
-            shares = (less + upto + 1) / (2 * len(self._archive[0]))
+            less, upto = self._archive.counts(rows)
+            shares = (less + upto + 1) / (2 * len(self._archive))
         return self._combine(shares)
-
-    def _archive_counts(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        if len(rows) * 8 > len(self._archive[0]):
-            # Sorting anew in numpy is cheaper than many single look-ups; the counts are the same.
-            return _counts(np.array([list(column) for column in self._archive]).T, rows)
-        pairs = [
-            [(column.bisect_left(value), column.bisect_right(value)) for value in rows[:, k]]
-            for k, column in enumerate(self._archive)
-        ]
-        counts = np.array(pairs, dtype=np.float64)
-        return counts[:, :, 0].T, counts[:, :, 1].T
 
     def _combine(self, shares: np.ndarray) -> np.ndarray:
         weights = np.array(self.objective.weights)
         terms = np.log(shares) if self.objective.rule == "log" else shares
         mean = (terms * weights).sum(axis=1) / weights.sum()
         return np.round(np.exp(mean) if self.objective.rule == "log" else mean, 12)
-
-
-def _counts(reference: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns how many values of sorted columns [m, members] are below, and at most, those of rows [n, members]."""
-    columns = range(rows.shape[1])
-    less = [np.searchsorted(reference[:, k], rows[:, k], side="left") for k in columns]
-    upto = [np.searchsorted(reference[:, k], rows[:, k], side="right") for k in columns]
-    return np.stack(less, axis=1).astype(np.float64), np.stack(upto, axis=1).astype(np.float64)

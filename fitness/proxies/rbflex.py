@@ -115,9 +115,6 @@ class Rbflex(Proxy):
         for part, position in (("k", 0), ("q", 1)):
             gram = statistics[f"{part}_gram"]
             live = int(statistics[f"{part}_live"])
-            if not live:
-                layer = "activations" if part == "k" else "features"
-                raise CandidateFailed(f"all images have equal {layer}: no path from input to output, or the signal died")
             total += self._log_determinant(gram, statistics[f"{part}_normalised_sums"], live, position)
         score = n * total
         if not math.isfinite(score):
@@ -173,6 +170,9 @@ class RbflexObserver(Observer):
         found = {f"{part}_{name}": array for part, rows in self.parts.items() for name, array in rows.finish().items()}
         if not all(np.isfinite(array).all() for array in found.values()):
             raise CandidateFailed("activations or features hold NaN or infinity")
+        for part, rows in (("k", "activations"), ("q", "features")):
+            if not found[f"{part}_live"]:
+                raise CandidateFailed(f"all images have equal {rows}: no path from input to output, or the signal died")
         return found
 
 

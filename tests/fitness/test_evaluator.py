@@ -28,7 +28,8 @@ def noise(n=6, shape=(3, 16, 16), seed=0):
 
 
 def proxies(**rbflex):
-    return {"rbflex": create_proxy("rbflex", **({"networks": 3} | rbflex)), "naswot": create_proxy("naswot"), "synflow": create_proxy("synflow")}
+    rbflex = {"networks": 3} | rbflex
+    return {"rbflex": create_proxy("rbflex", **rbflex), "naswot": create_proxy("naswot"), "synflow": create_proxy("synflow")}
 
 
 def small_tss():
@@ -186,9 +187,10 @@ def test_gammas_come_from_distinct_networks_and_failed_ones_are_replaced():
 
 def test_too_many_networks_for_gammas_is_a_clear_error():
     space = create_space("toy", genes=1, choices=2)
-    with evaluator(space, batch=noise(shape=(3, 8, 8)), proxies={"rbflex": create_proxy("rbflex", networks=10)}) as one:
-        with pytest.raises(ConfigError, match=r"only 1 of 10 networks .* set fitness.proxies.rbflex.networks lower"):
-            one.prepare()
+    message = r"only 1 of 10 networks .* set fitness.proxies.rbflex.networks lower"
+    chosen = {"rbflex": create_proxy("rbflex", networks=10)}
+    with evaluator(space, batch=noise(shape=(3, 8, 8)), proxies=chosen) as one, pytest.raises(ConfigError, match=message):
+        one.prepare()
 
 
 class FullMemory(Measurer):
@@ -285,7 +287,8 @@ class DiesWithItsWorker(type(create_proxy("naswot"))):
 
 @pytest.mark.slow
 def test_a_worker_that_dies_is_an_error_with_a_way_out_not_a_hang():
-    with evaluator(workers=2, proxies={"naswot": DiesWithItsWorker()}) as one, pytest.raises(WorkerError, match="worker process died"):
+    chosen = {"naswot": DiesWithItsWorker()}
+    with evaluator(workers=2, proxies=chosen) as one, pytest.raises(WorkerError, match="worker process died"):
         list(one.evaluate(draw(small_tss(), 4)))
 
 
@@ -309,7 +312,8 @@ from spaces import create_space
 
 if __name__ == "__main__":
     space = create_space("nats_tss", channels=4, cells=1)
-    one = Evaluator(space, {"naswot": create_proxy("naswot")}, create_batch("noise", shape=[3, 16, 16], n=4), device="cpu", workers=2)
+    batch = create_batch("noise", shape=[3, 16, 16], n=4)
+    one = Evaluator(space, {"naswot": create_proxy("naswot")}, batch, device="cpu", workers=2)
     list(one.evaluate([space.at(i) for i in range(4)]))
     print(*one._workers._pool._processes, flush=True)
     os.kill(os.getpid(), 9)

@@ -13,6 +13,11 @@ from fitness import CandidateFailed
 from fitness.forward import image_norm, is_activation, run_observed
 from fitness.proxy import Observer
 
+MODULES = """ReLU GELU SiLU LeakyReLU ReLU6 Mish Hardswish CELU ELU Hardtanh SELU
+Tanh Sigmoid Softplus Softsign Hardsigmoid Tanhshrink""".split()
+FUNCTIONS = """relu gelu silu leaky_relu relu6 mish hardswish celu elu hardtanh selu
+tanh sigmoid softplus softsign""".split()
+
 
 class Recorder(Observer):
     def __init__(self):
@@ -149,10 +154,7 @@ def test_a_classifier_that_is_never_called_fails_with_that_reason(images):
         observe(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), images, nn.Linear(1, 1))
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["ReLU", "GELU", "SiLU", "LeakyReLU", "ReLU6", "Mish", "Hardswish", "CELU", "ELU", "Hardtanh", "SELU", "Tanh", "Sigmoid", "Softplus", "Softsign", "Hardsigmoid", "Tanhshrink"],
-)
+@pytest.mark.parametrize("name", MODULES)
 def test_torch_activations_are_known_as_modules_and_seen(name, images):
     module = getattr(nn, name)()
     assert is_activation(module)
@@ -161,9 +163,7 @@ def test_torch_activations_are_known_as_modules_and_seen(name, images):
     assert [layer for layer, _ in observe(network, images, network[-1]).layers] == ["1"]
 
 
-@pytest.mark.parametrize(
-    "name", ["relu", "gelu", "silu", "leaky_relu", "relu6", "mish", "hardswish", "celu", "elu", "hardtanh", "selu", "tanh", "sigmoid", "softplus", "softsign"]
-)
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_functional_activations_are_seen_once(name, images):
     class Functional(nn.Module):
         def __init__(self):

@@ -32,9 +32,8 @@ def network_of(space, index):
 def literal_naswot(network, batch, one_by_one):
     """codes of every ReLU in training mode; K_H[i, j] = number of units - hamming distance; log|K_H|."""
     codes = []
-    handles = [
-        m.register_forward_hook(lambda m, i, o: codes.append((o > 0).flatten(1))) for m in network.modules() if isinstance(m, nn.ReLU)
-    ]
+    layers = [m for m in network.modules() if isinstance(m, nn.ReLU)]
+    handles = [m.register_forward_hook(lambda m, i, o: codes.append((o > 0).flatten(1))) for m in layers]
     rows = []
     network.train()
     with torch.no_grad():

@@ -117,7 +117,9 @@ def test_float32_orders_cells_as_float64_does():
     np.testing.assert_allclose(scores[0], scores[1], rtol=1e-4)
 
 
-@pytest.mark.parametrize("options", [{"gamma": "flat"}, {"kernel": "linear"}, {"kernel": "psnr"}, {"kernel": "ssim"}, {"gamma": [1e-3, 0.1]}])
+@pytest.mark.parametrize(
+    "options", [{"gamma": "flat"}, {"kernel": "linear"}, {"kernel": "psnr"}, {"kernel": "ssim"}, {"gamma": [1e-3, 0.1]}]
+)
 def test_every_kernel_and_gamma_reads_the_same_statistics(options):
     space = create_space("nats_sss")
     first, other = (statistics_of(space, space.at(i), noise(size=8), create_proxy("rbflex")) for i in (20000, 32767))
@@ -145,9 +147,8 @@ def test_hda_maximum_is_larger_than_the_minimum():
 
 def test_a_network_without_a_path_fails_with_that_reason():
     space = create_space("nats_tss", channels=4, cells=1)
-    statistics = statistics_of(space, (0,) * 6, noise(size=8), create_proxy("rbflex"))
     with pytest.raises(CandidateFailed, match="no path from input to output"):
-        create_proxy("rbflex", gamma="flat").score(statistics)
+        statistics_of(space, (0,) * 6, noise(size=8), create_proxy("rbflex"))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -165,10 +166,8 @@ def test_round_off_left_by_pooling_counts_as_constant():
     observer = RbflexObserver()
     observer.activation("layer", torch.rand(4, 10))
     observer.features(torch.rand(4, 5) * 1e-7, torch.tensor(3.0))
-    statistics = observer.finish()
-    assert statistics["q_live"] == 0
     with pytest.raises(CandidateFailed, match="equal features"):
-        create_proxy("rbflex", gamma="flat").score(statistics)
+        observer.finish()
 
 
 def test_multiplicity_counts_a_layer_as_often_as_it_is_used():

@@ -15,9 +15,8 @@ from spaces import ConfigError
 @pytest.fixture
 def model():
     torch.manual_seed(0)
-    return nn.Sequential(
-        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(128, 64), nn.GELU(), nn.Linear(64, 10)
-    ).double()
+    body = (nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten())
+    return nn.Sequential(*body, nn.Linear(128, 64), nn.GELU(), nn.Linear(64, 10)).double()
 
 
 @pytest.fixture

@@ -32,7 +32,8 @@ def sss():
 
 
 def test_topology_order_is_the_official_one(tss):
-    assert tss.notation(tss.at(0)) == "|avg_pool_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+|nor_conv_1x1~0|skip_connect~1|skip_connect~2|"
+    first = "|avg_pool_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+|nor_conv_1x1~0|skip_connect~1|skip_connect~2|"
+    assert tss.notation(tss.at(0)) == first
     assert tss.notation(tss.at(9)) == "|avg_pool_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|nor_conv_3x3~2|"
     assert tss.at(9930) == SIZE_CELL
     everything = "\n".join(tss.notation(tss.at(i)) for i in range(15625))

@@ -1,0 +1,273 @@
+"""What the engine itself costs: strategy, journal, snapshots, archive and rank aggregate, where measuring takes no time.
+
+    overhead.py [--evaluations 100000] [--quick] [--json] [--folder benchmarks/results]
+
+Runs real searches over the toy space of 30 genes (1.2e18 genotypes) with an evaluator that answers at once: three scores from
+a hash of the key, one key in 64 fails. Each of random, genetic and annealing has N/10, 3N/10 and N evaluations, each run in a
+process of its own. Writes overhead.json and overhead.png; exit code 1 if a limit below is exceeded.
+
+    overall    seconds of the whole run, the last ranking and result.json included, over its evaluations
+    last tenth the same of the loop alone, from the journal's times
+    resume     seconds to read the finished journal back, rank everything and write the result again
+    exponent   p of the least-squares fit  processor seconds = c N^p: 1 where time grows linearly
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.config import Config, parse_config
+from engine.result import environment
+from engine.search import Search
+from fitness.evaluation import Evaluation, six_digits
+from spaces import Genotype, SearchSpace, create_space
+
+STRATEGIES = ("random", "genetic", "annealing")
+MEMBERS = ("rbflex", "naswot", "synflow")
+SPACE = {"name": "toy", "genes": 30, "choices": 4}
+SEED = 0
+
+MS_LIMIT = 1.0
+MEMORY_LIMIT_MIB = 1024.0
+EXPONENT_LIMIT = 1.1
+
+
+class HashEvaluator:
+    """Scores a key by its hash, at once; one key in 64 fails."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        self.space = space
+
+    def key(self, genotype: Genotype) -> str:
+        return self.space.key(genotype)
+
+    def prepare(self, progress: Callable[[int, int], None] | None = None) -> None:
+        """Needs to know nothing of the space."""
+
+    def evaluate(self, genotypes: Sequence[Genotype]) -> Iterator[Evaluation]:
+        for genotype in genotypes:
+            key = self.key(genotype)
+            digest = hashlib.blake2b(key.encode(), digest_size=12).digest()
+            if digest[0] % 64 == 0:
+                yield Evaluation(genotype, key, {}, dict.fromkeys(MEMBERS, "no path from input to output"))
+                continue
+            parts = (int.from_bytes(digest[i : i + 4], "big") for i in (0, 4, 8))
+            yield Evaluation(genotype, key, {name: six_digits(-part / 1e5) for name, part in zip(MEMBERS, parts, strict=True)})
+
+    def facts(self) -> dict[str, Any]:
+        return {"device": "hash", "workers": 1}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What one run cost: times in ms an evaluation or in seconds, `resume_seconds` too; peak resident memory in MiB."""
+
+    strategy: str
+    evaluations: int
+    overall_ms: float
+    processor_ms: float
+    last_tenth_ms: float
+    resume_seconds: float
+    base_mib: float
+    peak_mib: float
+    snapshot_bytes: int
+    journal_bytes: int
+
+
+def config_of(strategy: str, evaluations: int, runs: Path) -> Config:
+    """Returns a rank aggregate of three members over the large toy space."""
+    return parse_config(
+        {
+            "name": f"{strategy} {evaluations}",
+            "space": SPACE,
+            "data": {"source": "noise", "shape": [3, 8, 8], "n": 4},
+            "fitness": {"proxies": {name: {} for name in MEMBERS}, "objective": {"rank": list(MEMBERS)}},
+            "strategy": strategy,
+            "budget": {"evaluations": evaluations},
+            "seed": SEED,
+            "device": "cpu",
+            "workers": 1,
+            "cache": "off",
+            "runs": str(runs),
+        }
+    )
+
+
+def run_case(strategy: str, evaluations: int, runs: Path) -> Case:
+    """Runs one search in this process, which should be a new one: its peak of memory is the process's."""
+    config = config_of(strategy, evaluations, runs)
+    evaluator = HashEvaluator(create_space(SPACE["name"], genes=SPACE["genes"], choices=SPACE["choices"]))
+    base, started, worked = peak_mib(), time.perf_counter(), time.process_time()
+    result = Search(config, evaluator, quiet=True, report=False).run()
+    seconds, processor = time.perf_counter() - started, time.process_time() - worked
+    if result.counts["unique"] != evaluations:
+        raise SystemExit(f"{strategy} made {result.counts['unique']} of {evaluations} evaluations: {result.stop_reason}")
+    peak = peak_mib()
+    files = {name: (result.folder / name).stat().st_size for name in ("snapshot.json", "journal.jsonl")}
+    last_tenth = seconds_of_last_tenth(result.folder / "journal.jsonl")
+    (result.folder / "result.json").unlink()
+    started = time.perf_counter()
+    Search(config, evaluator, quiet=True, report=False).run()
+    return Case(
+        strategy=strategy,
+        evaluations=evaluations,
+        overall_ms=1e3 * seconds / evaluations,
+        processor_ms=1e3 * processor / evaluations,
+        last_tenth_ms=1e3 * last_tenth / (evaluations / 10),
+        resume_seconds=time.perf_counter() - started,
+        base_mib=base,
+        peak_mib=peak,
+        snapshot_bytes=files["snapshot.json"],
+        journal_bytes=files["journal.jsonl"],
+    )
+
+
+def seconds_of_last_tenth(journal: Path) -> float:
+    """Returns what the last tenth of a journal's evaluations took."""
+    with open(journal, encoding="utf-8") as file:
+        times = [line["time_elapsed"] for line in map(json.loads, file) if line["kind"] == "evaluation"]
+    return float(times[-1] - times[-1 - len(times) // 10])
+
+
+def peak_mib() -> float:
+    """Returns the most resident memory that this process has had so far."""
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+def measured(strategy: str, evaluations: int, runs: Path) -> Case:
+    """Runs one case in a process of its own."""
+    command = [sys.executable, __file__, "--case", strategy, str(evaluations), str(runs)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return Case(**json.loads(done.stdout))
+
+
+def growth(cases: Sequence[Case]) -> dict[str, float]:
+    """Returns, by strategy, the exponent p of time = c N^p."""
+    exponents = {}
+    for strategy in STRATEGIES:
+        mine = [case for case in cases if case.strategy == strategy]
+        sizes = np.log([case.evaluations for case in mine])
+        seconds = np.log([case.processor_ms * case.evaluations for case in mine])
+        exponents[strategy] = float(np.polyfit(sizes, seconds, 1)[0])
+    return exponents
+
+
+def exceeded(cases: Sequence[Case], exponents: Mapping[str, float]) -> list[str]:
+    """Returns, as sentences, the limits that were not kept."""
+    found = []
+    for case in cases:
+        where = f"{case.strategy} at {case.evaluations:,} evaluations"
+        slowest = max(case.overall_ms, case.last_tenth_ms)
+        if slowest > MS_LIMIT:
+            found.append(f"{where}: {slowest:.3f} ms an evaluation, over {MS_LIMIT:g}")
+        if case.peak_mib > MEMORY_LIMIT_MIB:
+            found.append(f"{where}: {case.peak_mib:.0f} MiB, over {MEMORY_LIMIT_MIB:g}")
+    for strategy, exponent in exponents.items():
+        if exponent > EXPONENT_LIMIT:
+            found.append(f"{strategy}: time grows as N^{exponent:.2f}, over N^{EXPONENT_LIMIT:g}")
+    return found
+
+
+def table(cases: Sequence[Case], exponents: Mapping[str, float]) -> Iterator[str]:
+    """Yields the lines of a table for reading."""
+    yield "                           ms an evaluation               resume  memory MiB    snapshot  journal"
+    yield "strategy   evaluations  overall  processor  last tenth      s     base   peak       bytes      MB  exponent"
+    for case in cases:
+        last = case.evaluations == max(other.evaluations for other in cases)
+        exponent = f"{exponents[case.strategy]:8.2f}" if last else ""
+        yield (
+            f"{case.strategy:<10} {case.evaluations:>11,}  {case.overall_ms:7.3f}  {case.processor_ms:9.3f}  "
+            f"{case.last_tenth_ms:10.3f}  {case.resume_seconds:5.1f}  {case.base_mib:7.0f}  {case.peak_mib:5.0f}  "
+            f"{case.snapshot_bytes:>10,}  {case.journal_bytes / 1e6:6.1f}  {exponent}"
+        ).rstrip()
+
+
+def draw(cases: Sequence[Case], path: Path) -> None:
+    """Draws time and memory against the number of evaluations."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.0, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    times, memory = figure.subplots(1, 2)
+    for number, strategy in enumerate(STRATEGIES):
+        mine = [case for case in cases if case.strategy == strategy]
+        sizes, colour = [case.evaluations for case in mine], f"C{number}"
+        times.plot(sizes, [case.overall_ms for case in mine], "o-", color=colour, label=strategy)
+        times.plot(sizes, [case.last_tenth_ms for case in mine], "x--", color=colour, label=f"{strategy}, last tenth")
+        memory.plot(sizes, [case.peak_mib for case in mine], "o-", color=colour, label=strategy)
+    for axes, label in ((times, "ms an evaluation"), (memory, "peak resident memory, MiB")):
+        axes.set(xscale="log", xlabel="evaluations", ylabel=label)
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+    times.legend(fontsize=7)
+    figure.suptitle("The engine's own cost: an instant fitness, three members ranked together", fontsize=10)
+    figure.savefig(path, dpi=150)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--evaluations", type=int, default=100_000, help="of the largest run, at least 100")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the evaluations")
+    parser.add_argument("--json", action="store_true", help="print the JSON, not the table")
+    parser.add_argument("--folder", type=Path, default=Path(__file__).parent / "results", help="where to write")
+    parser.add_argument("--case", nargs=3, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.evaluations < 100:
+        parser.error(f"--evaluations must be at least 100, but it is {given.evaluations}")
+    return given
+
+
+def main() -> int:
+    given = arguments()
+    if given.case:
+        strategy, evaluations, runs = given.case
+        print(json.dumps(asdict(run_case(strategy, int(evaluations), Path(runs)))))
+        return 0
+    most = given.evaluations // 10 if given.quick else given.evaluations
+    given.folder.mkdir(parents=True, exist_ok=True)
+    cases = []
+    # Beside the results, so that the journal's disk is the one that a user's runs have.
+    with tempfile.TemporaryDirectory(dir=given.folder) as runs:
+        for strategy in STRATEGIES:
+            for evaluations in (most // 10, 3 * most // 10, most):
+                print(f"{strategy}, {evaluations:,} evaluations ...", file=sys.stderr, flush=True)
+                cases.append(measured(strategy, evaluations, Path(runs)))
+    exponents = growth(cases)
+    broken = exceeded(cases, exponents)
+    document = {
+        "seed": SEED,
+        "space": SPACE,
+        "limits": {"ms": MS_LIMIT, "peak_mib": MEMORY_LIMIT_MIB, "exponent": EXPONENT_LIMIT},
+        "exceeded": broken,
+        "exponents": exponents,
+        "cases": [asdict(case) for case in cases],
+        "environment": environment(),
+    }
+    text = json.dumps(document, indent=2)
+    (given.folder / "overhead.json").write_text(text + "\n", encoding="utf-8")
+    draw(cases, given.folder / "overhead.png")
+    print(text if given.json else "\n".join(table(cases, exponents)))
+    print(f"written: {given.folder / 'overhead.json'}, {given.folder / 'overhead.png'}", file=sys.stderr)
+    for sentence in broken:
+        print(f"exceeded: {sentence}", file=sys.stderr)
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
