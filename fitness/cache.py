@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import io
 import json
-import os
 import sqlite3
 import time
 import warnings
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from spaces import RunError
+from spaces.places import cache_folder
 
 FORMAT = 1
 
@@ -32,12 +32,8 @@ class CacheWarning(UserWarning):
 
 
 def default_path() -> Path:
-    """Returns ``$RBFLEX_EVO_CACHE``, or ``rbflex-evo/statistics.sqlite`` in the user's cache folder."""
-    chosen = os.environ.get("RBFLEX_EVO_CACHE")
-    if chosen:
-        return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "rbflex-evo" / "statistics.sqlite"
+    """Returns the cache that a configuration's ``cache: auto`` means."""
+    return cache_folder() / "statistics.sqlite"
 
 
 def digest(identity: Mapping[str, Any]) -> str:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import warnings
+import zipfile
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+
 from .errors import TableError, reason
 from .parameters import Parameters
+from .places import cache_folder
 from .space import SearchSpace
 from .tables import Table, checked_notations
+
+# Records whose reading is worth keeping; fewer are read in seconds.
+KEPT_FROM = 50
 
 
 class NatsBenchParameters(Parameters):
@@ -29,7 +38,7 @@ class NatsBenchTable(Table):
     """
 
     name = "nats_bench"
-    description = "NATS-Bench's official records for nats_tss and nats_sss; the whole folder takes half an hour to read"
+    description = "NATS-Bench's official records for nats_tss and nats_sss; reading the whole folder once takes half an hour"
     Parameters = NatsBenchParameters
     # Space: the API's name of it, and its full training in epochs; the API would report 12 epochs if not told.
     _SPACES: ClassVar[Mapping[str, tuple[str, str]]] = {"nats_tss": ("tss", "200"), "nats_sss": ("sss", "90")}
@@ -75,9 +84,23 @@ class NatsBenchTable(Table):
         indices = [index for index in range(len(self._api)) if self._file(index) is not None]
         if not indices:
             raise TableError(f"no records in {str(self.folder)!r}; expected files such as 000000.pickle.pbz2")
+        kept = self._kept(indices)
+        self._known |= _read_kept(kept)
+        before = len(self._known)
         bar = tqdm(indices, desc=f"{len(indices)} of {len(self._api)} NATS-Bench records", delay=2, disable=None)
-        records = {self._api.meta_archs[index]: self._record(index) for index in bar}
+        try:
+            records = {self._api.meta_archs[index]: self._record(index) for index in bar}
+        finally:
+            # Also after Ctrl-C: what was read once is not read again.
+            if len(self._known) > before + KEPT_FROM:
+                _keep(kept, self._known)
         return {notation: record[0] for notation, record in records.items() if record is not None}
+
+    def _kept(self, indices: list[int]) -> Path:
+        """Returns the file that keeps what was read of this folder; another content of the folder has another file."""
+        times = [file.stat().st_mtime_ns for file in map(self._file, indices) if file is not None]
+        content = f"{self.folder.resolve()} {self.space} {self.dataset} {len(times)} {max(times)}"
+        return cache_folder() / "tables" / f"{hashlib.sha256(content.encode()).hexdigest()[:32]}.npz"
 
     def _file(self, index: int) -> Path | None:
         # Both names are official.
@@ -110,3 +133,19 @@ class NatsBenchTable(Table):
             test = self._api.get_more_info(index, self.dataset, hp=self.epochs, is_random=False)
             validation = self._api.get_more_info(index, validated, hp=self.epochs, is_random=False)
         return float(test["test-accuracy"]), float(validation["valid-accuracy"])
+
+
+def _keep(path: Path, records: Mapping[int, tuple[float, float]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(f".{os.getpid()}.npz")
+    np.savez(unfinished, index=np.array(list(records), dtype=np.int64), accuracy=np.array(list(records.values())))
+    unfinished.replace(path)
+
+
+def _read_kept(path: Path) -> dict[int, tuple[float, float]]:
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            pairs = zip(kept["index"].tolist(), kept["accuracy"].tolist(), strict=True)
+            return {index: (test, validation) for index, (test, validation) in pairs}
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+        return {}  # nothing was kept, or it is damaged: the official records are read instead

@@ -144,8 +144,8 @@ def test_processes_write_one_file_at_the_same_time(path):
 
 
 def test_default_path_follows_the_environment(monkeypatch, tmp_path):
-    monkeypatch.setenv("RBFLEX_EVO_CACHE", str(tmp_path / "x.sqlite"))
-    assert default_path() == tmp_path / "x.sqlite"
+    monkeypatch.setenv("RBFLEX_EVO_CACHE", str(tmp_path / "chosen"))
+    assert default_path() == tmp_path / "chosen" / "statistics.sqlite"
     monkeypatch.delenv("RBFLEX_EVO_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert default_path() == tmp_path / "rbflex-evo" / "statistics.sqlite"

@@ -297,6 +297,21 @@ def test_nats_bench_works_over_the_records_that_are_there(official, tss):
     assert table.percentile(62.0) == pytest.approx(200 / 3)
 
 
+def test_nats_bench_keeps_what_it_has_read_until_the_folder_changes(official, tss, tmp_path, monkeypatch):
+    monkeypatch.setenv("RBFLEX_EVO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("spaces.nats_table.KEPT_FROM", 0)
+    first = create_table("nats_bench", tss, path=str(official)).values().tolist()
+    (kept,) = (tmp_path / "cache" / "tables").iterdir()
+    with np.load(kept) as arrays:
+        changed = {"index": arrays["index"], "accuracy": arrays["accuracy"] + 1}
+    np.savez(kept, **changed)
+    assert create_table("nats_bench", tss, path=str(official)).values().tolist() == pytest.approx([a + 1 for a in first])
+    kept.write_bytes(b"damaged")
+    assert create_table("nats_bench", tss, path=str(official)).values().tolist() == first
+    packed(official / "000001.pickle.pbz2", record(1, tss.notation(SIX_CELLS[1]), trials(70.0, 200), 200))
+    assert len(create_table("nats_bench", tss, path=str(official))) == 4
+
+
 def test_nats_bench_reads_one_record_when_one_is_asked_for(official, tss):
     (official / "000005.pickle.pbz2").write_bytes(b"damaged")
     table = create_table("nats_bench", tss, path=str(official))
