@@ -180,6 +180,7 @@ def draw_cloud(points: Cloud, name: str, dataset: str, found: tuple[float, float
     """Draws scores against accuracies with Kendall's tau in the title; `found` is the chosen architecture's pair."""
     tau = "undefined" if points.tau is None else f"{points.tau:.3f}"
     figure, axes = panel(f"{name}, Kendall τ = {tau}")
+    axes.locator_params(axis="x", nbins=5)
     axes.scatter(
         points.scores,
         points.accuracies,
