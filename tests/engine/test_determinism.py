@@ -7,8 +7,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from engine.config import parse_config
+from engine.search import Search
+from engine.yaml_reader import read_file
 
 CONFIG = """
 name: run
@@ -20,36 +25,55 @@ fitness:
 strategy: {name: genetic, population: 10}
 budget: {evaluations: 40}
 device: cpu
+cache: "off"
+workers: 1
 """
 
 
-def journal(folder: Path, hash_seed: str, **settings: object) -> tuple[list[dict], dict]:
-    """Runs a search in a process of its own; returns its journal without times, and what the evaluator counted."""
+def without_times(folder: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (folder / "run" / "journal.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if not k.startswith("time_")} for line in lines]
+
+
+def journal(folder: Path, **settings: Any) -> tuple[list[dict[str, Any]], int]:
+    """Runs a search; returns its journal without times, and how many candidates were measured."""
     folder.mkdir()
     config = folder / "config.yaml"
     config.write_text(CONFIG)
-    changes = {"runs": folder, "cache": "off", **settings}
-    arguments = [part for key, value in changes.items() for part in ("--set", f"{key}={value}")]
-    command = [sys.executable, "-c", "from engine.cli import main; main()", "search", str(config), *arguments]
-    subprocess.run(command, check=True, capture_output=True, env={**os.environ, "PYTHONHASHSEED": hash_seed}, timeout=110)
-    lines = [json.loads(line) for line in (folder / "run" / "journal.jsonl").read_text().splitlines()]
-    counted = json.loads((folder / "run" / "result.json").read_text())["evaluator"]
-    return [{k: v for k, v in line.items() if not k.startswith("time_")} for line in lines], counted
+    result = Search(parse_config({**read_file(config), "runs": str(folder), **settings}), quiet=True, report=False).run()
+    return without_times(folder), result.document["evaluator"]["measured"]
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    lines, _ = journal(tmp_path_factory.mktemp("determinism") / "first", micro_batch=1)
+    assert len(lines) == 41
+    return lines
+
+
+@pytest.mark.parametrize("micro_batch", [4, 16])
+def test_micro_batches_change_nothing_in_the_journal(tmp_path: Path, first: list[dict[str, Any]], micro_batch: int) -> None:
+    assert journal(tmp_path / "a", micro_batch=micro_batch)[0] == first
 
 
 @pytest.mark.slow
-def test_micro_batches_workers_processes_and_caches_change_nothing_in_the_journal(tmp_path: Path) -> None:
-    cache = tmp_path / "cache.sqlite"
-    first, counted = journal(tmp_path / "a", "0", workers=1, micro_batch=1, cache=cache)
-    assert len(first) == 41
-    assert counted["measured"] >= 40
-    for name, settings in {
-        "b": {"workers": 1, "micro_batch": 4},
-        "c": {"workers": 1, "micro_batch": 16},
-        "d": {"workers": 2, "micro_batch": 1},
-        "e": {"workers": 2, "micro_batch": 16},
-    }.items():
-        assert journal(tmp_path / name, "4711", **settings)[0] == first
-    again, counted = journal(tmp_path / "f", "1", cache=cache)
-    assert again == first
-    assert counted["measured"] == 0
+@pytest.mark.parametrize("micro_batch", [1, 16])
+def test_workers_change_nothing_in_the_journal(tmp_path: Path, first: list[dict[str, Any]], micro_batch: int) -> None:
+    assert journal(tmp_path / "a", workers=2, micro_batch=micro_batch)[0] == first
+
+
+def test_a_cached_search_into_another_folder_measures_nothing(tmp_path: Path, first: list[dict[str, Any]]) -> None:
+    cache = str(tmp_path / "cache.sqlite")
+    measured = [journal(tmp_path / name, cache=cache) for name in ("a", "b")]
+    assert measured[0][0] == measured[1][0] == first
+    assert measured[0][1] >= 40
+    assert measured[1][1] == 0
+
+
+@pytest.mark.slow
+def test_another_process_with_another_hash_seed_writes_the_same_journal(tmp_path: Path, first: list[dict[str, Any]]) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(CONFIG)
+    command = [sys.executable, "-c", "from engine.cli import main; main()", "search", str(config), "--set", f"runs={tmp_path}"]
+    subprocess.run(command, check=True, capture_output=True, env={**os.environ, "PYTHONHASHSEED": "4711"}, timeout=110)
+    assert without_times(tmp_path) == first
