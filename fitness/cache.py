@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
+import math
 import sqlite3
+import struct
 import time
 import warnings
 import zlib
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ import numpy as np
 from spaces import RunError
 from spaces.places import cache_folder
 
-FORMAT = 1
+FORMAT = 2
 
 
 class CacheWarning(UserWarning):
@@ -183,17 +185,35 @@ class StatisticsCache:
 
 
 def encode(value: Any) -> bytes:
-    """Writes named arrays as an npz archive without pickles, anything else as JSON."""
+    """Writes named arrays as a JSON header and their raw bytes, anything else as JSON.
+
+    Statistics are some ten small arrays; an npz archive of them takes a hundred times longer to read.
+    """
     if isinstance(value, Mapping) and value and all(isinstance(v, np.ndarray | np.generic) for v in value.values()):
-        buffer = io.BytesIO()
-        np.savez(buffer, **value)
-        return b"A" + buffer.getvalue()
+        arrays = {name: np.ascontiguousarray(array) for name, array in value.items()}
+        header = json.dumps([[name, a.dtype.str, np.shape(value[name])] for name, a in arrays.items()]).encode()
+        return b"".join([b"A", struct.pack("<I", len(header)), header, *(a.tobytes() for a in arrays.values())])
     return b"J" + json.dumps(value).encode()
 
 
 def decode(blob: bytes) -> Any:
-    """Reads what `encode` wrote."""
+    """Reads what `encode` wrote; arrays are read-only."""
     if blob[:1] == b"J":
         return json.loads(blob[1:])
-    with np.load(io.BytesIO(blob[1:]), allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+    (length,) = struct.unpack_from("<I", blob, 1)
+    start = 5 + length
+    return {
+        name: np.frombuffer(blob, dtype, count, start + offset).reshape(shape)
+        for name, dtype, shape, count, offset in _layout(blob[5:start])
+    }
+
+
+@lru_cache(maxsize=64)
+def _layout(header: bytes) -> list[tuple[str, np.dtype, tuple[int, ...], int, int]]:
+    """Returns name, type, shape, number of values and offset of each array; rows of one proxy share a header."""
+    layout, offset = [], 0
+    for name, kind, shape in json.loads(header):
+        dtype, count = np.dtype(kind), math.prod(shape)
+        layout.append((name, dtype, tuple(shape), count, offset))
+        offset += count * dtype.itemsize
+    return layout
