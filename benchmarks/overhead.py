@@ -1,6 +1,6 @@
 """What the engine itself costs: strategy, journal, snapshots, archive and rank aggregate, where measuring takes no time.
 
-    overhead.py [--evaluations 100000] [--quick] [--json] [--folder benchmarks/results]
+    python -m benchmarks.overhead [--evaluations 100000] [--quick] [--json] [--folder benchmarks/results]
 
 Runs real searches over the toy space of 30 genes (1.2e18 genotypes) with an evaluator that answers at once: three scores from
 a hash of the key, one key in 64 fails. Each of random, genetic and annealing has N/10, 3N/10 and N evaluations, each run in a
@@ -36,7 +36,7 @@ from spaces import Genotype, SearchSpace, create_space
 
 STRATEGIES = ("random", "genetic", "annealing")
 MEMBERS = ("rbflex", "naswot", "synflow")
-SPACE = {"name": "toy", "genes": 30, "choices": 4}
+SPACE: dict[str, Any] = {"name": "toy", "genes": 30, "choices": 4}
 SEED = 0
 
 MS_LIMIT = 1.0
@@ -108,7 +108,7 @@ def config_of(strategy: str, evaluations: int, runs: Path) -> Config:
 def run_case(strategy: str, evaluations: int, runs: Path) -> Case:
     """Runs one search in this process, which should be a new one: its peak of memory is the process's."""
     config = config_of(strategy, evaluations, runs)
-    evaluator = HashEvaluator(create_space(SPACE["name"], genes=SPACE["genes"], choices=SPACE["choices"]))
+    evaluator = HashEvaluator(create_space(**SPACE))
     base, started, worked = peak_mib(), time.perf_counter(), time.process_time()
     result = Search(config, evaluator, quiet=True, report=False).run()
     seconds, processor = time.perf_counter() - started, time.process_time() - worked

@@ -24,6 +24,10 @@ from spaces import RunError
 
 VERSION = 1
 
+# Made once: `json.dumps` makes a new encoder for every line.
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+_encode_sorted = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
+
 
 @dataclass
 class JournalContent:
@@ -104,12 +108,12 @@ def evaluation_line(kind: str, number: int, evaluation: Evaluation, elapsed: flo
 def checksum(line: Mapping[str, Any]) -> int:
     """Returns the CRC-32 of a line without its times and its own checksum."""
     lasting = {name: value for name, value in line.items() if name != "crc" and not name.startswith("time_")}
-    return zlib.crc32(json.dumps(lasting, sort_keys=True, ensure_ascii=False).encode())
+    return zlib.crc32(_encode_sorted(lasting).encode())
 
 
 def encode(line: Mapping[str, Any]) -> bytes:
     """Returns one line with its checksum as bytes."""
-    return (json.dumps({**line, "crc": checksum(line)}, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    return (_encode({**line, "crc": checksum(line)}) + "\n").encode()
 
 
 def read_journal(path: Path) -> JournalContent:

@@ -88,8 +88,8 @@ class Loop:
         self._resumed = False
         self._earlier = content.seconds
         self._started = time.monotonic()
-        self._snapshot: str | None = None
-        self._saved_at = time.monotonic()
+        self._between_tell_and_ask = False
+        self._saved_at = float("-inf")
 
     @property
     def seconds(self) -> float:
@@ -124,9 +124,10 @@ class Loop:
                 self._evaluate_and_tell(warm_start, progress)
             return self._until_spent(progress)
         finally:
-            # Whatever ended the search, the last state that was told is worth keeping.
+            # A strategy that was asked and not told is of no use; then the last snapshot and the journal give its state back.
+            if self._between_tell_and_ask:
+                self._save_snapshot()
             self.journal.sync()
-            self._save_snapshot()
 
     def _until_spent(self, progress: Progress) -> str:
         while (reason := self._spent()) is None:
@@ -147,6 +148,7 @@ class Loop:
 
     def _ask(self) -> list[Genotype]:
         allowed = self.budget.allows(len(self.view))
+        self._between_tell_and_ask = False
         proposals = [tuple(int(gene) for gene in genotype) for genotype in self.strategy.ask(allowed, self.view)]
         if len(proposals) > allowed:
             raise RuntimeError(
@@ -158,7 +160,7 @@ class Loop:
 
     def _evaluate_and_tell(self, genotypes: Sequence[Genotype], progress: Progress) -> None:
         """Evaluates what is new among `genotypes` and tells the strategy all of them."""
-        keys = [self.evaluator.key(genotype) for genotype in genotypes]
+        keys = [self.view.key(genotype) for genotype in genotypes]
         new: dict[str, Genotype] = {}
         for key, genotype in zip(keys, genotypes, strict=True):
             if not self.view.seen(key):
@@ -175,7 +177,9 @@ class Loop:
         known = [replace(self.view.get(key), genotype=g) for key, g in zip(keys, genotypes, strict=True)]
         self.strategy.tell(known, self.view)
         self.counts.barren = 0 if new else self.counts.barren + 1
-        self._take_snapshot()
+        self._between_tell_and_ask = True
+        if time.monotonic() - self._saved_at > SECONDS_BETWEEN_SNAPSHOTS:
+            self._save_snapshot()
 
     def _cut_short(self) -> bool:
         return not self._pending and self.budget.out_of_time(self.seconds)
@@ -192,7 +196,6 @@ class Loop:
         for evaluation in self._measured(asked):
             self.journal.append(evaluation_line("evaluation", len(self.view), evaluation, self.seconds))
             yield evaluation
-        self.journal.sync()
 
     def _measured(self, asked: Iterable[tuple[str, Genotype]]) -> Iterator[Evaluation]:
         asked = list(asked)
@@ -202,18 +205,12 @@ class Loop:
             reference = self._references.get(key)
             yield next(measured) if reference is None else replace(reference, genotype=genotype, seconds=0.0)
 
-    def _take_snapshot(self) -> None:
-        # Encoded at once: the strategy's next ask may change what its state refers to.
-        state = Snapshot(len(self.view), self.seconds, self.counts, self.strategy.state_dict())
-        self._snapshot = snapshots.encode(state, self.identity)
-        if time.monotonic() - self._saved_at > SECONDS_BETWEEN_SNAPSHOTS:
-            self._save_snapshot()
-
     def _save_snapshot(self) -> None:
-        if self._snapshot is not None:
-            replace_text(self.folder.snapshot, self._snapshot)
-            self._snapshot = None
-            self._saved_at = time.monotonic()
+        # What a snapshot was told must be in the journal, also after a power cut.
+        self.journal.sync()
+        state = Snapshot(len(self.view), self.seconds, self.counts, self.strategy.state_dict())
+        replace_text(self.folder.snapshot, snapshots.encode(state, self.identity))
+        self._saved_at = time.monotonic()
 
     def _best(self) -> str:
         incumbent = self.view.incumbent()

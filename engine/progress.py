@@ -10,6 +10,7 @@ from typing import Any
 
 SECONDS_BETWEEN_LINES = 30.0
 SECONDS_BETWEEN_BESTS = 0.5
+LARGEST_SHARE_OF_BESTS = 0.02
 
 
 class Progress:
@@ -30,7 +31,7 @@ class Progress:
         self._shown = shown
         self._done = self._initial = initial
         self._started = self._last_line = time.monotonic()
-        self._last_note = float("-inf")
+        self._next_note = float("-inf")
         self._bar: Any = None
         # Where nothing has to be done, such as gammas that nobody needs, no bar appears.
         if total is not None:
@@ -45,9 +46,11 @@ class Progress:
             self._open()
         now = time.monotonic()
         if self._bar is not None:
-            if note is not None and now - self._last_note > SECONDS_BETWEEN_BESTS:
-                self._last_note = now
+            if note is not None and now >= self._next_note:
                 self._bar.set_postfix_str(note(), refresh=False)
+                # The best of many takes long to find, and is looked for the less often.
+                took = time.monotonic() - now
+                self._next_note = now + max(SECONDS_BETWEEN_BESTS, took / LARGEST_SHARE_OF_BESTS)
             self._bar.update()
         elif now - self._last_line > SECONDS_BETWEEN_LINES:
             self._last_line = now

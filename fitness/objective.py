@@ -192,7 +192,9 @@ class ArchiveView:
         Raises:
             LookupError: if it was not evaluated.
         """
-        return self._evaluations[self._position(key)]
+        if key not in self._positions:
+            raise _not_evaluated(key)
+        return self._evaluations[self._positions[key]]
 
     def add(self, evaluation: Evaluation) -> bool:
         """Takes one evaluation; returns False, and changes nothing, if its key is known already.
@@ -231,7 +233,11 @@ class ArchiveView:
             LookupError: if a key was not evaluated.
             RuntimeError: if the reference is "sample" and `set_reference` was not called.
         """
-        return self._utility(np.array([self._position(key) for key in keys], dtype=np.intp))
+        try:
+            positions = [self._positions[key] for key in keys]
+        except KeyError as unknown:
+            raise _not_evaluated(unknown.args[0]) from None
+        return self._utility(np.array(positions, dtype=np.intp))
 
     def ranking(self) -> list[str]:
         """Returns every key, best first; ties in the order told, failed ones last."""
@@ -244,12 +250,6 @@ class ArchiveView:
         if not len(utilities) or np.isneginf(utilities.max()):
             return None
         return self._evaluations[int(np.argmax(utilities))]
-
-    def _position(self, key: str) -> int:
-        position = self._positions.get(key)
-        if position is None:
-            raise LookupError(f"key {key!r} was not evaluated in this run; ask seen() first")
-        return position
 
     def _members_of(self, evaluation: Evaluation) -> Values | None:
         if any(member in evaluation.failures for member in self.objective.members):
@@ -293,3 +293,7 @@ class ArchiveView:
         terms = np.log(shares) if self.objective.rule == "log" else shares
         mean = (terms * weights).sum(axis=1) / weights.sum()
         return np.round(np.exp(mean) if self.objective.rule == "log" else mean, 12)
+
+
+def _not_evaluated(key: str) -> LookupError:
+    return LookupError(f"key {key!r} was not evaluated in this run; ask seen() first")

@@ -7,6 +7,7 @@ that yield NaN, and, with more genes, more genotypes than anyone can enumerate (
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -65,8 +66,7 @@ class ToySpace(SearchSpace):
         return ToyNetwork(names, self.parameters.channels, self.parameters.classes)
 
     def notation(self, genotype: Genotype) -> str:
-        stages = self._stages(genotype)
-        return "|".join("+".join(self.operations[gene] for gene in stage) for stage in stages)
+        return self._written(self._stages(genotype))
 
     def parse(self, text: str) -> Genotype:
         names = [stage.split("+") for stage in text.strip().split("|")]
@@ -84,7 +84,7 @@ class ToySpace(SearchSpace):
 
     def key(self, genotype: Genotype) -> str:
         """Returns the notation with the edges of each stage in order: swapped, they are the same network."""
-        return self.notation(tuple(gene for stage in self._stages(genotype) for gene in sorted(stage)))
+        return self._written([sorted(stage) for stage in self._stages(genotype)])
 
     def drawing(self, genotype: Genotype) -> Drawing:
         stages = self._stages(genotype)
@@ -97,6 +97,9 @@ class ToySpace(SearchSpace):
         ]
         edges.append((len(stages), len(stages) + 1, "classifier", path))
         return Drawing(nodes, tuple(edges), self.notation(genotype))
+
+    def _written(self, stages: Sequence[Sequence[int]]) -> str:
+        return "|".join(["+".join([self.operations[gene] for gene in stage]) for stage in stages])
 
     def _stages(self, genotype: Genotype) -> list[tuple[int, ...]]:
         self.encoding.validate(genotype)
