@@ -52,19 +52,22 @@ class NatsSpace(SearchSpace):
     def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
         """Counts parameters and multiply-accumulates as the official records do (the classifier's bias counts, too).
 
-        Convolutions and the classifier are all that counts here, so hooks do; torch's counter takes seconds to import.
+        Convolutions and the classifier are all that counts here, so hooks on a real forward of unset weights do; torch's
+        counter, and its forward on the meta device, take seconds to import.
         """
         import torch
         from torch import nn
 
         multiplied = [float(self.parameters.classes)]
-        with torch.device("meta"), torch.no_grad():
+        with torch.device("meta"):
             network = self.build(genotype).eval()
-            for module in network.modules():
-                if isinstance(module, nn.Conv2d | nn.Linear):
-                    each = module.weight[0].numel()
-                    module.register_forward_hook(lambda m, i, output, each=each: multiplied.append(output.numel() * each))
-            network(torch.empty(1, *(input_shape or self.input_shape)))
+        network.to_empty(device="cpu")
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                each = module.weight[0].numel()
+                module.register_forward_hook(lambda m, i, output, each=each: multiplied.append(output.numel() * each))
+        with torch.no_grad():
+            network(torch.zeros(1, *(input_shape or self.input_shape)))
         return Costs(float(sum(parameter.numel() for parameter in network.parameters())), sum(multiplied))
 
 
