@@ -49,12 +49,13 @@ class Workers:
         device: str,
         precision: str,
         count: int,
+        backend: str = "auto",
     ) -> None:
         find_device(device)
         if count > 1 and find_device(device).type == "mps":
             raise DeviceError(f"an Apple device takes one worker, but {count} were asked for")
         self.count = count
-        self._arguments = (space, images, weights, device, precision)
+        self._arguments = (space, images, weights, device, precision, backend)
         self._pool: ProcessPoolExecutor | None = None
         self._own: Measurer | None = None
 
@@ -133,11 +134,11 @@ def _end_with_parent() -> None:
 
 
 def _measurer(
-    space: SearchSpace, images: np.ndarray, weights: WeightParameters, device: str, precision: str
+    space: SearchSpace, images: np.ndarray, weights: WeightParameters, device: str, precision: str, backend: str
 ) -> Measurer:
     import torch
 
-    return Measurer(space, torch.from_numpy(images), weights, device, precision)
+    return Measurer(space, torch.from_numpy(images), weights, device, precision, backend)
 
 
 def _measure(requests: Sequence[Request]) -> list[Measured]:

@@ -81,10 +81,11 @@ class Combine:
 
 @dataclass(frozen=True)
 class Features:
-    """Global average pooling of `source` into the classifier's input."""
+    """Global average pooling of `source`, of `shape`, into the classifier's input."""
 
     order: Order
     source: Register
+    shape: Shape
 
 
 Step = Convolve | Combine | Features
@@ -231,7 +232,7 @@ class Draft:
             for value in self.values
         ]
         ordered: list[Step] = sorted([*self.convolutions, *combines], key=lambda step: step.order)
-        ordered.append(Features((*order, 2), f"{last.name} active"))
+        ordered.append(Features((*order, 2), f"{last.name} active", last.shape))
         return Plan(self.input_shape, tuple(_live(ordered)))
 
 
