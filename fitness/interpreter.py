@@ -77,8 +77,20 @@ class Interpreter:
         for group in _lockstep(plans, candidates):
             self._group(group, len(images))
 
+    @torch.no_grad()
+    def advance(
+        self, step: Step, registers: Mapping[Register, Tensor], observers: Sequence[Observer], n: int
+    ) -> dict[Register, Tensor]:
+        """Computes one step of one candidate on N images and returns what it writes; nothing is freed."""
+        candidate = _Candidate(observers, ((),), dict(registers))
+        self._single(candidate, step, n)
+        return {register: candidate.registers[register] for register in _written(step)}
+
     def _group(self, group: Sequence[Member], n: int) -> None:
         """Computes the steps of a group, which differ in their registers and multiplicities only."""
+        if len(group) == 1:
+            self._single(*group[0], n)
+            return
         step = group[0][1]
         inputs = [_read(candidate, own) for candidate, own in group]
         # Candidates that feed a step the very same tensors get the very same result.
@@ -100,12 +112,25 @@ class Interpreter:
         for candidate, _ in group:
             candidate.free()
 
+    def _single(self, candidate: _Candidate, step: Step, n: int) -> None:
+        """Computes one step of one candidate: the same primitives, nothing to join or to split."""
+        inputs = _read(candidate, step)
+        if isinstance(step, Convolve):
+            candidate.registers[step.target] = self._convolve(step, inputs[0])
+        elif isinstance(step, Combine):
+            results = self._combine(step, inputs, n, 1, [(candidate, step, 0)])
+            for register, parts in zip(_written(step), results, strict=True):
+                candidate.registers[register] = parts[0]
+        else:
+            self._features(inputs[0], n, [(candidate, 0)])
+        candidate.free()
+
     def _convolve(self, step: Convolve, x: Tensor) -> Tensor:
         weight = self._weight(step, x.device)
         return self.backend.convolve(x, weight, step.stride, step.padding)
 
     def _combine(
-        self, step: Combine, inputs: list[Tensor], n: int, count: int, members: Sequence[tuple[_Candidate, Step, int]]
+        self, step: Combine, inputs: Sequence[Tensor], n: int, count: int, members: Sequence[tuple[_Candidate, Step, int]]
     ) -> list[Sequence[Tensor]]:
         kinds = [term.kind for term in step.terms]
         shape = (n * count, *step.shape)

@@ -8,6 +8,8 @@ Nothing here knows of caches, keys or ranks; it is what a worker process runs.
 
 from __future__ import annotations
 
+import ctypes
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,13 +18,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from spaces import DeviceError, Genotype, SearchSpace
+from spaces import ConfigError, DeviceError, Genotype, SearchSpace
 from spaces.plan import Plan
 
 from .backends import create_backend
 from .forward import run_observed
 from .initialise import WeightParameters, build_initialised
 from .interpreter import Interpreter
+from .prefix import walk
 from .proxy import CandidateFailed, Observer, Proxy, Statistics
 
 # Of the maps, and of the convolutions. bfloat16 spoils the features (Kendall of Q alone 0.8), hence it is nobody's default.
@@ -31,6 +34,9 @@ PRECISIONS = {
     "float64": (torch.float64, torch.float64),
     "bfloat16": (torch.float32, torch.bfloat16),
 }
+
+# As in glibc's malloc.h.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,8 @@ class Measurer:
         self.device = find_device(device)
         dtype, self.convolutions = PRECISIONS[precision]
         self.images = images.to(self.device, dtype)
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self.interpreter = Interpreter(
             weights,
             space.weight_shapes(),
@@ -129,6 +137,26 @@ class Measurer:
         finished = [_finish(observers, failures) for observers, failures in pending]
         seconds = (time.perf_counter() - started) / len(tile)
         return [Measured(statistics, failures, frozenset(failures), seconds) for statistics, failures in finished]
+
+    def walk(self, genotypes: Sequence[Genotype], proxies: Mapping[str, Proxy]) -> list[Measured]:
+        """Measures neighbours in order, each from where its plan parts from the one before (see `prefix`).
+
+        Raises:
+            ConfigError: if the space plans no forward for one of them, or a proxy needs more than a planned forward.
+        """
+        shape = tuple(self.images.shape[1:])
+        plans = [self.space.plan(genotype, shape) for genotype in genotypes]
+        if None in plans or not all(map(_by_plan, proxies.values())):
+            wanted = f"{', '.join(proxies)} on inputs like {list(shape)}"
+            raise ConfigError(f"{self.space.name} has no plan for {wanted}; measure one by one")
+        results = []
+        started = time.perf_counter()
+        for observers in walk(self.interpreter, [p for p in plans if p is not None], self.images, list(proxies.values())):
+            statistics, failures = _finish(dict(zip(proxies, observers, strict=True)), {})
+            now = time.perf_counter()
+            results.append(Measured(statistics, failures, frozenset(failures), now - started))
+            started = now
+        return results
 
     def _run_plans(self, tile: Sequence[tuple[Genotype, Mapping[str, Proxy]]]) -> list[dict[str, Observer]]:
         """Returns each candidate's observers that a plan could serve, after its forward."""
@@ -194,6 +222,18 @@ def _finish(
         except CandidateFailed as failed:
             failures[name] = str(failed)
     return {name: {k: np.asarray(v) for k, v in arrays.items()} for name, arrays in statistics.items()}, failures
+
+
+def keep_freed_memory() -> None:
+    """Lets the C library (glibc) keep what is freed for the next map, up to 512 MB.
+
+    It gives maps of a megabyte back to the system each time, and fresh pages for the next one cost as much as a third of a
+    forward. No result depends on it.
+    """
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if libc is not None and hasattr(libc, "mallopt"):
+        libc.mallopt(M_MMAP_THRESHOLD, 32 * 2**20)
+        libc.mallopt(M_TRIM_THRESHOLD, 512 * 2**20)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

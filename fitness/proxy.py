@@ -6,6 +6,8 @@ kernel) costs no forward. The evaluator groups proxies by what they need, so tha
 
 from __future__ import annotations
 
+import contextlib
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -58,6 +60,10 @@ class Observer(ABC):
 
     def features(self, output: torch.Tensor, magnitude: torch.Tensor) -> None:  # noqa: B027 (most observers ignore it)
         """Takes the classifier's input [N, L_Q]; `magnitude` [] is the largest absolute value of the map it was pooled from."""
+
+    def fork(self) -> Observer:
+        """Returns another observer that has seen the same so far."""
+        return copy.deepcopy(self)
 
     @abstractmethod
     def finish(self) -> Statistics:
@@ -138,3 +144,12 @@ class Proxy(ABC):
         Raises:
             CandidateFailed: if there is none.
         """
+
+    def score_many(self, statistics: Statistics) -> np.ndarray:
+        """Returns the scores [M] of M candidates whose statistics are stacked [M, ...]; NaN where there is none."""
+        count = len(next(iter(statistics.values())))
+        scores = np.full(count, np.nan)
+        for i in range(count):
+            with contextlib.suppress(CandidateFailed):
+                scores[i] = self.score({name: array[i] for name, array in statistics.items()})
+        return scores

@@ -79,6 +79,11 @@ class NaswotObserver(Observer):
         self.blocks.append(reduced)
         self.multiplicities.append(multiplicity)
 
+    def fork(self) -> NaswotObserver:
+        other = NaswotObserver()
+        other.blocks, other.multiplicities = self.blocks.copy(), self.multiplicities.copy()
+        return other
+
     def finish(self) -> Statistics:
         import torch
 

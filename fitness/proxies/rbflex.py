@@ -124,6 +124,19 @@ class Rbflex(Proxy):
             raise CandidateFailed(f"the determinant is {score:g}")
         return score
 
+    def score_many(self, statistics: Statistics) -> np.ndarray:
+        if self.parameters.kernel != "rbf":
+            return super().score_many(statistics)
+        flat = self._rule == "flat" and self.gammas is None
+        if self.gammas is None and not flat:
+            raise ConfigError(_NO_GAMMAS)
+        total = np.zeros(len(statistics["k_gram"]))
+        for position, part in enumerate("kq"):
+            gamma = None if self.gammas is None else self.gammas[position]
+            values = kernels.log_determinants(statistics[f"{part}_gram"], gamma)
+            total += np.where(statistics[f"{part}_live"] > 0, values, np.nan)
+        return statistics["k_gram"].shape[1] * total
+
     def _log_determinant(self, gram: np.ndarray, sums: np.ndarray, length: int, position: int) -> float:
         kernel = self.parameters.kernel
         try:
@@ -132,7 +145,7 @@ class Rbflex(Proxy):
                 if self._rule == "flat" and self.gammas is None:
                     return kernels.flat_log_determinant(distances)
                 if self.gammas is None:
-                    raise ConfigError("rbflex has no gammas yet: calibrate it on networks of the space, or set gamma")
+                    raise ConfigError(_NO_GAMMAS)
                 return kernels.rbf_log_determinant(distances, self.gammas[position])
             matrix = {
                 "linear": lambda: kernels.linear_kernel(gram),
@@ -144,6 +157,9 @@ class Rbflex(Proxy):
             raise
         except ValueError as error:
             raise CandidateFailed(str(error)) from None
+
+
+_NO_GAMMAS = "rbflex has no gammas yet: calibrate it on networks of the space, or set gamma"
 
 
 def _moments(statistics: Statistics, part: str) -> tuple[np.ndarray, np.ndarray, int]:
@@ -172,6 +188,11 @@ class RbflexObserver(Observer):
 
     def features(self, output: torch.Tensor, magnitude: torch.Tensor) -> None:
         self.parts["q"].add(output, magnitude)
+
+    def fork(self) -> RbflexObserver:
+        other = RbflexObserver()
+        other.parts = {part: rows.fork() for part, rows in self.parts.items()}
+        return other
 
     def finish(self) -> Statistics:
         if not self.parts["k"].columns:
@@ -203,6 +224,12 @@ class RowStatistics:
         self.blocks.append(reduced)
         self.multiplicities.append(multiplicity)
         self.columns += columns * multiplicity
+
+    def fork(self) -> RowStatistics:
+        """Returns other sums that start from these."""
+        other = RowStatistics()
+        other.columns, other.blocks, other.multiplicities = self.columns, self.blocks.copy(), self.multiplicities.copy()
+        return other
 
     def finish(self) -> dict[str, np.ndarray]:
         """Returns the sums as float64 arrays by name."""
