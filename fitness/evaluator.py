@@ -20,6 +20,7 @@ import torch
 
 from spaces import ConfigError, DataError, Genotype, SearchSpace
 
+from .backends import create_backend
 from .cache import StatisticsCache, digest
 from .evaluation import Evaluation, six_digits
 from .initialise import WeightParameters
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from .batches import Batch
 
 # Raised when measuring itself changes in a way that no space's or proxy's version shows.
-VERSION = 1
+VERSION = 2
 FAILED = "failed"
 
 
@@ -45,7 +46,8 @@ class Evaluator:
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         workers: processes; None for one a core on a CPU and one on an accelerator.
         micro_batch: most candidates that a worker takes at once.
-        precision: of the forward, ``float32`` or ``float64``; sums are float64 always.
+        precision: of the forward, ``float32``, ``float64``, or ``bfloat16`` for its convolutions; sums are float64 always.
+        backend: what planned forwards are computed with: ``eager``, ``compiled``, or ``auto`` for what this machine has.
         cache: the file of measured statistics, or None.
 
     Raises:
@@ -63,6 +65,7 @@ class Evaluator:
         workers: int | None = None,
         micro_batch: int = 8,
         precision: str = "float32",
+        backend: str = "auto",
         cache: Path | None = None,
     ) -> None:
         if precision not in PRECISIONS:
@@ -82,13 +85,14 @@ class Evaluator:
         if self.device.type == "mps" and precision == "float64":
             raise ConfigError("an Apple device has no float64; set precision: float32 or device: cpu")
         self.precision = precision
+        self.backend = create_backend(backend, self.device, *PRECISIONS[precision]).name
         self.micro_batch = micro_batch
         self.raw = any(proxy.layers == "published" for proxy in proxies.values())
         self.calibrations: dict[str, dict[str, float]] = {}
         self.counts = {"measured": 0, "from_cache": 0}
         self.cache = None if cache is None else StatisticsCache(cache)
         count = workers or default_workers(device)
-        self._workers = Workers(space, batch.images.numpy(), self.weights, device, precision, count)
+        self._workers = Workers(space, batch.images.numpy(), self.weights, device, precision, count, self.backend)
         self._prepared = False
 
     def __enter__(self) -> Evaluator:
@@ -204,6 +208,7 @@ class Evaluator:
             "inputs": self.batch.fingerprint,
             "weights": self.weights.model_dump(mode="json"),
             "precision": self.precision,
+            "backend": self.backend,
             "device": self.device.type,
             "machine": platform.machine(),
             "torch": torch.__version__,
@@ -283,6 +288,7 @@ class Evaluator:
             "workers": self._workers.count,
             "micro_batch": self.micro_batch,
             "precision": self.precision,
+            "backend": self.backend,
             "inputs": self.batch.description,
             "gammas": self.calibrations,
             "cache": None if self.cache is None else str(self.cache.path),

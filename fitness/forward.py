@@ -50,6 +50,9 @@ POOLINGS = {
 }  # fmt: skip
 
 
+CONVOLUTIONS = (functional.conv1d, functional.conv2d, functional.conv3d)
+
+
 class Rewired(TorchFunctionMode):
     """A function mode with replacements (function -> what is called instead) and watchers (function -> told the result)."""
 
@@ -102,6 +105,16 @@ def batch_norm(
     return functional.batch_norm(x, None, None, weight, bias, training=True, eps=eps)
 
 
+def _in_precision(convolve: Callable[..., Tensor], dtype: torch.dtype | None) -> Callable[..., Tensor]:
+    """Returns the convolution with its operands in `dtype` and its result in the input's own precision."""
+
+    def convolved(x: Tensor, weight: Tensor, bias: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
+        result = convolve(x.to(dtype), weight.to(dtype), None, *args, **kwargs).to(x.dtype)
+        return result if bias is None else result + bias.view(-1, *(1,) * (result.dim() - 2))
+
+    return convolved
+
+
 def is_activation(module: nn.Module) -> bool:
     """True for a module without children that applies a non-linearity (by its class name)."""
     name = type(module).__name__.lower()
@@ -127,6 +140,7 @@ def run_observed(
     classifier: nn.Module,
     statistics_of: Literal["image", "batch"] = "image",
     layers: Literal["activations", "published"] = "activations",
+    convolutions: torch.dtype | None = None,
 ) -> None:
     """Runs `network` once on `images` [N, ...] and shows every activation layer and the features to `observers`.
 
@@ -137,6 +151,7 @@ def run_observed(
         classifier: the module whose input is the feature vector; ignored for ``published`` layers.
         layers: ``activations``, or ``published``: the outputs of all modules whose class name contains "ReLU", and the
             input of the module registered last, as the RBFleX code has it.
+        convolutions: their precision where it is not that of the images.
 
     Raises:
         CandidateFailed: if the classifier was never called.
@@ -157,7 +172,10 @@ def run_observed(
         stack.callback(classifier.register_forward_pre_hook(watch.features).remove)
         stack.enter_context(evaluation_mode(network))
         stack.enter_context(torch.no_grad())
-        stack.enter_context(Rewired({functional.batch_norm: norm}, watched))
+        replaced: dict[Any, Callable[..., Any]] = {functional.batch_norm: norm}
+        if convolutions not in (None, images.dtype):
+            replaced |= {convolve: _in_precision(convolve, convolutions) for convolve in CONVOLUTIONS}
+        stack.enter_context(Rewired(replaced, watched))
         network(images)
     if not watch.classified:
         raise CandidateFailed("the classifier was never called in the forward")

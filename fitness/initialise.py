@@ -76,27 +76,41 @@ def initialise(
     """
     import torch
 
-    largest = largest or {}
     parameters = dict(network.named_parameters())
-    fans = {name: _fans(tensor.shape) for name, tensor in parameters.items() if tensor.dim() > 1}
+    shapes = {name: tuple(tensor.shape) for name, tensor in parameters.items()}
     with torch.no_grad():
         for name, tensor in parameters.items():
             module = name.rpartition(".")[0]
-            sibling = f"{module}.weight" if module else "weight"
-            if tensor.dim() > 1:
-                scale, normal = _scale(weights.distribution, *fans[name])
-            elif sibling in fans:  # the bias of a layer with a matrix of weights
-                if weights.distribution != "pytorch":
-                    tensor.zero_()
-                    continue
-                scale, normal = 1 / math.sqrt(fans[sibling][0]), False
-            else:  # a vector with no matrix beside it is a normalisation's or a PReLU's: it stays as it was built
-                continue
-            shape = tuple(largest.get(name, tensor.shape))
-            values = _draws.get(weights.seed, name, shape, normal)
-            values = values[tuple(slice(size) for size in tensor.shape)]
-            tensor.copy_(torch.from_numpy(values))
-            tensor.mul_(scale)
+            matrix = shapes.get(f"{module}.weight" if module else "weight", ())
+            values = parameter_values(name, shapes[name], weights, largest, matrix)
+            if values is not None:
+                tensor.copy_(torch.from_numpy(values))
+
+
+def parameter_values(
+    name: str,
+    shape: Sequence[int],
+    weights: WeightParameters,
+    largest: Mapping[str, Sequence[int]] | None = None,
+    matrix: Sequence[int] = (),
+) -> np.ndarray | None:
+    """Returns the float32 values of one parameter, or None for a vector that stays as it was built.
+
+    Args:
+        name: the parameter's name in its network.
+        largest: the shape at which a name is drawn where it is larger than `shape`.
+        matrix: the shape of the weight beside it, which scales a bias.
+    """
+    if len(shape) > 1:
+        scale, normal = _scale(weights.distribution, *_fans(shape))
+    elif len(matrix) > 1:  # the bias of a layer with a matrix of weights
+        if weights.distribution != "pytorch":
+            return np.zeros(tuple(shape), np.float32)
+        scale, normal = 1 / math.sqrt(_fans(matrix)[0]), False
+    else:  # a vector with no matrix beside it is a normalisation's or a PReLU's
+        return None
+    values = _draws.get(weights.seed, name, tuple((largest or {}).get(name, shape)), normal)
+    return values[tuple(slice(size) for size in shape)] * np.float32(scale)
 
 
 def _fans(shape: Sequence[int]) -> tuple[int, int]:

@@ -6,6 +6,8 @@ kernel) costs no forward. The evaluator groups proxies by what they need, so tha
 
 from __future__ import annotations
 
+import contextlib
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -21,6 +23,19 @@ if TYPE_CHECKING:
 Statistics = Mapping[str, np.ndarray]
 
 
+def rows_of(outputs: torch.Tensor) -> torch.Tensor:
+    """Returns outputs [K, N, ...] as rows [K, N, L], columns in the order of memory: no statistic depends on their order."""
+    last = outputs.movedim(2, -1) if outputs.dim() > 3 else outputs
+    return (last if last.is_contiguous() else outputs).flatten(2)
+
+
+def sum_dtype(device: torch.device) -> torch.dtype:
+    """Returns the precision of long sums: float64, but on Apple's devices, which have none."""
+    import torch
+
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 class CandidateFailed(Exception):
     """A candidate cannot be scored; the message is the reason. A status, never a number."""
 
@@ -32,8 +47,23 @@ class Observer(ABC):
     def activation(self, name: str, output: torch.Tensor, multiplicity: int = 1) -> None:
         """Takes the output [N, ...] of one activation layer, which counts `multiplicity` times."""
 
+    def reduce(self, outputs: torch.Tensor) -> torch.Tensor | None:
+        """Reduces one layer's outputs of K candidates [K, N, ...] to what `take` takes of each, [K, ...], in one go.
+
+        None, the default, means that there is no such form: `activation` is then called for each candidate.
+        """
+        return None
+
+    def take(self, reduced: torch.Tensor, columns: int, multiplicity: int = 1) -> None:
+        """Takes this candidate's part of what `reduce` returned for a layer of `columns` units an image."""
+        raise NotImplementedError(f"{type(self).__name__} reduces layers but takes none")
+
     def features(self, output: torch.Tensor, magnitude: torch.Tensor) -> None:  # noqa: B027 (most observers ignore it)
         """Takes the classifier's input [N, L_Q]; `magnitude` [] is the largest absolute value of the map it was pooled from."""
+
+    def fork(self) -> Observer:
+        """Returns another observer that has seen the same so far."""
+        return copy.deepcopy(self)
 
     @abstractmethod
     def finish(self) -> Statistics:
@@ -114,3 +144,12 @@ class Proxy(ABC):
         Raises:
             CandidateFailed: if there is none.
         """
+
+    def score_many(self, statistics: Statistics) -> np.ndarray:
+        """Returns the scores [M] of M candidates whose statistics are stacked [M, ...]; NaN where there is none."""
+        count = len(next(iter(statistics.values())))
+        scores = np.full(count, np.nan)
+        for i in range(count):
+            with contextlib.suppress(CandidateFailed):
+                scores[i] = self.score({name: array[i] for name, array in statistics.items()})
+        return scores

@@ -39,7 +39,7 @@ def default_workers(device: str) -> int:
 
 
 class Workers:
-    """Runs `Measurer.measure` on lists of requests; `submit` returns a future."""
+    """Runs a `Measurer`'s methods; `submit` and `submit_walk` return futures."""
 
     def __init__(
         self,
@@ -49,31 +49,39 @@ class Workers:
         device: str,
         precision: str,
         count: int,
+        backend: str = "auto",
     ) -> None:
         find_device(device)
         if count > 1 and find_device(device).type == "mps":
             raise DeviceError(f"an Apple device takes one worker, but {count} were asked for")
         self.count = count
-        self._arguments = (space, images, weights, device, precision)
+        self._arguments = (space, images, weights, device, precision, backend)
         self._pool: ProcessPoolExecutor | None = None
         self._own: Measurer | None = None
 
     def submit(self, requests: Sequence[Request]) -> Future[list[Measured]]:
         """Starts measuring; with one worker it is done when this returns."""
+        return self._start("measure", list(requests))
+
+    def submit_walk(self, genotypes: Sequence[Genotype], proxies: Mapping[str, Proxy]) -> Future[list[Measured]]:
+        """Starts `Measurer.walk`; with one worker it is done when this returns."""
+        return self._start("walk", list(genotypes), dict(proxies))
+
+    def _start(self, method: str, *arguments: Any) -> Future[list[Measured]]:
         if self.count > 1:
             if self._pool is None:
                 self._pool = ProcessPoolExecutor(
                     self.count, multiprocessing.get_context("spawn"), _start_worker, self._arguments
                 )
             try:
-                return self._pool.submit(_measure, list(requests))
+                return self._pool.submit(_call, method, *arguments)
             except BrokenProcessPool:
                 raise WorkerError(_DIED) from None
         future: Future[list[Measured]] = Future()
         with one_thread():
             if self._own is None:
                 self._own = _measurer(*self._arguments)
-            future.set_result(self._own.measure(requests))
+            future.set_result(getattr(self._own, method)(*arguments))
         return future
 
     def close(self) -> None:
@@ -133,13 +141,13 @@ def _end_with_parent() -> None:
 
 
 def _measurer(
-    space: SearchSpace, images: np.ndarray, weights: WeightParameters, device: str, precision: str
+    space: SearchSpace, images: np.ndarray, weights: WeightParameters, device: str, precision: str, backend: str
 ) -> Measurer:
     import torch
 
-    return Measurer(space, torch.from_numpy(images), weights, device, precision)
+    return Measurer(space, torch.from_numpy(images), weights, device, precision, backend)
 
 
-def _measure(requests: Sequence[Request]) -> list[Measured]:
+def _call(method: str, *arguments: Any) -> list[Measured]:
     assert _worker is not None
-    return _worker.measure(requests)
+    return getattr(_worker, method)(*arguments)

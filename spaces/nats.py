@@ -21,6 +21,7 @@ from .space import Costs, Drawing, SearchSpace
 
 if TYPE_CHECKING:
     from .networks.nats import NatsNetwork
+    from .plan import Plan
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 NONE, SKIP = 0, 1
@@ -118,10 +119,21 @@ class TopologySpace(NatsSpace):
         from .networks.nats import NatsNetwork
 
         self.encoding.validate(genotype)
+        return NatsNetwork(*self._skeleton(genotype), self.parameters.classes)
+
+    def plan(self, genotype: Genotype, input_shape: Sequence[int]) -> Plan | None:
+        from .nats_plan import nats_plan
+
+        self.encoding.validate(genotype)
+        # Raw cells compute and observe convolutions that reach nothing; only a representative is planned.
+        return nats_plan(*self._skeleton(genotype), input_shape) if prune(genotype) == genotype else None
+
+    def _skeleton(self, genotype: Genotype) -> tuple[list[str], int, list[int], list[bool]]:
+        """Returns operations, the stem's width, and for each block its width and whether it is a reduction."""
         width, cells = self.parameters.channels, self.parameters.cells
         widths = [w for stage in (1, 2, 4) for w in [width * stage] * (cells + (stage > 1))]
         reductions = [r for stage in (1, 2, 4) for r in [True] * (stage > 1) + [False] * cells]
-        return NatsNetwork([OPERATIONS[g] for g in genotype], width, widths, reductions, self.parameters.classes)
+        return [OPERATIONS[gene] for gene in genotype], width, widths, reductions
 
     def index(self, genotype: Genotype) -> int:
         """Returns NATS-Bench's index of this cell."""
@@ -174,9 +186,18 @@ class SizeSpace(NatsSpace):
         from .networks.nats import NatsNetwork
 
         self.encoding.validate(genotype)
+        return NatsNetwork(*self._skeleton(genotype), self.parameters.classes)
+
+    def plan(self, genotype: Genotype, input_shape: Sequence[int]) -> Plan | None:
+        from .nats_plan import nats_plan
+
+        self.encoding.validate(genotype)
+        return nats_plan(*self._skeleton(genotype), input_shape)
+
+    def _skeleton(self, genotype: Genotype) -> tuple[list[str], int, list[int], list[bool]]:
+        """Returns operations, the stem's width, and for each block its width and whether it is a reduction."""
         widths = [WIDTHS[gene] for gene in genotype]
-        cell = [OPERATIONS[gene] for gene in SIZE_CELL]
-        return NatsNetwork(cell, widths[0], widths, [False, True, False, True, False], self.parameters.classes)
+        return [OPERATIONS[gene] for gene in SIZE_CELL], widths[0], widths, [False, True, False, True, False]
 
     def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
         return _largest_shapes(self.parameters.classes)

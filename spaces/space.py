@@ -17,6 +17,8 @@ from .parameters import Parameters as AnyParameters
 if TYPE_CHECKING:
     from torch import nn
 
+    from .plan import Plan
+
 
 @dataclass(frozen=True)
 class Drawing:
@@ -97,6 +99,14 @@ class SearchSpace(ABC):
         from torch import nn
 
         return [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
+
+    def plan(self, genotype: Genotype, input_shape: Sequence[int]) -> Plan | None:
+        """Returns the network's forward as data, or None where the built network has to be run itself (the default).
+
+        Args:
+            input_shape: [channels, height, width] of one image.
+        """
+        return None
 
     def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Largest shape of each parameter's name where networks of the space differ in shape; weights are drawn at it."""

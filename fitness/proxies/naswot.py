@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from fitness.proxy import CandidateFailed, Observer, Proxy, Statistics
+from fitness.proxy import CandidateFailed, Observer, Proxy, Statistics, rows_of, sum_dtype
 from spaces import Parameters
 
 if TYPE_CHECKING:
@@ -55,24 +55,42 @@ class NaswotObserver(Observer):
     """Counts, for each pair of images, the units that both switch the same way: ``matches`` [N, N], float64."""
 
     def __init__(self) -> None:
-        self.matches: torch.Tensor | None = None
+        self.blocks: list[torch.Tensor] = []
+        self.multiplicities: list[int] = []
 
     def activation(self, name: str, output: torch.Tensor, multiplicity: int = 1) -> None:
+        self.take(self.reduce(output[None])[0], output[0].numel(), multiplicity)
+
+    def reduce(self, outputs: torch.Tensor) -> torch.Tensor:
         import torch
 
-        codes = (output.reshape(len(output), -1) > 0).float()
-        codes = codes.mul_(2).sub_(1)
-        # With codes of +-1 a product counts matches minus mismatches.
-        total = sum((c @ c.T).double() for c in codes.split(CHUNK, dim=1))
+        rows = rows_of(outputs)
+        double = sum_dtype(rows.device)
+        total = torch.zeros((), dtype=double, device=rows.device)
+        for part in rows.split(CHUNK, dim=2):
+            # With codes of +-1 a product counts matches minus mismatches.
+            codes = (part > 0).float().mul_(2).sub_(1)
+            total = total + (codes @ codes.transpose(1, 2)).to(double)
         # A NaN compares as False everywhere; it must not pass for a dead unit.
-        poison = output.sum(dtype=torch.float64) * 0
-        matches = (total + codes.shape[1]) / 2 * multiplicity + poison
-        self.matches = matches if self.matches is None else self.matches + matches
+        poison = (rows.amax(dim=(1, 2)).to(double) + rows.amin(dim=(1, 2)).to(double)) * 0
+        return (total + rows.shape[2]) / 2 + poison[:, None, None]
+
+    def take(self, reduced: torch.Tensor, columns: int, multiplicity: int = 1) -> None:
+        self.blocks.append(reduced)
+        self.multiplicities.append(multiplicity)
+
+    def fork(self) -> NaswotObserver:
+        other = NaswotObserver()
+        other.blocks, other.multiplicities = self.blocks.copy(), self.multiplicities.copy()
+        return other
 
     def finish(self) -> Statistics:
-        if self.matches is None:
+        import torch
+
+        if not self.blocks:
             raise CandidateFailed("the network has no activation layer that is computed per image")
-        matches = self.matches.cpu().numpy()
+        blocks = torch.stack(self.blocks).cpu().numpy().astype(float)
+        matches = (blocks * np.array(self.multiplicities, float)[:, None, None]).sum(axis=0)
         if not np.isfinite(matches).all():
             raise CandidateFailed("activations hold NaN or infinity")
         return {"matches": matches}

@@ -20,7 +20,7 @@ import numpy as np
 from pydantic import Field
 
 from fitness import hda, kernels
-from fitness.proxy import CandidateFailed, Observer, Proxy, Statistics
+from fitness.proxy import CandidateFailed, Observer, Proxy, Statistics, rows_of, sum_dtype
 from spaces import ConfigError
 from spaces import Parameters as AnyParameters
 
@@ -121,6 +121,19 @@ class Rbflex(Proxy):
             raise CandidateFailed(f"the determinant is {score:g}")
         return score
 
+    def score_many(self, statistics: Statistics) -> np.ndarray:
+        if self.parameters.kernel != "rbf":
+            return super().score_many(statistics)
+        flat = self._rule == "flat" and self.gammas is None
+        if self.gammas is None and not flat:
+            raise ConfigError(_NO_GAMMAS)
+        total = np.zeros(len(statistics["k_gram"]))
+        for position, part in enumerate("kq"):
+            gamma = None if self.gammas is None else self.gammas[position]
+            values = kernels.log_determinants(statistics[f"{part}_gram"], gamma)
+            total += np.where(statistics[f"{part}_live"] > 0, values, np.nan)
+        return statistics["k_gram"].shape[1] * total
+
     def _log_determinant(self, gram: np.ndarray, sums: np.ndarray, length: int, position: int) -> float:
         kernel = self.parameters.kernel
         try:
@@ -129,7 +142,7 @@ class Rbflex(Proxy):
                 if self._rule == "flat" and self.gammas is None:
                     return kernels.flat_log_determinant(distances)
                 if self.gammas is None:
-                    raise ConfigError("rbflex has no gammas yet: calibrate it on networks of the space, or set gamma")
+                    raise ConfigError(_NO_GAMMAS)
                 return kernels.rbf_log_determinant(distances, self.gammas[position])
             matrix = {
                 "linear": lambda: kernels.linear_kernel(gram),
@@ -141,6 +154,9 @@ class Rbflex(Proxy):
             raise
         except ValueError as error:
             raise CandidateFailed(str(error)) from None
+
+
+_NO_GAMMAS = "rbflex has no gammas yet: calibrate it on networks of the space, or set gamma"
 
 
 def _moments(statistics: Statistics, part: str) -> tuple[np.ndarray, np.ndarray, int]:
@@ -159,10 +175,21 @@ class RbflexObserver(Observer):
         self.parts = {"k": RowStatistics(), "q": RowStatistics()}
 
     def activation(self, name: str, output: torch.Tensor, multiplicity: int = 1) -> None:
-        self.parts["k"].add(output.reshape(len(output), -1), None, multiplicity)
+        self.parts["k"].add(rows_of(output[None])[0], None, multiplicity)
+
+    def reduce(self, outputs: torch.Tensor) -> torch.Tensor:
+        return reduce_rows(rows_of(outputs))
+
+    def take(self, reduced: torch.Tensor, columns: int, multiplicity: int = 1) -> None:
+        self.parts["k"].take(reduced, columns, multiplicity)
 
     def features(self, output: torch.Tensor, magnitude: torch.Tensor) -> None:
         self.parts["q"].add(output, magnitude)
+
+    def fork(self) -> RbflexObserver:
+        other = RbflexObserver()
+        other.parts = {part: rows.fork() for part, rows in self.parts.items()}
+        return other
 
     def finish(self) -> Statistics:
         if not self.parts["k"].columns:
@@ -181,7 +208,8 @@ class RowStatistics:
 
     def __init__(self) -> None:
         self.columns = 0
-        self.totals: torch.Tensor | None = None
+        self.blocks: list[torch.Tensor] = []
+        self.multiplicities: list[int] = []
 
     def add(self, rows: torch.Tensor, magnitude: torch.Tensor | None, multiplicity: int = 1) -> None:
         """Takes a block [N, L] that counts `multiplicity` times.
@@ -189,28 +217,28 @@ class RowStatistics:
         Args:
             magnitude: the largest absolute value of the map that the block comes from; None if it is the block itself.
         """
-        import torch
+        self.take(reduce_rows(rows[None], magnitude)[0], rows.shape[1], multiplicity)
 
-        low, high = rows.amin(dim=0), rows.amax(dim=0)
-        if magnitude is None:
-            magnitude = torch.maximum(high.amax(), -low.amin())
-        width = high - low
-        live = width > ROUNDINGS * torch.finfo(rows.dtype).eps * magnitude
-        # NaN must not hide as a constant column.
-        scale = torch.where(live, 1 / width, torch.where(width.isnan(), width, 0.0))
-        normalised = (rows - low) * scale
-        block = torch.cat(
-            [_gram(normalised).reshape(-1), _sums(normalised), _sums(rows), _sums(rows.square()), live.sum()[None].double()]
-        )
-        block = block * multiplicity
-        self.totals = block if self.totals is None else self.totals + block
-        self.columns += rows.shape[1] * multiplicity
+    def take(self, reduced: torch.Tensor, columns: int, multiplicity: int = 1) -> None:
+        """Takes a block of so many columns in the form that `reduce_rows` gives it."""
+        self.blocks.append(reduced)
+        self.multiplicities.append(multiplicity)
+        self.columns += columns * multiplicity
+
+    def fork(self) -> RowStatistics:
+        """Returns other sums that start from these."""
+        other = RowStatistics()
+        other.columns, other.blocks, other.multiplicities = self.columns, self.blocks.copy(), self.multiplicities.copy()
+        return other
 
     def finish(self) -> dict[str, np.ndarray]:
         """Returns the sums as float64 arrays by name."""
-        if self.totals is None:
+        import torch
+
+        if not self.blocks:
             raise CandidateFailed("the classifier was never called in the forward")
-        totals = self.totals.cpu().numpy()
+        blocks = torch.stack(self.blocks).cpu().numpy()
+        totals = (blocks * np.array(self.multiplicities, float)[:, None]).sum(axis=0)
         n = math.isqrt(len(totals))  # N^2 + 3 N + 1 numbers
         while n * n + 3 * n + 1 > len(totals):
             n -= 1
@@ -226,17 +254,45 @@ class RowStatistics:
         }
 
 
-def _gram(rows: torch.Tensor) -> torch.Tensor:
-    """Returns rows @ rows.T in float64, summed in the rows' precision only within fixed chunks of columns."""
-    n, length = rows.shape
-    whole = length // CHUNK * CHUNK
-    chunks = rows[:, :whole].reshape(n, -1, CHUNK).transpose(0, 1)
-    total = (chunks @ chunks.transpose(1, 2)).double().sum(dim=0)
-    rest = rows[:, whole:]
-    return total + (rest @ rest.T).double()
+def reduce_rows(rows: torch.Tensor, magnitude: torch.Tensor | None = None) -> torch.Tensor:
+    """Returns of each of K blocks [K, N, L] the N^2 + 3 N + 1 float64 sums that `RowStatistics` adds up: [K, N^2 + 3 N + 1].
 
-
-def _sums(rows: torch.Tensor) -> torch.Tensor:
+    They are the Gram matrix and the sums of the rows after eq. 1, the sums and sums of squares of the rows before, and the number
+    of columns that are not constant. Sums stay in the rows' precision only within fixed chunks of columns.
+    """
     import torch
 
-    return rows.sum(dim=1, dtype=torch.float64)
+    low, high = rows.amin(dim=1, keepdim=True), rows.amax(dim=1, keepdim=True)
+    if magnitude is None:
+        magnitude = torch.maximum(high.amax(dim=2, keepdim=True), -low.amin(dim=2, keepdim=True))
+    width = high - low
+    live = width > ROUNDINGS * torch.finfo(rows.dtype).eps * magnitude
+    # NaN must not hide as a constant column.
+    scale = torch.where(live, 1 / width, torch.where(width.isnan(), width, 0.0))
+    # A tile of a CPU stays in its cache; an accelerator wants few launches.
+    tile = (8 if rows.device.type == "cpu" else 1024) * CHUNK
+    k, n, length = rows.shape
+    sums = torch.zeros(k, n, n + 3, dtype=sum_dtype(rows.device), device=rows.device)
+    for start in range(0, length, tile):
+        part = slice(start, start + tile)
+        sums += _reduce_tile(rows[..., part], low[..., part], scale[..., part])
+    gram, rest = sums[..., :n], sums[..., n:]
+    return torch.cat([gram.flatten(1), rest.transpose(1, 2).flatten(1), live.sum(dim=(1, 2), dtype=sums.dtype)[:, None]], dim=1)
+
+
+def _reduce_tile(rows: torch.Tensor, low: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """Returns, of one tile [K, N, L], the Gram matrix and the three sums side by side: [K, N, N + 3]."""
+    import torch
+
+    whole = rows.shape[2] // CHUNK * CHUNK
+    if 0 < whole < rows.shape[2]:
+        parts = (slice(whole), slice(whole, None))
+        first, rest = (_reduce_tile(rows[..., p], low[..., p], scale[..., p]) for p in parts)
+        return first + rest
+    double = sum_dtype(rows.device)
+    chunk = min(CHUNK, rows.shape[2])
+    normalised = torch.sub(rows, low).mul_(scale).unflatten(2, (-1, chunk)).transpose(1, 2)
+    raw = rows.unflatten(2, (-1, chunk)).transpose(1, 2)
+    gram = normalised @ normalised.transpose(2, 3)
+    columns = torch.stack([normalised.sum(dim=3), raw.sum(dim=3), torch.linalg.vector_norm(raw, dim=3).square()], dim=3)
+    return torch.cat([gram, columns], dim=3).sum(dim=1, dtype=double)

@@ -1,0 +1,134 @@
+"""What a plan's steps are computed with: plain torch on any device, or the fused kernels of `native` on a CPU.
+
+A backend is four primitives over maps [images, C, H, W] in channels_last memory: convolve, combine, reduce, and preparing a weight.
+Convolutions are torch's in both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from spaces import ConfigError, near_name
+from spaces.plan import EPSILON
+
+from .proxy import Observer
+
+BACKENDS = ("auto", "eager", "compiled")
+
+
+@dataclass(frozen=True)
+class Combined:
+    """The sum of terms and its ReLU, [images, C, H, W]; ``magnitude`` [images]: the ReLU's largest value, where it is known."""
+
+    value: Tensor | None
+    active: Tensor | None
+    magnitude: Tensor | None = None
+
+
+class Backend:
+    """Plain eager torch: the reference, for every device and precision.
+
+    Args:
+        convolutions: the precision of convolutions; maps keep their own.
+    """
+
+    name: Literal["eager", "compiled"] = "eager"
+
+    def __init__(self, convolutions: torch.dtype) -> None:
+        self.convolutions = convolutions
+
+    def prepare(self, weight: Tensor) -> Tensor:
+        """Returns a weight [outputs, inputs, height, width] in the form that `convolve` likes best."""
+        return weight.to(self.convolutions).contiguous(memory_format=torch.channels_last)
+
+    def convolve(self, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
+        """Returns a convolution without bias."""
+        return functional.conv2d(x.to(self.convolutions), weight, stride=stride, padding=padding).to(x.dtype)
+
+    def combine(
+        self,
+        kinds: Sequence[str],
+        inputs: Sequence[Tensor],
+        shape: tuple[int, ...],
+        dtype: torch.dtype,
+        device: torch.device,
+        *,
+        value: bool,
+        active: bool,
+    ) -> Combined:
+        """Adds terms of those kinds (see `spaces.plan.Term`) and takes the ReLU of the sum.
+
+        Args:
+            shape: of the result, [images, C, H, W].
+            value, active: which of the two is wanted.
+        """
+        total: Tensor | None = None
+        for kind, x in zip(kinds, inputs, strict=True):
+            if kind == "norm":
+                total = _add_normalised(total, x)
+            else:
+                term = x if kind == "alias" else _pool(x)
+                total = term if total is None else total + term
+        if total is None:
+            total = torch.zeros(shape, dtype=dtype, device=device).contiguous(memory_format=torch.channels_last)
+        # A sum that nobody keeps and that is no alias is activated in place.
+        own = not value and list(kinds) != ["alias"]
+        return Combined(total if value else None, (total.relu_() if own else total.relu()) if active else None)
+
+    def reduce(self, observer: Observer, outputs: Tensor, magnitude: Tensor | None) -> Tensor | None:
+        """Returns what `observer.reduce` does of outputs [K, N, C, H, W]; `magnitude` is that of `Combined`."""
+        return observer.reduce(outputs)
+
+
+def _add_normalised(total: Tensor | None, x: Tensor) -> Tensor:
+    # [images, pixels, C]: means over the middle dimension are sums of rows, many times faster than over pixels of a channel.
+    pixels = x.permute(0, 2, 3, 1).flatten(1, 2)
+    centred = pixels - pixels.mean(dim=1, keepdim=True)
+    variance = (centred * centred).mean(dim=1, keepdim=True)
+    scale = (variance + EPSILON).rsqrt_()
+    images, channels, height, width = x.shape
+    before = None if total is None else total.permute(0, 2, 3, 1).flatten(1, 2)
+    result = centred.mul_(scale) if before is None else torch.addcmul(before, centred, scale)
+    return result.view(images, height, width, channels).permute(0, 3, 1, 2)
+
+
+def _pool(x: Tensor) -> Tensor:
+    """Averages each 3 x 3 window over its pixels inside the map."""
+    if x.device.type != "cpu" or x.dtype is not torch.float32:
+        return functional.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
+    # On a CPU a depthwise convolution with ones is several times faster than torch's pooling.
+    channels, height, width = x.shape[1:]
+    sums = functional.conv2d(x, torch.ones(channels, 1, 3, 3), padding=1, groups=channels)
+    counts = [
+        torch.tensor([min(i + 2, size) - max(i - 1, 0) for i in range(size)], dtype=x.dtype) for size in (height, width)
+    ]
+    return sums.mul_(1 / (counts[0][:, None] * counts[1]))
+
+
+def create_backend(name: str, device: torch.device, dtype: torch.dtype, convolutions: torch.dtype) -> Backend:
+    """Returns the backend of that name; ``auto`` takes the compiled one on a CPU that has a compiler, else the eager one.
+
+    Raises:
+        ConfigError: if there is no such name, or ``compiled`` cannot be had here.
+    """
+    if name not in BACKENDS:
+        raise ConfigError(f"backend must be one of {', '.join(BACKENDS)}, but it is {name!r}{near_name(name, BACKENDS)}")
+    if name == "compiled" and device.type != "cpu":
+        raise ConfigError(f"the compiled backend runs on a CPU, but the device is {device}; set backend: auto or device: cpu")
+    if name == "eager" or device.type != "cpu":
+        return Backend(convolutions)
+    from .compiled import CompiledBackend
+    from .native import NativeError
+
+    try:
+        return CompiledBackend(dtype, convolutions)
+    except NativeError as error:
+        if name == "compiled":
+            raise ConfigError(f"the compiled backend is not available: {error}; set backend: auto or eager") from None
+        return Backend(convolutions)

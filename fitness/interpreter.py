@@ -1,0 +1,243 @@
+"""Runs plans: the forward of one candidate, or of several of equal weights in shared calls, without building a network.
+
+    for each place of the skeleton, over all candidates:
+        steps of one kind are one group; what several candidates feed it in common (one tensor) is computed once,
+        the rest is laid side by side along the image dimension and computed in one call
+        what observers are shown is reduced for all of the group at once and told to each candidate's own observers
+
+With a single candidate every group has one member and nothing is copied: the form for a CPU, where one candidate stays in cache.
+Candidates side by side are the form for an accelerator, where launches cost more than arithmetic. Rows are independent, so both
+give equal statistics but for round-off.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from spaces.plan import INPUT, Combine, Convolve, Features, Plan, Register, Step
+
+from .backends import Backend
+from .initialise import WeightParameters, parameter_values
+from .proxy import Observer
+
+Member = tuple["_Candidate", Step]
+
+
+@dataclass
+class _Candidate:
+    observers: Sequence[Observer]
+    last_uses: tuple[tuple[Register, ...], ...]
+    registers: dict[Register, Tensor] = field(default_factory=dict)
+    done: int = 0
+
+    def free(self) -> None:
+        for register in self.last_uses[self.done]:
+            del self.registers[register]
+        self.done += 1
+
+
+class Interpreter:
+    """Runs plans on one device in one precision, with weights drawn by name.
+
+    Args:
+        largest: the shape at which a name is drawn, `SearchSpace.weight_shapes`.
+        memory: bytes of prepared weights that are kept for the next candidates.
+    """
+
+    def __init__(
+        self,
+        weights: WeightParameters,
+        largest: Mapping[str, Sequence[int]],
+        device: torch.device,
+        dtype: torch.dtype,
+        backend: Backend,
+        memory: int = 256 * 2**20,
+    ) -> None:
+        self.weights = weights
+        self.largest = largest
+        self.device = device
+        self.dtype = dtype
+        self.backend = backend
+        self.memory = memory
+        self._used = 0
+        self._prepared: OrderedDict[tuple[str, tuple[int, ...], int], Tensor] = OrderedDict()
+
+    @torch.no_grad()
+    def run(self, plans: Sequence[Plan], images: Tensor, observers: Sequence[Sequence[Observer]]) -> None:
+        """Runs one forward of every plan on `images` [N, C, H, W] and shows it to that plan's observers."""
+        images = images.contiguous(memory_format=torch.channels_last)
+        candidates = [
+            _Candidate(own, plan.last_uses(), {INPUT: images}) for plan, own in zip(plans, observers, strict=True)
+        ]
+        for group in _lockstep(plans, candidates):
+            self._group(group, len(images))
+
+    @torch.no_grad()
+    def advance(
+        self, step: Step, registers: Mapping[Register, Tensor], observers: Sequence[Observer], n: int
+    ) -> dict[Register, Tensor]:
+        """Computes one step of one candidate on N images and returns what it writes; nothing is freed."""
+        candidate = _Candidate(observers, ((),), dict(registers))
+        self._single(candidate, step, n)
+        return {register: candidate.registers[register] for register in _written(step)}
+
+    def _group(self, group: Sequence[Member], n: int) -> None:
+        """Computes the steps of a group, which differ in their registers and multiplicities only."""
+        if len(group) == 1:
+            self._single(*group[0], n)
+            return
+        step = group[0][1]
+        inputs = [_read(candidate, own) for candidate, own in group]
+        # Candidates that feed a step the very same tensors get the very same result.
+        positions: dict[tuple[int, ...], int] = {}
+        at = [positions.setdefault(tuple(map(id, tensors)), len(positions)) for tensors in inputs]
+        distinct = [inputs[at.index(position)] for position in range(len(positions))]
+        joined = [_join(tensors) for tensors in zip(*distinct, strict=True)]
+        if isinstance(step, Convolve):
+            results = [_split(self._convolve(step, joined[0]), n)]
+        elif isinstance(step, Combine):
+            results = self._combine(step, joined, n, len(positions), [(c, own, p) for (c, own), p in zip(group, at, strict=True)])
+        else:
+            self._features(joined[0], n, [(candidate, p) for (candidate, _), p in zip(group, at, strict=True)])
+            results = []
+        for (candidate, own), position in zip(group, at, strict=True):
+            for register, parts in zip(_written(own), results, strict=True):
+                candidate.registers[register] = parts[position]
+        # A tensor's id is only its own while it lives, so nothing is freed before every result is stored.
+        for candidate, _ in group:
+            candidate.free()
+
+    def _single(self, candidate: _Candidate, step: Step, n: int) -> None:
+        """Computes one step of one candidate: the same primitives, nothing to join or to split."""
+        inputs = _read(candidate, step)
+        if isinstance(step, Convolve):
+            candidate.registers[step.target] = self._convolve(step, inputs[0])
+        elif isinstance(step, Combine):
+            results = self._combine(step, inputs, n, 1, [(candidate, step, 0)])
+            for register, parts in zip(_written(step), results, strict=True):
+                candidate.registers[register] = parts[0]
+        else:
+            self._features(inputs[0], n, [(candidate, 0)])
+        candidate.free()
+
+    def _convolve(self, step: Convolve, x: Tensor) -> Tensor:
+        weight = self._weight(step, x.device)
+        return self.backend.convolve(x, weight, step.stride, step.padding)
+
+    def _combine(
+        self, step: Combine, inputs: Sequence[Tensor], n: int, count: int, members: Sequence[tuple[_Candidate, Step, int]]
+    ) -> list[Sequence[Tensor]]:
+        kinds = [term.kind for term in step.terms]
+        shape = (n * count, *step.shape)
+        made = self.backend.combine(
+            kinds, inputs, shape, self.dtype, self.device, value=step.value is not None, active=step.active is not None
+        )
+        if made.active is not None:
+            # Nodes that are fed nothing share no input that could tell them apart: one result serves them all.
+            self._show(step, made.active.unflatten(0, (-1, n)), made.magnitude, members)
+        return [_split(tensor, n) for tensor in (made.value, made.active) if tensor is not None]
+
+    def _show(
+        self, step: Combine, outputs: Tensor, magnitude: Tensor | None, members: Sequence[tuple[_Candidate, Step, int]]
+    ) -> None:
+        columns = outputs[0, 0].numel()
+        reduced: dict[type, Tensor | None] = {}
+        for candidate, own, position in members:
+            assert isinstance(own, Combine)
+            for observer in candidate.observers:
+                kind = type(observer)
+                if kind not in reduced:
+                    reduced[kind] = self.backend.reduce(observer, outputs, magnitude)
+                sums = reduced[kind]
+                if sums is None:
+                    observer.activation(own.active or "", outputs[position], own.observed)
+                else:
+                    observer.take(sums[position], columns, own.observed)
+
+    def _features(self, source: Tensor, n: int, members: Sequence[tuple[_Candidate, int]]) -> None:
+        features, maps = source.mean(dim=(2, 3)).split(n), source.split(n)
+        for candidate, position in members:
+            # Pooling may cancel what it averages: what is left is judged by the size of the map before it.
+            magnitude = maps[position].abs().amax()
+            for observer in candidate.observers:
+                observer.features(features[position], magnitude)
+
+    def _weight(self, step: Convolve, device: torch.device) -> Tensor:
+        key = (step.weight, step.shape, step.pooled)
+        if key in self._prepared:
+            self._prepared.move_to_end(key)
+            return self._prepared[key]
+        values = parameter_values(step.weight, step.shape, self.weights, self.largest)
+        assert values is not None
+        weight = torch.from_numpy(values).to(device, self.dtype)
+        if step.pooled > 1:
+            weight = weight.expand(*step.shape[:2], step.pooled, step.pooled) / step.pooled**2
+        weight = self.backend.prepare(weight)
+        self._prepared[key] = weight
+        self._used += weight.nbytes
+        while self._used > self.memory:
+            self._used -= self._prepared.popitem(last=False)[1].nbytes
+        return weight
+
+
+def _lockstep(plans: Sequence[Plan], candidates: Sequence[_Candidate]) -> Iterator[list[Member]]:
+    """Yields groups of steps that may share calls, in an order that every plan allows."""
+    if len(plans) == 1:
+        yield from ([(candidates[0], step)] for step in plans[0].steps)
+        return
+    groups: dict[tuple[object, ...], list[Member]] = {}
+    for plan, candidate in zip(plans, candidates, strict=True):
+        for step in plan.steps:
+            groups.setdefault((step.order, *_likeness(step)), []).append((candidate, step))
+    # A candidate's steps of one order may come in any order, so its registers are freed by what it has done, see `_reorder`.
+    ordered = sorted(groups.values(), key=lambda group: group[0][1].order)
+    _reorder(ordered)
+    yield from ordered
+
+
+def _reorder(groups: Sequence[Sequence[Member]]) -> None:
+    """Sets each candidate's last uses to the order in which the groups run its steps."""
+    steps: dict[int, tuple[_Candidate, list[Step]]] = {}
+    for group in groups:
+        for candidate, step in group:
+            steps.setdefault(id(candidate), (candidate, []))[1].append(step)
+    for candidate, own in steps.values():
+        candidate.last_uses = Plan((0, 0, 0), tuple(own)).last_uses()
+
+
+def _likeness(step: Step) -> tuple[object, ...]:
+    """Returns what two steps of one place must have in common to share a call."""
+    if isinstance(step, Convolve):
+        return (Convolve, step.weight, step.shape, step.stride, step.padding, step.pooled)
+    if isinstance(step, Combine):
+        kinds = tuple(term.kind for term in step.terms)
+        return (Combine, step.shape, kinds, step.value is not None, step.active is not None)
+    return (Features, step.shape)
+
+
+def _read(candidate: _Candidate, step: Step) -> tuple[Tensor, ...]:
+    if isinstance(step, Combine):
+        return tuple(candidate.registers[term.source] for term in step.terms)
+    return (candidate.registers[step.source],)
+
+
+def _written(step: Step) -> list[Register]:
+    if isinstance(step, Convolve):
+        return [step.target]
+    if isinstance(step, Combine):
+        return [register for register in (step.value, step.active) if register is not None]
+    return []
+
+
+def _join(tensors: Sequence[Tensor]) -> Tensor:
+    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
+
+
+def _split(tensor: Tensor, n: int) -> Sequence[Tensor]:
+    # A lone candidate keeps the tensor itself: a view would cost a little and nothing would be gained.
+    return [tensor] if len(tensor) == n else tensor.split(n)

@@ -1,0 +1,95 @@
+"""The compiled kernels: `fused.c`, made once by the machine's own C compiler and kept in the user's cache folder.
+
+A library's name holds a hash of the source, the flags and all that the compiler predefines, which names its version and the
+processor's instructions; so a home folder that several machines share never gives one the other's code.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from spaces import RbflexEvoError
+
+SOURCE = Path(__file__).with_name("fused.c")
+# Sums may be reordered, which is what makes them vectors; NaN and infinity keep their meaning.
+FLAGS = ("-O3", "-std=c11", "-shared", "-fPIC", "-fassociative-math", "-fno-signed-zeros", "-fno-trapping-math", "-fno-math-errno")
+TARGETS = (("-march=native",), ("-mcpu=native",), ())
+
+
+class NativeError(RbflexEvoError, RuntimeError):
+    """The kernels cannot be compiled or loaded here; the message says why."""
+
+
+def find_compiler() -> str | None:
+    """Returns the path of the C compiler: ``CC``, cc, gcc or clang; None if there is none."""
+    return next(filter(None, map(shutil.which, filter(None, (os.environ.get("CC"), "cc", "gcc", "clang")))), None)
+
+
+def cache_folder() -> Path:
+    """Returns the folder of compiled kernels, in the user's own cache folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rbflex-evo" / "native"
+
+
+@cache
+def load(real: str) -> ctypes.CDLL:
+    """Returns the kernels for ``float`` or ``double``, compiled if that has not been done on this machine.
+
+    Raises:
+        NativeError: if there is no compiler, or it or the cache folder fails.
+    """
+    compiler = find_compiler()
+    if compiler is None:
+        raise NativeError("no C compiler was found (cc, gcc, clang or the variable CC)")
+    try:
+        target, predefined = _target(compiler)
+        command = [compiler, *FLAGS, *target, f"-DREAL={real}"]
+        text = SOURCE.read_bytes()
+        name = hashlib.sha256(b"\0".join([text, predefined, " ".join(command).encode()])).hexdigest()[:32]
+        library = cache_folder() / f"fused-{name}.so"
+        if not library.exists():
+            _compile(command, library)
+        return _typed(ctypes.CDLL(str(library)))
+    except OSError as error:
+        raise NativeError(f"the compiled kernels cannot be made or loaded: {error}") from None
+
+
+def _target(compiler: str) -> tuple[tuple[str, ...], bytes]:
+    """Returns the flags for this very processor that the compiler knows, and what it predefines with them."""
+    for flags in TARGETS:
+        found = subprocess.run([compiler, *flags, "-dM", "-E", "-x", "c", os.devnull], capture_output=True, timeout=60)
+        if found.returncode == 0:
+            return flags, found.stdout
+    raise NativeError(f"{compiler} does not compile C: {_last_line(found.stderr)}")
+
+
+def _compile(command: list[str], library: Path) -> None:
+    library.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+        made = Path(folder) / library.name
+        done = subprocess.run([*command, str(SOURCE), "-o", str(made)], capture_output=True, timeout=300)
+        if done.returncode != 0:
+            raise NativeError(f"{command[0]} failed on {SOURCE.name}: {_last_line(done.stderr)}")
+        # Several processes may compile at once; each puts a whole file in place.
+        os.replace(made, library)
+
+
+def _last_line(text: bytes) -> str:
+    lines = text.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it says nothing"
+
+
+def _typed(library: ctypes.CDLL) -> ctypes.CDLL:
+    long, double, pointer = ctypes.c_long, ctypes.c_double, ctypes.c_void_p
+    library.combine.argtypes = [long] * 5 + [pointer] * 2 + [double] + [pointer] * 4
+    library.reduce_rows.argtypes = [pointer, long, long, double, double, pointer, pointer, pointer]
+    library.reduce_signs.argtypes = [pointer, long, long, pointer, pointer, pointer]
+    for function in (library.combine, library.reduce_rows, library.reduce_signs):
+        function.restype = None
+    return library

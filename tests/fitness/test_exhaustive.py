@@ -1,0 +1,99 @@
+"""A whole space by shared prefixes gives what its networks give one by one, in any number of pieces and processes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from fitness import create_proxy, kernels
+from fitness.exhaustive import score_all, subtrees
+from fitness.initialise import WeightParameters
+from fitness.measure import Measurer
+from spaces import ConfigError, create_space
+
+PROXIES = {"rbflex": create_proxy("rbflex", gamma="flat"), "naswot": create_proxy("naswot")}
+
+
+def images(size=8, n=4):
+    return np.random.default_rng(0).standard_normal((n, 3, size, size)).astype("float32")
+
+
+@pytest.mark.parametrize("backend", ["eager", "auto"])
+def test_a_walk_equals_one_by_one(backend):
+    space = create_space("nats_sss")
+    genotypes = [(1, 2, 0, 3, 1), (1, 2, 0, 3, 3), (1, 2, 0, 4, 0), (1, 2, 4, 0, 4), (2, 0, 0, 0, 0), (2, 0, 0, 0, 0)]
+    measurer = Measurer(space, torch.from_numpy(images()), WeightParameters(), "cpu", "float32", backend)
+    alone = measurer.measure([(genotype, PROXIES) for genotype in genotypes])
+    for one, other in zip(measurer.walk(genotypes, PROXIES), alone, strict=True):
+        assert one.failures == other.failures
+        for name, statistics in other.statistics.items():
+            for part, array in statistics.items():
+                np.testing.assert_array_equal(one.statistics[name][part], array)
+
+
+def small_space():
+    return create_space("nats_tss", channels=2, cells=1)
+
+
+def test_a_whole_space_comes_in_pieces_that_can_be_left_out():
+    space = create_space("nats_sss")
+    groups = subtrees(space, 2)
+    assert sum(map(len, groups.values())) == 32768
+    assert all(len(group) == 512 and group == sorted(group) for group in groups.values())
+    last = list(groups)[-1]
+    done = [prefix for prefix in subtrees(space, 4) if prefix != (0, 0, 0, 1)]
+    pieces = list(score_all(space, images(4), PROXIES, workers=1, done=done, genes=4))
+    assert [piece.prefix for piece in pieces] == [(0, 0, 0, 1)]
+    assert pieces[0].genotypes.tolist() == [[0, 0, 0, 1, i] for i in range(8)]
+    assert last == (7, 7)
+
+
+def test_dead_networks_have_no_score_and_others_have_that_of_a_single_one():
+    space = small_space()
+    done = [prefix for prefix in subtrees(space, 4) if prefix != (0, 0, 0, 0)]
+    (piece,) = score_all(space, images(16), PROXIES, workers=1, done=done, genes=4)
+    measurer = Measurer(space, torch.from_numpy(images(16)), WeightParameters(), "cpu", "float32")
+    scores = {name: piece.scores(name, proxy) for name, proxy in PROXIES.items()}
+    assert np.isnan(scores["rbflex"]).any()
+    for i, genotype in enumerate(map(tuple, piece.genotypes)):
+        single = measurer.measure([(genotype, PROXIES)])[0]
+        for name, proxy in PROXIES.items():
+            if np.isnan(scores[name][i]):
+                assert not any(genotype)
+            else:
+                assert scores[name][i] == pytest.approx(proxy.score(single.statistics[name]), rel=1e-9)
+
+
+def test_two_processes_give_the_same_as_one():
+    space = create_space("nats_sss")
+    done = [prefix for prefix in subtrees(space, 4) if prefix not in [(0, 0, 0, 1), (0, 1, 0, 0), (1, 0, 0, 0)]]
+    runs = [list(score_all(space, images(), PROXIES, workers=count, done=done, genes=4)) for count in (1, 2)]
+    for one, two in zip(*runs, strict=True):
+        assert one.prefix == two.prefix
+        for name, proxy in PROXIES.items():
+            np.testing.assert_array_equal(one.scores(name, proxy), two.scores(name, proxy))
+
+
+def test_what_has_no_plan_is_refused():
+    with pytest.raises(ConfigError, match="no plan"):
+        list(score_all(create_space("toy"), images(), PROXIES, workers=1))
+    with pytest.raises(ConfigError, match="synflow"):
+        Measurer(small_space(), torch.from_numpy(images(16)), WeightParameters(), "cpu", "float32").walk(
+            [(1,) * 6], {"synflow": create_proxy("synflow")}
+        )
+
+
+@pytest.mark.parametrize("gamma", [None, 1e-12, 1e-3, 1.0])
+def test_determinants_of_a_stack_are_those_of_its_matrices(gamma):
+    rng = np.random.default_rng(0)
+    rows = rng.random((6, 9, 40))
+    rows[4, :, 5:] = 0  # fewer features than rows
+    rows[5] = 0  # no distance at all
+    grams = rows @ rows.transpose(0, 2, 1)
+    found = kernels.log_determinants(grams, gamma)
+    for gram, value in zip(grams[:5], found[:5], strict=True):
+        distances = kernels.squared_distances(gram)
+        single = kernels.flat_log_determinant(distances) if gamma is None else kernels.rbf_log_determinant(distances, gamma)
+        assert value == pytest.approx(single, rel=1e-9)
+    assert np.isnan(found[5])

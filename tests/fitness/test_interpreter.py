@@ -1,0 +1,223 @@
+"""A planned forward gives the statistics of the built network's, alone and beside other candidates, eager and compiled."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from fitness import CandidateFailed, create_proxy
+from fitness.backends import create_backend
+from fitness.forward import run_observed
+from fitness.initialise import WeightParameters, build_initialised
+from fitness.interpreter import Interpreter
+from fitness.native import find_compiler
+from fitness.proxies.naswot import NaswotObserver
+from fitness.proxies.rbflex import RbflexObserver
+from fitness.proxy import Observer
+from spaces import create_space
+
+CPU = torch.device("cpu")
+WEIGHTS = WeightParameters(seed=3)
+BACKENDS = [
+    "eager",
+    pytest.param("compiled", marks=pytest.mark.skipif(find_compiler() is None, reason="this machine has no C compiler")),
+]
+SPACES = {"nats_tss": {"channels": 6, "cells": 2}, "nats_sss": {}}
+# A 2 x 2 map pooled 3 x 3 is constant and normalises to round-off, so the last stage of nats_tss gets 4 x 4.
+SIZES = {"nats_tss": 16, "nats_sss": 8}
+
+
+def noise(n, size, dtype):
+    return torch.from_numpy(np.random.default_rng(1).standard_normal((n, 3, size, size))).to(dtype)
+
+
+def representatives(space, count, seed=0):
+    rng = np.random.default_rng(seed)
+    return [space.representative(space.key(space.encoding.sample(rng))) for _ in range(count)]
+
+
+def interpreter(space, dtype, backend="eager", convolutions=None):
+    return Interpreter(
+        WEIGHTS, space.weight_shapes(), CPU, dtype, create_backend(backend, CPU, dtype, convolutions or dtype)
+    )
+
+
+def planned(space, genotypes, images, backend="eager", kinds=(RbflexObserver, NaswotObserver)):
+    observers = [[kind() for kind in kinds] for _ in genotypes]
+    plans = [space.plan(genotype, images.shape[1:]) for genotype in genotypes]
+    interpreter(space, images.dtype, backend).run(plans, images, observers)
+    return observers
+
+
+def built(space, genotype, images, kinds=(RbflexObserver, NaswotObserver), convolutions=None):
+    network = build_initialised(space, genotype, WEIGHTS).to(images.dtype)
+    observers = [kind() for kind in kinds]
+    run_observed(network, images, observers, space.classifier(network), convolutions=convolutions)
+    return observers
+
+
+def distances(gram):
+    norms = np.diagonal(gram)
+    return norms[:, None] + norms[None, :] - 2 * gram
+
+
+def assert_equal_in_float64(found, expected):
+    for mine, theirs in zip(found, expected, strict=True):
+        mine, theirs = mine.finish(), theirs.finish()
+        assert mine.keys() == theirs.keys()
+        for name in theirs:
+            scale = np.abs(theirs[name]).max()
+            np.testing.assert_allclose(mine[name], theirs[name], rtol=1e-9, atol=1e-9 * scale, err_msg=name)
+
+
+def assert_equal_in_float32(found, expected):
+    """Rounding of float32 differs: 1e-5 of X's largest distance, 1e-4 of that of Y, which a few hundred columns make up."""
+    mine, theirs = found[0].finish(), expected[0].finish()
+    assert mine["k_length"] == theirs["k_length"]
+    assert mine["q_length"] == theirs["q_length"]
+    for part, tolerance in (("k", 1e-5), ("q", 1e-4)):
+        near, far = distances(mine[f"{part}_gram"]), distances(theirs[f"{part}_gram"])
+        np.testing.assert_allclose(near, far, rtol=0, atol=tolerance * far.max() + 1e-12)
+    # An input of a ReLU that is 0 but for rounding may fall on either side.
+    mine, theirs = found[1].finish()["matches"], expected[1].finish()["matches"]
+    np.testing.assert_allclose(mine, theirs, rtol=1e-4)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", SPACES)
+def test_a_plan_equals_the_built_network_in_float64(name, backend):
+    space = create_space(name, **SPACES[name])
+    images = noise(5, SIZES[name], torch.float64)
+    for genotype in representatives(space, 5):
+        assert_equal_in_float64(planned(space, [genotype], images, backend)[0], built(space, genotype, images))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", SPACES)
+def test_a_plan_equals_the_built_network_in_float32(name, backend):
+    space = create_space(name, **SPACES[name])
+    images = noise(6, 16, torch.float32)
+    for genotype in representatives(space, 6, seed=1):
+        assert_equal_in_float32(planned(space, [genotype], images, backend)[0], built(space, genotype, images))
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_each_operation_alone_and_dead_cells_equal_the_built_network(name):
+    space = create_space(name, **SPACES[name])
+    images = noise(4, SIZES[name], torch.float64)
+    if name == "nats_sss":
+        genotypes = [(0,) * 5, (0, 4, 0, 4, 0), (4, 0, 4, 0, 4)]
+    else:
+        genotypes = [(0,) * 6, *((0, 0, 0, op, 0, 0) for op in (1, 2, 3, 4)), (1, 1, 1, 1, 1, 1), (1, 0, 4, 0, 0, 1)]
+    for genotype in genotypes:
+        assert_equal_in_float64(planned(space, [genotype], images)[0], built(space, genotype, images))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("size", [4, 12, 20])
+def test_maps_of_one_pixel_and_of_odd_sizes_equal_the_built_network(size, backend):
+    space = create_space("nats_tss", channels=5, cells=1)
+    images = noise(3, size, torch.float64)
+    for genotype in ((3, 2, 0, 1, 3, 2), (2, 3, 1, 0, 0, 3), (1, 0, 0, 3, 2, 0)):
+        assert_equal_in_float64(planned(space, [genotype], images, backend)[0], built(space, genotype, images))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", SPACES)
+def test_candidates_in_one_launch_equal_candidates_alone(name, backend):
+    space = create_space(name, **SPACES[name])
+    images = noise(4, SIZES[name], torch.float64)
+    genotypes = representatives(space, 6, seed=2)
+    genotypes += genotypes[:2]
+    if name == "nats_tss":
+        genotypes += [(0,) * 6, (1,) * 6]
+    together = planned(space, genotypes, images, backend)
+    for genotype, found in zip(genotypes, together, strict=True):
+        assert_equal_in_float64(found, planned(space, [genotype], images, backend)[0])
+
+
+def test_candidates_in_one_launch_equal_candidates_alone_in_float32():
+    space = create_space("nats_tss", channels=8, cells=2)
+    images = noise(6, 16, torch.float32)
+    genotypes = representatives(space, 10, seed=5)
+    for genotype, found in zip(genotypes, planned(space, genotypes, images), strict=True):
+        assert_equal_in_float32(found, planned(space, [genotype], images)[0])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_dead_cell_fails_for_the_reason_that_the_built_network_gives(backend):
+    space = create_space("nats_tss", channels=8, cells=1)
+    images = noise(4, 8, torch.float32)
+    for kind, observer in (("rbflex", 0), ("naswot", 1)):
+        reasons = []
+        for observers in (planned(space, [(0,) * 6], images, backend)[0], built(space, (0,) * 6, images)):
+            with pytest.raises(CandidateFailed) as failed:
+                create_proxy(kind, **({"gamma": "flat"} if kind == "rbflex" else {})).score(observers[observer].finish())
+            reasons.append(str(failed.value))
+        assert reasons[0] == reasons[1]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("poison", [float("nan"), float("inf")])
+def test_nan_and_infinity_never_hide(poison, backend):
+    space = create_space("nats_tss", channels=8, cells=1)
+    images = noise(4, 8, torch.float32)
+    images[2, 1, 3, 3] = poison
+    for observer in planned(space, [(0, 0, 0, 3, 0, 0)], images, backend)[0]:
+        with pytest.raises(CandidateFailed, match="NaN or infinity"):
+            observer.finish()
+
+
+class Units(Observer):
+    """A foreign observer that knows of no reductions."""
+
+    def __init__(self):
+        self.count = 0
+        self.total = 0.0
+
+    def activation(self, name, output, multiplicity=1):
+        self.count += multiplicity * output[0].numel()
+        self.total += multiplicity * float(output.sum())
+
+    def finish(self):
+        return {"count": np.array(self.count), "total": np.array(self.total)}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_observer_without_reductions_sees_the_same(backend):
+    space = create_space("nats_tss", channels=8, cells=1)
+    images = noise(4, 8, torch.float64)
+    genotypes = representatives(space, 5, seed=3)
+    for genotype, found in zip(genotypes, planned(space, genotypes, images, backend, (Units,)), strict=True):
+        assert_equal_in_float64(found, built(space, genotype, images, (Units,)))
+
+
+@pytest.mark.parametrize("n", [2, 3, 7, 16])
+def test_any_number_of_images_is_reduced_alike_by_both_backends(n):
+    if find_compiler() is None:
+        pytest.skip("this machine has no C compiler")
+    space = create_space("nats_tss", channels=8, cells=1)
+    images = noise(n, 12, torch.float64)
+    genotype = (3, 2, 4, 1, 3, 2)
+    assert_equal_in_float64(planned(space, [genotype], images, "compiled")[0], planned(space, [genotype], images)[0])
+
+
+def test_weights_that_do_not_fit_are_prepared_again():
+    space = create_space("nats_tss", channels=8, cells=1)
+    images = noise(4, 8, torch.float64)
+    genotype = (3, 2, 4, 1, 3, 2)
+    small = Interpreter(WEIGHTS, {}, CPU, torch.float64, create_backend("eager", CPU, torch.float64, torch.float64), memory=0)
+    for _ in range(2):
+        observers = [RbflexObserver(), NaswotObserver()]
+        small.run([space.plan(genotype, (3, 8, 8))], images, [observers])
+        assert_equal_in_float64(observers, built(space, genotype, images))
+
+
+def test_global_random_state_and_the_images_stay():
+    space = create_space("nats_tss", channels=8, cells=1)
+    images = noise(4, 8, torch.float32)
+    copy, state = images.clone(), torch.random.get_rng_state()
+    planned(space, representatives(space, 3), images)
+    assert torch.equal(images, copy)
+    assert torch.equal(torch.random.get_rng_state(), state)
