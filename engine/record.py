@@ -148,8 +148,8 @@ def _arrivals(path: Path) -> np.ndarray:
     if not path.exists():
         return np.empty(0)
     with open(path, encoding="utf-8") as file:
-        lines = [json.loads(line) for line in file if line.endswith("\n")]
-    return np.array([line["time_elapsed"] for line in lines if line["kind"] == "evaluation"], dtype=np.float64)
+        lines = (json.loads(line) for line in file if line.endswith("\n"))
+        return np.array([line["time_elapsed"] for line in lines if line["kind"] == "evaluation"], dtype=np.float64)
 
 
 def _outcome(path: Path) -> Outcome | None:
