@@ -97,7 +97,7 @@ def literal_synflow(network):
     total = 0.0
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear) and module.weight.grad is not None:
-            total += float((module.weight * module.weight.grad).sum())
+            total += float((module.weight.detach() * module.weight.grad).sum())
     return np.log(total)
 
 
