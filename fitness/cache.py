@@ -43,6 +43,11 @@ def digest(identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
 
 
+def digest_of(common: str, network: str) -> str:
+    """Returns the hash of one network under what it has in common with others, itself a digest."""
+    return hashlib.sha256(f"{common} {network}".encode()).hexdigest()
+
+
 class StatisticsCache:
     """Maps digests to named arrays or plain data.
 

@@ -21,7 +21,7 @@ import torch
 from spaces import ConfigError, DataError, Genotype, SearchSpace
 
 from .backends import create_backend
-from .cache import StatisticsCache, digest
+from .cache import StatisticsCache, digest, digest_of
 from .evaluation import Evaluation, six_digits
 from .initialise import WeightParameters
 from .measure import PRECISIONS, Measured, find_device
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 # Raised when measuring itself changes in a way that no space's or proxy's version shows.
 VERSION = 2
 FAILED = "failed"
+
+# Scores, failures, seconds.
+Scored = tuple[dict[str, float], dict[str, str], float]
 
 
 class Evaluator:
@@ -94,6 +97,7 @@ class Evaluator:
         count = workers or default_workers(device)
         self._workers = Workers(space, batch.images.numpy(), self.weights, device, precision, count, self.backend)
         self._prepared = False
+        self._common: dict[str, str] = {}
 
     def __enter__(self) -> Evaluator:
         return self
@@ -164,9 +168,8 @@ class Evaluator:
                     f"only {len(samples)} of {wanted} networks for {name}'s gammas could be measured in {self.space.name}; "
                     f"set fitness.proxies.{name}.networks lower"
                 )
-            for measured in self._statistics(fresh, {name: proxy}):
-                if name in measured.statistics:
-                    samples.append(measured.statistics[name])
+            for block in self._statistics(fresh, {name: proxy}):
+                samples += [measured.statistics[name] for measured in block if name in measured.statistics]
                 if progress is not None:
                     progress(len(samples), wanted)
         return samples
@@ -176,29 +179,28 @@ class Evaluator:
         self.prepare()
         keys = [self.key(genotype) for genotype in genotypes]
         unique = list(dict.fromkeys(keys))
-        arriving = zip(unique, self._statistics(unique, self.proxies), strict=True)
-        known: dict[str, Measured] = {}
+        arriving = iter(unique)
+        blocks = self._statistics(unique, self.proxies)
+        known: dict[str, Scored] = {}
         for genotype, key in zip(genotypes, keys, strict=True):
             while key not in known:
-                arrived, measured = next(arriving)
-                known[arrived] = measured
-            yield self._evaluation(genotype, key, known[key])
+                for scored in self._score(next(blocks)):
+                    known[next(arriving)] = scored
+            yield Evaluation(genotype, key, *known[key])
 
-    def _evaluation(self, genotype: Genotype, key: str, measured: Measured) -> Evaluation:
-        scores: dict[str, float] = {}
-        failures: dict[str, str] = {}
+    def _score(self, block: Sequence[Measured]) -> list[Scored]:
+        """Returns scores, failures and seconds of each candidate; one way for any number, so that company changes no digit."""
+        scored: list[Scored] = [({}, {}, measured.seconds) for measured in block]
         for name, proxy in self.proxies.items():
-            if name in measured.failures:
-                failures[name] = measured.failures[name]
-                continue
-            try:
-                score = proxy.score(measured.statistics[name])
-                if not math.isfinite(score):
-                    raise CandidateFailed(f"the score is {score}")
-                scores[name] = six_digits(score)
-            except CandidateFailed as failed:
-                failures[name] = str(failed)
-        return Evaluation(genotype, key, scores, failures, measured.seconds)
+            there = [i for i, measured in enumerate(block) if name in measured.statistics]
+            values = dict(zip(there, score_block(proxy, [block[i].statistics[name] for i in there]), strict=True))
+            for i, (measured, (scores, failures, _)) in enumerate(zip(block, scored, strict=True)):
+                value = values.get(i, measured.failures.get(name, ""))
+                if isinstance(value, str):
+                    failures[name] = value
+                else:
+                    scores[name] = six_digits(value)
+        return scored
 
     def _identity(self, proxy: Proxy) -> dict[str, Any]:
         """All that a proxy's statistics depend on besides the network, as plain data."""
@@ -214,16 +216,21 @@ class Evaluator:
             "torch": torch.__version__,
         }
 
-    def _statistics(self, keys: Sequence[str], proxies: Mapping[str, Proxy]) -> Iterator[Measured]:
-        """Yields what is known or measured of each key, in order."""
-        common = {name: self._identity(proxy) for name, proxy in proxies.items()}
+    def digests(self, network: str, proxies: Mapping[str, Proxy] | None = None) -> dict[str, str]:
+        """Returns the cache's key of each proxy's statistics of the network of that notation."""
+        for name, proxy in (proxies or self.proxies).items():
+            if name not in self._common:
+                self._common[name] = digest(self._identity(proxy) | {"space": self.space.identity})
+        return {name: digest_of(self._common[name], network) for name in proxies or self.proxies}
+
+    def _statistics(self, keys: Sequence[str], proxies: Mapping[str, Proxy]) -> Iterator[list[Measured]]:
+        """Yields what is known or measured of the keys, in order, in blocks as they become ready."""
         cached: list[Measured] = []
         digests: list[dict[str, str]] = []
         missing: list[tuple[int, tuple[Genotype, dict[str, Proxy]]]] = []
         for position, key in enumerate(keys):
             genotype = self.network_of(key)
-            network = {"space": self.space.identity, "network": self.space.notation(genotype)}
-            digests.append({name: digest(identity | network) for name, identity in common.items()})
+            digests.append(self.digests(self.space.notation(genotype), proxies))
             found = self._read(digests[-1])
             cached.append(found)
             wanted = {n: p for n, p in proxies.items() if n not in found.statistics and n not in found.failures}
@@ -231,20 +238,18 @@ class Evaluator:
                 missing.append((position, (genotype, wanted)))
             else:
                 self.counts["from_cache"] += 1
-        futures = self._submit([request for _, request in missing])
+        ready = 0
         positions = iter([position for position, _ in missing])
-        measured: dict[int, Measured] = {}
-        for position in range(len(keys)):
-            if missing and missing[0][0] == position:
-                while position not in measured:
-                    for arrived in result_of(next(futures)):
-                        at = next(positions)
-                        self._write(digests[at], arrived)
-                        measured[at] = arrived
-                missing.pop(0)
-                self.counts["measured"] += 1
-                cached[position] = _merge(cached[position], measured.pop(position))
-            yield cached[position]
+        for future in self._submit([request for _, request in missing]):
+            arrived = result_of(future)
+            for measured in arrived:
+                position = next(positions)
+                self._write(digests[position], measured)
+                cached[position] = _merge(cached[position], measured)
+            self.counts["measured"] += len(arrived)
+            yield cached[ready : position + 1]
+            ready = position + 1
+        yield cached[ready:]
 
     def _submit(self, requests: Sequence[tuple[Genotype, dict[str, Proxy]]]) -> Iterator[Future[list[Measured]]]:
         """Cuts requests into micro-batches and keeps the workers busy, a little ahead of what is taken."""
@@ -294,6 +299,24 @@ class Evaluator:
             "cache": None if self.cache is None else str(self.cache.path),
             **self.counts,
         }
+
+
+def score_block(proxy: Proxy, block: Sequence[Statistics]) -> list[float | str]:
+    """Returns for each candidate its score, or the reason why there is none."""
+    many = type(proxy).score_many is not Proxy.score_many
+    if many and block:
+        values = proxy.score_many({name: np.stack([statistics[name] for statistics in block]) for name in block[0]})
+    else:
+        values = np.full(len(block), np.nan)
+    return [float(v) if math.isfinite(v) else _score_one(proxy, s) for v, s in zip(values, block, strict=True)]
+
+
+def _score_one(proxy: Proxy, statistics: Statistics) -> float | str:
+    try:
+        score = proxy.score(statistics)
+    except CandidateFailed as failed:
+        return str(failed)
+    return score if math.isfinite(score) else f"the score is {score}"
 
 
 def _merge(cached: Measured, fresh: Measured) -> Measured:
