@@ -65,7 +65,8 @@ class Config(Parameters):
     budget: BudgetConfig
     seed: int = Field(default=0, ge=0)
     device: str = "auto"
-    precision: Literal["float32", "float64"] = "float32"
+    precision: Literal["float32", "float64", "bfloat16"] = "float32"
+    backend: Literal["auto", "eager", "compiled"] = "auto"
     workers: int | Literal["auto"] = "auto"
     micro_batch: int = Field(default=8, ge=1)
     cache: str = Field(default="auto", min_length=1)

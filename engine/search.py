@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -107,21 +107,21 @@ class Search:
                     ) from None
 
     @contextmanager
-    def _evaluator(self) -> Iterator[tuple[EvaluatorLike, str | None]]:
-        """Yields the evaluator and what tells its input images apart."""
+    def _evaluator(self) -> Iterator[tuple[EvaluatorLike, Mapping[str, str | None]]]:
+        """Yields the evaluator, and what scores depend on that the configuration does not tell."""
         if self._given is not None:
-            yield self._given, None
+            yield self._given, {"inputs": None, "backend": None}
             return
         batch = setup.batch_of(self.config)
         with setup.evaluator_of(self.config, self.space, batch) as evaluator:
-            yield evaluator, batch.fingerprint
+            yield evaluator, {"inputs": batch.fingerprint, "backend": evaluator.backend}
 
     def _search(
         self,
         folder: RunFolder,
         content: JournalContent,
         evaluator: EvaluatorLike,
-        inputs: str | None,
+        inputs: Mapping[str, str | None],
         interrupt: Interrupt,
         table: Table | None,
     ) -> Result:
@@ -165,11 +165,13 @@ class Search:
         )
         return self._finish(folder, best_first, found, table)
 
-    def _begin(self, folder: RunFolder, content: JournalContent, journal: Journal, inputs: str | None) -> None:
+    def _begin(
+        self, folder: RunFolder, content: JournalContent, journal: Journal, inputs: Mapping[str, str | None]
+    ) -> None:
         """Writes the journal's first line, or makes sure that the one there is of this run."""
         if content.header is None:
             journal.append(
-                header_line(identity=self._identity, space=self.space.name, inputs=inputs, time_started=time.time())
+                header_line(identity=self._identity, space=self.space.name, **inputs, time_started=time.time())
             )
             return
         if content.header.get("identity") != self._identity:
@@ -177,7 +179,12 @@ class Search:
                 f"{folder.journal} belongs to another configuration than {folder.config}; "
                 f"give the run another name, or remove {folder.path}"
             )
-        if content.header.get("inputs") != inputs:
+        if content.header.get("backend") != inputs["backend"]:
+            raise RunError(
+                f"{folder.path} began with the backend {content.header.get('backend')!r}, but here it is "
+                f"{inputs['backend']!r}; go on where that is available, or give the run another name"
+            )
+        if content.header.get("inputs") != inputs["inputs"]:
             raise RunError(
                 f"the input images are not those that {folder.path} began with; "
                 "restore them, or give the run another name"

@@ -124,6 +124,7 @@ def evaluator_of(config: Config, space: SearchSpace, batch: Batch, *, cached: bo
         workers=None if config.workers == "auto" else config.workers,
         micro_batch=config.micro_batch,
         precision=config.precision,
+        backend=config.backend,
         cache=cache_path(config.cache) if cached else None,
     )
 

@@ -24,7 +24,7 @@ from .backends import create_backend
 from .cache import StatisticsCache, digest, digest_of
 from .evaluation import Evaluation, six_digits
 from .initialise import WeightParameters
-from .measure import PRECISIONS, Measured, find_device
+from .measure import PRECISIONS, Measured, by_plan, find_device
 from .proxy import CandidateFailed, Proxy, Statistics
 from .workers import Workers, default_workers, result_of
 
@@ -216,6 +216,17 @@ class Evaluator:
             "torch": torch.__version__,
         }
 
+    @property
+    def workers(self) -> int:
+        """The number of processes that measure."""
+        return self._workers.count
+
+    def plans_all(self) -> bool:
+        """True if the space plans its forwards on these images, and every score watches one."""
+        genotype = self.network_of(self.key(self.space.encoding.sample(np.random.default_rng(0))))
+        planned = self.space.plan(genotype, tuple(self.batch.images.shape[1:])) is not None
+        return planned and not self.raw and all(map(by_plan, self.proxies.values()))
+
     def digests(self, network: str, proxies: Mapping[str, Proxy] | None = None) -> dict[str, str]:
         """Returns the cache's key of each proxy's statistics of the network of that notation."""
         for name, proxy in (proxies or self.proxies).items():
@@ -254,13 +265,13 @@ class Evaluator:
     def _submit(self, requests: Sequence[tuple[Genotype, dict[str, Proxy]]]) -> Iterator[Future[list[Measured]]]:
         """Cuts requests into micro-batches and keeps the workers busy, a little ahead of what is taken."""
         # At least four tiles a worker where there are enough candidates, so that no worker waits for the last one.
-        size = max(1, min(self.micro_batch, math.ceil(len(requests) / (4 * self._workers.count))))
+        size = max(1, min(self.micro_batch, math.ceil(len(requests) / (4 * self.workers))))
         tiles = [requests[i : i + size] for i in range(0, len(requests), size)]
-        if self._workers.count == 1:
+        if self.workers == 1:
             yield from (self._workers.submit(tile) for tile in tiles)
             return
-        waiting = [self._workers.submit(tile) for tile in tiles[: 2 * self._workers.count]]
-        for tile in tiles[2 * self._workers.count :]:
+        waiting = [self._workers.submit(tile) for tile in tiles[: 2 * self.workers]]
+        for tile in tiles[2 * self.workers :]:
             yield waiting.pop(0)
             waiting.append(self._workers.submit(tile))
         yield from waiting
@@ -290,7 +301,7 @@ class Evaluator:
         """Returns what a report says about the measuring, as plain data."""
         return {
             "device": str(self.device),
-            "workers": self._workers.count,
+            "workers": self.workers,
             "micro_batch": self.micro_batch,
             "precision": self.precision,
             "backend": self.backend,

@@ -43,9 +43,9 @@ class Subtree:
 
 
 def subtrees(space: SearchSpace, genes: int = 2) -> dict[Genotype, list[Genotype]]:
-    """Returns the representatives of all keys of an enumerable space by their first genes, neighbours side by side."""
+    """Returns the distinct representatives of all keys of an enumerable space by their first genes, neighbours side by side."""
     found: dict[Genotype, list[Genotype]] = {}
-    for genotype in sorted(space.representative(key) for key in space.keys()):  # noqa: SIM118 (a method, not a dict's)
+    for genotype in sorted({space.representative(key) for key in space.keys()}):  # noqa: SIM118 (a method, not a dict's)
         found.setdefault(genotype[:genes], []).append(genotype)
     return found
 

@@ -146,7 +146,7 @@ class Measurer:
         """
         shape = tuple(self.images.shape[1:])
         plans = [self.space.plan(genotype, shape) for genotype in genotypes]
-        if None in plans or not all(map(_by_plan, proxies.values())):
+        if None in plans or not all(map(by_plan, proxies.values())):
             wanted = f"{', '.join(proxies)} on inputs like {list(shape)}"
             raise ConfigError(f"{self.space.name} has no plan for {wanted}; measure one by one")
         results = []
@@ -164,7 +164,7 @@ class Measurer:
         results: list[dict[str, Observer]] = []
         planned: list[tuple[Plan, list[Observer]]] = []
         for genotype, proxies in tile:
-            served = {name: proxy.observer() for name, proxy in proxies.items() if _by_plan(proxy)}
+            served = {name: proxy.observer() for name, proxy in proxies.items() if by_plan(proxy)}
             plan = self.space.plan(genotype, shape) if served else None
             results.append({} if plan is None else served)
             if plan is not None:
@@ -208,7 +208,8 @@ class Measurer:
         return done, failures
 
 
-def _by_plan(proxy: Proxy) -> bool:
+def by_plan(proxy: Proxy) -> bool:
+    """True for a score that a planned forward can serve."""
     return proxy.needs == "forward" and proxy.statistics_of == "image" and proxy.layers == "activations"
 
 

@@ -1,0 +1,157 @@
+"""A table holds what single evaluations give, and goes on where it was stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine import setup
+from engine.cli import run
+from engine.config import parse_config
+from engine.tabulate import tabulate
+from spaces import ConfigError, RunError
+
+TOY = {"name": "toy", "genes": 4, "choices": 3, "channels": 4}
+SSS = "nats_sss"
+
+
+def config(folder: Path, space: Any, proxies: dict[str, Any], **changes: Any) -> Any:
+    values = {
+        "name": "whole",
+        "space": space,
+        "data": {"source": "noise", "shape": [3, 8, 8], "n": 4},
+        "fitness": {"proxies": proxies, "objective": {"rank": list(proxies)}},
+        "strategy": "random",
+        "budget": {"evaluations": 1},
+        "device": "cpu",
+        "workers": 1,
+        "cache": "off",
+        "runs": str(folder),
+    }
+    return parse_config({**values, **changes})
+
+
+def assert_equals_single_evaluations(path: Path, settings: Any, count: int) -> None:
+    space = setup.space_of(settings)
+    with np.load(path, allow_pickle=False) as table, setup.evaluator_of(settings, space, setup.batch_of(settings)) as evaluator:
+        keys = table["key"].tolist()
+        assert len(set(keys)) == len(keys)
+        first = {evaluator.key(genotype): genotype for genotype in reversed(list(space.encoding.enumerate()))}
+        chosen = np.random.default_rng(0).choice(len(keys), count, replace=False)
+        for row, evaluation in zip(chosen, evaluator.evaluate([first[keys[row]] for row in chosen]), strict=True):
+            assert table["notation"][row] == space.notation(evaluator.network_of(keys[row]))
+            for name in settings.fitness.proxies:
+                score = evaluation.scores.get(name, np.nan)
+                np.testing.assert_equal(table[name][row], score)
+                assert table[f"{name}_failure"][row] == evaluation.failures.get(name, "")
+
+
+def test_a_table_of_a_space_without_plans_equals_single_evaluations(tmp_path: Path) -> None:
+    settings = config(tmp_path, TOY, {"rbflex": {"networks": 3}, "synflow": {}})
+    path = tabulate(settings, quiet=True)
+    assert path == tmp_path / "whole-table" / "scores.npz"
+    assert_equals_single_evaluations(path, settings, 20)
+
+
+def test_a_table_of_planned_cells_equals_single_evaluations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    space = {"name": "nats_tss", "channels": 2, "cells": 1}
+    settings = config(tmp_path, space, {"rbflex": {"gamma": "flat"}, "naswot": {}})
+    # The whole space takes a minute even at this size; the cells without pooling or 1 x 1 convolutions do not.
+    from spaces.encoding import VectorEncoding
+
+    everything = VectorEncoding.enumerate
+    monkeypatch.setattr(VectorEncoding, "enumerate", lambda self: (g for g in everything(self) if set(g) <= {0, 3}))
+    path = tabulate(settings, quiet=True)
+    with np.load(path) as table:
+        assert np.isnan(table["rbflex"]).any()
+    assert_equals_single_evaluations(path, settings, 20)
+
+
+def test_a_table_goes_on_where_it_was_stopped_and_mends_damaged_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.tabulate.PIECE", 10)
+    settings = config(tmp_path, TOY, {"naswot": {}})
+    path = tabulate(settings, quiet=True)
+    with np.load(path) as whole:
+        expected = {name: whole[name] for name in whole.files}
+    path.unlink()
+    pieces = sorted((path.parent / "pieces").glob("*.npz"))
+    assert len(pieces) > 3
+    pieces[0].unlink()
+    pieces[1].write_bytes(pieces[1].read_bytes()[:50])
+    untouched = pieces[2].stat().st_mtime_ns
+    tabulate(settings, quiet=True)
+    assert pieces[2].stat().st_mtime_ns == untouched
+    with np.load(path) as again:
+        for name, array in expected.items():
+            np.testing.assert_array_equal(again[name], array)
+
+
+def test_a_folder_of_another_table_is_refused(tmp_path: Path) -> None:
+    tabulate(config(tmp_path, TOY, {"naswot": {}}), quiet=True)
+    with pytest.raises(RunError, match="table of another configuration"):
+        tabulate(config(tmp_path, TOY, {"naswot": {"statistics": "batch"}}), quiet=True)
+    # What does not change a score does not matter.
+    tabulate(config(tmp_path, TOY, {"naswot": {}}, strategy="genetic", seed=7), quiet=True)
+
+
+def test_a_space_that_cannot_be_enumerated_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Any) -> Any:
+        raise NotImplementedError
+
+    monkeypatch.setattr("spaces.encoding.VectorEncoding.enumerate", refuse)
+    with pytest.raises(ConfigError, match="cannot be enumerated"):
+        tabulate(config(tmp_path, TOY, {"naswot": {}}), quiet=True)
+
+
+YAML = """
+name: whole
+space: {name: toy, genes: 4, choices: 4, channels: 4}
+data: {source: noise, shape: [3, 8, 8], n: 4}
+fitness: {proxies: {naswot: {}}, objective: {score: naswot}}
+strategy: random
+budget: {evaluations: 1}
+device: cpu
+workers: 1
+cache: "off"
+"""
+
+
+def test_the_command_prints_what_the_table_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(YAML)
+    assert run(["tabulate", str(path), "--set", f"runs={tmp_path}", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["keys"] == 100
+    assert Path(found["path"]).exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
+def test_a_killed_table_goes_on_to_the_same_table(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(YAML.replace("genes: 4", "genes: 6"))
+    code = "import engine.tabulate as t; t.PIECE = 20; from engine.cli import main; main()"
+    command = [sys.executable, "-c", code, "tabulate", str(path), "--set"]
+    subprocess.run([*command, f"runs={tmp_path / 'a'}"], check=True, capture_output=True)
+    process = subprocess.Popen([*command, f"runs={tmp_path / 'b'}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    pieces = tmp_path / "b" / "whole-table" / "pieces"
+    while len(list(pieces.glob("0*.npz"))) < 3 and process.poll() is None:
+        os.sched_yield()
+    process.kill()
+    process.wait()
+    assert not (pieces.parent / "scores.npz").exists()
+    started = time.time_ns()
+    subprocess.run([*command, f"runs={tmp_path / 'b'}"], check=True, capture_output=True)
+    assert sum(piece.stat().st_mtime_ns < started for piece in pieces.glob("0*.npz")) >= 3
+    with np.load(tmp_path / "a" / "whole-table" / "scores.npz") as a, np.load(pieces.parent / "scores.npz") as b:
+        assert a["key"].tolist() == b["key"].tolist()
+        np.testing.assert_array_equal(a["naswot"], b["naswot"])
