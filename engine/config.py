@@ -68,7 +68,7 @@ class Config(Parameters):
     precision: Literal["float32", "float64", "bfloat16"] = "float32"
     backend: Literal["auto", "eager", "compiled"] = "auto"
     workers: int | Literal["auto"] = "auto"
-    micro_batch: int = Field(default=8, ge=1)
+    micro_batch: int | Literal["auto"] = "auto"
     cache: str = Field(default="auto", min_length=1)
     table: Choice | None = None
     warm_start: list[str] = Field(default_factory=list)
@@ -90,11 +90,11 @@ class Config(Parameters):
             raise PydanticCustomError("device", "should be auto, cpu, cuda, cuda:<number> or mps")
         return value
 
-    @field_validator("workers", mode="before")
+    @field_validator("workers", "micro_batch", mode="before")
     @classmethod
-    def _is_a_number_of_workers(cls, value: Any) -> Any:
+    def _is_auto_or_a_number(cls, value: Any) -> Any:
         if value != "auto" and (type(value) is not int or value < 1):
-            raise PydanticCustomError("workers", "should be auto or a whole number of at least 1")
+            raise PydanticCustomError("number", "should be auto or a whole number of at least 1")
         return value
 
     @property

@@ -122,7 +122,7 @@ def evaluator_of(config: Config, space: SearchSpace, batch: Batch, *, cached: bo
         weights=config.fitness.weights,
         device=config.device,
         workers=None if config.workers == "auto" else config.workers,
-        micro_batch=config.micro_batch,
+        micro_batch=None if config.micro_batch == "auto" else config.micro_batch,
         precision=config.precision,
         backend=config.backend,
         cache=cache_path(config.cache) if cached else None,

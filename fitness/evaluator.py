@@ -48,7 +48,8 @@ class Evaluator:
         weights: how untrained weights are drawn.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         workers: processes; None for one a core on a CPU and one on an accelerator.
-        micro_batch: most candidates that a worker takes at once.
+        micro_batch: most candidates that a worker takes at once; None for 8 on a CPU, and on an accelerator as many as its
+            memory has room for, up to 256.
         precision: of the forward, ``float32``, ``float64``, or ``bfloat16`` for its convolutions; sums are float64 always.
         backend: what planned forwards are computed with: ``eager``, ``compiled``, or ``auto`` for what this machine has.
         cache: the file of measured statistics, or None.
@@ -66,7 +67,7 @@ class Evaluator:
         weights: WeightParameters | None = None,
         device: str = "auto",
         workers: int | None = None,
-        micro_batch: int = 8,
+        micro_batch: int | None = None,
         precision: str = "float32",
         backend: str = "auto",
         cache: Path | None = None,
@@ -89,7 +90,7 @@ class Evaluator:
             raise ConfigError("an Apple device has no float64; set precision: float32 or device: cpu")
         self.precision = precision
         self.backend = create_backend(backend, self.device, *PRECISIONS[precision]).name
-        self.micro_batch = micro_batch
+        self.micro_batch = micro_batch or (8 if self.device.type == "cpu" else 256)
         self.raw = any(proxy.layers == "published" for proxy in proxies.values())
         self.calibrations: dict[str, dict[str, float]] = {}
         self.counts = {"measured": 0, "from_cache": 0}
@@ -264,8 +265,9 @@ class Evaluator:
 
     def _submit(self, requests: Sequence[tuple[Genotype, dict[str, Proxy]]]) -> Iterator[Future[list[Measured]]]:
         """Cuts requests into micro-batches and keeps the workers busy, a little ahead of what is taken."""
-        # At least four tiles a worker where there are enough candidates, so that no worker waits for the last one.
-        size = max(1, min(self.micro_batch, math.ceil(len(requests) / (4 * self.workers))))
+        # Several workers get at least four tiles each where there are enough candidates, so that none waits for the last one.
+        share = len(requests) if self.workers == 1 else math.ceil(len(requests) / (4 * self.workers))
+        size = max(1, min(self.micro_batch, share))
         tiles = [requests[i : i + size] for i in range(0, len(requests), size)]
         if self.workers == 1:
             yield from (self._workers.submit(tile) for tile in tiles)

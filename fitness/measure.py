@@ -107,11 +107,17 @@ class Measurer:
     def measure(self, requests: Sequence[tuple[Genotype, Mapping[str, Proxy]]]) -> list[Measured]:
         """Returns the statistics of each genotype for its proxies, in order.
 
-        The candidates of one call share the device: their forwards are queued one after another and the host waits once. When
-        memory runs out their number is halved, down to one, and stays so.
+        The candidates of one call share the device and the host waits once. How many fit is found from the memory that the
+        first one takes, where the device tells; when memory runs out all the same, the number is halved, down to one. Either
+        way it is remembered.
         """
         results: list[Measured] = []
         position = 0
+        if self.together is None and len(requests) > 1 and (free := self._free_memory()) is not None:
+            results = self.measure(requests[:1])
+            position = 1
+            # A little is left for what the allocator cannot use.
+            self.together = max(1, int(0.8 * free / max(1, self._peak_memory())))
         while position < len(requests):
             count = min(self.together or len(requests), len(requests) - position)
             tile = requests[position : position + count]
@@ -129,6 +135,18 @@ class Measurer:
                     continue
             position += count
         return results
+
+    def _free_memory(self) -> int | None:
+        """Returns the bytes that this device has left, None where it does not tell; starts a new peak."""
+        if self.device.type != "cuda":
+            return None
+        torch.cuda.reset_peak_memory_stats(self.device)
+        free = torch.cuda.mem_get_info(self.device)[0]
+        return free + torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
+
+    def _peak_memory(self) -> int:
+        """Returns the most bytes that were in use since `_free_memory`."""
+        return torch.cuda.max_memory_allocated(self.device)
 
     def _measure_tile(self, tile: Sequence[tuple[Genotype, Mapping[str, Proxy]]]) -> list[Measured]:
         started = time.perf_counter()
