@@ -41,8 +41,8 @@ SEED = 0
 
 MS_LIMIT = 1.0
 MEMORY_LIMIT_MIB = 1024.0
-# Bisections make N log N, which is N^1.10 between 10^4 and 10^5, and a larger archive leaves the processor's caches.
-EXPONENT_LIMIT = 1.2
+# Bisections make N log N, which alone is N^1.10 between 10^4 and 10^5.
+EXPONENT_LIMIT = 1.1
 
 
 class HashEvaluator:
