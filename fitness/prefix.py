@@ -10,7 +10,7 @@ Each step runs on what it would run on alone, so statistics are the very same as
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,7 @@ class _Mark:
     observers: Sequence[Observer]
 
 
-def walk(interpreter: Interpreter, plans: Sequence[Plan], images: Tensor, proxies: Sequence[Proxy]) -> Iterator[list[Observer]]:
+def walk(interpreter: Interpreter, plans: Iterable[Plan], images: Tensor, proxies: Sequence[Proxy]) -> Iterator[list[Observer]]:
     """Yields for each plan the observers of its forward on `images` [N, C, H, W], one a proxy, ready to finish.
 
     Memory is that of the maps along one path of the tree.
