@@ -165,7 +165,7 @@ class Interpreter:
             # Pooling may cancel what it averages: what is left is judged by the size of the map before it.
             magnitude = maps[position].abs().amax()
             for observer in candidate.observers:
-                observer.features(features[position], magnitude)
+                self.backend.show_features(observer, features[position], magnitude)
 
     def _weight(self, step: Convolve, device: torch.device) -> Tensor:
         key = (step.weight, step.shape, step.pooled)
