@@ -67,6 +67,11 @@ class Interpreter:
         self._used = 0
         self._prepared: OrderedDict[tuple[str, tuple[int, ...], int], Tensor] = OrderedDict()
 
+    @property
+    def slices_outputs(self) -> bool:
+        """True if a narrow convolution's weights are a part of a wide one's: they are, where only the inputs scale them."""
+        return not self.weights.distribution.startswith("xavier")
+
     @torch.no_grad()
     def run(self, plans: Sequence[Plan], images: Tensor, observers: Sequence[Sequence[Observer]]) -> None:
         """Runs one forward of every plan on `images` [N, C, H, W] and shows it to that plan's observers."""
