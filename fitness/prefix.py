@@ -81,11 +81,11 @@ class _Walker:
         return self.interpreter.slices_outputs and self.made.get(source, -1) < step.order[0]
 
     def _narrowed(self, source: Tensor, step: Convolve) -> Tensor:
-        outputs, *rest = step.shape
+        outputs, inputs, height, width = step.shape
         widest = self.interpreter.largest.get(step.weight, step.shape)[0]
         known = self.wide.setdefault(source, {})
-        key = (step.weight, *rest, step.stride, step.padding, step.pooled)
+        key = (step.weight, inputs, height, width, step.stride, step.padding, step.pooled)
         if key not in known:
-            whole = replace(step, shape=(widest, *rest))
+            whole = replace(step, shape=(widest, inputs, height, width))
             known[key] = self.interpreter.advance(whole, {step.source: source}, (), self.n)[step.target]
         return known[key][:, :outputs].contiguous(memory_format=torch.channels_last)
