@@ -85,6 +85,10 @@ class Backend:
         """Returns what `observer.reduce` does of outputs [K, N, C, H, W]; `magnitude` is that of `Combined`."""
         return observer.reduce(outputs)
 
+    def show_features(self, observer: Observer, features: Tensor, magnitude: Tensor) -> None:
+        """Shows one candidate's features [N, L_Q] to an observer; `magnitude` [] is that of the map that they were pooled from."""
+        observer.features(features, magnitude)
+
 
 def _add_normalised(total: Tensor | None, x: Tensor) -> Tensor:
     # [images, pixels, C]: means over the middle dimension are sums of rows, many times faster than over pixels of a channel.

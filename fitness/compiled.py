@@ -81,12 +81,19 @@ class CompiledBackend(Backend):
             return self._reduce_signs(outputs)
         return super().reduce(observer, outputs, magnitude)
 
+    def show_features(self, observer: Observer, features: Tensor, magnitude: Tensor) -> None:
+        if type(observer) is RbflexObserver:
+            reduced = self._reduce_rows(features[None].contiguous(), magnitude.expand(len(features)))
+            observer.parts["q"].take(reduced[0], features.shape[1])
+        else:
+            super().show_features(observer, features, magnitude)
+
     def _reduce_rows(self, outputs: Tensor, magnitude: Tensor) -> Tensor:
         candidates, n = outputs.shape[:2]
         length = outputs[0, 0].numel()
         blocks = torch.empty(candidates, n * n + 3 * n + 1, dtype=torch.float64)
         tile, gram = self._tile(n)
-        for output, block, largest in zip(outputs, blocks, magnitude.view(candidates, n).amax(dim=1).tolist(), strict=True):
+        for output, block, largest in zip(outputs, blocks, magnitude.reshape(candidates, n).amax(dim=1).tolist(), strict=True):
             self.library.reduce_rows(
                 output.data_ptr(), n, length, largest, ROUNDINGS, block.data_ptr(), tile.data_ptr(), gram.data_ptr()
             )

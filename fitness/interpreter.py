@@ -67,6 +67,11 @@ class Interpreter:
         self._used = 0
         self._prepared: OrderedDict[tuple[str, tuple[int, ...], int], Tensor] = OrderedDict()
 
+    @property
+    def slices_outputs(self) -> bool:
+        """True if a narrow convolution's weights are a part of a wide one's: they are, where only the inputs scale them."""
+        return not self.weights.distribution.startswith("xavier")
+
     @torch.no_grad()
     def run(self, plans: Sequence[Plan], images: Tensor, observers: Sequence[Sequence[Observer]]) -> None:
         """Runs one forward of every plan on `images` [N, C, H, W] and shows it to that plan's observers."""
@@ -165,7 +170,7 @@ class Interpreter:
             # Pooling may cancel what it averages: what is left is judged by the size of the map before it.
             magnitude = maps[position].abs().amax()
             for observer in candidate.observers:
-                observer.features(features[position], magnitude)
+                self.backend.show_features(observer, features[position], magnitude)
 
     def _weight(self, step: Convolve, device: torch.device) -> Tensor:
         key = (step.weight, step.shape, step.pooled)

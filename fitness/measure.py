@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -162,19 +162,25 @@ class Measurer:
         Raises:
             ConfigError: if the space plans no forward for one of them, or a proxy needs more than a planned forward.
         """
-        shape = tuple(self.images.shape[1:])
-        plans = [self.space.plan(genotype, shape) for genotype in genotypes]
-        if None in plans or not all(map(by_plan, proxies.values())):
-            wanted = f"{', '.join(proxies)} on inputs like {list(shape)}"
-            raise ConfigError(f"{self.space.name} has no plan for {wanted}; measure one by one")
         results = []
         started = time.perf_counter()
-        for observers in walk(self.interpreter, [p for p in plans if p is not None], self.images, list(proxies.values())):
+        own = [name for name, proxy in proxies.items() if not by_plan(proxy)]
+        if own:
+            raise ConfigError(f"{', '.join(own)} needs more than a planned forward and no plan gives it; measure one by one")
+        for observers in walk(self.interpreter, self._plans(genotypes), self.images, list(proxies.values())):
             statistics, failures = _finish(dict(zip(proxies, observers, strict=True)), {})
             now = time.perf_counter()
             results.append(Measured(statistics, failures, frozenset(failures), now - started))
             started = now
         return results
+
+    def _plans(self, genotypes: Sequence[Genotype]) -> Iterator[Plan]:
+        shape = tuple(self.images.shape[1:])
+        for genotype in genotypes:
+            plan = self.space.plan(genotype, shape)
+            if plan is None:
+                raise ConfigError(f"{self.space.name} has no plan for inputs like {list(shape)}; measure one by one")
+            yield plan
 
     def _run_plans(self, tile: Sequence[tuple[Genotype, Mapping[str, Proxy]]]) -> list[dict[str, Observer]]:
         """Returns each candidate's observers that a plan could serve, after its forward."""

@@ -107,10 +107,11 @@ class Plan:
         seen: set[Register] = set()
         uses: list[tuple[Register, ...]] = []
         for step in reversed(self.steps):
-            fresh = tuple(dict.fromkeys(register for register in sources(step) if register not in seen))
-            seen.update(fresh)
-            uses.append(fresh)
-        return tuple(reversed(uses))
+            fresh = set(sources(step)) - seen
+            seen |= fresh
+            uses.append(tuple(fresh))
+        uses.reverse()
+        return tuple(uses)
 
 
 INPUT = "images"

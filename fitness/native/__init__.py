@@ -56,7 +56,7 @@ def load(real: str) -> ctypes.CDLL:
         if not library.exists():
             _compile(command, library)
         return _typed(ctypes.CDLL(str(library)))
-    except OSError as error:
+    except (OSError, subprocess.SubprocessError) as error:
         raise NativeError(f"the compiled kernels cannot be made or loaded: {error}") from None
 
 

@@ -19,17 +19,19 @@ def images(size=8, n=4):
     return np.random.default_rng(0).standard_normal((n, 3, size, size)).astype("float32")
 
 
+@pytest.mark.parametrize("distribution", ["pytorch", "xavier_normal"])
 @pytest.mark.parametrize("backend", ["eager", "auto"])
-def test_a_walk_equals_one_by_one(backend):
+def test_a_walk_equals_one_by_one(backend, distribution):
+    weights = WeightParameters(distribution=distribution)
     space = create_space("nats_sss")
     genotypes = [(1, 2, 0, 3, 1), (1, 2, 0, 3, 3), (1, 2, 0, 4, 0), (1, 2, 4, 0, 4), (2, 0, 0, 0, 0), (2, 0, 0, 0, 0)]
-    measurer = Measurer(space, torch.from_numpy(images()), WeightParameters(), "cpu", "float32", backend)
+    measurer = Measurer(space, torch.from_numpy(images()), weights, "cpu", "float64", backend)
     alone = measurer.measure([(genotype, PROXIES) for genotype in genotypes])
     for one, other in zip(measurer.walk(genotypes, PROXIES), alone, strict=True):
         assert one.failures == other.failures
         for name, statistics in other.statistics.items():
             for part, array in statistics.items():
-                np.testing.assert_array_equal(one.statistics[name][part], array)
+                np.testing.assert_allclose(one.statistics[name][part], array, rtol=1e-9, atol=1e-9 * np.abs(array).max())
 
 
 def small_space():
