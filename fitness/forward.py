@@ -8,7 +8,7 @@ What happens inside the forward is seen and replaced through torch's function mo
 
     batch_norm          -> per-image (or batch) statistics with the layer's affine terms; no buffer is touched
     an activation       -> computed, then shown to the observers
-    a pooling           -> computed; its input is remembered until the classifier asks how large the pooled map was
+    a pooling           -> computed; how large the map was is remembered, not the map, until the classifier asks
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ class _Watch:
         self.n = n
         self.inside = 0
         self.functions = 0
-        self.pooled: tuple[Tensor, Tensor] | None = None
+        self.pooled: tuple[Tensor, int] | None = None  # magnitude of the map, numbers that were left of it
         self.classified = False
 
     def hook(self, name: str, module: nn.Module) -> list[Any]:
@@ -216,16 +216,22 @@ class _Watch:
 
     def pooling(self, func: Any, args: tuple[Any, ...], output: Any) -> None:
         if isinstance(output, Tensor) and output.dim() > 1 and len(output) == self.n:
-            self.pooled = (args[0], output)
+            with torch._C.DisableTorchFunction():
+                self.pooled = (_magnitude(args[0]), output.numel())
 
     def features(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         self.classified = True
         features = inputs[0].reshape(self.n, -1)
         with torch._C.DisableTorchFunction():
-            source = features
             # Pooling may cancel what it averages: what is left is judged by the size of the map before it.
-            if self.pooled is not None and self.pooled[1].numel() == features.numel():
-                source = self.pooled[0]
-            magnitude = source.abs().amax()
+            magnitude, left = self.pooled or (None, 0)
+            if magnitude is None or left != features.numel():
+                magnitude = _magnitude(features)
             for observer in self.observers:
                 observer.features(features, magnitude)
+
+
+def _magnitude(x: Tensor) -> Tensor:
+    """Returns the largest absolute value, without a copy of `x`."""
+    low, high = x.aminmax()
+    return torch.maximum(high, -low)

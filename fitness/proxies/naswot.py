@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # At most this many codes are summed in float32, which counts exactly up to 2^24.
 CHUNK = 2**16
+# On a CPU no more than its cache holds.
+CPU_CHUNK = 2**14
 
 
 class NaswotParameters(Parameters):
@@ -67,13 +69,13 @@ class NaswotObserver(Observer):
         rows = rows_of(outputs)
         double = sum_dtype(rows.device)
         total = torch.zeros((), dtype=double, device=rows.device)
-        for part in rows.split(CHUNK, dim=2):
+        for part in rows.split(CPU_CHUNK if rows.device.type == "cpu" else CHUNK, dim=2):
             # With codes of +-1 a product counts matches minus mismatches.
             codes = (part > 0).float().mul_(2).sub_(1)
-            total = total + (codes @ codes.transpose(1, 2)).to(double)
-        # A NaN compares as False everywhere; it must not pass for a dead unit.
-        poison = (rows.amax(dim=(1, 2)).to(double) + rows.amin(dim=(1, 2)).to(double)) * 0
-        return (total + rows.shape[2]) / 2 + poison[:, None, None]
+            # A NaN compares as False everywhere; it must not pass for a dead unit.
+            poison = part.amax(dim=(1, 2), keepdim=True) * 0 + part.amin(dim=(1, 2), keepdim=True) * 0
+            total = total + (codes @ codes.transpose(1, 2)).to(double) + poison
+        return (total + rows.shape[2]) / 2
 
     def take(self, reduced: torch.Tensor, columns: int, multiplicity: int = 1) -> None:
         self.blocks.append(reduced)

@@ -262,22 +262,39 @@ def reduce_rows(rows: torch.Tensor, magnitude: torch.Tensor | None = None) -> to
     """
     import torch
 
-    low, high = rows.amin(dim=1, keepdim=True), rows.amax(dim=1, keepdim=True)
-    if magnitude is None:
-        magnitude = torch.maximum(high.amax(dim=2, keepdim=True), -low.amin(dim=2, keepdim=True))
-    width = high - low
-    live = width > ROUNDINGS * torch.finfo(rows.dtype).eps * magnitude
-    # NaN must not hide as a constant column.
-    scale = torch.where(live, 1 / width, torch.where(width.isnan(), width, 0.0))
-    # A tile of a CPU stays in its cache; an accelerator wants few launches.
+    # A tile of a CPU stays in its cache; an accelerator wants few launches. Nothing here is as large as the layer.
     tile = (8 if rows.device.type == "cpu" else 1024) * CHUNK
     k, n, length = rows.shape
+    if magnitude is None and length > tile:
+        magnitude = torch.stack([_largest(part) for part in rows.split(tile, dim=2)]).amax(dim=0)
     sums = torch.zeros(k, n, n + 3, dtype=sum_dtype(rows.device), device=rows.device)
-    for start in range(0, length, tile):
-        part = slice(start, start + tile)
-        sums += _reduce_tile(rows[..., part], low[..., part], scale[..., part])
+    live = torch.zeros(k, 1, dtype=sums.dtype, device=rows.device)
+    for part in rows.split(tile, dim=2):
+        low, high = part.amin(dim=1, keepdim=True), part.amax(dim=1, keepdim=True)
+        scale = _scale(low, high, _largest(low, high) if magnitude is None else magnitude)
+        sums += _reduce_tile(part, low, scale)
+        # NaN is no constant, but no distance either.
+        live += (scale > 0).sum(dim=2, dtype=sums.dtype)
     gram, rest = sums[..., :n], sums[..., n:]
-    return torch.cat([gram.flatten(1), rest.transpose(1, 2).flatten(1), live.sum(dim=(1, 2), dtype=sums.dtype)[:, None]], dim=1)
+    return torch.cat([gram.flatten(1), rest.transpose(1, 2).flatten(1), live], dim=1)
+
+
+def _largest(low: torch.Tensor, high: torch.Tensor | None = None) -> torch.Tensor:
+    """Returns the largest absolute value [K, 1, 1] between bounds [K, R, L], or in one block that is its own bounds."""
+    import torch
+
+    high = low if high is None else high
+    return torch.maximum(high.amax(dim=(1, 2), keepdim=True), -low.amin(dim=(1, 2), keepdim=True))
+
+
+def _scale(low: torch.Tensor, high: torch.Tensor, magnitude: torch.Tensor) -> torch.Tensor:
+    """Returns what each column [K, 1, L] is multiplied by: 1 / its range, 0 where it is constant."""
+    import torch
+
+    width = high - low
+    live = width > ROUNDINGS * torch.finfo(width.dtype).eps * magnitude
+    # NaN must not hide as a constant column.
+    return torch.where(live, 1 / width, torch.where(width.isnan(), width, 0.0))
 
 
 def _reduce_tile(rows: torch.Tensor, low: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
