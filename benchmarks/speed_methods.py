@@ -1,0 +1,254 @@
+"""The ways to score one network that `benchmarks.speed` compares, and the clock that runs them side by side.
+
+for each round: for each network: for each method: run it once          a drift of the machine meets all of them alike
+                for each pool of workers: all networks, submitted one by one
+a method's rate in a round is networks / seconds; the median over the rounds counts
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import as_completed
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fitness import create_proxy
+from fitness.backends import create_backend
+from fitness.evaluator import score_block
+from fitness.initialise import WeightParameters
+from fitness.measure import PRECISIONS, Measured, Measurer
+from fitness.proxies.rbflex import PUBLISHED_GAMMAS
+from fitness.workers import Workers, result_of
+from spaces import ConfigError, Genotype, SearchSpace
+
+RBFLEX = create_proxy("rbflex", gamma="flat")
+PROXIES = {"rbflex": RBFLEX}
+WORKERS = 2
+# How often a pool measures every network in a round: its last candidate, for which one worker waits, then weighs less.
+PASSES = 2
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to score a network on so many torch threads."""
+
+    threads: int
+    run: Callable[[Genotype], float]
+
+
+class Unplanned:
+    """A space that plans no forward, so that the general path is taken, as for any plug-in."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        self._space = space
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._space, name)
+
+    def plan(self, genotype: Genotype, input_shape: Sequence[int]) -> None:
+        """Returns None always."""
+
+
+def noise(n: int, size: int, seed: int = 0) -> np.ndarray:
+    """Returns N(0, 1) images, float32 [n, 3, size, size]."""
+    return np.random.default_rng(seed).standard_normal((n, 3, size, size), dtype=np.float32)
+
+
+def networks(space: SearchSpace, count: int, seed: int = 0) -> list[Genotype]:
+    """Returns representatives of random keys that have a path from input to output."""
+    rng = np.random.default_rng(seed)
+    found: list[Genotype] = []
+    while len(found) < count:
+        genotype = space.representative(space.key(space.encoding.sample(rng)))
+        if any(genotype):
+            found.append(genotype)
+    return found
+
+
+def published(space: SearchSpace, images: Tensor, genotype: Genotype) -> float:
+    """Returns N (log|K| + log|Q|) (eq. 1-7) as the published code finds it, without its slow Python loops.
+
+    The raw network in training mode, one image after another; the outputs of modules whose class name contains "ReLU" and the
+    classifier's input as float64 matrices N x L. Normalising and distances are whole-matrix operations, in place.
+    """
+    network = space.build(genotype).train()
+    outputs: list[Tensor] = []
+    features: list[Tensor] = []
+    for module in network.modules():
+        if "ReLU" in type(module).__name__:
+            module.register_forward_hook(lambda m, i, output: outputs.append(output.flatten()))
+    space.classifier(network).register_forward_pre_hook(lambda m, i: features.append(i[0].flatten()))
+    x = y = torch.empty(0)
+    with torch.no_grad():
+        for i, image in enumerate(images):
+            outputs.clear()
+            features.clear()
+            network(image[None])
+            if i == 0:
+                x, y = (torch.empty(len(images), sum(map(len, rows)), dtype=torch.float64) for rows in (outputs, features))
+            x[i] = torch.cat(outputs)
+            y[i] = torch.cat(features)
+    return len(images) * sum(log_determinant(rows, gamma) for rows, gamma in zip((x, y), PUBLISHED_GAMMAS, strict=True))
+
+
+def log_determinant(rows: Tensor, gamma: float) -> float:
+    """Returns log|K| of raw rows [N, L], which are normalised in place; all squared distances come of one matrix product."""
+    low, high = rows.amin(dim=0), rows.amax(dim=0)
+    width = high.sub_(low)
+    rows.sub_(low).div_(width.masked_fill_(width == 0, 1.0))
+    gram = rows @ rows.T
+    norms = gram.diagonal()
+    distances = (norms[:, None] + norms[None, :] - 2 * gram).clamp_(min=0)
+    return float(torch.linalg.slogdet(torch.exp(-gamma * distances)).logabsdet)
+
+
+def plain(space: SearchSpace, images: Tensor, genotype: Genotype) -> float:
+    """Builds the network and runs it once on all images in training mode: what a user knows a network to cost."""
+    network = space.build(genotype).train()
+    with torch.no_grad():
+        network(images)
+    return 0.0
+
+
+def score_of(measured: Measured) -> float:
+    """Returns rbflex, determinants included.
+
+    Raises:
+        RuntimeError: if there is none: a failure may cost next to nothing, so it must not be timed as a score.
+    """
+    if measured.failures:
+        raise RuntimeError(f"a network of the benchmark cannot be scored: {dict(measured.failures)}")
+    (score,) = score_block(RBFLEX, [measured.statistics["rbflex"]])
+    if isinstance(score, str):
+        raise RuntimeError(f"a network of the benchmark cannot be scored: {score}")
+    return score
+
+
+def ours(space: SearchSpace, images: Tensor, precision: str, backend: str, *, planned: bool = True) -> Method:
+    """Returns this project's measuring in this process, one thread."""
+    measured_space: Any = space if planned else Unplanned(space)
+    measurer = Measurer(measured_space, images, WeightParameters(), "cpu", precision, backend)
+    return Method(1, lambda genotype: score_of(measurer.measure([(genotype, PROXIES)])[0]))
+
+
+def backends() -> list[str]:
+    """Returns the backends that this machine has."""
+    try:
+        create_backend("compiled", torch.device("cpu"), torch.float32, torch.float32)
+    except ConfigError:
+        return ["eager"]
+    return ["eager", "compiled"]
+
+
+def cores() -> int:
+    """Returns the threads that "all cores" means here: two, as in the issue's comparison, where there are two."""
+    return min(2, torch.get_num_threads())
+
+
+def methods(space: SearchSpace, images: Tensor) -> dict[str, Method]:
+    """Returns everything that is run in this process, by the name that the JSON has."""
+    found = {
+        "published": Method(cores(), partial(published, space, images)),
+        "published_one_thread": Method(1, partial(published, space, images)),
+        "plain": Method(cores(), partial(plain, space, images)),
+        "plain_one_thread": Method(1, partial(plain, space, images)),
+        "generic_float32": ours(space, images, "float32", "eager", planned=False),
+    }
+    for backend in backends():
+        for precision in PRECISIONS:
+            found[f"batched_{backend}_{precision}"] = ours(space, images, precision, backend)
+    return found
+
+
+@contextlib.contextmanager
+def pools(space: SearchSpace, images: Tensor) -> Iterator[dict[str, Workers]]:
+    """Gives pools of two worker processes, one a backend; they start with their first task."""
+    with contextlib.ExitStack() as stack:
+        found = {}
+        for backend in backends():
+            pool = Workers(space, images.numpy(), WeightParameters(), "cpu", "float32", WORKERS, backend)
+            stack.callback(pool.close)
+            found[f"batched_{backend}_float32_two_workers"] = pool
+        yield found
+
+
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Lets torch use so many threads inside."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def seconds_of(method: Method, genotype: Genotype) -> float:
+    """Returns what one call takes."""
+    with threads(method.threads):
+        started = time.perf_counter()
+        method.run(genotype)
+        return time.perf_counter() - started
+
+
+def seconds_of_pool(pool: Workers, genotypes: Sequence[Genotype]) -> float:
+    """Returns what scoring all networks takes when they are submitted one by one and scored here as they arrive."""
+    started = time.perf_counter()
+    for future in as_completed([pool.submit([(genotype, PROXIES)]) for genotype in genotypes]):
+        score_of(result_of(future)[0])
+    return time.perf_counter() - started
+
+
+def interleaved(
+    methods: Mapping[str, Method],
+    pools: Mapping[str, Workers],
+    genotypes: Sequence[Genotype],
+    rounds: int,
+    said: Callable[[str], None] = lambda text: None,
+) -> dict[str, list[float]]:
+    """Returns candidates/s by method and round, after every method has run each network once or twice unseen.
+
+    Args:
+        said: called with a line after each round.
+    """
+    warm_up(methods, pools, genotypes)
+    rates: dict[str, list[float]] = {name: [] for name in (*methods, *pools)}
+    for number in range(1, rounds + 1):
+        seconds = dict.fromkeys(methods, 0.0)
+        for genotype in genotypes:
+            for name, method in methods.items():
+                seconds[name] += seconds_of(method, genotype)
+        for name, total in seconds.items():
+            rates[name].append(len(genotypes) / total)
+        for name, pool in pools.items():
+            many = list(genotypes) * PASSES
+            rates[name].append(len(many) / seconds_of_pool(pool, many))
+        said(f"round {number} of {rounds}")
+    return rates
+
+
+def warm_up(methods: Mapping[str, Method], pools: Mapping[str, Workers], genotypes: Sequence[Genotype]) -> None:
+    """Starts the workers and fills what is kept between candidates: drawn weights, kernels that oneDNN has made."""
+    for name, method in methods.items():
+        # The published procedure keeps nothing but oneDNN's kernels, and is by far the slowest.
+        for genotype in genotypes[:1] if name.startswith("published") else genotypes:
+            seconds_of(method, genotype)
+    for pool in pools.values():
+        # Either worker may take a task, so each has to meet most networks.
+        seconds_of_pool(pool, list(genotypes) * WORKERS)
+
+
+def repeated(method: Method, genotype: Genotype, budget: float = 2.0, most: int = 5) -> float:
+    """Returns the median seconds of up to `most` calls within about `budget` seconds; the first call warms up if it is short."""
+    first = seconds_of(method, genotype)
+    times = [first] if first > budget else []
+    while len(times) < most and (not times or sum(times) + first < budget):
+        times.append(seconds_of(method, genotype))
+    return float(np.median(times))
