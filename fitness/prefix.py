@@ -31,9 +31,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Mark:
-    """Where a walk stands after a step: what can still be read, and what observers have seen."""
+    """Where a walk stands after a step and what it let go of: what can still be read, and what observers have seen."""
 
     step: Step | None
+    freed: Sequence[Register]
     registers: Mapping[Register, Tensor]
     observers: Sequence[Observer]
 
@@ -44,14 +45,16 @@ def walk(interpreter: Interpreter, plans: Iterable[Plan], images: Tensor, proxie
     Memory is that of the maps along one path of the tree, and of their widest convolutions.
     """
     images = images.contiguous(memory_format=torch.channels_last)
-    path = [_Mark(None, {INPUT: images}, [proxy.observer() for proxy in proxies])]
+    path = [_Mark(None, (), {INPUT: images}, [proxy.observer() for proxy in proxies])]
     walker = _Walker(interpreter, len(images))
     for plan in plans:
+        steps = list(zip(plan.steps, plan.last_uses(), strict=True))
         common = 0
-        while common < min(len(path) - 1, len(plan.steps)) and path[common + 1].step == plan.steps[common]:
+        # An equal step is not enough: this plan may still read what the one before let go of after it.
+        while common < min(len(path) - 1, len(steps)) and (path[common + 1].step, path[common + 1].freed) == steps[common]:
             common += 1
         del path[common + 1 :]
-        for step, last in zip(plan.steps[common:], plan.last_uses()[common:], strict=True):
+        for step, last in steps[common:]:
             path.append(walker.advance(path[-1], step, last))
         yield [observer.fork() for observer in path[-1].observers]
 
@@ -74,7 +77,7 @@ class _Walker:
         for tensor in written.values():
             self.made[tensor] = step.order[0]
         registers = {name: tensor for name, tensor in mark.registers.items() if name not in last}
-        return _Mark(step, registers | {name: tensor for name, tensor in written.items() if name not in last}, observers)
+        return _Mark(step, last, registers | {name: tensor for name, tensor in written.items() if name not in last}, observers)
 
     def _is_shared(self, source: Tensor, step: Convolve) -> bool:
         """True for a map of an earlier block, which siblings have in common."""

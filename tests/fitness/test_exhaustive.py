@@ -34,6 +34,19 @@ def test_a_walk_equals_one_by_one(backend, distribution):
                 np.testing.assert_allclose(one.statistics[name][part], array, rtol=1e-9, atol=1e-9 * np.abs(array).max())
 
 
+def test_a_walk_over_cells_equals_one_by_one():
+    space = small_space()
+    groups = subtrees(space)
+    measurer = Measurer(space, torch.from_numpy(images()), WeightParameters(), "cpu", "float64", "eager")
+    chosen = {"naswot": PROXIES["naswot"]}
+    for prefix in ((0, 2), (1, 3), (2, 1), (3, 0), (4, 2)):
+        genotypes = groups[prefix][:: max(1, len(groups[prefix]) // 20)]
+        walked = measurer.walk(genotypes, chosen)
+        alone = measurer.measure([(genotype, chosen) for genotype in genotypes])
+        for one, other in zip(walked, alone, strict=True):
+            np.testing.assert_array_equal(one.statistics["naswot"]["matches"], other.statistics["naswot"]["matches"])
+
+
 def small_space():
     return create_space("nats_tss", channels=2, cells=1)
 
