@@ -1,0 +1,252 @@
+"""How far every way of computing a score agrees with one network alone in float64: backends, precisions, company, workers.
+
+    python -m benchmarks.agreement [--candidates 200] [--quick] [--seed 0] [--folder benchmarks/results]
+
+The reference is the built network under observers, in float64. Each row holds the same candidates, drawn from one space, against
+it: Kendall of the rbflex score (flat gamma), of K and of Q alone; the largest error of squared distances between images, as a part
+of the largest distance; the largest error of naswot's matches, as a part of all units. Dead candidates are left out and counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import math
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.stats import kendalltau
+from tqdm import tqdm
+
+from benchmarks.output import markdown, write
+from fitness import CandidateFailed, Observer, Statistics, create_batch, create_proxy, kernels
+from fitness.backends import create_backend
+from fitness.forward import run_observed
+from fitness.initialise import WeightParameters, build_initialised
+from fitness.interpreter import Interpreter
+from fitness.measure import PRECISIONS, keep_freed_memory
+from fitness.workers import Workers, default_workers, result_of
+from spaces import SPACES, ConfigError, Genotype, SearchSpace, create_space
+
+WEIGHTS = WeightParameters()
+CPU = torch.device("cpu")
+IMAGES = 16
+TOGETHER = 16  # candidates in one launch
+MICRO_BATCH = 8  # candidates that a worker takes at once
+WANTED = 0.999
+COLUMNS = [
+    "space", "computed by", "precision", "candidates", "dead", "dead in one only",
+    "rbflex", "K alone", "Q alone", "wanted", "error of D of X", "error of D of Y", "error of matches",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way of computing: ``generic`` (the built network), or a plan by that backend, so many candidates in one launch."""
+
+    path: str
+    precision: str
+    together: int = 1
+
+    @property
+    def title(self) -> str:
+        if self.path == "generic":
+            return "built network"
+        return f"plan, {self.path}, {'alone' if self.together == 1 else f'{self.together} in one launch'}"
+
+
+REFERENCE = Way("generic", "float64")
+GENERIC = [Way("generic", "float32")]
+PLANNED = [Way("eager", precision, together) for together in (1, TOGETHER) for precision in PRECISIONS]
+COMPILED = [Way("compiled", precision) for precision in PRECISIONS]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one candidate gave: squared distances [N, N] of X and Y, and naswot's matches [N, N]; None if it is dead for a score."""
+
+    distances: tuple[np.ndarray, np.ndarray] | None
+    matches: np.ndarray | None
+
+    @property
+    def dead(self) -> bool:
+        return self.distances is None or self.matches is None
+
+
+def outcome(rbflex: Statistics | None, naswot: Statistics | None) -> Outcome:
+    """Keeps of the statistics what is compared."""
+    distances = None
+    if rbflex is not None:
+        distances = (kernels.squared_distances(rbflex["k_gram"]), kernels.squared_distances(rbflex["q_gram"]))
+    return Outcome(distances, None if naswot is None else naswot["matches"])
+
+
+def images(space: SearchSpace) -> torch.Tensor:
+    """Returns the inputs, float32 [N, ...]."""
+    return create_batch("noise", shape=list(space.input_shape), n=IMAGES, seed=0).images
+
+
+def candidates(space: SearchSpace, count: int, seed: int) -> list[Genotype]:
+    """Returns the representatives of `count` distinct random keys, of fewer where the space is that small."""
+    rng = np.random.default_rng(seed)
+    found: dict[str, Genotype] = {}
+    for _ in range(100 * count):
+        if len(found) == count:
+            break
+        key = space.key(space.encoding.sample(rng))
+        found.setdefault(key, space.representative(key))
+    return list(found.values())
+
+
+def ways(space: SearchSpace) -> list[Way]:
+    """Returns all that this space and this machine can do, besides the reference."""
+    if space.plan(candidates(space, 1, 0)[0], space.input_shape) is None:
+        return GENERIC
+    try:
+        create_backend("compiled", CPU, *PRECISIONS["float32"])
+    except ConfigError as error:
+        print(f"left out: {error}")
+        return [*GENERIC, *PLANNED]
+    return [*GENERIC, *PLANNED, *COMPILED]
+
+
+def measure(name: str, genotypes: Sequence[Genotype], chosen: Sequence[Way]) -> list[list[Outcome]]:
+    """Returns the candidates' outcomes by each of the ways, one list a way; runs in a process of one thread."""
+    space = create_space(name)
+    return [
+        generic(space, genotypes, way) if way.path == "generic" else list(planned(space, genotypes, way)) for way in chosen
+    ]
+
+
+def observers() -> list[Observer]:
+    return [create_proxy(name).observer() for name in ("rbflex", "naswot")]
+
+
+def finished(seen: Sequence[Observer]) -> Outcome:
+    found: list[Statistics | None] = []
+    for observer in seen:
+        try:
+            found.append(observer.finish())
+        except CandidateFailed:
+            found.append(None)
+    return outcome(*found)
+
+
+def generic(space: SearchSpace, genotypes: Sequence[Genotype], way: Way) -> list[Outcome]:
+    """Measures each built network alone."""
+    dtype, convolutions = PRECISIONS[way.precision]
+    inputs = images(space).to(dtype)
+    results = []
+    for genotype in genotypes:
+        network, seen = build_initialised(space, genotype, WEIGHTS).to(dtype), observers()
+        run_observed(network, inputs, seen, space.classifier(network), convolutions=convolutions)
+        results.append(finished(seen))
+    return results
+
+
+def planned(space: SearchSpace, genotypes: Sequence[Genotype], way: Way) -> Iterator[Outcome]:
+    """Measures plans, as many in one launch as the way wants."""
+    inputs = images(space).to(PRECISIONS[way.precision][0])
+    run = interpreter(space.name, way.path, way.precision).run
+    for start in range(0, len(genotypes), way.together):
+        plans = [space.plan(genotype, space.input_shape) for genotype in genotypes[start : start + way.together]]
+        seen = [observers() for _ in plans]
+        run([plan for plan in plans if plan is not None], inputs, seen)
+        yield from map(finished, seen)
+
+
+@functools.cache
+def interpreter(name: str, backend: str, precision: str) -> Interpreter:
+    """Returns this process's interpreter, which keeps its prepared weights."""
+    dtype, convolutions = PRECISIONS[precision]
+    made = create_backend(backend, CPU, dtype, convolutions)
+    return Interpreter(WEIGHTS, create_space(name).weight_shapes(), CPU, dtype, made)
+
+
+def by_workers(space: SearchSpace, genotypes: Sequence[Genotype], count: int) -> list[Outcome]:
+    """Measures as a search does: float32, the best backend, that many worker processes."""
+    proxies = {name: create_proxy(name) for name in ("rbflex", "naswot")}
+    requests = [(genotype, proxies) for genotype in genotypes]
+    workers = Workers(space, images(space).numpy(), WEIGHTS, "cpu", "float32", count)
+    try:
+        futures = [workers.submit(requests[i : i + MICRO_BATCH]) for i in range(0, len(requests), MICRO_BATCH)]
+        measured = [one for future in futures for one in result_of(future)]
+    finally:
+        workers.close()
+    return [outcome(one.statistics.get("rbflex"), one.statistics.get("naswot")) for one in measured]
+
+
+def row(space: str, title: str, precision: str, found: Sequence[Outcome], reference: Sequence[Outcome]) -> list[object]:
+    """Compares the outcomes of one way with the reference's: one row of the table."""
+    pairs = [(a, b) for a, b in zip(found, reference, strict=True) if not (a.dead or b.dead)]
+    scores = [np.array([logs(pair[side]) for pair in pairs]).T for side in (0, 1)]
+    taus = [kendall(a, b) for a, b in zip(*([whole.sum(axis=0), *whole] for whole in scores), strict=True)]
+    errors = [
+        max((relative(a.distances[part], b.distances[part]) for a, b in pairs if a.distances and b.distances), default=math.nan)
+        for part in (0, 1)
+    ]
+    matches = [relative(a.matches, b.matches) for a, b in pairs if a.matches is not None and b.matches is not None]
+    alone = sum(a.dead != b.dead for a, b in zip(found, reference, strict=True))
+    wanted = "" if precision == "bfloat16" else f">= {WANTED}"
+    dead = sum(b.dead for b in reference)
+    return [space, title, precision, len(reference), dead, alone, *taus, wanted, *errors, max(matches, default=math.nan)]
+
+
+def logs(one: Outcome) -> tuple[float, float]:
+    """Returns log|K| and log|Q| in the flat limit; rbflex is N times their sum."""
+    assert one.distances is not None
+    x, y = (kernels.flat_log_determinant(distances) for distances in one.distances)
+    return x, y
+
+
+def kendall(a: np.ndarray, b: np.ndarray) -> float:
+    return float(kendalltau(a, b).statistic)
+
+
+def relative(a: np.ndarray, b: np.ndarray) -> float:
+    """Returns the largest error of `a` as a part of the largest entry of `b`."""
+    return float(np.abs(a - b).max() / b.max())
+
+
+def start_process() -> None:
+    torch.set_num_threads(1)
+    keep_freed_memory()
+
+
+def compare(name: str, count: int, seed: int, pool: ProcessPoolExecutor) -> list[list[object]]:
+    """Returns the rows of one space."""
+    space = create_space(name)
+    genotypes, chosen = candidates(space, count, seed), ways(space)
+    blocks = [genotypes[i : i + TOGETHER] for i in range(0, len(genotypes), TOGETHER)]
+    futures = [pool.submit(measure, name, block, [REFERENCE, *chosen]) for block in blocks]
+    parts = [future.result() for future in tqdm(futures, f"{name}, blocks of {TOGETHER}", disable=None)]
+    reference, *found = ([one for part in parts for one in part[i]] for i in range(len(chosen) + 1))
+    rows = [row(name, way.title, way.precision, results, reference) for way, results in zip(chosen, found, strict=True)]
+    best = create_backend("auto", CPU, *PRECISIONS["float32"]).name
+    title = f"two workers, {'built network' if chosen is GENERIC else f'plan, {best}'}"
+    return [*rows, row(name, title, "float32", by_workers(space, genotypes, 2), reference)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--candidates", type=int, default=200, help="of each space")
+    parser.add_argument("--quick", action="store_true", help="16 candidates of each space")
+    parser.add_argument("--seed", type=int, default=0, help="of the candidates")
+    parser.add_argument("--folder", type=Path, default=Path("benchmarks/results"))
+    options = parser.parse_args()
+    count = 16 if options.quick else options.candidates
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(default_workers("cpu"), context, start_process) as pool:
+        rows = [row for name in SPACES.names() for row in compare(name, count, options.seed, pool)]
+    title = f"Agreement with one network alone in float64: {count} random candidates of each space, N = {IMAGES}"
+    content = {"candidates": count, "seed": options.seed, "rows": [dict(zip(COLUMNS, row, strict=True)) for row in rows]}
+    write(options.folder, "agreement", title, markdown(COLUMNS, rows), content)
+
+
+if __name__ == "__main__":
+    main()
