@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from spaces import RbflexEvoError
+from spaces.places import cache_folder
 
 SOURCE = Path(__file__).with_name("fused.c")
 # Sums may be reordered, which is what makes them vectors; NaN and infinity keep their meaning.
@@ -30,11 +31,6 @@ class NativeError(RbflexEvoError, RuntimeError):
 def find_compiler() -> str | None:
     """Returns the path of the C compiler: ``CC``, cc, gcc or clang; None if there is none."""
     return next(filter(None, map(shutil.which, filter(None, (os.environ.get("CC"), "cc", "gcc", "clang")))), None)
-
-
-def cache_folder() -> Path:
-    """Returns the folder of compiled kernels, in the user's own cache folder."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rbflex-evo" / "native"
 
 
 @cache
@@ -52,7 +48,7 @@ def load(real: str) -> ctypes.CDLL:
         command = [compiler, *FLAGS, *target, f"-DREAL={real}"]
         text = SOURCE.read_bytes()
         name = hashlib.sha256(b"\0".join([text, predefined, " ".join(command).encode()])).hexdigest()[:32]
-        library = cache_folder() / f"fused-{name}.so"
+        library = cache_folder() / "native" / f"fused-{name}.so"
         if not library.exists():
             _compile(command, library)
         return _typed(ctypes.CDLL(str(library)))

@@ -80,11 +80,11 @@ def test_the_compiled_backend_without_a_compiler_says_so(monkeypatch):
 def test_kernels_are_compiled_once_into_the_users_cache(monkeypatch, tmp_path):
     from fitness import native
 
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("RBFLEX_EVO_CACHE", str(tmp_path))
     for _ in range(2):
         native.load.cache_clear()
         native.load("float")
-    assert [path.suffix for path in native.cache_folder().iterdir()] == [".so"]
+    assert [path.suffix for path in (tmp_path / "native").iterdir()] == [".so"]
 
 
 def test_the_backend_is_part_of_what_a_cached_statistic_depends_on():
