@@ -102,13 +102,21 @@ def cloud(scores: np.ndarray, accuracies: np.ndarray) -> Cloud:
     return Cloud(scores[both], accuracies[both], kendall(scores[both], accuracies[both]))
 
 
+# Points whose pairs are compared one by one.
+FEW = 1000
+
+
 def kendall(first: np.ndarray, second: np.ndarray) -> float | None:
     """Returns Kendall's tau-b, or None where one side is constant or there are fewer than two pairs."""
     if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
         return None
-    from scipy.stats import kendalltau
+    if len(first) > FEW:
+        from scipy.stats import kendalltau
 
-    return float(kendalltau(first, second).statistic)
+        return float(kendalltau(first, second).statistic)
+    # Importing scipy.stats takes longer than the rest of a small report; over all pairs tau-b is a line.
+    one, two = (np.sign(values[:, None] - values[None, :]) for values in (first, second))
+    return float((one * two).sum() / np.sqrt((one**2).sum() * (two**2).sum()))
 
 
 def failures_so_far(failed: Sequence[bool]) -> Steps:

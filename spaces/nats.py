@@ -53,16 +53,15 @@ class NatsSpace(SearchSpace):
     def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
         """Counts parameters and multiply-accumulates as the official records do (the classifier's bias counts, too).
 
-        Convolutions and the classifier are all that counts here, so hooks on a real forward of unset weights do; torch's
-        counter, and its forward on the meta device, take seconds to import.
+        Convolutions and the classifier are all that counts here, so hooks on a real forward do; torch's counter and its
+        meta device take seconds to import.
         """
         import torch
         from torch import nn
 
         multiplied = [float(self.parameters.classes)]
-        with torch.device("meta"):
+        with torch.random.fork_rng(devices=[]):
             network = self.build(genotype).eval()
-        network.to_empty(device="cpu")
         for module in network.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 each = module.weight[0].numel()

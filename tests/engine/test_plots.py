@@ -70,6 +70,14 @@ def test_kendall_is_the_literal_tau_b(first, data):
         assert tau == pytest.approx(sum(a * b for a, b in signs) / scale)
 
 
+def test_kendall_of_many_points_is_that_of_all_pairs(monkeypatch):
+    rng = np.random.default_rng(0)
+    first, second = rng.integers(0, 20, 300).astype(float), rng.random(300)
+    by_pairs = plots.kendall(first, second)
+    monkeypatch.setattr(plots, "FEW", 10)
+    assert plots.kendall(first, second) == pytest.approx(by_pairs)
+
+
 def test_kendall_of_fewer_than_two_pairs_is_undefined():
     assert plots.kendall(np.empty(0), np.empty(0)) is None
     assert plots.kendall(np.array([1.0]), np.array([1.0])) is None
