@@ -10,7 +10,9 @@ Each prints one line of JSON, in seconds and MiB.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import multiprocessing
 import subprocess
 import sys
 import tempfile
@@ -36,13 +38,27 @@ CACHED = 10_000
 GPU_COUNTS = (1, 8, 64, 256)
 
 
-def peak_mib(children: bool = False) -> float:
-    """Returns the most resident memory so far of this process, or of the largest of its children that have ended."""
+def peak_mib(process: int | str = "self") -> float:
+    """Returns the most resident memory that a process has had so far.
+
+    On Linux of the process's own image: `getrusage` would count what its parent had when it started it.
+    """
+    status = Path(f"/proc/{process}/status")
+    if status.exists():
+        return int(status.read_text().partition("VmHWM:")[2].split()[0]) / 1024
+    if process != "self":
+        return 0.0
     import resource
 
-    unit = 1 if sys.platform == "darwin" else 1024
-    who = resource.RUSAGE_CHILDREN if children else resource.RUSAGE_SELF
-    return resource.getrusage(who).ru_maxrss * unit / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 2**20
+
+
+def workers_mib(known: dict[int, float]) -> None:
+    """Notes the peaks of the worker processes that live now."""
+    for child in multiprocessing.active_children():
+        if child.pid is not None:
+            with contextlib.suppress(OSError, IndexError):  # it has just ended
+                known[child.pid] = peak_mib(child.pid)
 
 
 def spread(names: Sequence[Genotype], count: int) -> list[Genotype]:
@@ -64,6 +80,7 @@ def exhaustive(
     total = sum(map(len, whole.values()))
     chosen = set(whole) if count is None or count >= len(whole) else set(spread(list(whole), count))
     kept: list[Subtree] = []
+    worker_peaks: dict[int, float] = {}
     scored = 0
     started = time.perf_counter()
     for subtree in score_all(space, images, PROXIES, workers=workers, done=set(whole) - chosen, genes=genes):
@@ -71,9 +88,10 @@ def exhaustive(
         if sum(len(one.genotypes) for one in kept) < cached:
             kept.append(subtree)
         scored += len(subtree.genotypes)
+        workers_mib(worker_peaks)
     seconds = time.perf_counter() - started
     rate = scored / max(seconds - startup, 1e-9)
-    memory = {"own_mib": peak_mib(), "largest_worker_mib": peak_mib(children=True) if workers > 1 else 0.0}
+    own, others = peak_mib(), sorted(worker_peaks.values())
     return {
         "networks": scored,
         "of": total,
@@ -82,8 +100,9 @@ def exhaustive(
         "startup_seconds": startup,
         "candidates_per_second": rate,
         "whole_seconds": seconds if scored == total else total / rate + startup,
-        "peak_mib": memory["own_mib"] + workers * memory["largest_worker_mib"] * (workers > 1),
-        **memory,
+        "peak_mib": own + sum(others),
+        "own_mib": own,
+        "workers_mib": others,
         "new_gamma": new_gamma(space, images, kept, cached),
     }
 
