@@ -13,11 +13,12 @@ FLOOR = 1e-5
 
 
 def squared_distances(gram: np.ndarray) -> np.ndarray:
-    """Returns ||x_i - x_j||^2, float64 [N, N], from the Gram matrix [N, N] of the rows."""
-    norms = np.diagonal(gram)
-    distances = norms[:, None] + norms[None, :] - 2 * gram
-    np.fill_diagonal(distances, 0.0)
-    return np.maximum(distances, 0.0)
+    """Returns ||x_i - x_j||^2, float64 [..., N, N], from Gram matrices [..., N, N] of the rows."""
+    norms = np.diagonal(gram, axis1=-2, axis2=-1)
+    distances = np.maximum(norms[..., :, None] + norms[..., None, :] - 2 * gram, 0.0)
+    n = range(gram.shape[-1])
+    distances[..., n, n] = 0.0
+    return distances
 
 
 def centred_basis(n: int) -> np.ndarray:
@@ -31,42 +32,48 @@ def centred_basis(n: int) -> np.ndarray:
 
 
 def rbf_log_determinant(distances: np.ndarray, gamma: float, floor: float = FLOOR) -> float:
-    """Returns log|exp(-gamma D)| without cancellation, for any gamma > 0 (RBFleX eq. 2-3).
+    """Returns log|exp(-gamma D)| without cancellation, for any gamma > 0 (RBFleX eq. 2-3); see `_log_determinants`.
 
-    The kernel is 11^T + E with E = expm1(-gamma D), whose entries keep their digits where those of exp(-gamma D) are all
-    1 - 1e-16. In the basis [1 / sqrt(N), Z] its determinant is a |S| with a = N + 1^T E 1 / N, b = Z^T E 1 / sqrt(N) and the
-    Schur complement S = Z^T E Z - b b^T / a.
+    Raises:
+        ValueError: if the kernel has no positive eigenvalue.
     """
-    n = len(distances)
-    entries = np.expm1(-gamma * distances)
-    basis = centred_basis(n)
-    a = n + entries.sum() / n
-    b = basis.T @ entries.sum(axis=1) / np.sqrt(n)
-    schur = basis.T @ entries @ basis - np.outer(b, b) / a
-    return float(np.log(a) + floored_log_determinant(schur, floor))
+    return _one(distances, gamma, floor)
 
 
 def flat_log_determinant(distances: np.ndarray, floor: float = FLOOR) -> float:
     """Returns the limit of log|exp(-gamma D)| - (N - 1) log gamma for gamma to 0: log N + log|-Z^T D Z|.
 
     Up to a constant the log of the Cayley-Menger determinant, the squared volume of the simplex that the images span.
+
+    Raises:
+        ValueError: if all distances are zero.
     """
-    basis = centred_basis(len(distances))
-    return float(np.log(len(distances)) + floored_log_determinant(-basis.T @ distances @ basis, floor))
+    return _one(distances, None, floor)
 
 
 def log_determinants(grams: np.ndarray, gamma: float | None, floor: float = FLOOR) -> np.ndarray:
-    """Returns log|exp(-gamma D)| [M] of M Gram matrices [M, N, N] at once, or the flat limit for None; NaN where there is none.
+    """Returns log|exp(-gamma D)| [M] of M Gram matrices [M, N, N] at once, or the flat limit for None; NaN where there is none."""
+    return _log_determinants(squared_distances(grams), gamma, floor)
 
-    The same numbers as `rbf_log_determinant` and `flat_log_determinant`, with the eigenvalues of all matrices in one call.
+
+def _one(distances: np.ndarray, gamma: float | None, floor: float) -> float:
+    value = float(_log_determinants(distances[None], gamma, floor)[0])
+    if np.isnan(value):
+        raise ValueError("the kernel has no positive eigenvalue")
+    return value
+
+
+def _log_determinants(distances: np.ndarray, gamma: float | None, floor: float) -> np.ndarray:
+    """Returns the log-determinants [M] of distances [M, N, N], the eigenvalues of all of them in one call.
+
+    The kernel is 11^T + E with E = expm1(-gamma D), whose entries keep their digits where those of exp(-gamma D) are all
+    1 - 1e-16. In the basis [1 / sqrt(N), Z] its determinant is a |S| with a = N + 1^T E 1 / N, b = Z^T E 1 / sqrt(N) and the
+    Schur complement S = Z^T E Z - b b^T / a.
     """
-    n = grams.shape[1]
+    n = distances.shape[1]
     basis = centred_basis(n)
-    norms = np.diagonal(grams, axis1=1, axis2=2)
-    distances = np.maximum(norms[:, :, None] + norms[:, None, :] - 2 * grams, 0.0)
-    distances[:, range(n), range(n)] = 0.0
     if gamma is None:
-        first = np.full(len(grams), float(n))
+        first = np.full(len(distances), float(n))
         matrices = -basis.T @ distances @ basis
     else:
         entries = np.expm1(-gamma * distances)
@@ -78,7 +85,7 @@ def log_determinants(grams: np.ndarray, gamma: float | None, floor: float = FLOO
     values[finite] = np.linalg.eigvalsh((matrices[finite] + matrices[finite].transpose(0, 2, 1)) / 2)
     largest = values[:, -1:]
     positive = (largest > 0)[:, 0]
-    found = np.full(len(grams), np.nan)
+    found = np.full(len(distances), np.nan)
     found[positive] = np.log(first[positive]) + np.log(np.maximum(values, floor * largest)[positive]).sum(axis=1)
     return found
 
