@@ -58,6 +58,11 @@ class Batch:
         digest.update(images.tobytes())
         return digest.hexdigest()
 
+    @cached_property
+    def labels_fingerprint(self) -> str | None:
+        """SHA-256 over the labels; None where there are none."""
+        return None if self.labels is None else hashlib.sha256(self.labels.numpy().tobytes()).hexdigest()
+
 
 def create_batch(source: str, **values: object) -> Batch:
     """Returns a batch of the registered `source` with those parameters, the ``data`` section of a configuration.

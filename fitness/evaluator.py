@@ -96,7 +96,8 @@ class Evaluator:
         self.counts = {"measured": 0, "from_cache": 0}
         self.cache = None if cache is None else StatisticsCache(cache)
         count = workers or default_workers(device)
-        self._workers = Workers(space, batch.images.numpy(), self.weights, device, precision, count, self.backend)
+        labels = None if batch.labels is None else batch.labels.numpy()
+        self._workers = Workers(space, batch.images.numpy(), self.weights, device, precision, count, self.backend, labels)
         self._prepared = False
         self._common: dict[str, str] = {}
 
@@ -205,10 +206,12 @@ class Evaluator:
 
     def _identity(self, proxy: Proxy) -> dict[str, Any]:
         """All that a proxy's statistics depend on besides the network, as plain data."""
+        labels = {"labels": self.batch.labels_fingerprint, "loss": self.space.loss} if proxy.uses_labels else {}
         return {
             "version": VERSION,
             "proxy": proxy.identity,
             "inputs": self.batch.fingerprint,
+            **labels,
             "weights": self.weights.model_dump(mode="json"),
             "precision": self.precision,
             "backend": self.backend,

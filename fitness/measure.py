@@ -23,10 +23,11 @@ from spaces.plan import Plan
 
 from .backends import create_backend
 from .forward import run_observed
-from .initialise import WeightParameters, build_initialised
+from .initialise import WeightParameters
 from .interpreter import Interpreter
 from .prefix import walk
 from .proxy import CandidateFailed, Observer, Proxy, Statistics
+from .subject import Subject
 
 # Of the maps, and of the convolutions. bfloat16 spoils the features (Kendall of Q alone 0.8), hence it is nobody's default.
 PRECISIONS = {
@@ -77,6 +78,7 @@ class Measurer:
     Args:
         images: float32 [N, ...], on any device.
         backend: what plans are computed with: ``auto``, ``eager`` or ``compiled``.
+        labels: int64 [N], None where the data has none.
     """
 
     def __init__(
@@ -87,9 +89,11 @@ class Measurer:
         device: str,
         precision: str,
         backend: str = "auto",
+        labels: torch.Tensor | None = None,
     ) -> None:
         self.space = space
         self.weights = weights
+        self.labels = labels
         self.device = find_device(device)
         dtype, self.convolutions = PRECISIONS[precision]
         self.images = images.to(self.device, dtype)
@@ -209,22 +213,27 @@ class Measurer:
         proxies = {name: proxy for name, proxy in proxies.items() if name not in planned}
         if not proxies:
             return done, failures
-        network = build_initialised(self.space, genotype, self.weights).to(self.device, self.images.dtype)
-        classifier = self.space.classifier(network)
+        subject = Subject(self.space, genotype, self.images, self.labels, self.weights)
         passes: dict[Any, dict[str, Proxy]] = {}
         for name, proxy in proxies.items():
             if proxy.needs == "forward":
                 passes.setdefault((proxy.statistics_of, proxy.layers), {})[name] = proxy
             else:
                 try:
-                    done[name] = proxy.measure(network, self.images)
+                    done[name] = proxy.measure(subject)
                 except CandidateFailed as failed:
                     failures[name] = str(failed)
         for (statistics_of, layers), group in passes.items():
             observers = {name: proxy.observer() for name, proxy in group.items()}
             try:
                 run_observed(
-                    network, self.images, list(observers.values()), classifier, statistics_of, layers, self.convolutions
+                    subject.network,
+                    self.images,
+                    list(observers.values()),
+                    subject.classifier,
+                    statistics_of,
+                    layers,
+                    self.convolutions,
                 )
                 done |= observers
             except CandidateFailed as failed:

@@ -18,7 +18,8 @@ from spaces import Parameters as AnyParameters
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
+
+    from .subject import Subject
 
 Statistics = Mapping[str, np.ndarray]
 
@@ -81,6 +82,8 @@ class Proxy(ABC):
         name: the registered name.
         version: raised when the statistics change meaning.
         needs: "forward" (an observer of a shared forward) or "network" (its own passes over one network).
+        cost: "data-free" (no image is read), "forward" or "backward": the dearest pass that it takes.
+        uses_labels: whether labels or targets decide the statistics.
         statistics_of: how batch normalisation sees the N images: each "image" alone, or the whole "batch".
         layers: "activations" (every activation layer), or "published" (the RBFleX code's choice, on the raw network).
     """
@@ -89,6 +92,8 @@ class Proxy(ABC):
     version: ClassVar[int] = 1
     description: ClassVar[str] = ""
     needs: ClassVar[Literal["forward", "network"]] = "forward"
+    cost: ClassVar[Literal["data-free", "forward", "backward"]] = "forward"
+    uses_labels: ClassVar[bool] = False
     Parameters: ClassVar[type[AnyParameters]] = AnyParameters
 
     def __init__(self, parameters: AnyParameters | None = None) -> None:
@@ -111,8 +116,8 @@ class Proxy(ABC):
         """Returns a new observer for one network (needs == "forward")."""
         raise NotImplementedError
 
-    def measure(self, network: nn.Module, images: torch.Tensor) -> Statistics:
-        """Runs `network` as the score wants and returns its statistics (needs == "network"); restores all it changes.
+    def measure(self, subject: Subject) -> Statistics:
+        """Runs the candidate as the score wants and returns its statistics (needs == "network"); restores all it changes.
 
         Raises:
             CandidateFailed: if the network is dead.

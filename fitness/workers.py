@@ -50,12 +50,13 @@ class Workers:
         precision: str,
         count: int,
         backend: str = "auto",
+        labels: np.ndarray | None = None,
     ) -> None:
         find_device(device)
         if count > 1 and find_device(device).type == "mps":
             raise DeviceError(f"an Apple device takes one worker, but {count} were asked for")
         self.count = count
-        self._arguments = (space, images, weights, device, precision, backend)
+        self._arguments = (space, images, weights, device, precision, backend, labels)
         self._pool: ProcessPoolExecutor | None = None
         self._own: Measurer | None = None
 
@@ -141,11 +142,18 @@ def _end_with_parent() -> None:
 
 
 def _measurer(
-    space: SearchSpace, images: np.ndarray, weights: WeightParameters, device: str, precision: str, backend: str
+    space: SearchSpace,
+    images: np.ndarray,
+    weights: WeightParameters,
+    device: str,
+    precision: str,
+    backend: str,
+    labels: np.ndarray | None,
 ) -> Measurer:
     import torch
 
-    return Measurer(space, torch.from_numpy(images), weights, device, precision, backend)
+    known = None if labels is None else torch.from_numpy(labels)
+    return Measurer(space, torch.from_numpy(images), weights, device, precision, backend, known)
 
 
 def _call(method: str, *arguments: Any) -> list[Measured]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from .encoding import Encoding, Genotype
 from .parameters import Parameters as AnyParameters
@@ -51,6 +51,7 @@ class SearchSpace(ABC):
         description: one line for ``list spaces``.
         encoding: the genes and their operators.
         input_shape: (channels, height, width) of one input image.
+        loss: of the space's task: "cross_entropy" over dimension 1 of the output, or "mean_squared_error".
         parameters: what the configuration set.
     """
 
@@ -61,6 +62,7 @@ class SearchSpace(ABC):
 
     encoding: Encoding
     input_shape: tuple[int, ...] = (3, 32, 32)
+    loss: Literal["cross_entropy", "mean_squared_error"] = "cross_entropy"
 
     def __init__(self, parameters: AnyParameters | None = None) -> None:
         self.parameters = self.Parameters() if parameters is None else parameters

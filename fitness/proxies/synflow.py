@@ -18,7 +18,8 @@ from fitness.proxy import CandidateFailed, Proxy, Statistics
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
+
+    from fitness.subject import Subject
 
 
 class Synflow(Proxy):
@@ -27,13 +28,15 @@ class Synflow(Proxy):
     name = "synflow"
     description = "logarithm of synaptic flow: how much each weight takes part in the network's flow"
     needs = "network"
+    cost = "data-free"
 
-    def measure(self, network: nn.Module, images: torch.Tensor) -> Statistics:
+    def measure(self, subject: Subject) -> Statistics:
         import torch
         from torch.nn import functional
 
         from fitness.forward import Rewired, evaluation_mode
 
+        network, images = subject.network, subject.images
         # Apple's devices have no float64; everywhere else the copy stays where the network is.
         device = torch.device("cpu") if images.device.type == "mps" else images.device
         linear = copy.deepcopy(network).to(device).double()

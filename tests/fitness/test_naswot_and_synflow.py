@@ -13,6 +13,7 @@ from fitness import CandidateFailed, create_proxy
 from fitness.forward import run_observed
 from fitness.initialise import WeightParameters, build_initialised
 from fitness.proxies.naswot import NaswotObserver
+from fitness.subject import Subject
 from spaces import create_space
 
 
@@ -27,6 +28,13 @@ def images(n=8, seed=0):
 
 def network_of(space, index):
     return build_initialised(space, space.at(index), WeightParameters())
+
+
+def subject_of(network, batch):
+    """Returns a subject of a network that is there already."""
+    subject = Subject(create_space("nats_tss", channels=8, cells=1), (0,) * 6, batch)
+    subject.network = network
+    return subject
 
 
 def literal_naswot(network, batch, one_by_one):
@@ -105,19 +113,19 @@ def literal_synflow(network):
 def test_synflow_equals_its_literal_form(space, index):
     network = network_of(space, index)
     proxy = create_proxy("synflow")
-    assert proxy.score(proxy.measure(network, images())) == pytest.approx(literal_synflow(network), rel=1e-10)
+    assert proxy.score(proxy.measure(subject_of(network, images()))) == pytest.approx(literal_synflow(network), rel=1e-10)
 
 
 def test_synflow_does_not_depend_on_the_images(space):
     proxy = create_proxy("synflow")
-    flows = [proxy.measure(network_of(space, 0), images(n, seed))["flow"] for n, seed in ((2, 0), (8, 1))]
+    flows = [proxy.measure(subject_of(network_of(space, 0), images(n, seed)))["flow"] for n, seed in ((2, 0), (8, 1))]
     assert flows[0] == flows[1]
 
 
 def test_synflow_of_a_network_without_a_path_fails(space):
     network = build_initialised(space, (0,) * 6, WeightParameters())
     proxy = create_proxy("synflow")
-    statistics = proxy.measure(network, images())
+    statistics = proxy.measure(subject_of(network, images()))
     with torch.no_grad():
         network.classifier.bias.zero_()
     # Only the classifier's weights are left, and they carry nothing: the features are zero.
@@ -133,7 +141,7 @@ def test_no_score_changes_weights_buffers_or_modes(space, name):
     if proxy.needs == "forward":
         run_observed(network, images(), [proxy.observer()], network.classifier, proxy.statistics_of)
     else:
-        proxy.measure(network, images())
+        proxy.measure(subject_of(network, images()))
     assert network.training
     assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
     assert not any(parameter.grad is not None for parameter in network.parameters())

@@ -1,0 +1,96 @@
+"""One candidate as a score with passes of its own is given it: what it is, and whatever several scores may share.
+
+    subject.network       built and initialised on first use, so that a score that only counts never builds it
+    subject.images        [N, ...], on the device
+    subject.labels        the data's, or seeded random ones where it has none (classification), or N(0, 1) targets (regression)
+    subject.loss(output)  the loss of the space's task, over the whole batch
+    subject.shared(...)   a pass that several scores read, computed once
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from spaces import ConfigError, Genotype, SearchSpace
+
+from .initialise import WeightParameters, build_initialised, draw
+
+Result = TypeVar("Result")
+
+
+class Subject:
+    """One candidate of one space under fixed weights and inputs.
+
+    Args:
+        images: [N, ...], on the device and in the precision of the forward.
+        labels: int64 [N], None where the data has none.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        genotype: Genotype,
+        images: Tensor,
+        labels: Tensor | None = None,
+        weights: WeightParameters | None = None,
+    ) -> None:
+        self.space = space
+        self.genotype = genotype
+        self.images = images
+        self.weights = weights or WeightParameters()
+        self._labels = labels
+        self._shared: dict[str, object] = {}
+
+    @cached_property
+    def network(self) -> nn.Module:
+        """The raw network with its weights set; whoever changes it puts it back."""
+        return build_initialised(self.space, self.genotype, self.weights).to(self.images.device, self.images.dtype)
+
+    @cached_property
+    def classifier(self) -> nn.Module:
+        """The layer whose input is the feature vector."""
+        return self.space.classifier(self.network)
+
+    def shared(self, name: str, compute: Callable[[], Result]) -> Result:
+        """Returns what `compute` returned when `name` was first asked for; nothing outlives the candidate."""
+        if name not in self._shared:
+            self._shared[name] = compute()
+        return self._shared[name]  # type: ignore[return-value]
+
+    def normal(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        """Returns N(0, 1) noise of `shape`, a pure function of the weights' seed and `name`, like the images on their device."""
+        values = torch.from_numpy(draw(self.weights.seed, f"noise/{name}", shape, True))
+        return values.to(self.images.device, self.images.dtype)
+
+    def labels(self, output: Tensor) -> Tensor:
+        """Returns the targets of `output`: the data's labels, or seeded random ones.
+
+        Random labels are uniform over the classes (dimension 1 of the output), one an image, or one a pixel where the output
+        is a map; random targets of a regression are N(0, 1).
+
+        Raises:
+            ConfigError: if the data has a label that the network has no output for.
+        """
+        if self.space.loss == "mean_squared_error":
+            return self.normal("targets", tuple(output.shape))
+        classes = output.shape[1]
+        if self._labels is not None and output.dim() == 2:
+            if int(self._labels.max()) >= classes or int(self._labels.min()) < 0:
+                raise ConfigError(
+                    f"the data's labels go up to {int(self._labels.max())}, but {self.space.name} has {classes} outputs; "
+                    "set the space's classes to the data set's"
+                )
+            return self._labels.to(output.device)
+        uniform = torch.from_numpy(draw(self.weights.seed, "labels", (len(output), *output.shape[2:]), False))
+        return ((uniform + 1) / 2 * classes).long().clamp_(max=classes - 1).to(output.device)
+
+    def loss(self, output: Tensor) -> Tensor:
+        """Returns the loss [] of the space's task: the mean cross-entropy, or the mean squared error."""
+        loss = functional.mse_loss if self.space.loss == "mean_squared_error" else functional.cross_entropy
+        return loss(output, self.labels(output))
