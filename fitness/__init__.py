@@ -19,6 +19,12 @@ PROXIES = Registry("proxy")
 PROXIES.register("rbflex", "fitness.proxies.rbflex:Rbflex")
 PROXIES.register("naswot", "fitness.proxies.naswot:Naswot")
 PROXIES.register("synflow", "fitness.proxies.synflow:Synflow")
+PROXIES.register("az_expressivity", "fitness.proxies.az_nas:AzExpressivity")
+PROXIES.register("az_progressivity", "fitness.proxies.az_nas:AzProgressivity")
+PROXIES.register("az_trainability", "fitness.proxies.az_nas:AzTrainability")
+PROXIES.register("zen", "fitness.proxies.zen:Zen")
+PROXIES.register("ni", "fitness.proxies.noise_immunity:NoiseImmunity")
+PROXIES.register("eproxy", "fitness.proxies.eproxy:Eproxy")
 
 
 

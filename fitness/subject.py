@@ -13,13 +13,14 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from spaces import ConfigError, Genotype, SearchSpace
 
-from .initialise import WeightParameters, build_initialised, draw
+from .initialise import Distribution, WeightParameters, build_initialised, draw, draw_signs
 
 Result = TypeVar("Result")
 
@@ -50,12 +51,22 @@ class Subject:
     @cached_property
     def network(self) -> nn.Module:
         """The raw network with its weights set; whoever changes it puts it back."""
-        return build_initialised(self.space, self.genotype, self.weights).to(self.images.device, self.images.dtype)
+        return self._built(self.weights)
 
     @cached_property
     def classifier(self) -> nn.Module:
         """The layer whose input is the feature vector."""
         return self.space.classifier(self.network)
+
+    def initialised(self, distribution: Distribution) -> nn.Module:
+        """Returns the raw network with weights of the same seed drawn by `distribution`, whatever the configuration says."""
+        weights = WeightParameters(seed=self.weights.seed, distribution=distribution)
+        if weights == self.weights:
+            return self.network
+        return self.shared(f"network/{distribution}", lambda: self._built(weights))
+
+    def _built(self, weights: WeightParameters) -> nn.Module:
+        return build_initialised(self.space, self.genotype, weights).to(self.images.device, self.images.dtype)
 
     def shared(self, name: str, compute: Callable[[], Result]) -> Result:
         """Returns what `compute` returned when `name` was first asked for; nothing outlives the candidate."""
@@ -65,8 +76,18 @@ class Subject:
 
     def normal(self, name: str, shape: tuple[int, ...]) -> Tensor:
         """Returns N(0, 1) noise of `shape`, a pure function of the weights' seed and `name`, like the images on their device."""
-        values = torch.from_numpy(draw(self.weights.seed, f"noise/{name}", shape, True))
-        return values.to(self.images.device, self.images.dtype)
+        return self._drawn(draw(self.weights.seed, f"noise/{name}", shape, True))
+
+    def uniform(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        """Returns uniform values in [-1, 1) of `shape`, a pure function of the weights' seed and `name`."""
+        return self._drawn(draw(self.weights.seed, f"uniform/{name}", shape, False))
+
+    def signs(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        """Returns random signs (+-1, Rademacher) of `shape`, a pure function of the weights' seed and `name`."""
+        return self._drawn(draw_signs(self.weights.seed, f"signs/{name}", shape))
+
+    def _drawn(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values).to(self.images.device, self.images.dtype)
 
     def labels(self, output: Tensor) -> Tensor:
         """Returns the targets of `output`: the data's labels, or seeded random ones.

@@ -20,6 +20,8 @@ from .parameters import Parameters as AnyParameters
 from .space import Costs, Drawing, SearchSpace
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from .networks.nats import NatsNetwork
     from .plan import Plan
 
@@ -49,6 +51,10 @@ class NatsSpace(SearchSpace):
     """What both spaces share: costs counted as the benchmark counts them, and images of any size."""
 
     parameters: SizeParameters
+
+    def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
+        """Returns the stem, and every cell and reduction after it, as AZ-NAS takes them on this benchmark."""
+        return [network.stem, *network.blocks]  # type: ignore[list-item,misc]
 
     def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
         """Counts parameters and multiply-accumulates as the official records do (the classifier's bias counts, too).
