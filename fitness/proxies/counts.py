@@ -40,7 +40,7 @@ class Params(Proxy):
     cost = "data-free"
 
     def measure(self, subject: Subject) -> Statistics:
-        return {"params": np.float64(_costs(subject).params)}
+        return {"params": np.array(_costs(subject).params)}
 
     def score(self, statistics: Statistics) -> float:
         return float(statistics["params"])
@@ -59,7 +59,7 @@ class Flops(Proxy):
     cost = "data-free"
 
     def measure(self, subject: Subject) -> Statistics:
-        return {"flops": np.float64(_costs(subject).flops)}
+        return {"flops": np.array(_costs(subject).flops)}
 
     def score(self, statistics: Statistics) -> float:
         return float(statistics["flops"])
@@ -80,7 +80,7 @@ class Depth(Proxy):
     def measure(self, subject: Subject) -> Statistics:
         from fitness.graph import depth
 
-        return {"depth": np.int64(depth(_operations(subject)))}
+        return {"depth": np.array(depth(_operations(subject)))}
 
     def score(self, statistics: Statistics) -> float:
         if not statistics["depth"]:
@@ -118,7 +118,7 @@ class NumberOfConvolutions(Proxy):
             spatial += bool(sides - {1})
             if len(sides) == 1 and max(sides) < KERNEL_LIMIT:
                 counts[sides.pop()] += 1
-        return {"square": counts, "spatial": np.int64(spatial)}
+        return {"square": counts, "spatial": np.array(spatial)}
 
     def score(self, statistics: Statistics) -> float:
         kernel = self.parameters.kernel

@@ -69,7 +69,7 @@ class Swap(Proxy):
         return SwapObserver()
 
     def facts(self, space: SearchSpace, genotype: Genotype) -> Statistics:
-        return {"params": np.float64(space.costs(genotype).params)}
+        return {"params": np.array(space.costs(genotype).params)}
 
     def score(self, statistics: Statistics) -> float:
         patterns = int(statistics["patterns"])
@@ -130,7 +130,7 @@ class SwapObserver(Observer):
             raise CandidateFailed("the network has no activation layer that is computed per image")
         if poisoned:
             raise CandidateFailed("activations hold NaN or infinity")
-        return {"patterns": np.int64(found)}
+        return {"patterns": np.array(found)}
 
 
 def patterns_of(rows: torch.Tensor) -> torch.Tensor:
