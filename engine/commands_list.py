@@ -34,8 +34,8 @@ def list_known(
         print(json.dumps(entries, ensure_ascii=False))
         return
     for entry in entries:
-        size = f" [{entry['size']:,} genotypes]" if entry.get("size") else ""
-        print(f"{entry['name']}{size}: {entry['description']}" if entry["description"] else entry["name"] + size)
+        note = f" [{entry['size']:,} genotypes]" if entry.get("size") else f" [{entry['cost']}]" if "cost" in entry else ""
+        print(f"{entry['name']}{note}: {entry['description']}" if entry["description"] else entry["name"] + note)
         for name, default in entry["parameters"].items():
             print(f"    {name}: {'needed' if default == NEEDED else json.dumps(default, ensure_ascii=False)}")
 
@@ -54,7 +54,7 @@ def registry_of(kind: Kind) -> Registry:
 
 
 def describe(kind: Kind, name: str) -> dict[str, Any]:
-    """Returns name, description, parameters with defaults and, of a space, its size, as JSON data."""
+    """Returns name, description, parameters with defaults, a space's size and a score's cost class, as JSON data."""
     thing = registry_of(kind).get(name)
     entry = {
         "name": name,
@@ -63,6 +63,8 @@ def describe(kind: Kind, name: str) -> dict[str, Any]:
     }
     if kind is Kind.spaces:
         entry["size"] = thing().encoding.size
+    if kind is Kind.proxies:
+        entry["cost"] = thing.cost
     return entry
 
 

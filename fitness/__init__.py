@@ -25,7 +25,16 @@ PROXIES.register("az_trainability", "fitness.proxies.az_nas:AzTrainability")
 PROXIES.register("zen", "fitness.proxies.zen:Zen")
 PROXIES.register("ni", "fitness.proxies.noise_immunity:NoiseImmunity")
 PROXIES.register("eproxy", "fitness.proxies.eproxy:Eproxy")
-
+PROXIES.register("das", "fitness.proxies.das:Das")
+PROXIES.register("swap", "fitness.proxies.swap:Swap")
+PROXIES.register("meco", "fitness.proxies.meco:Meco")
+PROXIES.register("linear_regions", "fitness.proxies.linear_regions:LinearRegions")
+PROXIES.register("params", "fitness.proxies.counts:Params")
+PROXIES.register("flops", "fitness.proxies.counts:Flops")
+PROXIES.register("depth", "fitness.proxies.counts:Depth")
+PROXIES.register("n_conv", "fitness.proxies.counts:NumberOfConvolutions")
+PROXIES.register("nn_mass", "fitness.proxies.topology:NnMass")
+PROXIES.register("nn_degree", "fitness.proxies.topology:NnDegree")
 
 
 def create_proxy(name: str, **values: Any) -> Proxy:
