@@ -19,6 +19,7 @@ PROXIES = Registry("proxy")
 PROXIES.register("rbflex", "fitness.proxies.rbflex:Rbflex")
 PROXIES.register("naswot", "fitness.proxies.naswot:Naswot")
 PROXIES.register("synflow", "fitness.proxies.synflow:Synflow")
+PROXIES.register("logsynflow", "fitness.proxies.synflow:LogSynflow")
 
 
 
