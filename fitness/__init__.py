@@ -20,6 +20,15 @@ PROXIES.register("rbflex", "fitness.proxies.rbflex:Rbflex")
 PROXIES.register("naswot", "fitness.proxies.naswot:Naswot")
 PROXIES.register("synflow", "fitness.proxies.synflow:Synflow")
 PROXIES.register("logsynflow", "fitness.proxies.synflow:LogSynflow")
+PROXIES.register("grad_norm", "fitness.proxies.gradients:GradNorm")
+PROXIES.register("snip", "fitness.proxies.gradients:Snip")
+PROXIES.register("grasp", "fitness.proxies.gradients:Grasp")
+PROXIES.register("fisher", "fitness.proxies.gradients:Fisher")
+PROXIES.register("gradsign", "fitness.proxies.gradsign:Gradsign")
+PROXIES.register("jacob_cov", "fitness.proxies.jacob_cov:JacobCov")
+PROXIES.register("zico", "fitness.proxies.zico:Zico")
+PROXIES.register("ntk_cond", "fitness.proxies.ntk:NtkCond")
+PROXIES.register("vkdnw", "fitness.proxies.vkdnw:Vkdnw")
 
 
 
