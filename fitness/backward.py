@@ -54,15 +54,19 @@ def weights_of(network: nn.Module) -> list[nn.Parameter]:
     return [parameter for parameter in network.parameters() if parameter.requires_grad and parameter.dim() > 1]
 
 
-def gradients(output: Tensor, inputs: Sequence[Tensor], **options: bool) -> list[Tensor | None]:
+def gradients(
+    output: Tensor, inputs: Sequence[Tensor], retain_graph: bool = False, create_graph: bool = False
+) -> list[Tensor | None]:
     """Returns d output / d input for each input, None where there is no path; no `.grad` is touched.
 
     Args:
-        options: of `torch.autograd.grad`.
+        retain_graph: whether more gradients of the same forward follow.
+        create_graph: whether the gradients are differentiated again.
     """
     if not inputs or not output.requires_grad:
         return [None] * len(inputs)
-    return list(torch.autograd.grad(output, inputs, allow_unused=True, **options))
+    keep = retain_graph or create_graph
+    return list(torch.autograd.grad(output, list(inputs), retain_graph=keep, create_graph=create_graph, allow_unused=True))
 
 
 def collect(values: Sequence[Tensor], what: str, scored: bool = True) -> np.ndarray:

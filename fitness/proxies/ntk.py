@@ -68,7 +68,7 @@ class NtkCond(Proxy):
             raise CandidateFailed("gradients of the outputs hold NaN or infinity")
         if not np.diag(entries).all():
             raise CandidateFailed("no gradient of an image's output reaches a parameter")
-        return {"kernel": entries, "rounding": np.float64(torch.finfo(images.dtype).eps)}
+        return {"kernel": entries, "rounding": np.array(torch.finfo(images.dtype).eps)}
 
     def score(self, statistics: Statistics) -> float:
         values = np.linalg.eigvalsh(statistics["kernel"])

@@ -67,7 +67,7 @@ class Vkdnw(Proxy):
         values = np.linalg.svd(rows.reshape(n * classes, weights), compute_uv=False) ** 2 / n
         values = np.concatenate([np.zeros(weights - len(values)), values[::-1]])
         layers = sum(any(p.requires_grad for p in m.parameters(recurse=False)) for m in subject.network.modules())
-        return {"eigenvalues": values, "layers": np.int64(layers)}
+        return {"eigenvalues": values, "layers": np.array(layers)}
 
     def score(self, statistics: Statistics) -> float:
         deciles = np.quantile(statistics["eigenvalues"], np.arange(1, 10) / 10)

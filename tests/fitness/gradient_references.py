@@ -157,5 +157,5 @@ def logsynflow(network, images, labels):
     total = 0.0
     for layer in layers_of(network):
         if layer.weight.grad is not None:
-            total += float((layer.weight * torch.log(layer.weight.grad + 1)).sum())
+            total += float((layer.weight.detach() * torch.log(layer.weight.grad + 1)).sum())
     return total
