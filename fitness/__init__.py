@@ -35,6 +35,17 @@ PROXIES.register("depth", "fitness.proxies.counts:Depth")
 PROXIES.register("n_conv", "fitness.proxies.counts:NumberOfConvolutions")
 PROXIES.register("nn_mass", "fitness.proxies.topology:NnMass")
 PROXIES.register("nn_degree", "fitness.proxies.topology:NnDegree")
+PROXIES.register("logsynflow", "fitness.proxies.synflow:LogSynflow")
+PROXIES.register("grad_norm", "fitness.proxies.gradients:GradNorm")
+PROXIES.register("snip", "fitness.proxies.gradients:Snip")
+PROXIES.register("grasp", "fitness.proxies.gradients:Grasp")
+PROXIES.register("fisher", "fitness.proxies.gradients:Fisher")
+PROXIES.register("gradsign", "fitness.proxies.gradsign:Gradsign")
+PROXIES.register("jacob_cov", "fitness.proxies.jacob_cov:JacobCov")
+PROXIES.register("zico", "fitness.proxies.zico:Zico")
+PROXIES.register("ntk_cond", "fitness.proxies.ntk:NtkCond")
+PROXIES.register("vkdnw", "fitness.proxies.vkdnw:Vkdnw")
+
 
 
 def create_proxy(name: str, **values: Any) -> Proxy:
