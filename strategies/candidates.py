@@ -86,6 +86,16 @@ class Unseen:
                 return genotype
         return self._draw_left(rng, view, taken) if small else None
 
+    def draw_up_to(self, count: int, rng: np.random.Generator, view: View, taken: set[str]) -> list[Genotype]:
+        """Returns `count` random unseen genotypes of distinct keys, fewer only where `draw` finds no more."""
+        genotypes: list[Genotype] = []
+        while len(genotypes) < count:
+            genotype = self.draw(rng, view, taken)
+            if genotype is None:
+                break
+            genotypes.append(genotype)
+        return genotypes
+
     def near(
         self, genotype: Genotype, rng: np.random.Generator, view: View, taken: set[str]
     ) -> Genotype | None:
