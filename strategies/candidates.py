@@ -96,6 +96,18 @@ class Unseen:
             genotypes.append(genotype)
         return genotypes
 
+    def each_or_near(
+        self, genotypes: Iterable[Genotype], rng: np.random.Generator, view: View, taken: set[str]
+    ) -> list[Genotype]:
+        """Returns each of `genotypes`, or where it was seen what `near` finds; ends where that finds nothing."""
+        found: list[Genotype] = []
+        for genotype in genotypes:
+            unseen = genotype if self.take(genotype, view, taken) else self.near(genotype, rng, view, taken)
+            if unseen is None:
+                break
+            found.append(unseen)
+        return found
+
     def near(
         self, genotype: Genotype, rng: np.random.Generator, view: View, taken: set[str]
     ) -> Genotype | None:

@@ -64,7 +64,8 @@ class Genetic(Strategy):
         if missing > 0:
             genotypes = self._unseen.draw_up_to(min(n, missing), self.rng, view, set())
         else:
-            genotypes = self._offspring(n, view)
+            count = min(n, self.parameters.offspring or self.parameters.population)
+            genotypes = self._unseen.each_or_near(self._children(count, view), self.rng, view, set())
         self.generation += 1 if genotypes else 0
         return genotypes
 
@@ -77,19 +78,6 @@ class Genetic(Strategy):
 
     def set_state(self, state: dict[str, Any]) -> None:
         self.population = [Candidate.from_json(data) for data in state["population"]]
-
-    def _offspring(self, n: int, view: View) -> list[Genotype]:
-        count = min(n, self.parameters.offspring or self.parameters.population)
-        taken: set[str] = set()
-        genotypes: list[Genotype] = []
-        for child in self._children(count, view):
-            unseen: Genotype | None = child
-            if not self._unseen.take(child, view, taken):
-                unseen = self._unseen.near(child, self.rng, view, taken)
-            if unseen is None:
-                break
-            genotypes.append(unseen)
-        return genotypes
 
     def _children(self, count: int, view: View) -> Iterator[Genotype]:
         """Yields `count` children of tournament winners, seen or not."""
