@@ -46,11 +46,12 @@ class Policy:
         """Returns float64 [genes, most categories], how likely each value of each categorical gene is; 0 beyond a gene's."""
         return _softmax(self._logits())
 
-    def draw(self, rng: np.random.Generator) -> Genotype:
-        """Returns a genotype of independent categorical genes."""
+    def draw(self, count: int, rng: np.random.Generator) -> list[Genotype]:
+        """Returns `count` genotypes of independent categorical genes, equal ones among them."""
         # The largest of logits + Gumbel noise is distributed as their softmax.
         logits = self._logits()
-        return tuple((logits + rng.gumbel(size=logits.shape)).argmax(axis=1).tolist())
+        drawn = (logits + rng.gumbel(size=(count, *logits.shape))).argmax(axis=-1)
+        return [tuple(genes) for genes in drawn.tolist()]
 
     def expected(self) -> np.ndarray:
         """Returns float64 [pairs], E[phi] of independent categorical genes."""

@@ -19,8 +19,9 @@ independent softmax logits, one a value of each gene, in place of the paper's re
     memory          1000   (of percentiles)
 
 A batch of 8 takes one step as long as NATS-Bench's eight. A percentile is 1/2 on average, whence the first baseline; it
-serves raw scores and ranks alike (`recent.py`). A draw that was seen is drawn again, and at last mutated until it is
-new, so late in a run the gradient is that of a policy without its seen genotypes, approximately.
+serves raw scores and ranks alike (`recent.py`). The batch is the first unseen ones of four times as many
+draws; where these are too few, draws are mutated until they are new. So late in a run the gradient is only approximately
+that of the policy which proposed.
 
 Over an encoding that is no vector of categories the genes cannot be drawn one by one. There the policy is a softmax over a
 menu: half of it drawn from the encoding, half one-gene mutants of the last told genotypes, all unseen. Given the
@@ -30,6 +31,7 @@ menu its gradient is exact, too; the mutants let it climb further than any menu 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any, ClassVar
 
 import numpy as np
@@ -43,7 +45,7 @@ from .policy import Policy
 from .recent import Recent
 from .strategy import Strategy, View
 
-DRAWS = 10
+DRAWS = 4
 MENU = 32
 FIRST_BASELINE = 0.5
 
@@ -117,12 +119,11 @@ class Reinforce(Strategy):
         self._expected = [np.array(expected, float) for expected in state["expected"]]
 
     def _drawn(self, count: int, view: View, taken: set[str]) -> list[Genotype]:
-        genotypes: list[Genotype] = []
+        draws = self.policy.draw(DRAWS * count, self.rng)
+        unseen = (genotype for genotype in draws if self._unseen.take(genotype, view, taken))
+        genotypes = list(islice(unseen, count))
         while len(genotypes) < count:
-            draws = (self.policy.draw(self.rng) for _ in range(DRAWS))
-            genotype = next((draw for draw in draws if self._unseen.take(draw, view, taken)), None)
-            if genotype is None:
-                genotype = self._unseen.near(self.policy.draw(self.rng), self.rng, view, taken)
+            genotype = self._unseen.near(draws[len(genotypes)], self.rng, view, taken)
             if genotype is None:
                 break
             genotypes.append(genotype)

@@ -44,7 +44,7 @@ from pydantic import Field
 from fitness.evaluation import Evaluation
 from spaces import Encoding, Genotype, Parameters
 
-from .candidates import Candidate, Unseen, best
+from .candidates import Candidate, Unseen
 from .recent import percentiles
 from .strategy import Strategy, View
 
@@ -106,14 +106,21 @@ class SearchEconomics(Strategy):
 
     def tell(self, evaluations: Sequence[Evaluation], view: View) -> None:
         told = [Candidate.of(evaluation) for evaluation in evaluations]
+        everyone = {candidate.key for candidates in (*self.goods, self.searchers, told) for candidate in candidates}
+        keys = sorted(everyone)
+        utility = dict(zip(keys, view.utility(keys).tolist(), strict=True))
         regions = [self.region(candidate.genotype) for candidate in told]
         for region in dict.fromkeys(regions):
             inside = [candidate for candidate, where in zip(told, regions, strict=True) if where == region]
-            self.goods[region] = best([*self.goods[region], *inside], self.parameters.goods, view)
+            goods = sorted([*self.goods[region], *inside], key=lambda candidate: -utility[candidate.key])
+            self.goods[region] = goods[: self.parameters.goods]
             self._candidates[region] = [candidate.key for candidate in inside]
         if self._asked_by:
             self._count(regions)
-            self._move_searchers(told, view)
+            for i, candidate in zip(self._asked_by, told, strict=True):
+                if utility[candidate.key] > utility[self.searchers[i].key]:
+                    self.searchers[i] = candidate
+            self._asked_by = []
 
     def get_state(self) -> dict[str, Any]:
         return {
@@ -192,12 +199,6 @@ class SearchEconomics(Strategy):
             had = region in regions
             self.invested[region] = self.invested[region] + 1 if had else 1
             self.waited[region] = 1 if had else self.waited[region] + 1
-
-    def _move_searchers(self, told: Sequence[Candidate], view: View) -> None:
-        for i, searcher in enumerate(self.searchers):
-            own = [candidate for candidate, by in zip(told, self._asked_by, strict=True) if by == i]
-            self.searchers[i] = best([searcher, *own], 1, view)[0]
-        self._asked_by = []
 
 
 def _far_apart(encoding: Encoding, count: int, rng: np.random.Generator) -> list[Genotype]:
