@@ -7,7 +7,7 @@ is left, so that such a space is exhausted exactly.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,10 +69,12 @@ class Unseen:
         self.encoding = encoding
         self._left: list[tuple[Genotype, str]] | None = None
 
-    def take(self, genotype: Genotype, view: View, taken: set[str]) -> bool:
-        """True if `genotype` is unseen; its key is then taken."""
+    def take(
+        self, genotype: Genotype, view: View, taken: set[str], fits: Callable[[Genotype], bool] | None = None
+    ) -> bool:
+        """True if `genotype` is unseen, and `fits` where that is asked for; its key is then taken."""
         key = view.key(genotype)
-        if key in taken or view.seen(key):
+        if key in taken or view.seen(key) or not (fits is None or fits(genotype)):
             return False
         taken.add(key)
         return True

@@ -10,8 +10,8 @@ Used for training-free search by Wu, Lin & Tsai, IEEE Transactions on Evolutiona
         vision search:
             e_j <- (waited_j / invested_j) * mean_j * (best_j / sum of all regions' best)     for every region j
             each searcher: j         <- the highest e_j of `tournament` regions drawn with replacement
-                           candidate <- crossover of the searcher and each good of j, one gene mutated; in j where
-                                        one of a few tries is, and unseen
+                           candidate <- crossover of the searcher and each good of j, one gene mutated, the first of
+                                        four that is unseen and in j; else an unseen mutant of the good
         marketing research, once all candidates are evaluated:
             goods_j  <- the `goods` best of goods_j and the candidates that lie in j
             searcher <- its best candidate, if better
@@ -49,7 +49,8 @@ from .recent import percentiles
 from .strategy import Strategy, View
 
 ANCHOR_DRAWS = 25
-TRIES_IN_REGION = 20
+DRAWS_IN_REGION = 20
+CROSSOVERS = 2
 
 
 class SearchEconomicsParameters(Parameters):
@@ -149,7 +150,7 @@ class SearchEconomics(Strategy):
         taken: set[str] = set()
         genotypes: list[Genotype] = []
         for region in now:
-            drawn = (self.encoding.sample(self.rng) for _ in range(TRIES_IN_REGION))
+            drawn = (self.encoding.sample(self.rng) for _ in range(DRAWS_IN_REGION))
             genotype = self._first_inside(drawn, region, view, taken) or self._unseen.draw(self.rng, view, taken)
             if genotype is None:
                 break
@@ -180,7 +181,7 @@ class SearchEconomics(Strategy):
         self, searcher: Candidate, good: Candidate, region: int, view: View, taken: set[str]
     ) -> Genotype | None:
         pairs = (
-            self.encoding.crossover(searcher.genotype, good.genotype, self.rng) for _ in range(TRIES_IN_REGION // 2)
+            self.encoding.crossover(searcher.genotype, good.genotype, self.rng) for _ in range(CROSSOVERS)
         )
         mutants = (self.encoding.mutate(child, self.rng) for pair in pairs for child in pair)
         found = self._first_inside(mutants, region, view, taken)
@@ -189,10 +190,10 @@ class SearchEconomics(Strategy):
     def _first_inside(
         self, genotypes: Iterable[Genotype], region: int, view: View, taken: set[str]
     ) -> Genotype | None:
-        for genotype in genotypes:
-            if self.region(genotype) == region and self._unseen.take(genotype, view, taken):
-                return genotype
-        return None
+        def inside(genotype: Genotype) -> bool:
+            return self.region(genotype) == region
+
+        return next((genotype for genotype in genotypes if self._unseen.take(genotype, view, taken, inside)), None)
 
     def _count(self, regions: Sequence[int]) -> None:
         for region in range(len(self.anchors)):
