@@ -16,7 +16,7 @@ independent softmax logits, one a value of each gene, in place of the paper's re
     batch              8   1                              8 a controller replica
     momentum         0.9   0.9                            moving average, not stated
     reward    percentile   validation accuracy            cubed validation accuracy
-    memory          1000   (of percentiles)
+    memory           200   (of percentiles)
 
 A batch of 8 takes one step as long as NATS-Bench's eight. A percentile is 1/2 on average, whence the first baseline; it
 serves raw scores and ranks alike (`recent.py`). The batch is the first unseen ones of four times as many
@@ -56,7 +56,7 @@ class ReinforceParameters(Parameters):
     learning_rate: float = Field(0.08, gt=0.0)
     batch: int = Field(8, ge=1)
     momentum: float = Field(0.9, ge=0.0, lt=1.0)
-    memory: int = Field(1000, ge=2)
+    memory: int = Field(200, ge=2)
 
 
 class Reinforce(Strategy):

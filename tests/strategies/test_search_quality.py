@@ -43,7 +43,7 @@ GUIDED = {
     "free_rea": {},
     "local_search": {},
     "search_economics": {},
-    # Both are made for larger budgets; the sizes are the budget's, as theirs are of 10^5 and 10^4 evaluations.
+    # The default of 1024 is never full within 200 evaluations, so nothing would be selected.
     "large_space_evolution": {"population": 32, "batch": 8},
     "reinforce": {},
 }

@@ -17,7 +17,6 @@ from strategies.synthetic import World
 PARAMETERS = {
     "annealing": {"memory": 100, "cooling": 0.3},
     "large_space_evolution": {"population": 100, "batch": 16},
-    "reinforce": {"memory": 100},
 }
 
 
