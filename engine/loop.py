@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from fitness.evaluation import Evaluation
-from fitness.objective import ArchiveView
+from fitness.view import ArchiveView
 from spaces import Genotype, RunError, SearchSpace
 from strategies import Strategy
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fitness.evaluation import Evaluation
-from fitness.objective import ArchiveView
+from fitness.view import ArchiveView
 from spaces import Genotype, RunError, SearchSpace
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fitness.objective import ArchiveView, Objective, ObjectiveParameters, create_objective
+from fitness.objective import Objective, ObjectiveParameters, create_objective
+from fitness.view import ArchiveView
 from spaces import ConfigError, Genotype, SearchSpace, create_space, parse
 from strategies import Strategy, create_strategy
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from fitness.evaluation import Evaluation
-from fitness.objective import ArchiveView, Objective
+from fitness.objective import Objective
+from fitness.view import ArchiveView
 from spaces import Encoding, Genotype, VectorEncoding
 
 

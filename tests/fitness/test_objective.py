@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata
 
 from fitness.evaluation import Evaluation
-from fitness.objective import ArchiveView, Objective, ObjectiveParameters, create_objective
+from fitness.objective import Objective, ObjectiveParameters, create_objective
+from fitness.view import ArchiveView
 from spaces import ConfigError, parse
 
 MEMBERS = ("rbflex", "naswot", "synflow")
