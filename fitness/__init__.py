@@ -20,6 +20,13 @@ PROXIES.register("rbflex", "fitness.proxies.rbflex:Rbflex")
 PROXIES.register("naswot", "fitness.proxies.naswot:Naswot")
 PROXIES.register("synflow", "fitness.proxies.synflow:Synflow")
 
+METRICS = Registry("metric")
+METRICS.register("params", "fitness.metrics:Params")
+METRICS.register("flops", "fitness.metrics:Flops")
+METRICS.register("depth", "fitness.metrics:Depth")
+METRICS.register("activation_memory", "fitness.metrics:ActivationMemory")
+METRICS.register("latency", "fitness.latency:Latency")
+METRICS.register("latency_table", "fitness.latency:LatencyTable")
 
 
 def create_proxy(name: str, **values: Any) -> Proxy:
@@ -51,6 +58,7 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "METRICS",
     "PROXIES",
     "CandidateFailed",
     "Evaluation",
