@@ -86,6 +86,28 @@ class Unseen:
                 return genotype
         return self._draw_left(rng, view, taken) if small else None
 
+    def draw_up_to(self, count: int, rng: np.random.Generator, view: View, taken: set[str]) -> list[Genotype]:
+        """Returns `count` random unseen genotypes of distinct keys, fewer only where `draw` finds no more."""
+        genotypes: list[Genotype] = []
+        while len(genotypes) < count:
+            genotype = self.draw(rng, view, taken)
+            if genotype is None:
+                break
+            genotypes.append(genotype)
+        return genotypes
+
+    def each_or_near(
+        self, genotypes: Iterable[Genotype], rng: np.random.Generator, view: View, taken: set[str]
+    ) -> list[Genotype]:
+        """Returns each of `genotypes`, or where it was seen what `near` finds; ends where that finds nothing."""
+        found: list[Genotype] = []
+        for genotype in genotypes:
+            unseen = genotype if self.take(genotype, view, taken) else self.near(genotype, rng, view, taken)
+            if unseen is None:
+                break
+            found.append(unseen)
+        return found
+
     def near(
         self, genotype: Genotype, rng: np.random.Generator, view: View, taken: set[str]
     ) -> Genotype | None:
