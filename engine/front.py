@@ -97,13 +97,14 @@ def draw_front(data: FrontData, across: int, up: int) -> Figure:
 
     figure, axes = plots.panel(f"{data.members[up]} and {data.members[across]}")
     known = ~np.isnan(data.values).any(axis=1)
-    for chosen, style in (
-        (known & ~data.feasible, {"color": plots.ORANGE, "marker": "x", "alpha": 0.45, "label": "infeasible"}),
-        (data.feasible, {"color": plots.MUTED, "marker": "o", "alpha": 0.3, "linewidths": 0, "label": "evaluated"}),
+    for chosen, colour, marker, label in (
+        (known & ~data.feasible, plots.ORANGE, "x", "infeasible"),
+        (data.feasible, plots.MUTED, ".", "evaluated"),
     ):
-        if chosen.any():
-            many = int(chosen.sum()) > plots.RASTER_ABOVE
-            axes.scatter(data.values[chosen, across], data.values[chosen, up], s=11, rasterized=many, **style)
+        x, y = data.values[chosen, across], data.values[chosen, up]
+        if len(x):
+            many = len(x) > plots.RASTER_ABOVE
+            axes.scatter(x, y, s=14, color=colour, marker=marker, alpha=0.4, linewidths=0.8, label=label, rasterized=many)
     front = data.values[data.positions]
     axes.plot(front[:, across], front[:, up], "o", color=plots.BLUE, markersize=4.5, label="front")
     if len(data.members) == 2:

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from markupsafe import Markup
 
+from fitness.constraints import written
 from spaces import RbflexEvoError, RunError, SearchSpace, create_space
 
-from . import plots
+from . import plots, report_limits
 from .diagram import draw_architecture
 from .folder import replace_text
 from .record import Candidate, RunRecord, TableFacts, read_run
@@ -108,6 +109,7 @@ def _render(contents: Mapping[str, Any]) -> str:
     )
     environment.filters["number"] = number
     environment.filters["amount"] = amount
+    environment.filters["written"] = written
     environment.filters["breakable"] = breakable
     return environment.get_template("report.html.j2").render(contents)
 
@@ -127,9 +129,12 @@ def _contents(run: RunRecord, space: SearchSpace, gallery: Gallery) -> dict[str,
         "strategy": _name(run.config.get("strategy", "")),
         "members": run.members,
         "proxies": run.proxies,
+        "metrics": run.metrics,
+        "limits": report_limits.limits(run, best),
+        "front": report_limits.front(run, lambda e: _row(space.notation(e.genotype), e.scores, e.costs, known), gallery.add),
         "found": _found(run, space, gallery, best) if best else None,
         "leaders": _leaders(run, space, known),
-        "top": [_row(c.notation, c.scores, known) for c in run.outcome.top] if run.outcome else [],
+        "top": [_row(c.notation, c.scores, c.costs, known) for c in run.outcome.top] if run.outcome else [],
         "known": known,
         "notice": notice,
         "anytime": list(_anytime(run, known, gallery, best)),
@@ -188,8 +193,11 @@ def _place(run: RunRecord, name: str, candidate: Candidate) -> int:
     return 1 + int(np.sum(run.scores(name) > candidate.scores[name]))
 
 
-def _row(notation: str, scores: Mapping[str, float], known: Known | None) -> dict[str, Any]:
-    return {"notation": notation, "scores": scores, "accuracy": known.table.accuracy(notation) if known else None}
+def _row(
+    notation: str, scores: Mapping[str, float], costs: Mapping[str, float], known: Known | None
+) -> dict[str, Any]:
+    accuracy = known.table.accuracy(notation) if known else None
+    return {"notation": notation, "scores": scores, "costs": costs, "accuracy": accuracy}
 
 
 def _leaders(run: RunRecord, space: SearchSpace, known: Known | None) -> list[tuple[str, dict[str, Any]]]:
@@ -199,7 +207,7 @@ def _leaders(run: RunRecord, space: SearchSpace, known: Known | None) -> list[tu
         scores = run.scores(name)
         if np.isfinite(scores).any():
             leader = run.evaluations[int(np.nanargmax(scores))]
-            leaders.append((name, _row(space.notation(leader.genotype), leader.scores, known)))
+            leaders.append((name, _row(space.notation(leader.genotype), leader.scores, leader.costs, known)))
     return leaders
 
 

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fitness.cost_book import CostBook
 from fitness.view import ArchiveView
 from spaces import RunError
 
@@ -94,11 +95,12 @@ class Search:
             if known is not None:
                 return self._finished(folder, content, known)
             table = setup.table_of(self.config, self.space)
+            book = setup.cost_book_of(self.config, self.space)
             with self._evaluator() as (evaluator, inputs):
                 interrupt.check()
                 folder.write_config(self.config)
                 try:
-                    return self._search(folder, content, evaluator, inputs, interrupt, table)
+                    return self._search(folder, content, evaluator, inputs, interrupt, table, book)
                 except Interrupted:
                     done = len(read_journal(folder.journal).evaluations)
                     raise Interrupted(
@@ -123,6 +125,7 @@ class Search:
         inputs: Mapping[str, str | None],
         interrupt: Interrupt,
         table: Table | None,
+        book: CostBook,
     ) -> Result:
         constraints = setup.constraints_of(self.config)
         view = ArchiveView(setup.objective_of(self.config), evaluator.key, constraints.ordering)
@@ -137,7 +140,7 @@ class Search:
                 evaluator=evaluator,
                 view=view,
                 constraints=constraints,
-                book=setup.cost_book_of(self.config, self.space),
+                book=book,
                 budget=Budget(**self.config.budget.model_dump()),
                 folder=folder,
                 journal=journal,

@@ -88,7 +88,7 @@ class Front:
             return False
         kept = ~((row >= self._rows).all(axis=1) & (row > self._rows).any(axis=1))
         self._rows = np.concatenate([self._rows[kept], row[None]])
-        self.positions = [*(p for p, keep in zip(self.positions, kept, strict=True) if keep), position]
+        self.positions = [*(self.positions[i] for i in np.flatnonzero(kept)), position]
         return True
 
     @property
