@@ -17,9 +17,9 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from fitness.constraints import Constraints
-from fitness.cost_book import CostBook
+from fitness.cost_book import CostBook, Costed
 from fitness.evaluation import Evaluation
-from fitness.limited_view import LimitedView, Look, NothingAdmitted, cap_of
+from fitness.limited_view import LimitedView, Look, SearchEnded, cap_of
 from fitness.view import ArchiveView
 from spaces import Genotype, RunError, SearchSpace
 from strategies import Strategy
@@ -135,7 +135,7 @@ class Loop:
             if warm_start and not self._resumed:
                 self._evaluate_and_tell(warm_start, progress)
             return self._until_spent(progress)
-        except NothingAdmitted as reason:
+        except SearchEnded as reason:
             return str(reason)
         finally:
             # A strategy that was asked and not told is of no use; then the last snapshot and the journal give its state back.
@@ -220,7 +220,7 @@ class Loop:
     def _measured(self, asked: Iterable[tuple[str, Genotype]]) -> Iterator[Evaluation]:
         asked = list(asked)
         # Before the workers are busy: a latency is to be measured on a machine that does nothing else.
-        costs = [self.book.look(key) for key, _ in asked]
+        costs = [self._look(key) for key, _ in asked]
         unknown = [(key, genotype) for key, genotype in asked if key not in self._references]
         measured = evaluate(self.evaluator, unknown)
         for (key, genotype), (cost, failures) in zip(asked, costs, strict=True):
@@ -228,10 +228,17 @@ class Loop:
             found = next(measured) if reference is None else replace(reference, genotype=genotype, seconds=0.0)
             yield replace(found, costs=cost, failures={**found.failures, **failures}) if self.book.metrics else found
 
+    def _look(self, key: str) -> Costed:
+        self.interrupt.check()
+        return self.book.look(key)
+
     def _write_look(self, look: Look) -> None:
         self.journal.append(look_line(self._next_look, look, self.seconds))
         self._next_look += 1
         self.interrupt.check()
+        # An ask may look at many candidates before it has one to evaluate.
+        if self._cut_short():
+            raise SearchEnded(self._spent())
 
     def _save_snapshot(self) -> None:
         # What a snapshot was told must be in the journal, also after a power cut.

@@ -39,8 +39,8 @@ class Look:
     admitted: bool
 
 
-class NothingAdmitted(Exception):
-    """Too many architectures in a row were rejected; the message is the search's stop reason."""
+class SearchEnded(Exception):
+    """The search ends while a strategy looks for candidates; the message is the stop reason."""
 
 
 class LimitedView:
@@ -103,7 +103,7 @@ class LimitedView:
         """True if that key was evaluated in this run, or is rejected.
 
         Raises:
-            NothingAdmitted: if too many in a row were.
+            SearchEnded: if too many in a row were.
         """
         return self.archive.seen(key) or not self.admits(key)
 
@@ -111,7 +111,7 @@ class LimitedView:
         """True unless that key breaks a constraint that rejects.
 
         Raises:
-            NothingAdmitted: if it does, as too many in a row did before.
+            SearchEnded: if it does, as too many in a row did before.
         """
         if not self._limits:
             return True
@@ -130,7 +130,7 @@ class LimitedView:
             if recorded is None:
                 self._note(look)
         if self._cap is not None and self.in_a_row >= self._cap:
-            raise NothingAdmitted(self._why(f"{self.in_a_row:,} proposals in a row were rejected"))
+            raise SearchEnded(self._why(f"{self.in_a_row:,} proposals in a row were rejected"))
         return admitted
 
     def utility(self, keys: Sequence[str]) -> np.ndarray:

@@ -110,6 +110,13 @@ def test_the_cap_on_rejections_in_a_row_is_a_setting(tmp_path: Path) -> None:
     assert journal_without_times(result.folder) == before
 
 
+def test_a_time_budget_ends_a_search_that_finds_nothing_to_evaluate(tmp_path: Path) -> None:
+    fitness = limited(params={"max": 10.0}, rejections=10**9)
+    config = toy_config(tmp_path, space={"name": "toy", "genes": 30}, fitness=fitness, budget={"seconds": 0.05})
+    result = instant_search(config)[0].run()
+    assert result.stop_reason == "the budget of 0.05 seconds is spent" and result.counts["unique"] == 0
+
+
 def test_a_warm_start_beyond_the_limits_is_rejected_like_any_other(tmp_path: Path) -> None:
     large, small = SPACE.notation((3,) * 6), SPACE.notation((1,) * 6)
     config = toy_config(tmp_path, space=TOY, fitness=HALF, budget={"evaluations": 20}, warm_start=[large, small])

@@ -8,7 +8,7 @@ import pytest
 from fitness.constraints import Constraint, Constraints
 from fitness.cost_book import CostBook
 from fitness.evaluation import Evaluation
-from fitness.limited_view import REJECTIONS, WALKED, LimitedView, Look, NothingAdmitted, cap_of
+from fitness.limited_view import REJECTIONS, WALKED, LimitedView, Look, SearchEnded, cap_of
 from fitness.metrics import Architecture, Metric
 from fitness.objective import Objective
 from fitness.proxy import CandidateFailed
@@ -112,7 +112,7 @@ def test_many_rejections_in_a_row_end_a_search_and_an_admitted_one_begins_the_co
     for key in ("5", "6", "4", "7", "8"):
         view.seen(key)
     assert view.in_a_row == 2 and view.seen("5")
-    with pytest.raises(NothingAdmitted) as ended:
+    with pytest.raises(SearchEnded) as ended:
         view.seen("10")
     assert str(ended.value) == "no architecture satisfies gene <= 4: 3 proposals in a row were rejected; the nearest had gene 5"
 
