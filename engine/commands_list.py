@@ -1,4 +1,4 @@
-"""``list spaces|proxies|strategies|tables``: what a configuration may name, with sizes, parameters and defaults."""
+"""``list spaces|proxies|metrics|strategies|tables``: what a configuration may name, with sizes, parameters and defaults."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class Kind(str, Enum):
 
     spaces = "spaces"
     proxies = "proxies"
+    metrics = "metrics"
     strategies = "strategies"
     tables = "tables"
     sources = "sources"
@@ -45,11 +46,12 @@ NEEDED = "(needed)"
 
 def registry_of(kind: Kind) -> Registry:
     """Returns the registry of that kind."""
-    from fitness import PROXIES
+    from fitness import METRICS, PROXIES
     from fitness.batches import sources
     from strategies import STRATEGIES
 
-    registries = {"spaces": SPACES, "tables": TABLES, "proxies": PROXIES, "strategies": STRATEGIES, "sources": sources}
+    registries = {"spaces": SPACES, "tables": TABLES, "proxies": PROXIES, "metrics": METRICS}
+    registries |= {"strategies": STRATEGIES, "sources": sources}
     return registries[kind.value]
 
 
