@@ -14,7 +14,7 @@ from .errors import (
 )
 from .parameters import Parameters, parse
 from .registry import Registry
-from .space import Costs, Drawing, SearchSpace
+from .space import Cell, Costs, Drawing, SearchSpace
 
 SPACES = Registry("space")
 SPACES.register("nats_tss", "spaces.nats:TopologySpace")
@@ -43,6 +43,7 @@ def create_space(name: str, **values: object) -> SearchSpace:
 __all__ = [
     "SPACES",
     "TABLES",
+    "Cell",
     "ConfigError",
     "Costs",
     "DataError",
