@@ -84,7 +84,7 @@ def write_report(folder: Path) -> Path:
     space = _space(run.config["space"])
     page = run.folder / "report.html"
     try:
-        text = _render(_contents(run, space, Gallery(run.folder)))
+        text = render("report.html.j2", _contents(run, space, Gallery(run.folder)))
     except OSError as error:
         raise RunError(f"cannot write the report into {run.folder}: {error.strerror or error}") from None
     replace_text(page, text)
@@ -96,7 +96,8 @@ def _space(named: Any) -> SearchSpace:
     return create_space(values.pop("name"), **values)
 
 
-def _render(contents: Mapping[str, Any]) -> str:
+def render(template: str, contents: Mapping[str, Any]) -> str:
+    """Returns a page in the house style; a value that the template names and `contents` lacks is an error."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -109,7 +110,7 @@ def _render(contents: Mapping[str, Any]) -> str:
     environment.filters["number"] = number
     environment.filters["amount"] = amount
     environment.filters["breakable"] = breakable
-    return environment.get_template("report.html.j2").render(contents)
+    return environment.get_template(template).render(contents)
 
 
 def _contents(run: RunRecord, space: SearchSpace, gallery: Gallery) -> dict[str, Any]:
