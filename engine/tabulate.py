@@ -92,8 +92,8 @@ def _claim(folder: RunFolder, config: Config, architectures: Sequence[str], inpu
     scores = {name: _digest(values) for name, values in proxies.items()}
     path = folder.path / "table.json"
     try:
-        found = json.loads(path.read_text()) if path.exists() else {**wanted, "scores": {}}
-        there = dict(found.pop("scores", {}))
+        found: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else dict(wanted)
+        there: dict[str, str] = dict(found.pop("scores", {})) if found is not None else {}
     except (ValueError, TypeError, AttributeError):
         found, there = None, {}
     what = None if found == wanted else "configuration"
