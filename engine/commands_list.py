@@ -35,8 +35,8 @@ def list_known(
         print(json.dumps(entries, ensure_ascii=False))
         return
     for entry in entries:
-        size = f" [{entry['size']:,} genotypes]" if entry.get("size") else ""
-        print(f"{entry['name']}{size}: {entry['description']}" if entry["description"] else entry["name"] + size)
+        note = f" [{entry['size']:,} genotypes]" if entry.get("size") else f" [{entry['cost']}]" if "cost" in entry else ""
+        print(f"{entry['name']}{note}: {entry['description']}" if entry["description"] else entry["name"] + note)
         if kind is Kind.presets:
             print(f"    {entry['rule']}: {', '.join(entry['members'])}")
         for name, default in entry["parameters"].items():
@@ -59,7 +59,7 @@ def registry_of(kind: Kind) -> Registry:
 
 
 def describe(kind: Kind, name: str) -> dict[str, Any]:
-    """Returns name, description, parameters with defaults, of a space its size, of a preset members and rule, as JSON data."""
+    """Returns name, description, parameters with defaults and what else its kind has to tell, as JSON data."""
     thing = registry_of(kind).get(name)
     if kind is Kind.presets:
         entry = {"name": name, "description": thing.description, "parameters": dict(thing.parameters)}
@@ -71,6 +71,8 @@ def describe(kind: Kind, name: str) -> dict[str, Any]:
     }
     if kind is Kind.spaces:
         entry["size"] = thing().encoding.size
+    if kind is Kind.proxies:
+        entry["cost"] = thing.cost
     return entry
 
 

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from fitness import PROXIES
 from fitness.evaluation import Evaluation
 from fitness.objective import ArchiveView, Objective, ObjectiveParameters, create_objective
 from fitness.presets import PRESETS
@@ -38,9 +37,9 @@ if TYPE_CHECKING:
     from spaces.tables import Table
 
 VERSION = 1
-# Shown beside every score: proxies where they are registered, else counted on the raw network.
-COUNTED = ("params", "flops")
-BASELINES = (*COUNTED, "depth", "random")
+# Shown beside every score: what can be counted, and chance.
+COUNTS = ("params", "flops", "depth")
+BASELINES = (*COUNTS, "random")
 FEWEST = 3
 
 
@@ -142,15 +141,14 @@ def _tables(config: Config, space: SearchSpace) -> list[tuple[str, Table]]:
 
 
 def _with_baselines(config: Config) -> Config:
-    """Adds what is judged but not in the configuration: the members of presets, and the baselines that are proxies."""
+    """Adds what is judged but not in the configuration: the members of presets, and what can be counted."""
     proxies = dict(config.fitness.proxies)
-    for name in config.correlate.presets:
-        proxies = {**PRESETS.get(name).proxies, **proxies}
-    # In the order of the configuration first.
-    proxies = {**config.fitness.proxies, **proxies}
-    for name in BASELINES:
-        if name in PROXIES.names():
-            proxies.setdefault(name, {})
+    for added in (*(PRESETS.get(name).proxies for name in config.correlate.presets), dict.fromkeys(COUNTS, {})):
+        proxies = {**proxies, **{name: values for name, values in added.items() if name not in proxies}}
+    return _scoring(config, proxies)
+
+
+def _scoring(config: Config, proxies: dict[str, dict[str, Any]]) -> Config:
     return config.model_copy(update={"fitness": config.fitness.model_copy(update={"proxies": proxies})})
 
 
@@ -213,19 +211,30 @@ def combine(objective: Objective, scores: Mapping[str, np.ndarray]) -> np.ndarra
 
 
 def _baselines(config: Config, table: ScoreTable, space: SearchSpace, quiet: bool) -> list[Column]:
-    count = len(table.architectures)
-    columns = {name: Column(name, "baseline", table.scores[name]) for name in BASELINES if name in table.scores}
-    counted = [name for name in COUNTED if name not in columns]
-    if counted:
-        with Progress(", ".join(counted), count, unit="network", shown=not quiet) as progress:
-            costs = []
-            for notation in table.architectures:
-                costs.append(asdict(space.costs(space.parse(notation))))
-                progress.advance()
-        columns |= {name: Column(name, "baseline", np.array([float(cost[name]) for cost in costs])) for name in counted}
+    scores = dict(table.scores)
+    missing = [name for name in COUNTS if name not in scores]
+    if missing:
+        scores |= _counted(_scoring(config, dict.fromkeys(missing, {})), table.architectures, space, quiet)
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(config.correlate.seed, spawn_key=(1,))))
-    columns.setdefault("random", Column("random", "baseline", rng.random(count)))
-    return [columns[name] for name in BASELINES if name in columns]
+    scores["random"] = rng.random(len(table.architectures))
+    return [Column(name, "baseline", scores[name]) for name in BASELINES]
+
+
+def _counted(config: Config, architectures: Sequence[str], space: SearchSpace, quiet: bool) -> dict[str, np.ndarray]:
+    """Returns scores that read no image, of a table that lacks them."""
+    from fitness import create_batch
+
+    batch = create_batch("noise", shape=list(space.input_shape), n=2, seed=0)
+    genotypes = [space.parse(notation) for notation in architectures]
+    evaluations = []
+    with (
+        setup.evaluator_of(config.model_copy(update={"workers": 1}), space, batch) as evaluator,
+        Progress("baselines", len(genotypes), unit="network", shown=not quiet) as progress,
+    ):
+        for evaluation in evaluator.evaluate(genotypes):
+            evaluations.append(evaluation)
+            progress.advance()
+    return {name: np.array([one.scores.get(name, np.nan) for one in evaluations]) for name in config.fitness.proxies}
 
 
 def _known(table: Table, source: str, architectures: Sequence[str], quiet: bool) -> Known:

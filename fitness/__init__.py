@@ -19,7 +19,16 @@ PROXIES = Registry("proxy")
 PROXIES.register("rbflex", "fitness.proxies.rbflex:Rbflex")
 PROXIES.register("naswot", "fitness.proxies.naswot:Naswot")
 PROXIES.register("synflow", "fitness.proxies.synflow:Synflow")
-
+PROXIES.register("das", "fitness.proxies.das:Das")
+PROXIES.register("swap", "fitness.proxies.swap:Swap")
+PROXIES.register("meco", "fitness.proxies.meco:Meco")
+PROXIES.register("linear_regions", "fitness.proxies.linear_regions:LinearRegions")
+PROXIES.register("params", "fitness.proxies.counts:Params")
+PROXIES.register("flops", "fitness.proxies.counts:Flops")
+PROXIES.register("depth", "fitness.proxies.counts:Depth")
+PROXIES.register("n_conv", "fitness.proxies.counts:NumberOfConvolutions")
+PROXIES.register("nn_mass", "fitness.proxies.topology:NnMass")
+PROXIES.register("nn_degree", "fitness.proxies.topology:NnDegree")
 
 
 def create_proxy(name: str, **values: Any) -> Proxy:

@@ -81,6 +81,8 @@ class Evaluator:
                 f"{space.name} takes inputs like {list(space.input_shape)}, "
                 f"but the batch holds {list(batch.images.shape[1:])}"
             )
+        for proxy in proxies.values():
+            proxy.check(space)
         self.space = space
         self.proxies = dict(proxies)
         self.batch = batch

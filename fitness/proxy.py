@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
+from spaces import Genotype, SearchSpace
 from spaces import Parameters as AnyParameters
 
 if TYPE_CHECKING:
@@ -111,6 +112,17 @@ class Proxy(ABC):
     def identity(self) -> dict[str, object]:
         """All that the statistics depend on besides network, weights and inputs, as plain data; part of the cache key."""
         return {"proxy": self.name, "version": self.version, "of": self.statistics_of, "layers": self.layers}
+
+    def check(self, space: SearchSpace) -> None:  # noqa: B027 (most scores take any space)
+        """Called once before anything is measured.
+
+        Raises:
+            ConfigError: if the space cannot give what this score needs.
+        """
+
+    def facts(self, space: SearchSpace, genotype: Genotype) -> Statistics:
+        """Returns statistics that need no forward, to join those of the observer (needs == "forward"); cheap, none by default."""
+        return {}
 
     def observer(self) -> Observer:
         """Returns a new observer for one network (needs == "forward")."""
