@@ -143,7 +143,7 @@ def _tables(config: Config, space: SearchSpace) -> list[tuple[str, Table]]:
 def _with_baselines(config: Config) -> Config:
     """Adds what is judged but not in the configuration: the members of presets, and what can be counted."""
     proxies = dict(config.fitness.proxies)
-    for added in (*(PRESETS.get(name).proxies for name in config.correlate.presets), dict.fromkeys(COUNTS, {})):
+    for added in (*(PRESETS.get(name).proxies for name in config.correlate.presets), {name: {} for name in COUNTS}):
         proxies = {**proxies, **{name: values for name, values in added.items() if name not in proxies}}
     return _scoring(config, proxies)
 
@@ -214,7 +214,7 @@ def _baselines(config: Config, table: ScoreTable, space: SearchSpace, quiet: boo
     scores = dict(table.scores)
     missing = [name for name in COUNTS if name not in scores]
     if missing:
-        scores |= _counted(_scoring(config, dict.fromkeys(missing, {})), table.architectures, space, quiet)
+        scores |= _counted(_scoring(config, {name: {} for name in missing}), table.architectures, space, quiet)
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(config.correlate.seed, spawn_key=(1,))))
     scores["random"] = rng.random(len(table.architectures))
     return [Column(name, "baseline", scores[name]) for name in BASELINES]
