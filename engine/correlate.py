@@ -182,7 +182,7 @@ def _columns(config: Config, table: ScoreTable, names: Sequence[str]) -> list[Co
     columns = [Column(name, "score", table.scores[name]) for name in names if name not in BASELINES]
     combined = {}
     objective = setup.objective_of(config)
-    if objective.rule != "score":
+    if objective.rule in ("linear", "log"):
         combined[config.fitness.preset or "objective"] = objective
     for name in config.correlate.presets:
         preset = PRESETS.get(name)
