@@ -12,7 +12,7 @@ import typer
 
 from spaces import RbflexEvoError
 
-from . import commands_cache, commands_correlate, commands_list, commands_score, commands_tabulate
+from . import commands_cache, commands_compare, commands_correlate, commands_list, commands_score, commands_tabulate
 from .options import AsJson, ConfigPath, Overrides
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ app = typer.Typer(
 app.add_typer(commands_cache.app, name="cache")
 app.command("score")(commands_score.score)
 app.command("gammas")(commands_score.gammas)
+app.command("compare")(commands_compare.compare)
 app.command("tabulate")(commands_tabulate.tabulate)
 app.command("correlate")(commands_correlate.correlate)
 app.command("list")(commands_list.list_known)

@@ -114,6 +114,8 @@ class Config(Parameters):
     table: Choice | None = None
     sample: SampleConfig | None = None
     correlate: CorrelateConfig = Field(default_factory=CorrelateConfig)
+    scores: str | None = Field(default=None, min_length=1)
+    compare: dict[str, Any] | None = None
     warm_start: list[str] = Field(default_factory=list)
     runs: str = Field(default="runs", min_length=1)
 
@@ -146,6 +148,7 @@ class Config(Parameters):
         return Path(self.runs).expanduser() / self.name
 
 
+OPTIONAL = ("table", "sample", "correlate", "scores", "compare")
 # The sections that choose a registered thing, and the key that holds its name.
 CHOICES = {"space": "name", "data": "source", "strategy": "name", "table": "source"}
 
@@ -182,10 +185,13 @@ def parse_config(values: Mapping[str, Any]) -> Config:
     unknown = [key for key in values if key not in Config.model_fields]
     if unknown:
         raise ConfigError(f"unknown key {str(unknown[0])!r}{near_name(str(unknown[0]), Config.model_fields)}")
-    values = {key: value for key, value in values.items() if not (key in ("table", "sample", "correlate") and value is None)}
+    values = {key: value for key, value in values.items() if not (key in OPTIONAL and value is None)}
+    if isinstance(values.get("compare"), Mapping) and "strategy" not in values:
+        # A search of such a configuration is one with the first of the strategies.
+        values["strategy"] = first_strategy(values["compare"])
     for section, key in CHOICES.items():
         if section in values:
-            values[section] = _choice(values[section], section, key)
+            values[section] = read_choice(values[section], section, key)
     if isinstance(values.get("fitness"), Mapping):
         values["fitness"] = _fitness(values["fitness"])
     if isinstance(values.get("sample"), Mapping):
@@ -216,6 +222,8 @@ def settings(config: Config) -> dict[str, Any]:
     from fitness.presets import PRESETS
     from strategies import STRATEGIES
 
+    from .compare_plan import plan_of
+
     space = SPACES.get(config.space.name)
     proxies = {}
     for name, given in config.fitness.proxies.items():
@@ -233,6 +241,7 @@ def settings(config: Config) -> dict[str, Any]:
         PRESETS.get(name)
     tables = [_named(TABLES, table, f"correlate.tables.{i}") for i, table in enumerate(config.correlate.tables)]
     chosen["correlate"]["tables"] = tables
+    chosen["compare"] = plan_of(config).as_values() if config.compare is not None else None
     chosen["fitness"] = {
         "proxies": proxies,
         "objective": _plain(objective),
@@ -242,7 +251,8 @@ def settings(config: Config) -> dict[str, Any]:
 
 
 # What neither changes a score nor the order in which candidates are proposed.
-INCIDENTAL = {"name", "runs", "workers", "micro_batch", "cache", "table", "sample", "correlate"}
+# A run's journal itself holds the hash of the table that its scores came from.
+INCIDENTAL = {"name", "runs", "workers", "micro_batch", "cache", "table", "sample", "correlate", "scores", "compare"}
 
 
 def identity(config: Config) -> str:
@@ -275,8 +285,12 @@ def _named(registry: Registry, choice: Choice, section: str) -> dict[str, Any]:
     return {"name": choice.name, **_plain(parameters)}
 
 
-def _choice(value: Any, section: str, key: str) -> Choice:
-    """Reads ``name`` or ``{name: ..., parameter: ...}``."""
+def read_choice(value: Any, section: str, key: str) -> Choice:
+    """Reads ``name`` or ``{name: ..., parameter: ...}``.
+
+    Raises:
+        ConfigError: if it is neither.
+    """
     if isinstance(value, str):
         value = {key: value}
     if not isinstance(value, Mapping):
@@ -287,6 +301,15 @@ def _choice(value: Any, section: str, key: str) -> Choice:
     if not isinstance(value[key], str):
         raise ConfigError(f"'{section}.{key}': should be a name, but it is {value[key]!r}")
     return Choice(name=value[key], values={str(k): v for k, v in value.items() if k != key})
+
+
+def first_strategy(compare: Mapping[str, Any]) -> Any:
+    """Returns the first of the strategies of a section ``compare`` that is not checked yet."""
+    strategies = compare.get("strategies")
+    first = strategies[0] if isinstance(strategies, list) and strategies else None
+    if first is None:
+        raise ConfigError("'compare.strategies' should be a list of strategies, such as [random, genetic]")
+    return {key: value for key, value in first.items() if key != "label"} if isinstance(first, Mapping) else first
 
 
 def _fitness(section: Mapping[str, Any]) -> dict[str, Any]:
@@ -336,7 +359,7 @@ def _correlate(section: Mapping[str, Any]) -> CorrelateConfig:
     section = dict(section)
     if isinstance(section.get("tables"), list):
         tables = enumerate(section["tables"])
-        section["tables"] = [_choice(table, f"correlate.tables.{i}", CHOICES["table"]) for i, table in tables]
+        section["tables"] = [read_choice(table, f"correlate.tables.{i}", CHOICES["table"]) for i, table in tables]
     return parse(CorrelateConfig, section, "correlate")
 
 

@@ -83,7 +83,7 @@ def correlate(config: Config, scores: Path | None = None, *, quiet: bool = False
     """Judges the configuration's scores against its tables and leaves the numbers, and a page, in a folder.
 
     Args:
-        scores: a table of scores that is judged instead of measuring; all that it holds.
+        scores: a table of scores that is judged instead of measuring, all that it holds; the configuration's ``scores`` if None.
         quiet: shows no progress.
         page: writes correlate.html and its figures at the end.
 
@@ -95,6 +95,8 @@ def correlate(config: Config, scores: Path | None = None, *, quiet: bool = False
     space = setup.space_of(config)
     tables = _tables(config, space)
     wanted = _with_baselines(config)
+    if scores is None and config.scores is not None:
+        scores = Path(config.scores).expanduser()
     if scores is None:
         from .tabulate import tabulate
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from . import correlation_figures as figures
 from .folder import replace_text
 from .plots import accuracy_name
-from .report import Gallery, flat, render
+from .report import Gallery, flat, render_page
 
 if TYPE_CHECKING:
     from .correlate import Correlation, Known
@@ -35,7 +35,7 @@ def write_page(found: Correlation, config_text: str) -> Path:
         "facts": [("Compared", list(flat(facts))), ("Machine and versions", list(flat(document["environment"])))],
         "config_text": config_text,
     }
-    replace_text(page, render("correlate.html.j2", contents))
+    replace_text(page, render_page("correlate.html.j2", contents))
     return page
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fitness.objective import ArchiveView
+from spaces import ConfigError
 
 from . import setup
 from .config import Config
@@ -51,6 +52,8 @@ def estimate(config: Config) -> Estimate:
     Raises:
         RbflexEvoError: as the search would.
     """
+    if config.scores is not None:
+        raise ConfigError("'scores' names a table, so nothing will be measured; leave it out to estimate a search that measures")
     space = setup.space_of(config)
     setup.table_of(config, space)
     batch = setup.batch_of(config)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # style sheet's variable of that name, so that dark mode recolours the figures too.
 INK, MUTED, GRID, PAPER = "#1c2733", "#5b6875", "#dfe4ea", "#fefefe"
 BLUE, ORANGE, GREEN, SOFT = "#0068a8", "#c94f00", "#00805e", "#dcebf7"
+PURPLE = "#c9589f"  # lighter than Okabe and Ito's, or red-blind eyes would take it for the blue
 THEME = {
     INK: "ink",
     MUTED: "muted",
@@ -33,6 +34,7 @@ THEME = {
     ORANGE: "orange",
     GREEN: "green",
     SOFT: "soft",
+    PURPLE: "purple",
 }
 PANEL_INCHES = (3.9, 2.8)
 RASTER_ABOVE = 3000  # points; more of them as vectors would make the page slow to open

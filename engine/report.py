@@ -84,7 +84,7 @@ def write_report(folder: Path) -> Path:
     space = _space(run.config["space"])
     page = run.folder / "report.html"
     try:
-        text = render("report.html.j2", _contents(run, space, Gallery(run.folder)))
+        text = render_page("report.html.j2", _contents(run, space, Gallery(run.folder)))
     except OSError as error:
         raise RunError(f"cannot write the report into {run.folder}: {error.strerror or error}") from None
     replace_text(page, text)
@@ -96,8 +96,8 @@ def _space(named: Any) -> SearchSpace:
     return create_space(values.pop("name"), **values)
 
 
-def render(template: str, contents: Mapping[str, Any]) -> str:
-    """Returns a page in the house style; a value that the template names and `contents` lacks is an error."""
+def render_page(template: str, contents: Mapping[str, Any]) -> str:
+    """Returns the page of a template in ``templates``."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -255,7 +255,7 @@ def _facts(run: RunRecord) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     config, outcome = run.config, run.outcome
     asked: dict[str, Any] = {key: config[key] for key in ("space", "strategy", "budget", "seed", "device") if key in config}
     asked |= {key: config["fitness"][key] for key in ("objective", "weights") if key in config["fitness"]}
-    asked |= {key: config[key] for key in ("data", "table") if config.get(key)}
+    asked |= {key: config[key] for key in ("data", "scores", "table") if config.get(key)}
     yield "Asked for", list(flat(asked))
     if outcome:
         counts: dict[str, Any] = {"stopped because": outcome.stop_reason, "seconds": outcome.time_seconds}

@@ -43,6 +43,7 @@ class Search:
     Args:
         config: from `load_config` or `parse_config`.
         evaluator: measures instead of the one that the configuration describes; the caller closes it.
+        provenance: what scores of that evaluator depend on that the configuration does not tell, as `setup.measuring` yields it.
         quiet: shows no progress.
         report: writes report.html at the end.
 
@@ -56,6 +57,7 @@ class Search:
         config: Config,
         evaluator: EvaluatorLike | None = None,
         *,
+        provenance: Mapping[str, str | None] | None = None,
         quiet: bool = False,
         report: bool = True,
     ) -> None:
@@ -66,6 +68,7 @@ class Search:
         self.report = report
         self._identity = identity(config)
         self._given = evaluator
+        self._provenance = provenance or {"inputs": None, "backend": None}
 
     @classmethod
     def from_yaml(cls, path: str | Path, overrides: Sequence[str] = (), *, quiet: bool = False) -> Search:
@@ -110,11 +113,10 @@ class Search:
     def _evaluator(self) -> Iterator[tuple[EvaluatorLike, Mapping[str, str | None]]]:
         """Yields the evaluator, and what scores depend on that the configuration does not tell."""
         if self._given is not None:
-            yield self._given, {"inputs": None, "backend": None}
+            yield self._given, self._provenance
             return
-        batch = setup.batch_of(self.config)
-        with setup.evaluator_of(self.config, self.space, batch) as evaluator:
-            yield evaluator, {"inputs": batch.fingerprint, "backend": evaluator.backend}
+        with setup.measuring(self.config, self.space) as measuring:
+            yield measuring
 
     def _search(
         self,
@@ -178,6 +180,11 @@ class Search:
             raise RunError(
                 f"{folder.journal} belongs to another configuration than {folder.config}; "
                 f"give the run another name, or remove {folder.path}"
+            )
+        if content.header.get("scores") != inputs.get("scores"):
+            began, now = (_origin_of(facts.get("scores")) for facts in (content.header, inputs))
+            raise RunError(
+                f"{folder.path} began with {began}, but here it is {now}; go on as it began, or give the run another name"
             )
         if content.header.get("backend") != inputs["backend"]:
             raise RunError(
@@ -254,3 +261,7 @@ class Search:
 
     def _progress(self, title: str, total: int | None, *, initial: int = 0, unit: str = "evaluation") -> Progress:
         return Progress(title, total, initial=initial, unit=unit, shown=not self.quiet)
+
+
+def _origin_of(fingerprint: str | None) -> str:
+    return "measured scores" if fingerprint is None else f"the table of scores {fingerprint}"

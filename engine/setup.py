@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,12 +13,15 @@ from fitness.objective import ArchiveView, Objective, ObjectiveParameters, creat
 from spaces import ConfigError, Genotype, SearchSpace, create_space, parse
 from strategies import Strategy, create_strategy
 
-from .config import Config
+from .config import Config, load_config, settings
 
 if TYPE_CHECKING:
     from fitness.batches import Batch
     from fitness.evaluator import Evaluator
+    from fitness.tabulated import TabulatedEvaluator
     from spaces.tables import Table
+
+    from .loop import EvaluatorLike
 
 # A sample of a space that is nearly used up ends after so many draws in a row without a new architecture.
 IDLE_DRAWS = 1000
@@ -127,6 +132,58 @@ def evaluator_of(config: Config, space: SearchSpace, batch: Batch, *, cached: bo
         backend=config.backend,
         cache=cache_path(config.cache) if cached else None,
     )
+
+
+@contextmanager
+def measuring(config: Config, space: SearchSpace) -> Iterator[tuple[EvaluatorLike, Mapping[str, str | None]]]:
+    """Yields the evaluator, and what its scores depend on that the configuration does not tell.
+
+    Raises:
+        ConfigError, DataError, DeviceError: if the table of scores, the images or the device are not as they should be.
+    """
+    if config.scores is not None:
+        tabulated = tabulated_evaluator_of(config, space)
+        yield tabulated, {"inputs": None, "backend": None, "scores": tabulated.table.fingerprint}
+        return
+    batch = batch_of(config)
+    with evaluator_of(config, space, batch) as evaluator:
+        yield evaluator, {"inputs": batch.fingerprint, "backend": evaluator.backend}
+
+
+def tabulated_evaluator_of(config: Config, space: SearchSpace) -> TabulatedEvaluator:
+    """Returns the evaluator that answers from the table of ``scores``.
+
+    Raises:
+        ConfigError: if the table is missing, damaged, lacks a proxy, or was made with other settings.
+    """
+    from fitness import create_proxy
+    from fitness.tabulated import TabulatedEvaluator, read_tabulated
+
+    path = Path(config.scores or "").expanduser()
+    table = read_tabulated(path, config.fitness.proxies)
+    _check_origin(config, path)
+    proxies = [create_proxy(name, **values) for name, values in config.fitness.proxies.items()]
+    return TabulatedEvaluator(space, table, raw=any(proxy.layers == "published" for proxy in proxies))
+
+
+def _check_origin(config: Config, path: Path) -> None:
+    """Makes sure that scores mean what the configuration says, by the configuration that ``tabulate`` left beside them."""
+    beside = path.with_name("config.yaml")
+    if not beside.exists():
+        return
+    wanted, found = (_origin(chosen, config.fitness.proxies) for chosen in (config, load_config(beside)))
+    for name, value in wanted.items():
+        if found[name] != value:
+            raise ConfigError(
+                f"{str(path)!r} was made with another {name!r} than this configuration has: {found[name]}\n"
+                f"set it alike ({beside} has all settings), or tabulate again"
+            )
+
+
+def _origin(config: Config, proxies: Mapping[str, object]) -> dict[str, object]:
+    chosen = settings(config)
+    named = {f"fitness.proxies.{name}": chosen["fitness"]["proxies"].get(name) for name in proxies}
+    return {**named, "fitness.weights": chosen["fitness"]["weights"], **{k: chosen[k] for k in ("space", "data", "precision")}}
 
 
 def cache_path(setting: str) -> Path | None:

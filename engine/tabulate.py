@@ -27,7 +27,7 @@ from fitness.exhaustive import Subtree, score_all, subtrees
 from spaces import Genotype, RunError
 
 from . import setup
-from .config import Config, settings
+from .config import Config, load_config, settings
 from .folder import RunFolder, opened, replace_text
 from .progress import Progress
 from .sample import architectures_of
@@ -103,7 +103,10 @@ def _claim(folder: RunFolder, config: Config, architectures: Sequence[str], inpu
             f"{folder.path} holds a table of another {what}; give this one another name (--set name=...), or remove {folder.path}"
         )
     if not path.exists() or scores.keys() - there.keys():
-        folder.write_config(config)
+        # The configuration beside the scores tells the parameters of all of them.
+        before = load_config(folder.config).fitness.proxies if folder.config.exists() else {}
+        fitness = config.fitness.model_copy(update={"proxies": {**before, **config.fitness.proxies}})
+        folder.write_config(config.model_copy(update={"fitness": fitness}))
         replace_text(path, json.dumps({**wanted, "scores": there | scores}) + "\n")
 
 

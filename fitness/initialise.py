@@ -21,11 +21,13 @@ from spaces import Genotype, Parameters, SearchSpace
 if TYPE_CHECKING:
     from torch import nn
 
-Distribution = Literal["pytorch", "kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform", "normal"]
+Distribution = Literal[
+    "pytorch", "kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform", "normal", "standard_normal"
+]
 
 
 class WeightParameters(Parameters):
-    """How weights are drawn: ``pytorch`` is PyTorch's default initialisation, ``normal`` is N(0, 0.02^2)."""
+    """How weights are drawn: ``pytorch`` is PyTorch's default, ``normal`` is N(0, 0.02^2), ``standard_normal`` N(0, 1)."""
 
     seed: int = Field(default=0, ge=0)
     distribution: Distribution = "pytorch"
@@ -55,13 +57,24 @@ class _Draws:
 _draws = _Draws()
 
 
+def _generator(seed: int, name: str) -> np.random.Generator:
+    digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=16).digest()
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
+
+
 def draw(seed: int, name: str, shape: Sequence[int], normal: bool) -> np.ndarray:
     """Returns float32 values of `shape`: N(0, 1), or uniform in [-1, 1)."""
-    digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=16).digest()
-    rng = np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
+    rng = _generator(seed, name)
     if normal:
         return rng.standard_normal(shape, dtype=np.float32)
     return 2 * rng.random(shape, dtype=np.float32) - 1
+
+
+def draw_signs(seed: int, name: str, shape: Sequence[int]) -> np.ndarray:
+    """Returns float32 values of `shape`, -1 or +1 with equal probability (Rademacher), a pure function of (seed, name)."""
+    count = math.prod(shape)
+    bits = np.unpackbits(np.frombuffer(_generator(seed, name).bytes((count + 7) // 8), np.uint8), count=count)
+    return (2 * bits.astype(np.float32) - 1).reshape(tuple(shape))
 
 
 def initialise(
@@ -128,6 +141,7 @@ def _scale(distribution: Distribution, fan_in: int, fan_out: int) -> tuple[float
         "xavier_uniform": (math.sqrt(6 / (fan_in + fan_out)), False),
         "xavier_normal": (math.sqrt(2 / (fan_in + fan_out)), True),
         "normal": (0.02, True),
+        "standard_normal": (1.0, True),
     }[distribution]
 
 

@@ -21,6 +21,8 @@ from .parameters import Parameters as AnyParameters
 from .space import Cell, Costs, Drawing, SearchSpace
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from .networks.nats import NatsNetwork
     from .plan import Plan
 
@@ -50,6 +52,10 @@ class NatsSpace(SearchSpace):
     """What both spaces share: costs and cells by arithmetic on a skeleton, and images of any size."""
 
     parameters: SizeParameters
+
+    def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
+        """Returns the stem, and every cell and reduction after it, as AZ-NAS takes them on this benchmark."""
+        return [network.stem, *network.blocks]  # type: ignore[list-item,misc]
 
     @abstractmethod
     def skeleton(self, genotype: Genotype) -> tuple[list[str], int, list[int], list[bool]]:

@@ -123,6 +123,16 @@ class SearchSpace(ABC):
 
         return [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
 
+    def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
+        """Returns the primary blocks, each run once, in order, the stem first: what AZ-NAS compares from one to the next.
+
+        The default takes the chain of parts that the network is registered as (see `blocks.primary_blocks`); a space whose
+        blocks are something else, or called in another order, overrides it.
+        """
+        from .blocks import primary_blocks
+
+        return primary_blocks(network, self.classifier(network))
+
     def plan(self, genotype: Genotype, input_shape: Sequence[int]) -> Plan | None:
         """Returns the network's forward as data, or None where the built network has to be run itself (the default).
 

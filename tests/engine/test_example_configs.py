@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.compare import run_all
 from engine.config import load_config, load_scoring
 from engine.correlate import correlate
 from engine.search import Search
@@ -74,10 +75,14 @@ def test_an_example_that_only_scores_runs(name: str, tmp_path: Path) -> None:
     assert result.document["architectures"] == 8 and len(result.document["scores"]) >= 9
 
 
-@pytest.mark.parametrize("strategy", ["random", "genetic", "annealing"])
-def test_the_comparison_differs_by_the_overrides_that_it_names(strategy: str) -> None:
-    config = load_config(CONFIGS / "compare_strategies.yaml", [f"name=compare-{strategy}", f"strategy.name={strategy}"])
-    assert (config.strategy.name, config.budget.evaluations) == (strategy, 200)
+def test_the_comparison_runs_live(tmp_path: Path) -> None:
+    overrides = [*SMALL, f"runs={tmp_path}", "budget.evaluations=2", "compare.seeds=1", "fitness.proxies.rbflex.networks=2"]
+    overrides[0] = f"cache={tmp_path / 'cache.sqlite'}"
+    config = load_config(CONFIGS / "compare_strategies.yaml", overrides)
+    runs = run_all(config, quiet=True)
+    assert {label: trace.evaluations for (label, _), trace in runs.traces.items()} == dict.fromkeys(
+        ["random", "genetic", "annealing"], 2
+    )
 
 
 @pytest.mark.skipif(DATA is None, reason="RBFLEX_EVO_TABLES is unset")

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_compare_report import written
 from test_report import CELLS, evaluations, write_run
 
+from engine.cli import run
 from engine.report import write_report
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -33,6 +35,13 @@ def page(tmp_path_factory) -> Path:
     return write_report(write_run(tmp_path_factory.mktemp("browser") / "run", evaluations()))
 
 
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("browser compares")
+    assert run(["compare", str(written(folder))]) == 0
+    return folder / "runs" / "toy-compare" / "comparison.html"
+
+
 def browse(page: Path, profile: Path, *options: str) -> subprocess.CompletedProcess:
     command = [str(BROWSER), *QUIET, f"--user-data-dir={profile}", *options, page.as_uri()]
     shown = subprocess.run(command, capture_output=True, timeout=60, text=True, encoding="utf-8", check=True)
@@ -53,6 +62,23 @@ def test_the_page_runs_without_an_error_and_offers_to_copy_the_notation(page, tm
 @pytest.mark.parametrize("width", [400, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_is_painted_in_the_colours_of_the_scheme(page, tmp_path, width, scheme):
+    assert_painted(page, tmp_path, width, scheme)
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_comparison_is_painted_in_the_colours_of_the_scheme(comparison, tmp_path, width, scheme):
+    assert_painted(comparison, tmp_path, width, scheme)
+
+
+def test_a_comparison_colours_the_wins_and_lays_out_every_figure(comparison, tmp_path):
+    dom = browse(comparison, tmp_path, "--dump-dom").stdout
+    blue, orange = (dom.count(f"color-mix(in srgb, var(--{hue})") for hue in ("blue", "orange"))
+    assert blue > 0 and blue + orange == 6
+    assert dom.count("<svg") == 6
+
+
+def assert_painted(page, tmp_path, width, scheme):
     from matplotlib.image import imread
 
     picture = tmp_path / "page.png"

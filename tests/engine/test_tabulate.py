@@ -17,7 +17,7 @@ import pytest
 
 from engine import setup
 from engine.cli import run
-from engine.config import parse_config
+from engine.config import load_config, parse_config
 from engine.sample import architectures_of
 from engine.score_table import read_scores
 from engine.tabulate import tabulate
@@ -128,6 +128,7 @@ def test_another_score_is_measured_alone_and_joins_those_that_are_there(tmp_path
     assert list(table.scores) == ["naswot", "synflow"]
     np.testing.assert_array_equal(table.scores["naswot"], before.scores["naswot"])
     assert_equals_single_evaluations(path, settings, 10)
+    assert set(load_config(path.parent / "config.yaml").fitness.proxies) == {"naswot", "synflow"}
     # A configuration of fewer scores leaves the others in.
     assert list(read_scores(tabulate(config(tmp_path, TOY, {"synflow": {}}, sample={"size": 40}), quiet=True)).scores) == [
         "naswot",

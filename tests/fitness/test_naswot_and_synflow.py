@@ -69,6 +69,22 @@ def test_naswot_equals_its_literal_form(space, statistics, index):
     assert proxy.score(observer.finish()) == pytest.approx(expected, rel=1e-4)
 
 
+def test_published_naswot_observes_raw_cells_by_the_statistics_of_the_batch(space):
+    proxy = create_proxy("naswot", mode="published")
+    assert (proxy.statistics_of, proxy.layers) == ("batch", "published")
+    network = network_of(space, 11)
+    observer = proxy.observer()
+    run_observed(network, images(), [observer], network.classifier, proxy.statistics_of, proxy.layers)
+    codes = []
+    for module in network.modules():
+        if "ReLU" in type(module).__name__:
+            module.register_forward_hook(lambda m, i, o: codes.append((o > 0).flatten(1)))
+    network.double().train()(images().double())
+    code = torch.cat(codes, dim=1)
+    expected = [[float((one == other).sum()) for other in code] for one in code]
+    np.testing.assert_allclose(observer.finish()["matches"], expected, rtol=1e-4)
+
+
 def test_naswot_counts_exactly():
     observer = NaswotObserver()
     layer = torch.randn(6, 70000, generator=torch.Generator().manual_seed(0))

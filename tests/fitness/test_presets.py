@@ -10,6 +10,7 @@ import yaml
 
 from engine.cli import run
 from engine.config import as_values, identity, load_config, parse_config
+from fitness import create_proxy
 from fitness.objective import ObjectiveParameters, create_objective
 from fitness.presets import PRESETS
 from spaces import ConfigError, UnknownNameError, parse
@@ -104,3 +105,9 @@ def test_an_architecture_is_scored_by_the_members_of_a_preset(capsys: pytest.Cap
     arguments = ["score", "toy", "random", "--preset", "rbflex_naswot", "--set", "cache=off"]
     assert run([*arguments, "--set", "fitness.proxies.rbflex.gamma=flat"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == ["rbflex", "naswot"]
+
+
+@pytest.mark.parametrize("name", PRESETS.names())
+def test_members_are_registered_proxies_with_those_parameters(name: str) -> None:
+    for member, values in PRESETS.get(name).proxies.items():
+        assert create_proxy(member, **values).name == member

@@ -1,0 +1,39 @@
+"""``compare``: strategies x seeds at one budget."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import typer
+
+from .config import load_config
+from .options import AsJson, ConfigPath, Overrides
+
+
+def compare(config: ConfigPath, set_: Overrides = None, as_json: AsJson = False) -> None:
+    """Run every strategy of a configuration's section `compare` with every seed, and say which of them is better."""
+    settings = load_config(config, set_ or [])
+    from .compare import run_all
+    from .interrupt import Interrupted
+
+    try:
+        runs = run_all(settings)
+    except Interrupted as stopped:
+        print(stopped, file=sys.stderr)
+        raise typer.Exit(130) from None
+    from .compare_facts import document_of
+    from .compare_report import write_all
+    from .compare_tables import markdown
+
+    document = document_of(settings, runs)
+    page = write_all(runs.folder, document, (runs.folder / "config.yaml").read_text(encoding="utf-8"))
+    if as_json:
+        print(json.dumps({**document, "folder": str(runs.folder)}, ensure_ascii=False, allow_nan=False))
+    else:
+        print(markdown(document))
+        print(f"report     {page}")
+    for (label, seed), reason in runs.failures.items():
+        print(f"failed: {label}, seed {seed}: {reason}", file=sys.stderr)
+    if runs.failures:
+        raise typer.Exit(1)

@@ -1,0 +1,211 @@
+"""Strategies x seeds at one budget of unique evaluations: the runs. What they mean is in `engine.comparison`.
+
+    runs/<name>-compare/  config.yaml · <label>/<seed>.json (what a finished run found) · <label>/<seed>/ (its run folder)
+                          · <label>/<seed>.failed (why a run failed) · comparison.md, .json, .html, runs.csv
+
+Every run is an ordinary search, with the journal and the snapshot that make it resumable: a comparison that was stopped anywhere
+goes on with the runs that are missing, and within those where they were. With a table of ``scores`` runs are replayed, each in
+one of several processes; a finished one leaves its small file alone, since the table holds the rest. Without, runs measure one
+after another with one evaluator and one cache, and keep their folders.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fitness.evaluation import Evaluation
+from spaces import RunError
+
+from . import setup
+from .compare_plan import Plan, folder_of, open_tables, plan_of, run_config
+from .compare_run import Job, Provenance, one_by_one, trace_path
+from .config import Config, identity
+from .folder import RunFolder, opened
+from .interrupt import Interrupt, Interrupted
+from .journal import read_journal
+from .loop import EvaluatorLike
+from .progress import Progress
+from .trace import Trace, read_trace
+
+SECONDS_BETWEEN_LOOKS = 0.2
+
+
+@dataclass(frozen=True)
+class Runs:
+    """All runs of a comparison.
+
+    Attributes:
+        folder: of the comparison.
+        traces: of the finished runs, by label and seed.
+        failures: why the others failed, by label and seed.
+        pool: every evaluation of all runs by key where they measured; None where a table has the scores.
+    """
+
+    folder: Path
+    plan: Plan
+    traces: dict[tuple[str, int], Trace]
+    failures: dict[tuple[str, int], str]
+    pool: list[Evaluation] | None
+
+
+def run_all(config: Config, *, quiet: bool = False) -> Runs:
+    """Runs what is missing of a comparison and returns all of it.
+
+    Raises:
+        RunError: if the folder holds runs of another configuration.
+        Interrupted: after Ctrl-C, everything saved.
+        RbflexEvoError: if the space, a table, the images or the device are not as they should be.
+    """
+    plan = plan_of(config)
+    jobs = [Job(contender, seed) for seed in plan.seeds for contender in plan.contenders]
+    with opened(folder_of(config)) as folder, Interrupt() as interrupt:
+        _check_owner(folder)
+        space = setup.space_of(config)
+        # Only to see, before hours are spent, that they are there and of this space.
+        open_tables(plan, space)
+        with setup.measuring(config, space) as (evaluator, provenance):
+            traces = _finished(config, jobs, provenance.get("scores"))
+            if config.scores is not None:
+                evaluator.check_whole()  # type: ignore[attr-defined]
+            folder.write_config(config)
+            _clear(config, jobs, traces)
+            failures: dict[tuple[str, int], str] = {}
+            missing = [job for job in jobs if (job.contender.label, job.seed) not in traces]
+            processes = _processes(config, len(missing))
+            with Progress("compare", len(jobs), initial=len(jobs) - len(missing), unit="run", shown=not quiet) as progress:
+                if processes > 1:
+                    outcomes = _in_processes(config, missing, processes, interrupt)
+                else:
+                    outcomes = one_by_one(config, missing, evaluator, provenance, lambda: interrupt.requested)
+                for job, failure in outcomes:
+                    if failure is not None:
+                        failures[job.contender.label, job.seed] = failure
+                    progress.advance(lambda job=job: job.name)  # type: ignore[misc]
+            traces = _finished(config, jobs, provenance.get("scores"))
+        if len(traces) + len(failures) < len(jobs):
+            raise Interrupted(f"stopped after {len(traces)} of {len(jobs)} runs, all saved; the same command goes on")
+        pool = None if config.scores is not None else _evaluations_of(config, jobs, traces)
+        return Runs(folder.path, plan, traces, failures, pool)
+
+
+def _check_owner(folder: RunFolder) -> None:
+    strangers = [path.name for path in folder.path.iterdir() if not path.name.startswith(".")]
+    if folder.journal.exists() or (strangers and not folder.config.exists()):
+        raise RunError(f"{folder.path} exists and holds no comparison; give this one another name (--set name=...)")
+
+
+def _finished(config: Config, jobs: Sequence[Job], scores: str | None) -> dict[tuple[str, int], Trace]:
+    """Returns the traces of the runs that are done.
+
+    Raises:
+        RunError: if one is of another configuration, or of another table of scores.
+    """
+    traces: dict[tuple[str, int], Trace] = {}
+    for job in jobs:
+        settings = run_config(config, job.contender, job.seed)
+        trace = read_trace(trace_path(settings))
+        if trace is None:
+            continue
+        if (trace.identity, trace.scores) != (identity(settings), scores):
+            what = "another configuration" if trace.identity != identity(settings) else "other scores"
+            folder = folder_of(config)
+            raise RunError(
+                f"{folder} holds runs with {what} ({job.name}); "
+                f"give this comparison another name (--set name=...), or remove {folder}"
+            )
+        traces[job.contender.label, job.seed] = trace
+    return traces
+
+
+def _clear(config: Config, jobs: Sequence[Job], traces: Mapping[tuple[str, int], Trace]) -> None:
+    """Removes the run folders of finished replays whose process died before it could."""
+    for job in jobs:
+        if config.scores is not None and (job.contender.label, job.seed) in traces:
+            shutil.rmtree(run_config(config, job.contender, job.seed).folder, ignore_errors=True)
+
+
+def _processes(config: Config, runs: int) -> int:
+    if config.scores is None:
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(runs, cores if config.workers == "auto" else config.workers))
+
+
+def _in_processes(
+    config: Config, jobs: Sequence[Job], processes: int, interrupt: Interrupt
+) -> Iterator[tuple[Job, str | None]]:
+    """The same in several processes, in the order in which runs end."""
+    context = multiprocessing.get_context("spawn")
+    stop = context.Event()
+    with ProcessPoolExecutor(processes, context, _start_worker, (config, stop)) as pool:
+        running: dict[Future[Any], Job] = {pool.submit(_run_in_worker, job): job for job in jobs}
+        try:
+            while running:
+                done, _ = wait(running, timeout=SECONDS_BETWEEN_LOOKS, return_when=FIRST_COMPLETED)
+                for future in done:
+                    job = running.pop(future)
+                    finished, failure = (False, None) if future.cancelled() else future.result()
+                    if finished:
+                        yield job, failure
+                if interrupt.requested and not stop.is_set():
+                    stop.set()
+                    for future in running:
+                        future.cancel()
+        except BrokenProcessPool:
+            raise RunError("a process of the comparison died, most likely because memory ran out; set workers: 1") from None
+        finally:
+            # Whatever ended this, no process works on for nobody.
+            stop.set()
+
+
+# What a process of a replay holds: the configuration, the evaluator with what its scores depend on, and when to stop.
+_worker: tuple[Config, EvaluatorLike, Provenance, Callable[[], bool]] | None = None
+
+
+def _start_worker(config: Config, stop: Any) -> None:
+    global _worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    evaluator = setup.tabulated_evaluator_of(config, setup.space_of(config))
+    _worker = config, evaluator, {"inputs": None, "backend": None, "scores": evaluator.table.fingerprint}, stop.is_set
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _run_in_worker(job: Job) -> tuple[bool, str | None]:
+    """Returns whether the run ended, and if so why it failed where it did."""
+    assert _worker is not None
+    config, evaluator, provenance, stopped = _worker
+    for _, failure in one_by_one(config, [job], evaluator, provenance, stopped):
+        return True, failure
+    return False, None
+
+
+def _evaluations_of(config: Config, jobs: Sequence[Job], traces: Mapping[tuple[str, int], Trace]) -> list[Evaluation]:
+    """Returns the first evaluation of every key in the journals of the runs that measured."""
+    found: dict[str, Evaluation] = {}
+    for job in jobs:
+        if (job.contender.label, job.seed) not in traces:
+            continue
+        journal = run_config(config, job.contender, job.seed).folder / "journal.jsonl"
+        evaluations = read_journal(journal).evaluations
+        if not evaluations:
+            raise RunError(f"{journal} is gone; remove {trace_path(run_config(config, job.contender, job.seed))} to run it again")
+        for evaluation in evaluations:
+            found.setdefault(evaluation.key, evaluation)
+    return list(found.values())

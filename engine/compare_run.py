@@ -1,0 +1,131 @@
+"""One run of a comparison: an ordinary search whose trace is kept, and whose failure is a reason and not the end of the rest."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fitness.evaluation import Evaluation
+from fitness.objective import ArchiveView
+from spaces import Genotype
+
+from . import setup
+from .compare_plan import Contender, run_config
+from .config import Config, identity
+from .interrupt import Interrupted
+from .journal import read_journal
+from .loop import EvaluatorLike
+from .search import Search
+from .trace import Trace, incumbents, write_trace
+
+Provenance = Mapping[str, str | None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a comparison."""
+
+    contender: Contender
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return f"{self.contender.label}, seed {self.seed}"
+
+
+def trace_path(settings: Config) -> Path:
+    """Returns where the trace of a run with that configuration is kept: beside its folder."""
+    return settings.folder.with_name(f"{settings.name}.json")
+
+
+def one_by_one(
+    config: Config, jobs: Sequence[Job], evaluator: EvaluatorLike, provenance: Provenance, stopped: Callable[[], bool]
+) -> Iterator[tuple[Job, str | None]]:
+    """Runs jobs in this process and yields each with the reason why it failed, None if it did not; ends early when stopped."""
+    for job in jobs:
+        if stopped():
+            return
+        try:
+            failure = run_one(config, job, evaluator, provenance, stopped)
+        except Interrupted:
+            return
+        yield job, failure
+
+
+def run_one(
+    config: Config, job: Job, evaluator: EvaluatorLike, provenance: Provenance, stopped: Callable[[], bool]
+) -> str | None:
+    """Makes one run and leaves its trace; returns None, or the reason why it failed, which is also left in a file.
+
+    Raises:
+        Interrupted: if it was stopped, everything saved.
+    """
+    settings = run_config(config, job.contender, job.seed)
+    failed = trace_path(settings).with_suffix(".failed")
+    watched = Watched(evaluator, stopped)
+    try:
+        search = Search(settings, watched, provenance=provenance, quiet=True, report=False)
+        started = time.perf_counter()
+        result = search.run()
+        seconds = time.perf_counter() - started
+        content = read_journal(settings.folder / "journal.jsonl")
+        view = ArchiveView(setup.objective_of(settings), evaluator.key)
+        changed, keys, notations = incumbents(view, search.space, content.references, content.evaluations)
+        trace = Trace(
+            identity=identity(settings),
+            scores=provenance.get("scores"),
+            evaluations=result.counts["unique"],
+            failed=result.counts["failed"],
+            stop_reason=result.stop_reason,
+            changed=changed,
+            keys=keys,
+            notations=notations,
+            time_evaluations=watched.evaluations,
+            time_scoring=watched.seconds,
+            time_strategy=max(0.0, seconds - watched.seconds) if watched.evaluations else 0.0,
+        )
+        write_trace(trace_path(settings), trace)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        failed.parent.mkdir(parents=True, exist_ok=True)
+        failed.write_text(reason + "\n", encoding="utf-8")
+        return reason
+    failed.unlink(missing_ok=True)
+    if config.scores is not None:
+        shutil.rmtree(settings.folder)
+    return None
+
+
+class Watched:
+    """Another evaluator, its time measured, and asked between two evaluations whether to stop."""
+
+    def __init__(self, evaluator: EvaluatorLike, stopped: Callable[[], bool]) -> None:
+        self._evaluator, self._stopped = evaluator, stopped
+        self.seconds = 0.0
+        self.evaluations = 0
+        # Asked thousands of times a run: not one call more than it takes.
+        self.key = evaluator.key
+        self.prepare = evaluator.prepare
+        self.facts = evaluator.facts
+
+    def evaluate(self, genotypes: Sequence[Genotype]) -> Iterator[Evaluation]:
+        """Yields the evaluations.
+
+        Raises:
+            Interrupted: between two of them.
+        """
+        evaluations = iter(self._evaluator.evaluate(genotypes))
+        while True:
+            if self._stopped():
+                raise Interrupted("stopped")
+            started = time.perf_counter()
+            evaluation = next(evaluations, None)
+            self.seconds += time.perf_counter() - started
+            if evaluation is None:
+                return
+            self.evaluations += 1
+            yield evaluation

@@ -1,0 +1,226 @@
+"""What the runs of a comparison say: pure functions from incumbents, scores and accuracies to statistics, as JSON data.
+
+Every run is followed through its incumbent, what it would have returned at each moment. All incumbents are valued alike, by a
+reference that is the same for all of them: the raw score where the objective is one score; else the rank aggregate over the
+whole table (or, where nothing was tabulated, over all that any run evaluated). Score regret is how far an incumbent's value is
+below the best one there is. Accuracies play no part in any of this; they are looked up when all runs are over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .run_statistics import Band, band, holm, paired
+
+POINTS = 100
+RESAMPLES = 1000
+PERCENTILE = 0.99
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class RunCurve:
+    """One finished run of a contender.
+
+    Attributes:
+        evaluations: unique ones.
+        changed: int64 [c], the evaluation (from 1) at which each of the incumbents came.
+        values: float64 [c], what they are worth by the common reference.
+        accuracies: by data set float64 [c], in percent, NaN where unknown.
+        keys: [c], their keys.
+        facts: what the table of runs says besides.
+    """
+
+    label: str
+    seed: int
+    evaluations: int
+    changed: np.ndarray
+    values: np.ndarray
+    accuracies: Mapping[str, np.ndarray]
+    keys: Sequence[str]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What every incumbent is measured against.
+
+    Attributes:
+        values: float64 [K], of all architectures that there are, NaN where one failed.
+        best_accuracy: by data set, in percent, of the whole table of accuracies.
+    """
+
+    values: np.ndarray
+    best_accuracy: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def best(self) -> float:
+        """The best value."""
+        return float(np.nanmax(self.values))
+
+    @property
+    def threshold(self) -> float:
+        """The 99th percentile of the values."""
+        return float(np.nanquantile(self.values, PERCENTILE))
+
+
+def grid(budget: int) -> np.ndarray:
+    """Returns the evaluations at which curves are drawn: 1 to the budget, equally far apart, at most `POINTS`."""
+    return np.unique(np.linspace(1, budget, min(budget, POINTS)).round().astype(np.int64))
+
+
+def at(curve: RunCurve, column: np.ndarray, evaluations: np.ndarray) -> np.ndarray:
+    """Returns a column of the incumbents after those evaluations; NaN before the first one. A run that ended stays as it was."""
+    positions = np.searchsorted(curve.changed, evaluations, side="right") - 1
+    known = np.full(len(evaluations), np.nan)
+    known[positions >= 0] = column[positions[positions >= 0]]
+    return known
+
+
+def anytime(curves: Mapping[str, Sequence[RunCurve]], reference: Reference, budget: int) -> dict[str, Any]:
+    """Returns for every contender the inter-quartile means over its runs, with their bands, of value, regret and accuracies."""
+    points = grid(budget)
+    datasets = list(reference.best_accuracy)
+    found: dict[str, Any] = {"evaluations": points.tolist(), "score": {}, "regret": {}, "accuracy": {}, "accuracy_regret": {}}
+    for part in ("accuracy", "accuracy_regret"):
+        found[part] = {dataset: {} for dataset in datasets}
+    for label, runs in curves.items():
+        if not runs:
+            continue
+        values = _band([at(run, run.values, points) for run in runs])
+        found["score"][label] = values
+        found["regret"][label] = _below(reference.best, values)
+        for dataset in datasets:
+            known = _band([at(run, run.accuracies[dataset], points) for run in runs])
+            found["accuracy"][dataset][label] = known
+            found["accuracy_regret"][dataset][label] = _below(reference.best_accuracy[dataset], known)
+    return found
+
+
+def _band(rows: Sequence[np.ndarray]) -> dict[str, list[float | None]]:
+    # Seeded alike for every contender, so that equal runs have equal bands.
+    return _as_lists(band(np.array(rows), np.random.default_rng(0), RESAMPLES))
+
+
+def _as_lists(found: Band) -> dict[str, list[float | None]]:
+    return {name: [plain(value) for value in getattr(found, name)] for name in ("mean", "low", "high")}
+
+
+def _below(best: float, values: Mapping[str, list[float | None]]) -> dict[str, list[float | None]]:
+    turned = {"mean": "mean", "low": "high", "high": "low"}
+    return {name: [None if v is None else best - v for v in values[other]] for name, other in turned.items()}
+
+
+def contender_rows(curves: Mapping[str, Sequence[RunCurve]], reference: Reference) -> list[dict[str, Any]]:
+    """Returns one row a contender: its final values, accuracies, and how soon it reached the 99th percentile."""
+    rows = []
+    for label, runs in curves.items():
+        finals = np.array([final(run, run.values) for run in runs])
+        reached = [evaluations_to(run, reference.threshold) for run in runs]
+        known = [number for number in reached if number is not None]
+        rows.append(
+            {
+                "label": label,
+                "runs": len(runs),
+                "score": spread(finals),
+                "regret": spread(reference.best - finals),
+                "reached": len(known),
+                # A run that did not get there took longer than any number: the median may still be one.
+                "evaluations_to_99th_percentile": plain(np.median([np.inf if n is None else n for n in reached])) if runs else None,
+                "at_best": int(np.sum(finals == reference.best)),
+                "accuracy": {name: _accuracy_row(runs, name, best) for name, best in reference.best_accuracy.items()},
+                "time": _times(runs),
+            }
+        )
+    return rows
+
+
+def _accuracy_row(runs: Sequence[RunCurve], dataset: str, best: float) -> dict[str, float | None]:
+    row = spread(np.array([final(run, run.accuracies[dataset]) for run in runs]))
+    return row | {"regret": None if row["mean"] is None else best - row["mean"]}
+
+
+def final(run: RunCurve, column: np.ndarray) -> float:
+    """Returns the last incumbent's entry of a column, NaN where every candidate of the run failed."""
+    return float(column[-1]) if len(column) else float("nan")
+
+
+def evaluations_to(run: RunCurve, threshold: float) -> int | None:
+    """Returns the first evaluation after which the incumbent was worth at least the threshold; None where it never was."""
+    there = np.flatnonzero(run.values >= threshold)
+    return int(run.changed[there[0]]) if len(there) else None
+
+
+def spread(values: np.ndarray) -> dict[str, float | None]:
+    """Returns mean, deviation (of a sample), best, median and worst; None where there is none, NaN entries left out."""
+    there = values[np.isfinite(values)]
+    if not len(there):
+        return dict.fromkeys(("mean", "deviation", "best", "median", "worst")) | {"known": 0}
+    return {
+        "mean": float(there.mean()),
+        # Equal values have a deviation of 0, not one of round-off.
+        "deviation": None if len(there) == 1 else float(there.std(ddof=1)) if np.ptp(there) else 0.0,
+        "best": float(there.max()),
+        "median": float(np.median(there)),
+        "worst": float(there.min()),
+        "known": len(there),
+    }
+
+
+def _times(runs: Sequence[RunCurve]) -> dict[str, float | None]:
+    """Returns milliseconds an evaluation, over the evaluations that were timed."""
+    timed = sum(run.facts["time_evaluations"] for run in runs)
+    if not timed:
+        return {"scoring_ms": None, "strategy_ms": None}
+    return {f"{part}_ms": 1e3 * sum(run.facts[f"time_{part}"] for run in runs) / timed for part in ("scoring", "strategy")}
+
+
+def pairs(curves: Mapping[str, Sequence[RunCurve]], baselines: Sequence[str]) -> dict[str, Any]:
+    """Returns the paired tests on score regret, runs of one seed being a pair.
+
+    Args:
+        baselines: labels of random search; every other contender is also tested against the first of them, as a family of its own.
+    """
+    labels = list(curves)
+    finals = {label: {run.seed: final(run, run.values) for run in runs} for label, runs in curves.items()}
+    rows = [_pair(finals, first, second) for i, first in enumerate(labels) for second in labels[i + 1 :]]
+    _correct(rows)
+    against = [_pair(finals, label, baselines[0]) for label in labels if label != baselines[0]] if baselines else []
+    _correct(against)
+    return {"all": rows, "against_random": against}
+
+
+def _pair(finals: Mapping[str, Mapping[int, float]], first: str, second: str) -> dict[str, Any]:
+    seeds = sorted(finals[first].keys() & finals[second].keys())
+    # Less regret is more value: the differences are the same but for their sign.
+    one, two = (np.array([finals[label][seed] for seed in seeds]) for label in (first, second))
+    both = np.isfinite(one) & np.isfinite(two)
+    found = paired(one[both], two[both])
+    return {
+        "first": first,
+        "second": second,
+        "seeds": int(both.sum()),
+        "wins": found.wins,
+        "ties": found.ties,
+        "losses": found.losses,
+        "p": found.p,
+        "effect": found.effect,
+    }
+
+
+def _correct(rows: Sequence[dict[str, Any]]) -> None:
+    tested = [row for row in rows if row["p"] is not None]
+    for row, p in zip(tested, holm([row["p"] for row in tested]), strict=True):
+        row["p_holm"] = p
+    for row in rows:
+        row.setdefault("p_holm", None)
+
+
+def plain(value: float) -> float | None:
+    """Returns a number as JSON holds it, None where it is none."""
+    return float(value) if np.isfinite(value) else None

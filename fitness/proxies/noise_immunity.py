@@ -1,0 +1,87 @@
+"""Noise immunity (Wu et al., IEEE TEVC 2023; Rank-based NAS, Hsieh, section 2.1): how little noise on the input changes the maps.
+
+    X' = X + sigma z, z ~ N(0, 1);  p_k: the map that the k-th pooling layer takes
+    eta = sum over pooling layers of the mean of (p_k(X) - p_k(X'))^2,  score = -eta
+
+Images of one kind should stay alike, so a small eta is good.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import Field
+
+from fitness.proxy import CandidateFailed, Proxy, Statistics, sum_dtype
+from spaces import Parameters
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fitness.subject import Subject
+
+
+class NoiseImmunityParameters(Parameters):
+    """``sigma``: the standard deviation of the noise; images are usually normalised to about 1."""
+
+    sigma: float = Field(default=1.0, gt=0)
+
+
+class NoiseImmunity(Proxy):
+    """-eta; higher is better, at most 0. Two forwards on the run's own images.
+
+    A pooling layer is any pooling, a module or a function, the global one included. A sum over layers grows with how many of
+    them a cell has. The TEVC article divides by eta a size of the network and its share of pooling layers; those are scores
+    of their own here. A network that noise cannot change would be the best of all: it is dead, and fails.
+    """
+
+    name = "ni"
+    description = "noise immunity: minus the squared change of the maps at the pooling layers under noise on the input"
+    needs = "network"
+    cost = "forward"
+    Parameters = NoiseImmunityParameters
+    parameters: NoiseImmunityParameters
+
+    @property
+    def identity(self) -> dict[str, object]:
+        return {**super().identity, **self.parameters.model_dump()}
+
+    def measure(self, subject: Subject) -> Statistics:
+        """Returns ``changes`` [pooling layers], the mean squared change of each, in the order in which they run."""
+        import torch
+        from torch.nn import functional
+
+        from fitness.forward import POOLINGS, Rewired, batch_norm, evaluation_mode
+        from fitness.last_map import channels_last
+
+        network, images = subject.network, subject.images
+        double = sum_dtype(images.device)
+        clean: list[Tensor] = []
+        changes: list[float] = []
+
+        def remember(func: Any, args: tuple[Any, ...], output: Any) -> None:
+            # What is not per image is no map.
+            if len(args[0]) == len(images):
+                clean.append(args[0].clone())
+
+        def compare(func: Any, args: tuple[Any, ...], output: Any) -> None:
+            if len(args[0]) == len(images):
+                changes.append(float((clean[len(changes)] - args[0]).to(double).square().mean()))
+
+        noisy = images + self.parameters.sigma * subject.normal("ni/noise", tuple(images.shape))
+        with torch.no_grad(), evaluation_mode(network):
+            for inputs, watcher in ((images, remember), (noisy, compare)):
+                with Rewired({functional.batch_norm: batch_norm}, dict.fromkeys(POOLINGS, watcher)):
+                    network(channels_last(inputs))
+        return {"changes": np.array(changes)}
+
+    def score(self, statistics: Statistics) -> float:
+        changes = statistics["changes"]
+        if not len(changes):
+            raise CandidateFailed("the network has no pooling layer")
+        if not np.isfinite(changes).all():
+            raise CandidateFailed("the maps at the pooling layers hold NaN or infinity")
+        if changes[-1] == 0:
+            raise CandidateFailed("noise on the input changes nothing at the last pooling layer: the signal died")
+        return float(-changes.sum())

@@ -1,0 +1,85 @@
+"""Zen-score (Lin et al., Zen-NAS, ICCV 2021, arXiv 2102.01063, algorithm 1): how fast the network's map changes with its input.
+
+    n, e: images of N(0, 1) noise;  f: the map before global pooling, of a network with weights of N(0, 1), no biases
+    score = log E ||f(n) - f(n + alpha e)||_F + sum over batch normalisations of log sqrt(mean_c variance_c)
+
+The second term puts back what each batch normalisation divided by, so that depth and width count.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import Field
+
+from fitness.proxy import CandidateFailed, Proxy, Statistics, sum_dtype
+from spaces import Parameters
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fitness.subject import Subject
+
+
+class ZenParameters(Parameters):
+    """``images``: how many images of noise; ``alpha``: the size of the perturbation, the paper's 0.01."""
+
+    images: int = Field(default=16, ge=2)
+    alpha: float = Field(default=0.01, gt=0)
+
+
+class Zen(Proxy):
+    """The Zen-score; higher is better. Two forwards of a network that is built for this score alone.
+
+    Pitfalls: weights are N(0, 1) whatever the configuration says, because the score depends on their scale. The paper takes
+    residual links away first, which here are part of what is searched: on topology spaces it ranks poorly. It averages 32
+    draws of the weights; here there is one, a function of the seed.
+    """
+
+    name = "zen"
+    description = "Zen-score: how fast the map before pooling changes with its input, batch normalisation undone"
+    needs = "network"
+    cost = "forward"
+    Parameters = ZenParameters
+    parameters: ZenParameters
+
+    @property
+    def identity(self) -> dict[str, object]:
+        return {**super().identity, **self.parameters.model_dump()}
+
+    def measure(self, subject: Subject) -> Statistics:
+        """Returns ``change`` [], the mean norm, and ``variances`` [batch normalisations], means over channels."""
+        import torch
+
+        from fitness.forward import batch_norm
+        from fitness.last_map import last_map
+
+        network = subject.initialised("standard_normal")
+        classifier = subject.space.classifier(network)
+        double = sum_dtype(subject.images.device)
+        variances: list[Tensor] = []
+
+        def recording(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+            channels = x.transpose(0, 1).flatten(1)
+            variances.append(channels.var(dim=1, correction=0).to(double).mean())
+            return batch_norm(x, *args, **kwargs)
+
+        shape = (self.parameters.images, *subject.images.shape[1:])
+        noise, perturbation = subject.normal("zen/images", shape), subject.normal("zen/perturbation", shape)
+        with torch.no_grad():
+            before = last_map(network, classifier, noise, recording)
+            after = last_map(network, classifier, noise + self.parameters.alpha * perturbation)
+        change = (before.to(double) - after.to(double)).flatten(1).norm(dim=1).mean()
+        return {
+            "change": change.cpu().numpy(),
+            "variances": np.array([float(variance) for variance in variances]),
+        }
+
+    def score(self, statistics: Statistics) -> float:
+        change, variances = float(statistics["change"]), statistics["variances"]
+        if not np.isfinite(change) or not np.isfinite(variances).all():
+            raise CandidateFailed("the map before pooling, or one on the way to it, holds NaN or infinity")
+        if change == 0 or (variances == 0).any():
+            raise CandidateFailed("the map before pooling does not depend on the input: the signal died")
+        return float(np.log(change) + 0.5 * np.log(variances).sum())

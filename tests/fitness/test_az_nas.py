@@ -1,0 +1,228 @@
+"""The scores of AZ-NAS equal a literal form of the paper, from one pass, and a dead network fails with a reason."""
+
+from __future__ import annotations
+
+import copy
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from fitness import CandidateFailed, create_proxy
+from fitness.initialise import WeightParameters, draw_signs
+from fitness.subject import Subject
+from spaces import SearchSpace, VectorEncoding, create_space
+
+NAMES = ("az_expressivity", "az_progressivity", "az_trainability")
+SKIP_ALONE = (0, 0, 0, 1, 0, 0)
+
+
+@pytest.fixture(scope="module")
+def space():
+    return create_space("nats_tss", channels=6, cells=1)
+
+
+def subject_of(space, genotype, size=12):
+    return Subject(space, genotype, torch.zeros(2, 3, size, size))
+
+
+def scores_of(subject, **parameters):
+    proxies = {name: create_proxy(name, **parameters) for name in NAMES}
+    return {name: proxy.score(proxy.measure(subject)) for name, proxy in proxies.items()}
+
+
+def literal_entropy(feature):
+    """Entropy of the eigenvalues, divided by their sum, of the channels' covariance; a pixel is an observation."""
+    places = np.ndindex(len(feature), *feature.shape[2:])
+    observations = [feature[n, :, i, j] for n, i, j in places]
+    values = np.linalg.eigvalsh(np.cov(np.array(observations).T, bias=True))
+    shares = values[values > 1e-12 * values.max()] / values.sum()
+    return -sum(p * np.log(p) for p in shares)
+
+
+def literal_gain(before, after, signs):
+    """Largest singular value of the mean over pixels of (gradient before the block) x (random signs after it)."""
+    signs = signs.reshape(len(after), *after.shape[2:], after.shape[1])
+    (gradient,) = torch.autograd.grad(after, before, torch.from_numpy(signs).double().permute(0, 3, 1, 2), retain_graph=True)
+    stride = before.shape[2] // after.shape[2]
+    total, count = 0, 0
+    for n in range(len(after)):
+        for i in range(after.shape[2]):
+            for j in range(after.shape[3]):
+                patch = gradient[n, :, i * stride : (i + 1) * stride, j * stride : (j + 1) * stride]
+                total = total + np.outer(patch.numpy().ravel(), signs[n, i, j])
+                count += 1
+    return np.linalg.svd(total / count)[1][0]
+
+
+def literal_az_nas(subject, images):
+    """The whole network in float64 and training mode, every map kept, one gradient a block."""
+    network = copy.deepcopy(subject.network).double().train()
+    maps = [network.stem(subject.normal("az_nas/images", (images, *subject.images.shape[1:])).double())]
+    for block in network.blocks:
+        maps.append(block(maps[-1]))
+    entropies = [literal_entropy(feature.detach().numpy()) for feature in maps]
+    gains = []
+    for position, (before, after) in enumerate(pairwise(maps)):
+        observations = images * after.shape[2] * after.shape[3]
+        gains.append(literal_gain(before, after, draw_signs(0, f"signs/az_nas/{position}", (observations, after.shape[1]))))
+    return {
+        "az_expressivity": sum(entropies),
+        "az_progressivity": min(b - a for a, b in pairwise(entropies)),
+        "az_trainability": np.mean([-s - 1 / s + 2 for s in gains]),
+    }
+
+
+@pytest.mark.parametrize("index", [11, 284, 6111, 9930])
+def test_the_three_scores_equal_their_literal_form(space, index):
+    subject = subject_of(space, space.at(index))
+    expected = literal_az_nas(subject, 3)
+    # float32 maps against float64 ones; a progressivity is a difference of entropies of about 1.
+    for name, score in scores_of(subject, images=3).items():
+        assert score == pytest.approx(expected[name], rel=2e-5, abs=2e-6), name
+
+
+def test_the_three_scores_share_one_pass(space):
+    subject = subject_of(space, space.at(9930))
+    calls = []
+    subject.network.stem.register_forward_hook(lambda *_: calls.append(1))
+    scores_of(subject)
+    assert len(calls) == 1
+
+
+def test_more_images_are_another_measurement_and_another_key_of_the_cache(space):
+    subject = subject_of(space, space.at(9930))
+    few, many = (create_proxy("az_expressivity", images=images) for images in (4, 8))
+    assert few.score(few.measure(subject)) != many.score(many.measure(subject))
+    assert few.identity != many.identity
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_network_without_a_path_fails(space, name):
+    proxy = create_proxy(name)
+    with pytest.raises(CandidateFailed, match="block 1 of 5 is constant"):
+        proxy.score(proxy.measure(subject_of(space, (0,) * 6)))
+
+
+def test_a_skip_connection_alone_has_no_trainability_but_an_expressivity(space):
+    subject = subject_of(space, SKIP_ALONE)
+    trainability, expressivity = create_proxy("az_trainability"), create_proxy("az_expressivity")
+    with pytest.raises(CandidateFailed, match="block 1 of 5 hands its gradient on unchanged"):
+        trainability.score(trainability.measure(subject))
+    assert np.isfinite(expressivity.score(expressivity.measure(subject)))
+
+
+def test_a_skip_connection_that_is_taken_twice_has_a_gain_of_two(space):
+    # 0>1 and 1>3 skip, 0>3 skip: the output is twice the input, which is not an unchanged gradient.
+    statistics = create_proxy("az_trainability").measure(subject_of(space, (1, 0, 0, 1, 1, 0)))
+    assert not statistics["unchanged"].any()
+    # The signs of different channels are not quite uncorrelated over 2,304 pixels.
+    assert statistics["gains"][0] == pytest.approx(2, rel=0.15)
+
+
+class Chain(SearchSpace):
+    """A fixed chain of blocks, given as modules, on images of 2 channels."""
+
+    name = "chain"
+    input_shape = (2, 9, 9)
+
+    def __init__(self, *parts):
+        super().__init__()
+        self.encoding = VectorEncoding([1])
+        self.parts = parts
+
+    def build(self, genotype):
+        network = nn.Module()
+        network.parts = nn.ModuleList(self.parts)
+        network.classifier = nn.Linear(3, 2)
+
+        def forward(images):
+            for part in network.parts:
+                images = part(images)
+            return network.classifier(images.mean((2, 3)))
+
+        network.forward = forward
+        return network
+
+    def notation(self, genotype):
+        return "0"
+
+    def parse(self, text):
+        return (0,)
+
+
+class OutOfNothing(nn.Module):
+    """Depends on no input."""
+
+    def forward(self, x):
+        return torch.arange(x.numel(), dtype=x.dtype).reshape(x.shape)
+
+
+class NotANumber(nn.Module):
+    def forward(self, x):
+        return x * float("nan")
+
+
+def subject_of_chain(*parts):
+    return Subject(Chain(nn.Conv2d(2, 3, 1), *parts), (0,), torch.zeros(2, 2, 9, 9))
+
+
+def test_the_gain_of_a_convolution_is_the_largest_singular_value_of_its_matrix():
+    subject = subject_of_chain(nn.Conv2d(3, 3, 1, bias=False))
+    statistics = create_proxy("az_trainability", images=400).measure(subject)
+    matrix = subject.network.parts[1].weight.detach()[:, :, 0, 0]
+    # Estimated from 32,400 pixels.
+    assert statistics["gains"] == pytest.approx([float(torch.linalg.matrix_norm(matrix, 2))], rel=0.02)
+
+
+def test_a_stride_that_does_not_divide_the_map_is_filled_up_with_zeros():
+    subject = subject_of_chain(nn.Conv2d(3, 3, 3, stride=2, padding=1, bias=False))
+    statistics = create_proxy("az_trainability", images=2).measure(subject)
+    network = copy.deepcopy(subject.network).double()
+    before = network.parts[0](subject.normal("az_nas/images", (2, 2, 9, 9)).double())
+    before = nn.functional.pad(before.detach(), (0, 1, 0, 1)).requires_grad_()
+    after = network.parts[1](before[:, :, :9, :9])
+    expected = literal_gain(before, after, draw_signs(0, "signs/az_nas/0", (2 * 5 * 5, 3)))
+    assert statistics["gains"] == pytest.approx([expected], rel=1e-5)
+
+
+def test_a_block_may_work_in_place():
+    statistics = create_proxy("az_trainability").measure(subject_of_chain(nn.ReLU(inplace=True), nn.Conv2d(3, 3, 1)))
+    assert len(statistics["gains"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("part", "reason"),
+    [
+        (OutOfNothing(), "no gradient passes block 1 of 1"),
+        (NotANumber(), "block 1 of 1 holds NaN or infinity"),
+    ],
+)
+def test_blocks_that_cannot_be_scored_give_the_reason(part, reason):
+    proxy = create_proxy("az_trainability")
+    with pytest.raises(CandidateFailed, match=reason):
+        proxy.score(proxy.measure(subject_of_chain(part)))
+
+
+def test_one_block_has_nothing_to_be_compared_with():
+    proxy = create_proxy("az_progressivity")
+    with pytest.raises(CandidateFailed, match="at least 2 blocks"):
+        proxy.score(proxy.measure(subject_of_chain()))
+
+
+def test_signs_are_balanced_and_a_function_of_seed_and_name():
+    signs = draw_signs(0, "a", (1001, 7))
+    assert set(np.unique(signs)) == {-1.0, 1.0}
+    assert abs(signs.mean()) < 5 / np.sqrt(signs.size)
+    np.testing.assert_array_equal(signs, draw_signs(0, "a", (1001, 7)))
+    assert not np.array_equal(signs, draw_signs(1, "a", (1001, 7)))
+    assert not np.array_equal(signs, draw_signs(0, "b", (1001, 7)))
+
+
+def test_weights_are_the_configured_ones(space):
+    proxy = create_proxy("az_expressivity")
+    images = torch.zeros(2, 3, 12, 12)
+    subjects = [Subject(space, space.at(9930), images, None, WeightParameters(seed=seed)) for seed in (0, 1)]
+    assert proxy.score(proxy.measure(subjects[0])) != proxy.score(proxy.measure(subjects[1]))
