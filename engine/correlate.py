@@ -113,6 +113,8 @@ def correlate(config: Config, scores: Path | None = None, *, quiet: bool = False
         # Only now, with nothing left to score, are accuracies read.
         known = [_known(table, source, found.architectures, quiet) for source, table in tables]
         document = _document(config, space, found, columns, known, quiet)
+        if scores is not None and config.sample is None:
+            document["sample"] = {"file": str(scores)}
         replace_text(folder.path / "correlate.json", json.dumps(document, indent=2, ensure_ascii=False) + "\n")
         result = Correlation(folder.path, columns, known, document)
         if page:

@@ -170,7 +170,7 @@ def test_scores_of_a_table_are_judged_without_measuring(found: tuple[Any, Correl
         assert again.document["tables"][0]["scores"][name] == result.document["tables"][0]["scores"][name]
     assert [column.name for column in again.columns][:4] == ["naswot", "synflow", "rbflex", "objective"]
     without = correlate(config(tmp_path, sample=None, name="all", **changes), path, quiet=True, page=False)
-    assert without.document["architectures"] == 120
+    assert without.document["architectures"] == 120 and without.document["sample"] == {"file": str(path)}
 
 
 def test_a_sample_of_a_table_is_taken_out_of_it(tmp_path: Path) -> None:
