@@ -13,7 +13,7 @@ import typer
 from fitness.constraints import written
 from spaces import RbflexEvoError
 
-from . import commands_cache, commands_compare, commands_list, commands_score, commands_tabulate
+from . import commands_cache, commands_compare, commands_correlate, commands_list, commands_score, commands_tabulate
 from .options import AsJson, ConfigPath, Overrides
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ app.command("score")(commands_score.score)
 app.command("gammas")(commands_score.gammas)
 app.command("compare")(commands_compare.compare)
 app.command("tabulate")(commands_tabulate.tabulate)
+app.command("correlate")(commands_correlate.correlate)
 app.command("list")(commands_list.list_known)
 
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder, such as runs/quickstart.")]
