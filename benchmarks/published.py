@@ -154,7 +154,7 @@ RBFLEX_REASONS: dict[str, dict[str, str]] = {
     "eproxy": dict.fromkeys(("Pearson", "Kendall"), EPROXY),
 }
 GRASP = "implementations differ in the sign and in what they sum, a product or its size"
-NTK = "a condition number is that of one batch, here of 16 images, and of the one gradient that each image has"
+NTK = "the condition number is that of one batch, here of 16 images, by the gradient of the sum of each image's outputs"
 RANK_REASONS: dict[str, dict[str, str]] = {
     "grasp": dict.fromkeys(("Kendall", "Spearman"), GRASP),
     "ntk_cond": dict.fromkeys(("Kendall", "Spearman"), NTK),

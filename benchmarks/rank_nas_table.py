@@ -94,8 +94,8 @@ def command(options: argparse.Namespace) -> None:
         texts.append(f"## {dataset}\n\n{table(comparisons, {row: len(values) for row, values in scores.items()})}")
         content[dataset] = [one.document() for one in comparisons]
         panels[dataset] = small_multiples.compared(comparisons, "Kendall")
-    title = f"Rank-based NAS, Table 1: {size.networks} random cells of nats_tss (seed 0), {size.own_passes} for scores that " \
-            f"run them themselves, mean of {seeds} initialisations, N = {size.images}"  # fmt: skip
+    title = f"Rank-based NAS, Table 1: {size.networks} random cells of nats_tss (seed 0), {size.own_passes} for scores with " \
+            f"passes of their own, mean of {seeds} initialisations, N = {size.images}"  # fmt: skip
     notes = (
         "Brackets: 95 % interval of resampled networks. Failed networks rank last. The paper prints NTK's condition number, of "
         "which a small one is good; its sign is turned here. By others: scores that FreeREA's and NASLib's authors published.\n\n"

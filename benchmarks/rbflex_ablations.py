@@ -71,8 +71,8 @@ def walk(space: SearchSpace, batch: Batch, count: int | None, workers: int | Non
     indices: list[int] = []
     pieces: list[Statistics] = []
     for subtree in tqdm(found, "subtrees", total=len(prefixes) - len(skipped), disable=None):
-        # A plan that cannot be scored would leave zeros behind; a size network always can.
-        assert not subtree.failures["rbflex"], subtree.failures["rbflex"]
+        if subtree.failures["rbflex"]:  # its statistics would be zeros
+            raise RuntimeError(f"a network of {space.name} cannot be scored: {next(iter(subtree.failures['rbflex'].values()))}")
         indices += [space.index(tuple(int(gene) for gene in row)) for row in subtree.genotypes]
         pieces.append(subtree.statistics["rbflex"])
     return Measured(np.array(indices), {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]})

@@ -1,6 +1,6 @@
 """RBFleX-NAS's Table I and Fig. 13: how well scores agree with known accuracies, ours beside what the paper prints.
 
-    python -m benchmarks.rbflex_tables --benchdata FOLDER [--networks 1000] [--own-passes 100] [--scores rbflex naswot]
+    python -m benchmarks.rbflex_tables --benchdata FOLDER [--networks 1000] [--own-passes 60] [--scores rbflex naswot]
 
 Table I: Pearson's and Kendall's correlation of nine scores with accuracy on nats_tss (NAS-Bench-201) and nats_sss, CIFAR-10 and
 CIFAR-100, N = 16, HDA over 10 networks. The paper takes the mean of ten draws of 1,000 networks; here it is one draw, with the
@@ -104,8 +104,8 @@ def command(options: argparse.Namespace) -> None:
                 path = options.folder / "rbflex_figure_13.png"
                 title = f"RBFleX's Fig. 13: nats_sss, CIFAR-100, N = {size.images}"
                 small_multiples.draw_clouds(clouds, path, title, "validation accuracy, %")
-    title = f"RBFleX-NAS, Table I: {size.networks} random networks a space (seed 0), {size.own_passes} for scores that run " \
-            f"them themselves, N = {size.images}"  # fmt: skip
+    title = f"RBFleX-NAS, Table I: {size.networks} random networks a space (seed 0), {size.own_passes} for scores with " \
+            f"passes of their own, N = {size.images}"  # fmt: skip
     notes = (
         "Brackets: 95 % interval of resampled networks. Pearson leaves failed networks out, Kendall ranks them last. "
         "By others: the same figure from scores that others published.\n\n" + published.NOT_REBUILT["tables"]
@@ -115,7 +115,7 @@ def command(options: argparse.Namespace) -> None:
 
 def main(options: Sequence[str] | None = None) -> None:
     parser = samples.arguments(__doc__)
-    samples.add_sizes(parser, networks=1000, own_passes=100)
+    samples.add_sizes(parser, networks=1000, own_passes=60)
     samples.run(parser, command, options)
 
 

@@ -2,8 +2,8 @@
 
 Networks are scored through the `Evaluator` with the user's cache, so that a larger sample, another run or another command pays
 only for what is new: samples are nested, `sample(space, 300)` begins with `sample(space, 100)`. Scores that run the network
-themselves, most of them backward, are dear and may be given a smaller sample than those that watch a shared forward. A score
-sees networks and images; accuracies are read from the tables afterwards.
+themselves, most of them backward, and those of raw networks are dear; they may be given a smaller sample than those that watch a
+shared planned forward. A score sees networks and images; accuracies are read from the tables afterwards.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def measure(
 
     Args:
         indices: of the networks in the benchmark's order.
-        own_passes: how many of the first networks are scored by proxies that run the network themselves; None for all.
+        own_passes: how many of the first networks are scored by proxies that run the network themselves or a raw one; all for None.
     """
     genotypes = [space.at(int(index)) for index in indices]
     proxies = {f"{row.label}/{name}": create_proxy(name, **row.parameters) for row in rows for name in row.proxies}
@@ -157,7 +157,8 @@ def _groups(proxies: Mapping[str, Proxy], count: int, own_passes: int | None) ->
     """Cuts proxies into those that one evaluator may measure: a published score is one of raw cells, a dear one of fewer."""
     kinds: dict[tuple[bool, int], dict[str, Proxy]] = {}
     for label, proxy in proxies.items():
-        few = count if own_passes is None or proxy.needs == "forward" else min(own_passes, count)
+        dear = proxy.needs == "network" or proxy.layers == "published"
+        few = min(own_passes, count) if dear and own_passes is not None else count
         kinds.setdefault((proxy.layers == "published", few), {})[label] = proxy
     return [(group, few) for (_, few), group in kinds.items()]
 
@@ -194,7 +195,7 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
 def add_sizes(parser: argparse.ArgumentParser, networks: int, own_passes: int) -> None:
     """Adds the options of a table of scores."""
     parser.add_argument("--networks", type=int, default=networks, help="random networks of each space")
-    parser.add_argument("--own-passes", type=int, default=own_passes, help="of them, for scores that run the network themselves")
+    parser.add_argument("--own-passes", type=int, default=own_passes, help="of them, for scores with passes of their own")
     parser.add_argument("--scores", nargs="+", help="only the rows that these proxies make")
 
 

@@ -1,6 +1,6 @@
 """The survey's Figs. 6 and 8 and Table IV: how much of a score's correlation is left among the best 5 % of a space.
 
-    python -m benchmarks.survey_top --benchdata FOLDER [--networks 300] [--own-passes 60]
+    python -m benchmarks.survey_top --benchdata FOLDER [--networks 300] [--own-passes 100]
 
 Each row of the picture joins Kendall's tau over a whole space (dot) with tau among the networks whose accuracy is in the top 5 %
 (diamond): the longer the line to the left, the less a score helps where it matters. On nats_tss (Fig. 6) and nats_sss (Fig. 8),
@@ -133,7 +133,7 @@ def command(options: argparse.Namespace) -> None:
         taus = [(row.score, row.kendall.value, row.kendall_top.value) for row in rows]
         panels[f"{name}, CIFAR-100"] = [(score, tau, top_tau) for score, tau, top_tau in taus if tau is not None]
     title = f"The survey's Figs. 6 and 8: {size.networks} random networks and as many of the top 5 % (seed 0), {size.own_passes} " \
-            f"for scores that run them themselves, N = {size.images}"  # fmt: skip
+            f"for scores with passes of their own, N = {size.images}"  # fmt: skip
     path = options.folder / "survey_top.png"
     small_multiples.draw_dumbbells(panels, ("all networks", "top 5 %"), path, "The survey's Figs. 6 and 8", "Kendall's tau")
     texts += ["Brackets: 95 % interval of resampled networks. Failed networks rank last.", published.NOT_REBUILT["survey"]]
@@ -142,7 +142,7 @@ def command(options: argparse.Namespace) -> None:
 
 def main(options: Sequence[str] | None = None) -> None:
     parser = samples.arguments(__doc__)
-    samples.add_sizes(parser, networks=300, own_passes=60)
+    samples.add_sizes(parser, networks=300, own_passes=100)
     samples.run(parser, command, options)
 
 

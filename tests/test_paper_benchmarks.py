@@ -91,7 +91,7 @@ def test_scores_are_those_of_the_networks_in_order_and_failures_are_nan(tmp_path
     rows = [Score("first", ("naswot",)), Score("own", ("synflow",)), Score("sum", ("naswot", "synflow")),
             Score("published", ("rbflex",), {"mode": "published"})]  # fmt: skip
     found = samples.measure(space, indices, rows, batch, own_passes=3, workers=1)
-    assert {label: len(values) for label, values in found.items()} == {"first": 4, "own": 3, "sum": 3, "published": 4}
+    assert {label: len(values) for label, values in found.items()} == {"first": 4, "own": 3, "sum": 3, "published": 3}
     assert all(np.isnan(values[1]) and np.isfinite(values[[0, 2]]).all() for values in found.values())
     assert found["first"][0] == found["first"][3]
     np.testing.assert_array_equal(found["sum"][[0, 2]], sum(stats.rankdata(found[label][[0, 2]]) for label in ("first", "own")))
@@ -156,6 +156,13 @@ def test_normalised_scores_start_at_minus_one_and_span_their_range():
     low, high = rbflex_stability.deviations(rbflex_stability.by_caption(trials))
     assert (low, high) == pytest.approx((np.std([0.25, 0.2], ddof=1), np.std([0.5, 0.6], ddof=1)))
     assert rbflex_stability.agreement(trials) == 1
+
+
+def test_a_deviation_of_another_size_has_a_sentence():
+    assert rbflex_stability.sentence_of("nats_sss", "seeds", 1e-3, 1e-2, None) is None
+    assert rbflex_stability.sentence_of("nats_sss", "seeds", 1e-3, 1e-2, 1.9e-3) is None
+    assert "by min-max, the text's" in rbflex_stability.sentence_of("nats_sss", "seeds", 1e-3, 1e-2, 1.5e-2)
+    assert "round-off in the paper" in rbflex_stability.sentence_of("nats_sss", "seeds", 1e-3, 1e-2, 1e-1)
 
 
 def test_a_figure_agrees_if_it_is_inside_the_interval_or_close():
