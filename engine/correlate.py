@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from fitness.evaluation import Evaluation
-from fitness.objective import ArchiveView, Objective, ObjectiveParameters, create_objective
+from fitness.objective import Objective, ObjectiveParameters, create_objective
 from fitness.presets import PRESETS
+from fitness.view import ArchiveView
 from spaces import ConfigError, RunError, SearchSpace, TableError, near_name, parse
 
 from . import setup

@@ -137,9 +137,9 @@ class Depth(Metric):
     description = "convolutions and linear layers on the longest path from input to output"
 
     def cost(self, architecture: Architecture) -> float:
-        from .counting import depth
+        from .graph import depth, operations_of
 
-        return float(depth(architecture.network, self.space.input_shape))
+        return float(depth(operations_of(self.space, architecture.genotype, self.space.input_shape)))
 
 
 class ActivationMemory(Metric):
@@ -150,6 +150,6 @@ class ActivationMemory(Metric):
     unit = "B"
 
     def cost(self, architecture: Architecture) -> float:
-        from .counting import activation_memory
+        from .activation_memory import activation_memory
 
         return float(activation_memory(architecture.network, self.space.input_shape))

@@ -12,11 +12,22 @@ import torch
 from torch import Tensor, nn
 
 from fitness import METRICS
+from fitness.activation_memory import activation_memory
 from fitness.cost_book import CostBook
-from fitness.counting import activation_memory, depth
 from fitness.metrics import Architecture, Metric, create_metric, metrics_named
 from fitness.proxy import CandidateFailed
-from spaces import ConfigError, DeviceError, Parameters, RbflexEvoError, TableError, UnknownNameError, create_space
+from spaces import (
+    ConfigError,
+    DeviceError,
+    Genotype,
+    Parameters,
+    RbflexEvoError,
+    SearchSpace,
+    TableError,
+    UnknownNameError,
+    VectorEncoding,
+    create_space,
+)
 
 DATA = os.environ.get("RBFLEX_EVO_TABLES")
 TSS = create_space("nats_tss")
@@ -53,10 +64,37 @@ class Dead(nn.Module):
         return self.head(x.new_zeros(1, 3))
 
 
-def test_depth_is_the_longest_path_and_counts_weighted_layers_alone():
-    assert depth(Branches().eval(), (3, 8, 8)) == 3
-    assert depth(nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(3, 4, 1), nn.Flatten(), nn.Linear(16, 2)), (3, 2, 2)) == 2
-    assert depth(Dead(), (3, 8, 8)) == 0
+class OneNetwork(SearchSpace):
+    """A space of the one network that it is given."""
+
+    name = "one_network"
+    encoding = VectorEncoding([1])
+
+    def __init__(self, network: nn.Module, input_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.network, self.input_shape = network, input_shape
+
+    def build(self, genotype: Genotype) -> nn.Module:
+        return self.network
+
+    def notation(self, genotype: Genotype) -> str:
+        return "it"
+
+    def parse(self, text: str) -> Genotype:
+        return (0,)
+
+
+@pytest.mark.parametrize(
+    ("network", "shape", "expected"),
+    [
+        (Branches(), (3, 8, 8), 3),
+        (nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(3, 4, 1), nn.Flatten(), nn.Linear(16, 2)), (3, 2, 2), 2),
+        (Dead(), (3, 8, 8), 0),
+    ],
+)
+def test_depth_is_the_longest_path_and_counts_weighted_layers_alone(network, shape, expected):
+    space = OneNetwork(network, shape)
+    assert create_metric("depth", space).cost(Architecture(space, (0,))) == expected
 
 
 @pytest.mark.parametrize(
