@@ -20,6 +20,7 @@ from spaces import RbflexEvoError, RunError, SearchSpace, create_space
 
 from . import plots
 from .diagram import draw_architecture
+from .explain_report import explanation_of
 from .folder import replace_text
 from .record import Candidate, RunRecord, TableFacts, read_run
 
@@ -129,6 +130,7 @@ def _contents(run: RunRecord, space: SearchSpace, gallery: Gallery) -> dict[str,
         "members": run.members,
         "proxies": run.proxies,
         "found": _found(run, space, gallery, best) if best else None,
+        "explanation": explanation_of(run, gallery) if best else None,
         "leaders": _leaders(run, space, known),
         "top": [_row(c.notation, c.scores, known) for c in run.outcome.top] if run.outcome else [],
         "known": known,
