@@ -5,8 +5,9 @@
     spread    the same scores of the same architecture under other weight seeds, at the run's own calibration (gammas)
     ties      the candidates of the run whose scores lie within one standard deviation of the candidate's, in every member
 
-All candidates of a run share their weight seed, and with it much of what a seed does to a score; the spread of one candidate is
-therefore the most that chance can be held to do, and a tie a cautious one. The table of known accuracies is read last.
+The spread is of one candidate. The difference of two varies up to sqrt(2) times as much where a seed moves their scores
+independently, and less where it moves them together, so a tie is a statement about the candidate, not a test of two. The table of
+known accuracies is read last.
 """
 
 from __future__ import annotations

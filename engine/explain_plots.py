@@ -136,6 +136,7 @@ def _draw_near(axes: Axes, others: np.ndarray, own: float, spread: Spread) -> No
     axes.set_ylim(-1.6, 0.8)
     axes.set_yticks([])
     axes.locator_params(axis="x", nbins=4)
+    axes.ticklabel_format(axis="x", useOffset=False)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(GRID)
     axes.tick_params(colors=MUTED, labelsize=8.5, length=0, pad=4)
