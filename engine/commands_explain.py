@@ -53,7 +53,8 @@ def summary(explanation: Explanation) -> list[str]:
         lines.append(_line("tied", "not known: a score failed with all other weight seeds but one or less"))
     else:
         each = ", ".join(f"{name} {count}" for name, count in ties.members.items())
-        lines.append(_line("tied", f"{ties.count} of {ties.of} within one standard deviation in every score of the objective ({each})"))
+        within = f"{ties.count} of {ties.of} within one standard deviation"
+        lines.append(_line("tied", f"{within} in every score of the objective ({each})"))
     for tied in ties.nearest:
         lines.append(_line("", tied.notation + ("" if tied.accuracy is None else f"  {tied.accuracy:.2f} %")))
     for found in explanation.layers:
