@@ -13,7 +13,7 @@ from pydantic import Field
 
 from spaces import Genotype, Parameters, SearchSpace, TableError, near_name
 from spaces.errors import reason
-from spaces.tables import checked_notations
+from spaces.notations import checked_notations
 
 from .evaluation import six_digits
 from .metrics import Architecture, Metric

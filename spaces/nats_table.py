@@ -14,10 +14,11 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from .errors import TableError, reason
+from .notations import checked_notations
 from .parameters import Parameters
 from .places import cache_folder
 from .space import SearchSpace
-from .tables import Table, checked_notations
+from .tables import Table
 
 # Records whose reading is worth keeping; fewer are read in seconds.
 KEPT_FROM = 50

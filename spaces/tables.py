@@ -10,7 +10,7 @@ import gzip
 import io
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,7 +18,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from . import TABLES
-from .errors import GenotypeError, TableError, near_name, reason
+from .errors import TableError, near_name, reason
+from .notations import checked_notations
 from .parameters import Parameters, parse
 from .space import SearchSpace
 
@@ -257,19 +258,3 @@ def _read_csv(file: Path) -> dict[str, np.ndarray]:
         if len(row) != len(header):
             raise TableError(f"{str(file)!r}, row {number} has {len(row)} fields; expected {len(header)} as in its header")
     return {name.strip(): np.array([row[i] for row in rows], dtype=object) for i, name in enumerate(header)}
-
-
-def checked_notations(where: str, space: SearchSpace, notations: Iterable[Any]) -> list[str]:
-    """Returns `notations` as the space writes them."""
-    rows: dict[str, int] = {}
-    for row, text in enumerate(notations, start=1):
-        try:
-            notation = space.notation(space.parse(str(text)))
-        except GenotypeError as error:
-            raise TableError(f"{where!r} is a table of another space than {space.name!r}: row {row}: {error}") from None
-        if notation in rows:
-            raise TableError(f"{where!r} has {notation!r} in rows {rows[notation]} and {row}; keep one of them")
-        rows[notation] = row
-    if not rows:
-        raise TableError(f"{where!r} has no rows; expected at least one architecture")
-    return list(rows)

@@ -1,0 +1,25 @@
+"""The architectures that a file names, in the notation of the space that it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from .errors import GenotypeError, TableError
+from .space import SearchSpace
+
+
+def checked_notations(where: str, space: SearchSpace, notations: Iterable[Any]) -> list[str]:
+    """Returns `notations` as the space writes them."""
+    rows: dict[str, int] = {}
+    for row, text in enumerate(notations, start=1):
+        try:
+            notation = space.notation(space.parse(str(text)))
+        except GenotypeError as error:
+            raise TableError(f"{where!r} is a table of another space than {space.name!r}: row {row}: {error}") from None
+        if notation in rows:
+            raise TableError(f"{where!r} has {notation!r} in rows {rows[notation]} and {row}; keep one of them")
+        rows[notation] = row
+    if not rows:
+        raise TableError(f"{where!r} has no rows; expected at least one architecture")
+    return list(rows)
