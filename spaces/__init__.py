@@ -19,6 +19,10 @@ from .space import Costs, Drawing, SearchSpace
 SPACES = Registry("space")
 SPACES.register("nats_tss", "spaces.nats:TopologySpace")
 SPACES.register("nats_sss", "spaces.nats:SizeSpace")
+SPACES.register("darts", "spaces.darts:DartsSpace")
+for _name in ("Darts", "Enas", "Amoeba", "Nasnet", "Pnas"):
+    SPACES.register(f"nds_{_name.lower()}", f"spaces.nds:Nds{_name}")
+SPACES.register("nds_resnet", "spaces.nds_resnet:NdsResnet")
 SPACES.register("toy", "spaces.toy:ToySpace")
 
 TABLES = Registry("table")
