@@ -36,6 +36,8 @@ def list_known(
     for entry in entries:
         size = f" [{entry['size']:,} genotypes]" if entry.get("size") else ""
         print(f"{entry['name']}{size}: {entry['description']}" if entry["description"] else entry["name"] + size)
+        if entry.get("features") == "none":
+            print("    its networks' last features are round-off: rbflex scores by activations alone")
         for name, default in entry["parameters"].items():
             print(f"    {name}: {'needed' if default == NEEDED else json.dumps(default, ensure_ascii=False)}")
 
@@ -54,7 +56,7 @@ def registry_of(kind: Kind) -> Registry:
 
 
 def describe(kind: Kind, name: str) -> dict[str, Any]:
-    """Returns name, description, parameters with defaults and, of a space, its size, as JSON data."""
+    """Returns name, description, parameters with defaults and, of a space, its size and features, as JSON data."""
     thing = registry_of(kind).get(name)
     entry = {
         "name": name,
@@ -63,6 +65,7 @@ def describe(kind: Kind, name: str) -> dict[str, Any]:
     }
     if kind is Kind.spaces:
         entry["size"] = thing().encoding.size
+        entry["features"] = thing.features
     return entry
 
 

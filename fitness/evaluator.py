@@ -82,7 +82,7 @@ class Evaluator:
                 f"but the batch holds {list(batch.images.shape[1:])}"
             )
         self.space = space
-        self.proxies = dict(proxies)
+        self.proxies = {name: proxy.for_space(space) for name, proxy in proxies.items()}
         self.batch = batch
         self.weights = weights or WeightParameters()
         self.device = find_device(device)

@@ -19,6 +19,8 @@ from spaces import Parameters as AnyParameters
 if TYPE_CHECKING:
     import torch
 
+    from spaces import SearchSpace
+
     from .subject import Subject
 
 Statistics = Mapping[str, np.ndarray]
@@ -111,6 +113,10 @@ class Proxy(ABC):
     def identity(self) -> dict[str, object]:
         """All that the statistics depend on besides network, weights and inputs, as plain data; part of the cache key."""
         return {"proxy": self.name, "version": self.version, "of": self.statistics_of, "layers": self.layers}
+
+    def for_space(self, space: SearchSpace) -> Proxy:
+        """Returns this proxy as it scores networks of `space`; the default scores all spaces alike."""
+        return self
 
     def observer(self) -> Observer:
         """Returns a new observer for one network (needs == "forward")."""
