@@ -1,15 +1,16 @@
 """What the engine itself costs: strategy, journal, snapshots, archive and rank aggregate, where measuring takes no time.
 
-    python -m benchmarks.overhead [--evaluations 100000] [--quick] [--json] [--folder benchmarks/results]
+    python -m benchmarks.overhead [--evaluations 100000] [--quick] [--strategies NAME ...] [--json] [--folder benchmarks/results]
 
 Runs real searches over the toy space of 30 genes (1.2e18 genotypes) with an evaluator that answers at once: three scores from
-a hash of the key, one key in 64 fails. Each of random, genetic and annealing has N/10, 3N/10 and N evaluations, each run in a
-process of its own. Writes overhead.json and overhead.png; exit code 1 if a limit below is exceeded.
+a hash of the key, one key in 64 fails. Each registered strategy has N/10, 3N/10 and N evaluations, each run in a process
+of its own. Writes overhead.json and overhead.png; exit code 1 if a limit below is exceeded.
 
     overall    seconds of the whole run, the last ranking and result.json included, over its evaluations
     last tenth the same of the loop alone, from the journal's times
     resume     seconds to read the finished journal back, rank everything and write the result again
-    exponent   p of the least-squares fit  processor seconds = c N^p: 1 where time grows linearly
+    snapshot   bytes of the last one, and ms to take it of the strategy, encode it and write it
+    growth     p of the least-squares fit  processor seconds = c N^p: 1 where time grows linearly
 """
 
 from __future__ import annotations
@@ -22,25 +23,29 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from engine.config import Config, parse_config
+from engine import snapshot as snapshots
+from engine.config import Config, identity, parse_config
+from engine.folder import replace_text
 from engine.result import environment
 from engine.search import Search
 from fitness.evaluation import Evaluation, six_digits
 from spaces import Genotype, SearchSpace, create_space
+from strategies import STRATEGIES, create_strategy
 
-STRATEGIES = ("random", "genetic", "annealing")
 MEMBERS = ("rbflex", "naswot", "synflow")
 SPACE: dict[str, Any] = {"name": "toy", "genes": 30, "choices": 4}
 SEED = 0
 
 MS_LIMIT = 1.0
 MEMORY_LIMIT_MIB = 1024.0
+SNAPSHOT_LIMIT_BYTES = 1_000_000
+SNAPSHOT_LIMIT_MS = 100.0
 # Bisections make N log N, which alone is N^1.10 between 10^4 and 10^5.
 EXPONENT_LIMIT = 1.1
 
@@ -84,6 +89,7 @@ class Case:
     base_mib: float
     peak_mib: float
     snapshot_bytes: int
+    snapshot_ms: float
     journal_bytes: int
 
 
@@ -118,6 +124,7 @@ def run_case(strategy: str, evaluations: int, runs: Path) -> Case:
     peak = peak_mib()
     files = {name: (result.folder / name).stat().st_size for name in ("snapshot.json", "journal.jsonl")}
     last_tenth = seconds_of_last_tenth(result.folder / "journal.jsonl")
+    snapshot = seconds_of_snapshot(config, result.folder / "snapshot.json")
     (result.folder / "result.json").unlink()
     started = time.perf_counter()
     Search(config, evaluator, quiet=True, report=False).run()
@@ -131,6 +138,7 @@ def run_case(strategy: str, evaluations: int, runs: Path) -> Case:
         base_mib=base,
         peak_mib=peak,
         snapshot_bytes=files["snapshot.json"],
+        snapshot_ms=1e3 * snapshot,
         journal_bytes=files["journal.jsonl"],
     )
 
@@ -140,6 +148,21 @@ def seconds_of_last_tenth(journal: Path) -> float:
     with open(journal, encoding="utf-8") as file:
         times = [line["time_elapsed"] for line in map(json.loads, file) if line["kind"] == "evaluation"]
     return float(times[-1] - times[-1 - len(times) // 10])
+
+
+def seconds_of_snapshot(config: Config, path: Path) -> float:
+    """Returns what it takes to write a run's last snapshot again, the strategy's own part included; the least of five."""
+    last, why_not = snapshots.load(path, identity(config), sys.maxsize)
+    if last is None:
+        raise SystemExit(f"{path}: {why_not or 'there is none'}")
+    strategy = create_strategy(config.strategy.name, create_space(**SPACE).encoding, SEED)
+    strategy.load_state_dict(last.strategy)
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        replace_text(path, snapshots.encode(replace(last, strategy=strategy.state_dict()), identity(config)))
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
 
 
 def peak_mib() -> float:
@@ -157,10 +180,15 @@ def measured(strategy: str, evaluations: int, runs: Path) -> Case:
     return Case(**json.loads(done.stdout))
 
 
+def names(cases: Sequence[Case]) -> list[str]:
+    """Returns the strategies in the order measured."""
+    return list(dict.fromkeys(case.strategy for case in cases))
+
+
 def growth(cases: Sequence[Case]) -> dict[str, float]:
     """Returns, by strategy, the exponent p of time = c N^p."""
     exponents = {}
-    for strategy in STRATEGIES:
+    for strategy in names(cases):
         mine = [case for case in cases if case.strategy == strategy]
         sizes = np.log([case.evaluations for case in mine])
         seconds = np.log([case.processor_ms * case.evaluations for case in mine])
@@ -178,6 +206,10 @@ def exceeded(cases: Sequence[Case], exponents: Mapping[str, float]) -> list[str]
             found.append(f"{where}: {slowest:.3f} ms an evaluation, over {MS_LIMIT:g}")
         if case.peak_mib > MEMORY_LIMIT_MIB:
             found.append(f"{where}: {case.peak_mib:.0f} MiB, over {MEMORY_LIMIT_MIB:g}")
+        if case.snapshot_bytes > SNAPSHOT_LIMIT_BYTES:
+            found.append(f"{where}: a snapshot of {case.snapshot_bytes:,} bytes, over {SNAPSHOT_LIMIT_BYTES:,}")
+        if case.snapshot_ms > SNAPSHOT_LIMIT_MS:
+            found.append(f"{where}: a snapshot takes {case.snapshot_ms:.0f} ms, over {SNAPSHOT_LIMIT_MS:g}")
     for strategy, exponent in exponents.items():
         if exponent > EXPONENT_LIMIT:
             found.append(f"{strategy}: time grows as N^{exponent:.2f}, over N^{EXPONENT_LIMIT:g}")
@@ -186,15 +218,15 @@ def exceeded(cases: Sequence[Case], exponents: Mapping[str, float]) -> list[str]
 
 def table(cases: Sequence[Case], exponents: Mapping[str, float]) -> Iterator[str]:
     """Yields the lines of a table for reading."""
-    yield "                           ms an evaluation               resume  memory MiB    snapshot  journal"
-    yield "strategy   evaluations  overall  processor  last tenth      s     base   peak       bytes      MB  exponent"
+    yield "                                     ms an evaluation               resume  memory MiB       snapshot   journal"
+    yield "strategy              evaluations  overall  processor  last tenth      s     base   peak    bytes      ms    MB  growth"
     for case in cases:
         last = case.evaluations == max(other.evaluations for other in cases)
-        exponent = f"{exponents[case.strategy]:8.2f}" if last else ""
+        exponent = f"{exponents[case.strategy]:6.2f}" if last else ""
         yield (
-            f"{case.strategy:<10} {case.evaluations:>11,}  {case.overall_ms:7.3f}  {case.processor_ms:9.3f}  "
+            f"{case.strategy:<21} {case.evaluations:>11,}  {case.overall_ms:7.3f}  {case.processor_ms:9.3f}  "
             f"{case.last_tenth_ms:10.3f}  {case.resume_seconds:5.1f}  {case.base_mib:7.0f}  {case.peak_mib:5.0f}  "
-            f"{case.snapshot_bytes:>10,}  {case.journal_bytes / 1e6:6.1f}  {exponent}"
+            f"{case.snapshot_bytes:>7,}  {case.snapshot_ms:6.1f}  {case.journal_bytes / 1e6:4.1f}  {exponent}"
         ).rstrip()
 
 
@@ -206,13 +238,13 @@ def draw(cases: Sequence[Case], path: Path) -> None:
     figure = Figure(figsize=(9.0, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     times, memory = figure.subplots(1, 2)
-    for number, strategy in enumerate(STRATEGIES):
+    for number, strategy in enumerate(names(cases)):
         mine = [case for case in cases if case.strategy == strategy]
         sizes, colour = [case.evaluations for case in mine], f"C{number}"
         times.plot(sizes, [case.overall_ms for case in mine], "o-", color=colour, label=strategy)
-        times.plot(sizes, [case.last_tenth_ms for case in mine], "x--", color=colour, label=f"{strategy}, last tenth")
+        times.plot(sizes, [case.last_tenth_ms for case in mine], "x--", color=colour)
         memory.plot(sizes, [case.peak_mib for case in mine], "o-", color=colour, label=strategy)
-    for axes, label in ((times, "ms an evaluation"), (memory, "peak resident memory, MiB")):
+    for axes, label in ((times, "ms an evaluation (dashed: the last tenth)"), (memory, "peak resident memory, MiB")):
         axes.set(xscale="log", xlabel="evaluations", ylabel=label)
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
@@ -225,6 +257,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--evaluations", type=int, default=100_000, help="of the largest run, at least 100")
     parser.add_argument("--quick", action="store_true", help="a tenth of the evaluations")
+    parser.add_argument(
+        "--strategies", nargs="+", choices=STRATEGIES.names(), default=STRATEGIES.names(), help="those measured; all by default"
+    )
     parser.add_argument("--json", action="store_true", help="print the JSON, not the table")
     parser.add_argument("--folder", type=Path, default=Path(__file__).parent / "results", help="where to write")
     parser.add_argument("--case", nargs=3, help=argparse.SUPPRESS)
@@ -245,7 +280,7 @@ def main() -> int:
     cases = []
     # Beside the results, so that the journal's disk is the one that a user's runs have.
     with tempfile.TemporaryDirectory(dir=given.folder) as runs:
-        for strategy in STRATEGIES:
+        for strategy in given.strategies:
             for evaluations in (most // 10, 3 * most // 10, most):
                 print(f"{strategy}, {evaluations:,} evaluations ...", file=sys.stderr, flush=True)
                 cases.append(measured(strategy, evaluations, Path(runs)))
@@ -254,7 +289,13 @@ def main() -> int:
     document = {
         "seed": SEED,
         "space": SPACE,
-        "limits": {"ms": MS_LIMIT, "peak_mib": MEMORY_LIMIT_MIB, "exponent": EXPONENT_LIMIT},
+        "limits": {
+            "ms": MS_LIMIT,
+            "peak_mib": MEMORY_LIMIT_MIB,
+            "snapshot_bytes": SNAPSHOT_LIMIT_BYTES,
+            "snapshot_ms": SNAPSHOT_LIMIT_MS,
+            "exponent": EXPONENT_LIMIT,
+        },
         "exceeded": broken,
         "exponents": exponents,
         "cases": [asdict(case) for case in cases],

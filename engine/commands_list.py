@@ -1,4 +1,4 @@
-"""``list spaces|proxies|strategies|tables``: what a configuration may name, with sizes, parameters and defaults."""
+"""``list spaces|proxies|presets|metrics|strategies|tables``: what a configuration may name, with sizes, parameters and defaults."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ class Kind(str, Enum):
 
     spaces = "spaces"
     proxies = "proxies"
+    presets = "presets"
+    metrics = "metrics"
     strategies = "strategies"
     tables = "tables"
     sources = "sources"
@@ -34,8 +36,10 @@ def list_known(
         print(json.dumps(entries, ensure_ascii=False))
         return
     for entry in entries:
-        size = f" [{entry['size']:,} genotypes]" if entry.get("size") else ""
-        print(f"{entry['name']}{size}: {entry['description']}" if entry["description"] else entry["name"] + size)
+        note = f" [{entry['size']:,} genotypes]" if entry.get("size") else f" [{entry['cost']}]" if "cost" in entry else ""
+        print(f"{entry['name']}{note}: {entry['description']}" if entry["description"] else entry["name"] + note)
+        if kind is Kind.presets:
+            print(f"    {entry['rule']}: {', '.join(entry['members'])}")
         if entry.get("features") == "none":
             print("    its networks' last features are round-off: rbflex scores by activations alone")
         for name, default in entry["parameters"].items():
@@ -47,17 +51,22 @@ NEEDED = "(needed)"
 
 def registry_of(kind: Kind) -> Registry:
     """Returns the registry of that kind."""
-    from fitness import PROXIES
+    from fitness import METRICS, PROXIES
     from fitness.batches import sources
+    from fitness.presets import PRESETS
     from strategies import STRATEGIES
 
-    registries = {"spaces": SPACES, "tables": TABLES, "proxies": PROXIES, "strategies": STRATEGIES, "sources": sources}
+    registries = {"spaces": SPACES, "tables": TABLES, "proxies": PROXIES, "presets": PRESETS, "metrics": METRICS}
+    registries |= {"strategies": STRATEGIES, "sources": sources}
     return registries[kind.value]
 
 
 def describe(kind: Kind, name: str) -> dict[str, Any]:
-    """Returns name, description, parameters with defaults and, of a space, its size and features, as JSON data."""
+    """Returns name, description, parameters with defaults and what else its kind has to tell, as JSON data."""
     thing = registry_of(kind).get(name)
+    if kind is Kind.presets:
+        entry = {"name": name, "description": thing.description, "parameters": dict(thing.parameters)}
+        return {**entry, "members": list(thing.members), "rule": thing.rule, "weights": list(thing.weights)}
     entry = {
         "name": name,
         "description": getattr(thing, "description", "") or _first_line(thing.__doc__),
@@ -66,6 +75,8 @@ def describe(kind: Kind, name: str) -> dict[str, Any]:
     if kind is Kind.spaces:
         entry["size"] = thing().encoding.size
         entry["features"] = thing.features
+    if kind is Kind.proxies:
+        entry["cost"] = thing.cost
     return entry
 
 

@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from fitness.constraints import Constraint, violation
 from fitness.evaluation import Evaluation
-from fitness.objective import ArchiveView, Objective
+from fitness.objective import Objective
+from fitness.view import ArchiveView
 from spaces import RunError, SearchSpace
 from spaces.tables import Table
 
@@ -41,7 +43,8 @@ def document_of(config: Config, runs: Runs) -> dict[str, Any]:
     tables = open_tables(runs.plan, space)
     objective = setup.objective_of(config)
     evaluations, notation = _known(config, runs, space)
-    values = common_values(objective, evaluations)
+    limits = setup.constraints_of(config).limits
+    values = common_values(objective, evaluations, limits)
     if not np.isfinite(values).any():
         raise RunError("every candidate failed, so there is nothing to compare")
     reference = Reference(values, {name: table.best()[1] for name, table in tables.items()})
@@ -95,21 +98,30 @@ def _known(config: Config, runs: Runs, space: SearchSpace) -> tuple[list[Evaluat
     if config.scores is None:
         return list(runs.pool or ()), lambda evaluation: space.notation(evaluation.genotype)
     table = setup.tabulated_evaluator_of(config, space).table
-    # Only keys, scores and failures are asked of these: a table names no genotype.
-    return [table.evaluation(key, ()) for key in table.rows], lambda evaluation: table.notations[table.rows[evaluation.key]]
+    book = setup.cost_book_of(config, space)
+    # Only keys, scores, costs and failures are asked of these: a table names no genotype.
+    known = [table.evaluation(key, ()) for key in table.rows]
+    if book.metrics:
+        known = [replace(evaluation, costs=book.look(evaluation.key).costs) for evaluation in known]
+    return known, lambda evaluation: table.notations[table.rows[evaluation.key]]
 
 
-def common_values(objective: Objective, evaluations: Sequence[Evaluation]) -> np.ndarray:
-    """Returns float64 [K], what each evaluation is worth among all of them, NaN where it failed.
+def common_values(
+    objective: Objective, evaluations: Sequence[Evaluation], limits: Sequence[Constraint] = ()
+) -> np.ndarray:
+    """Returns float64 [K], what each evaluation is worth among all of them, NaN where it failed or breaks a limit.
 
     That is the raw score of a single score, and the rank aggregate over all K of ranks, whatever they were taken against
     during the search.
     """
     common = replace(objective, reference="archive")
     view = ArchiveView(common, str)
-    for evaluation in evaluations:
+    feasible = np.array([violation(limits, evaluation.costs) == 0 for evaluation in evaluations], dtype=bool)
+    admitted = [evaluation for evaluation, admit in zip(evaluations, feasible, strict=True) if admit]
+    for evaluation in admitted:
         view.add(evaluation)
-    worth = view.utility([evaluation.key for evaluation in evaluations])
+    worth = np.full(len(evaluations), -np.inf)
+    worth[feasible] = view.utility([evaluation.key for evaluation in admitted])
     return np.where(np.isneginf(worth), np.nan, worth)
 
 

@@ -71,7 +71,8 @@ def plan_of(config: Config) -> Plan:
     """Returns what the section ``compare`` asks for.
 
     Raises:
-        ConfigError: if there is none, a label comes twice, a parameter is wrong, or the budget is none of unique evaluations alone.
+        ConfigError: if there is none, a label comes twice, a parameter is wrong, the budget is none of unique evaluations alone, or
+            the objective has no single incumbent.
         UnknownNameError: if a strategy or a table is not registered.
     """
     if config.compare is None:
@@ -82,6 +83,8 @@ def plan_of(config: Config) -> Plan:
     budget = config.budget
     if budget.evaluations is None or budget.seconds is not None or budget.generations is not None:
         raise ConfigError("strategies are compared at one budget of unique evaluations; 'budget' should hold evaluations alone")
+    if "pareto" in config.fitness.objective:
+        raise ConfigError("strategies are compared by one incumbent each, which 'pareto' does not have; use a score or a rank")
     contenders = tuple(_contender(entry, f"compare.strategies.{i}") for i, entry in enumerate(section.strategies))
     # Folders of labels that differ in case alone are one folder on some systems.
     twice = [label for label, count in Counter(contender.label.lower() for contender in contenders).items() if count > 1]

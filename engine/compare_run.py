@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fitness.evaluation import Evaluation
-from fitness.objective import ArchiveView
+from fitness.view import ArchiveView
 from spaces import Genotype
 
 from . import setup
@@ -73,7 +73,7 @@ def run_one(
         result = search.run()
         seconds = time.perf_counter() - started
         content = read_journal(settings.folder / "journal.jsonl")
-        view = ArchiveView(setup.objective_of(settings), evaluator.key)
+        view = ArchiveView(setup.objective_of(settings), evaluator.key, setup.constraints_of(settings).ordering)
         changed, keys, notations = incumbents(view, search.space, content.references, content.evaluations)
         trace = Trace(
             identity=identity(settings),

@@ -186,8 +186,13 @@ def draw_accuracies(leader: Steps, best: Steps, name: str, dataset: str) -> Figu
     return label_axes(figure, axes, "unique evaluations", accuracy_name(dataset) + ", %")
 
 
-def draw_cloud(points: Cloud, name: str, dataset: str, found: tuple[float, float] | None = None) -> Figure:
-    """Draws scores against accuracies with Kendall's tau in the title; `found` is the chosen architecture's pair."""
+def draw_cloud(
+    points: Cloud, name: str, dataset: str, found: tuple[float, float] | None = None, raster_above: int = RASTER_ABOVE
+) -> Figure:
+    """Draws scores against accuracies with Kendall's tau in the title; `found` is the chosen architecture's pair.
+
+    More points than `raster_above` become a picture within the figure.
+    """
     tau = "undefined" if points.tau is None else f"{points.tau:.3f}"
     figure, axes = panel(f"{name}, Kendall τ = {tau}")
     axes.locator_params(axis="x", nbins=5)
@@ -198,7 +203,7 @@ def draw_cloud(points: Cloud, name: str, dataset: str, found: tuple[float, float
         color=BLUE,
         alpha=0.45,
         linewidths=0,
-        rasterized=len(points.scores) > RASTER_ABOVE,
+        rasterized=len(points.scores) > raster_above,
     )
     if found is not None:
         mark_found(axes, *found)
@@ -237,14 +242,20 @@ def panel(title: str) -> tuple[Figure, Axes]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=PANEL_INCHES, facecolor=PAPER, layout="constrained")
-    axes = figure.add_subplot(facecolor=PAPER)
+    axes = figure.add_subplot()
+    dress(axes, title)
+    return figure, axes
+
+
+def dress(axes: Axes, title: str) -> None:
+    """Gives axes of any figure the report's style."""
+    axes.set_facecolor(PAPER)
     axes.set_title(title, loc="left", fontsize=10, fontweight="bold", color=INK, pad=10, parse_math=False)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(GRID)
     axes.tick_params(colors=MUTED, labelsize=8.5, length=0, pad=4)
     axes.grid(True, color=GRID, linewidth=0.7)
     axes.set_axisbelow(True)
-    return figure, axes
 
 
 def label_axes(figure: Figure, axes: Axes, x: str, y: str) -> Figure:
@@ -308,7 +319,8 @@ def save(figure: Figure, path: Path, title: str) -> str:
     text = io.StringIO()
     nothing = dict.fromkeys(["Creator", "Date", "Format", "Type"])
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": path.stem}):
-        figure.savefig(text, format="svg", facecolor=PAPER, metadata=nothing)
+        # The resolution is that of what is a picture within the figure.
+        figure.savefig(text, format="svg", facecolor=PAPER, metadata=nothing, dpi=200)
     return inline(text.getvalue(), path.stem, title)
 
 

@@ -25,7 +25,34 @@ PROXIES.register("az_trainability", "fitness.proxies.az_nas:AzTrainability")
 PROXIES.register("zen", "fitness.proxies.zen:Zen")
 PROXIES.register("ni", "fitness.proxies.noise_immunity:NoiseImmunity")
 PROXIES.register("eproxy", "fitness.proxies.eproxy:Eproxy")
+PROXIES.register("das", "fitness.proxies.das:Das")
+PROXIES.register("swap", "fitness.proxies.swap:Swap")
+PROXIES.register("meco", "fitness.proxies.meco:Meco")
+PROXIES.register("linear_regions", "fitness.proxies.linear_regions:LinearRegions")
+PROXIES.register("params", "fitness.proxies.counts:Params")
+PROXIES.register("flops", "fitness.proxies.counts:Flops")
+PROXIES.register("depth", "fitness.proxies.counts:Depth")
+PROXIES.register("n_conv", "fitness.proxies.counts:NumberOfConvolutions")
+PROXIES.register("nn_mass", "fitness.proxies.topology:NnMass")
+PROXIES.register("nn_degree", "fitness.proxies.topology:NnDegree")
+PROXIES.register("logsynflow", "fitness.proxies.synflow:LogSynflow")
+PROXIES.register("grad_norm", "fitness.proxies.gradients:GradNorm")
+PROXIES.register("snip", "fitness.proxies.gradients:Snip")
+PROXIES.register("grasp", "fitness.proxies.gradients:Grasp")
+PROXIES.register("fisher", "fitness.proxies.gradients:Fisher")
+PROXIES.register("gradsign", "fitness.proxies.gradsign:Gradsign")
+PROXIES.register("jacob_cov", "fitness.proxies.jacob_cov:JacobCov")
+PROXIES.register("zico", "fitness.proxies.zico:Zico")
+PROXIES.register("ntk_cond", "fitness.proxies.ntk:NtkCond")
+PROXIES.register("vkdnw", "fitness.proxies.vkdnw:Vkdnw")
 
+METRICS = Registry("metric")
+METRICS.register("params", "fitness.metrics:Params")
+METRICS.register("flops", "fitness.metrics:Flops")
+METRICS.register("depth", "fitness.metrics:Depth")
+METRICS.register("activation_memory", "fitness.metrics:ActivationMemory")
+METRICS.register("latency", "fitness.latency:Latency")
+METRICS.register("latency_table", "fitness.latency:LatencyTable")
 
 
 def create_proxy(name: str, **values: Any) -> Proxy:
@@ -57,6 +84,7 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "METRICS",
     "PROXIES",
     "CandidateFailed",
     "Evaluation",

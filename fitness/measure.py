@@ -156,7 +156,9 @@ class Measurer:
         started = time.perf_counter()
         planned = self._run_plans(tile)
         pending = [self._start(genotype, proxies, done) for (genotype, proxies), done in zip(tile, planned, strict=True)]
-        finished = [_finish(observers, failures) for observers, failures in pending]
+        finished = [
+            self._finish(request, observers, failures) for request, (observers, failures) in zip(tile, pending, strict=True)
+        ]
         seconds = (time.perf_counter() - started) / len(tile)
         return [Measured(statistics, failures, frozenset(failures), seconds) for statistics, failures in finished]
 
@@ -171,8 +173,9 @@ class Measurer:
         own = [name for name, proxy in proxies.items() if not by_plan(proxy)]
         if own:
             raise ConfigError(f"{', '.join(own)} needs more than a planned forward and no plan gives it; measure one by one")
-        for observers in walk(self.interpreter, self._plans(genotypes), self.images, list(proxies.values())):
-            statistics, failures = _finish(dict(zip(proxies, observers, strict=True)), {})
+        walked = walk(self.interpreter, self._plans(genotypes), self.images, list(proxies.values()))
+        for genotype, observers in zip(genotypes, walked, strict=True):
+            statistics, failures = self._finish((genotype, proxies), dict(zip(proxies, observers, strict=True)), {})
             now = time.perf_counter()
             results.append(Measured(statistics, failures, frozenset(failures), now - started))
             started = now
@@ -240,22 +243,28 @@ class Measurer:
                 failures |= dict.fromkeys(group, str(failed))
         return done, failures
 
+    def _finish(
+        self,
+        request: tuple[Genotype, Mapping[str, Proxy]],
+        done: Mapping[str, Observer | Statistics],
+        failures: dict[str, str],
+    ) -> tuple[dict[str, Statistics], dict[str, str]]:
+        genotype, proxies = request
+        statistics: dict[str, Statistics] = {}
+        for name, found in done.items():
+            try:
+                if isinstance(found, Observer):
+                    statistics[name] = {**found.finish(), **proxies[name].facts(self.space, genotype)}
+                else:
+                    statistics[name] = found
+            except CandidateFailed as failed:
+                failures[name] = str(failed)
+        return {name: {k: np.asarray(v) for k, v in arrays.items()} for name, arrays in statistics.items()}, failures
+
 
 def by_plan(proxy: Proxy) -> bool:
     """True for a score that a planned forward can serve."""
     return proxy.needs == "forward" and proxy.statistics_of == "image" and proxy.layers == "activations"
-
-
-def _finish(
-    done: Mapping[str, Observer | Statistics], failures: dict[str, str]
-) -> tuple[dict[str, Statistics], dict[str, str]]:
-    statistics: dict[str, Statistics] = {}
-    for name, found in done.items():
-        try:
-            statistics[name] = found.finish() if isinstance(found, Observer) else found
-        except CandidateFailed as failed:
-            failures[name] = str(failed)
-    return {name: {k: np.asarray(v) for k, v in arrays.items()} for name, arrays in statistics.items()}, failures
 
 
 def keep_freed_memory() -> None:

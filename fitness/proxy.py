@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
+from spaces import Genotype, SearchSpace
 from spaces import Parameters as AnyParameters
 
 if TYPE_CHECKING:
@@ -117,6 +118,17 @@ class Proxy(ABC):
     def for_space(self, space: SearchSpace) -> Proxy:
         """Returns this proxy as it scores networks of `space`; the default scores all spaces alike."""
         return self
+
+    def check(self, space: SearchSpace) -> None:  # noqa: B027 (most scores take any space)
+        """Called once before anything is measured.
+
+        Raises:
+            ConfigError: if the space cannot give what this score needs.
+        """
+
+    def facts(self, space: SearchSpace, genotype: Genotype) -> Statistics:
+        """Returns statistics that need no forward, to join those of the observer (needs == "forward"); cheap, none by default."""
+        return {}
 
     def observer(self) -> Observer:
         """Returns a new observer for one network (needs == "forward")."""

@@ -3,7 +3,7 @@
     subject.network       built and initialised on first use, so that a score that only counts never builds it
     subject.images        [N, ...], on the device
     subject.labels        the data's, or seeded random ones where it has none (classification), or N(0, 1) targets (regression)
-    subject.loss(output)  the loss of the space's task, over the whole batch
+    subject.loss(output)  the loss of the space's task, over the whole batch or a part of it
     subject.shared(...)   a pass that several scores read, computed once
 """
 
@@ -89,8 +89,8 @@ class Subject:
     def _drawn(self, values: np.ndarray) -> Tensor:
         return torch.from_numpy(values).to(self.images.device, self.images.dtype)
 
-    def labels(self, output: Tensor) -> Tensor:
-        """Returns the targets of `output`: the data's labels, or seeded random ones.
+    def labels(self, output: Tensor, part: slice = slice(None)) -> Tensor:
+        """Returns the targets of `output`, what the network gives for the images of `part`: the data's labels, or random ones.
 
         Random labels are uniform over the classes (dimension 1 of the output), one an image, or one a pixel where the output
         is a map; random targets of a regression are N(0, 1).
@@ -98,8 +98,10 @@ class Subject:
         Raises:
             ConfigError: if the data has a label that the network has no output for.
         """
+        # Drawn for the whole batch, so that an image has the same target in any part.
+        n = len(self.images)
         if self.space.loss == "mean_squared_error":
-            return self.normal("targets", tuple(output.shape))
+            return self.normal("targets", (n, *output.shape[1:]))[part]
         classes = output.shape[1]
         if self._labels is not None and output.dim() == 2:
             if int(self._labels.max()) >= classes or int(self._labels.min()) < 0:
@@ -107,11 +109,11 @@ class Subject:
                     f"the data's labels go up to {int(self._labels.max())}, but {self.space.name} has {classes} outputs; "
                     "set the space's classes to the data set's"
                 )
-            return self._labels.to(output.device)
-        uniform = torch.from_numpy(draw(self.weights.seed, "labels", (len(output), *output.shape[2:]), False))
-        return ((uniform + 1) / 2 * classes).long().clamp_(max=classes - 1).to(output.device)
+            return self._labels[part].to(output.device)
+        uniform = torch.from_numpy(draw(self.weights.seed, "labels", (n, *output.shape[2:]), False))
+        return ((uniform + 1) / 2 * classes).long().clamp_(max=classes - 1)[part].to(output.device)
 
-    def loss(self, output: Tensor) -> Tensor:
-        """Returns the loss [] of the space's task: the mean cross-entropy, or the mean squared error."""
+    def loss(self, output: Tensor, part: slice = slice(None)) -> Tensor:
+        """Returns the loss [] of the space's task over the images of `part`: mean cross-entropy, or mean squared error."""
         loss = functional.mse_loss if self.space.loss == "mean_squared_error" else functional.cross_entropy
-        return loss(output, self.labels(output))
+        return loss(output, self.labels(output, part))

@@ -14,14 +14,17 @@ from .errors import (
 )
 from .parameters import Parameters, parse
 from .registry import Registry
-from .space import Costs, Drawing, SearchSpace
+from .space import Cell, Costs, Drawing, SearchSpace
 
 SPACES = Registry("space")
 SPACES.register("nats_tss", "spaces.nats:TopologySpace")
 SPACES.register("nats_sss", "spaces.nats:SizeSpace")
 SPACES.register("darts", "spaces.darts:DartsSpace")
-for _name in ("Darts", "Enas", "Amoeba", "Nasnet", "Pnas"):
-    SPACES.register(f"nds_{_name.lower()}", f"spaces.nds:Nds{_name}")
+SPACES.register("nds_amoeba", "spaces.nds:NdsAmoeba")
+SPACES.register("nds_darts", "spaces.nds:NdsDarts")
+SPACES.register("nds_enas", "spaces.nds:NdsEnas")
+SPACES.register("nds_nasnet", "spaces.nds:NdsNasnet")
+SPACES.register("nds_pnas", "spaces.nds:NdsPnas")
 SPACES.register("nds_resnet", "spaces.nds_resnet:NdsResnet")
 SPACES.register("toy", "spaces.toy:ToySpace")
 
@@ -47,6 +50,7 @@ def create_space(name: str, **values: object) -> SearchSpace:
 __all__ = [
     "SPACES",
     "TABLES",
+    "Cell",
     "ConfigError",
     "Costs",
     "DataError",

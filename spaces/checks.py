@@ -78,6 +78,8 @@ def check_space(space: SearchSpace, *, samples: int = 20, seed: int = 0) -> None
         _check_notation(space, name, genotype)
         _check_key(space, name, genotype)
         _check_drawing(space, name, genotype)
+        _check_cells(space, name, genotype)
+        _check_thin(space, name, genotype)
     _check_keys(space, name, genotypes)
     with torch.random.fork_rng(devices=[]):
         for genotype in genotypes[:FORWARDS]:
@@ -378,6 +380,22 @@ def _check_costs(space: SearchSpace, name: str, genotype: Genotype) -> None:
     _require(
         all(math.isfinite(cost) and cost > 0 for cost in (costs.params, costs.flops)),
         f"{name}.costs({genotype}) gave {costs}; parameters and multiply-accumulates are positive",
+    )
+
+
+def _check_cells(space: SearchSpace, name: str, genotype: Genotype) -> None:
+    for cell in space.cells(space.representative(space.key(genotype))) or ():
+        _require(
+            cell.width > 0 and cell.depth > 0 and cell.input_channels > 0 and 0 <= cell.skips <= cell.possible_skips > 0,
+            f"{name}.cells() of {genotype} gave {cell}; a cell has layers, and no more skip connections than are possible",
+        )
+
+
+def _check_thin(space: SearchSpace, name: str, genotype: Genotype) -> None:
+    thin = space.thin()
+    _require(
+        thin is None or thin.notation(genotype) == space.notation(genotype),
+        f"{name}.thin() reads {genotype} as another architecture; return a space that differs in its widths only",
     )
 
 

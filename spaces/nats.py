@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from pydantic import Field
 from .encoding import Genotype, VectorEncoding
 from .errors import GenotypeError, near_name
 from .parameters import Parameters as AnyParameters
-from .space import Costs, Drawing, SearchSpace
+from .space import Cell, Costs, Drawing, SearchSpace
 
 if TYPE_CHECKING:
     from torch import nn
@@ -48,7 +49,7 @@ class TopologyParameters(SizeParameters):
 
 
 class NatsSpace(SearchSpace):
-    """What both spaces share: costs counted as the benchmark counts them, and images of any size."""
+    """What both spaces share: costs and cells by arithmetic on a skeleton, and images of any size."""
 
     parameters: SizeParameters
 
@@ -56,25 +57,22 @@ class NatsSpace(SearchSpace):
         """Returns the stem, and every cell and reduction after it, as AZ-NAS takes them on this benchmark."""
         return [network.stem, *network.blocks]  # type: ignore[list-item,misc]
 
+    @abstractmethod
+    def skeleton(self, genotype: Genotype) -> tuple[list[str], int, list[int], list[bool]]:
+        """Returns operations, the stem's width, and for each block its width and whether it is a reduction."""
+
     def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
-        """Counts parameters and multiply-accumulates as the official records do (the classifier's bias counts, too).
+        """Counts parameters and multiply-accumulates as the official records do (the classifier's bias counts, too)."""
+        from .nats_costs import nats_costs
 
-        Convolutions and the classifier are all that counts here, so hooks on a real forward do; torch's counter and its
-        meta device take seconds to import.
-        """
-        import torch
-        from torch import nn
+        self.encoding.validate(genotype)
+        return nats_costs(*self.skeleton(genotype), self.parameters.classes, input_shape or self.input_shape)
 
-        multiplied = [float(self.parameters.classes)]
-        with torch.random.fork_rng(devices=[]):
-            network = self.build(genotype).eval()
-        for module in network.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):
-                each = module.weight[0].numel()
-                module.register_forward_hook(lambda m, i, output, each=each: multiplied.append(output.numel() * each))
-        with torch.no_grad():
-            network(torch.zeros(1, *(input_shape or self.input_shape)))
-        return Costs(float(sum(parameter.numel() for parameter in network.parameters())), sum(multiplied))
+    def cells(self, genotype: Genotype) -> tuple[Cell, ...]:
+        from .nats_costs import nats_cells
+
+        self.encoding.validate(genotype)
+        return nats_cells(*self.skeleton(genotype))
 
 
 class TopologySpace(NatsSpace):
@@ -124,21 +122,23 @@ class TopologySpace(NatsSpace):
         from .networks.nats import NatsNetwork
 
         self.encoding.validate(genotype)
-        return NatsNetwork(*self._skeleton(genotype), self.parameters.classes)
+        return NatsNetwork(*self.skeleton(genotype), self.parameters.classes)
 
     def plan(self, genotype: Genotype, input_shape: Sequence[int]) -> Plan | None:
         from .nats_plan import nats_plan
 
         self.encoding.validate(genotype)
         # Raw cells compute and observe convolutions that reach nothing; only a representative is planned.
-        return nats_plan(*self._skeleton(genotype), input_shape) if prune(genotype) == genotype else None
+        return nats_plan(*self.skeleton(genotype), input_shape) if prune(genotype) == genotype else None
 
-    def _skeleton(self, genotype: Genotype) -> tuple[list[str], int, list[int], list[bool]]:
-        """Returns operations, the stem's width, and for each block its width and whether it is a reduction."""
+    def skeleton(self, genotype: Genotype) -> tuple[list[str], int, list[int], list[bool]]:
         width, cells = self.parameters.channels, self.parameters.cells
         widths = [w for stage in (1, 2, 4) for w in [width * stage] * (cells + (stage > 1))]
         reductions = [r for stage in (1, 2, 4) for r in [True] * (stage > 1) + [False] * cells]
         return [OPERATIONS[gene] for gene in genotype], width, widths, reductions
+
+    def thin(self) -> TopologySpace:
+        return TopologySpace(TopologyParameters(classes=self.parameters.classes, channels=1, cells=1))
 
     def index(self, genotype: Genotype) -> int:
         """Returns NATS-Bench's index of this cell."""
@@ -191,16 +191,15 @@ class SizeSpace(NatsSpace):
         from .networks.nats import NatsNetwork
 
         self.encoding.validate(genotype)
-        return NatsNetwork(*self._skeleton(genotype), self.parameters.classes)
+        return NatsNetwork(*self.skeleton(genotype), self.parameters.classes)
 
     def plan(self, genotype: Genotype, input_shape: Sequence[int]) -> Plan | None:
         from .nats_plan import nats_plan
 
         self.encoding.validate(genotype)
-        return nats_plan(*self._skeleton(genotype), input_shape)
+        return nats_plan(*self.skeleton(genotype), input_shape)
 
-    def _skeleton(self, genotype: Genotype) -> tuple[list[str], int, list[int], list[bool]]:
-        """Returns operations, the stem's width, and for each block its width and whether it is a reduction."""
+    def skeleton(self, genotype: Genotype) -> tuple[list[str], int, list[int], list[bool]]:
         widths = [WIDTHS[gene] for gene in genotype]
         return [OPERATIONS[gene] for gene in SIZE_CELL], widths[0], widths, [False, True, False, True, False]
 

@@ -42,6 +42,27 @@ class Costs:
     flops: float
 
 
+@dataclass(frozen=True)
+class Cell:
+    """A group of layers between which skip connections may run, in numbers (Bhardwaj et al. 2021; Li et al. 2021).
+
+    Connections are counted by the channels that they carry.
+
+    Attributes:
+        width: mean output channels of its layers (layers are convolutions and linear layers).
+        depth: layers on the longest path through it.
+        input_channels: input channels of all its layers.
+        skips: channels that its skip connections carry past at least one layer.
+        possible_skips: channels that all skip connections that it could have would carry.
+    """
+
+    width: float
+    depth: int
+    input_channels: int
+    skips: int
+    possible_skips: int
+
+
 class SearchSpace(ABC):
     """A registered space. Subclasses set `name`, `encoding` and `input_shape` and build plain torch modules.
 
@@ -120,6 +141,21 @@ class SearchSpace(ABC):
 
         Args:
             input_shape: [channels, height, width] of one image.
+        """
+        return None
+
+    def cells(self, genotype: Genotype) -> tuple[Cell, ...] | None:
+        """Returns the cells that have layers, in numbers, or None where the space cannot say (the default).
+
+        Args:
+            genotype: a representative, without anything that reaches nothing; with no path to the output there are no cells.
+        """
+        return None
+
+    def thin(self) -> SearchSpace | None:
+        """Returns a space with the same genotypes and the narrowest networks that they allow, or None (the default).
+
+        Some scores count what a network of full width has more of than can be counted.
         """
         return None
 

@@ -15,13 +15,15 @@ from pydantic import Field
 from .encoding import Genotype, VectorEncoding
 from .errors import GenotypeError, near_name
 from .parameters import Parameters
-from .space import Drawing, SearchSpace
+from .space import Cell, Costs, Drawing, SearchSpace
 
 if TYPE_CHECKING:
     from .networks.toy import ToyNetwork
 
 OPERATIONS = ("zero", "skip", "conv1", "conv3", "average", "depthwise", "maximum", "dilated")
 ZERO = 0
+# Of those that have weights, the kernel and whether each output channel reads every input channel.
+CONVOLUTIONS = {"conv1": (1, True), "conv3": (3, True), "depthwise": (3, False), "dilated": (3, True)}
 EDGES_A_STAGE = 2
 
 
@@ -85,6 +87,34 @@ class ToySpace(SearchSpace):
     def key(self, genotype: Genotype) -> str:
         """Returns the notation with the edges of each stage in order: swapped, they are the same network."""
         return self._written([sorted(stage) for stage in self._stages(genotype)])
+
+    def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
+        _, height, width = input_shape or self.input_shape
+        channels, classes = self.parameters.channels, self.parameters.classes
+        convolutions = [(3, 3)]  # the stem's input channels and kernel, then those of each edge
+        for gene in (gene for stage in self._stages(genotype) for gene in stage):
+            if self.operations[gene] in CONVOLUTIONS:
+                kernel, dense = CONVOLUTIONS[self.operations[gene]]
+                convolutions.append((channels if dense else 1, kernel))
+        weights = sum(inputs * channels * kernel**2 for inputs, kernel in convolutions)
+        params = weights + 2 * channels * len(convolutions) + (channels + 1) * classes
+        return Costs(float(params), float(weights * height * width + channels * classes))
+
+    def cells(self, genotype: Genotype) -> tuple[Cell, ...]:
+        """Returns the stages that have a layer; a stage's one possible skip connection runs beside its convolution."""
+        stages = [[self.operations[gene] for gene in stage] for stage in self._stages(genotype)]
+        if any(set(stage) <= {"zero"} for stage in stages):
+            return ()
+        cells = []
+        channels = self.parameters.channels
+        for stage in stages:
+            layers = sum(name in CONVOLUTIONS for name in stage)
+            if layers:
+                cells.append(Cell(float(channels), 1, layers * channels, ("skip" in stage) * channels, channels))
+        return tuple(cells)
+
+    def thin(self) -> ToySpace:
+        return ToySpace(self.parameters.model_copy(update={"channels": 1}))
 
     def drawing(self, genotype: Genotype) -> Drawing:
         stages = self._stages(genotype)

@@ -8,6 +8,13 @@ STRATEGIES = Registry("strategy")
 STRATEGIES.register("random", "strategies.random_search:RandomSearch")
 STRATEGIES.register("genetic", "strategies.genetic:Genetic")
 STRATEGIES.register("annealing", "strategies.annealing:Annealing")
+STRATEGIES.register("regularised_evolution", "strategies.regularised_evolution:RegularisedEvolution")
+STRATEGIES.register("free_rea", "strategies.free_rea:FreeRea")
+STRATEGIES.register("local_search", "strategies.local_search:LocalSearch")
+STRATEGIES.register("search_economics", "strategies.search_economics:SearchEconomics")
+STRATEGIES.register("large_space_evolution", "strategies.large_space_evolution:LargeSpaceEvolution")
+STRATEGIES.register("nsga2", "strategies.nsga2:Nsga2")
+STRATEGIES.register("reinforce", "strategies.reinforce:Reinforce")
 
 
 

@@ -34,6 +34,7 @@ from fitness.evaluation import Evaluation
 from spaces import Encoding, Genotype, Parameters
 
 from .candidates import Candidate, Unseen, best
+from .recent import Recent
 from .strategy import Strategy, View
 
 
@@ -60,7 +61,7 @@ class Annealing(Strategy):
         super().__init__(encoding, seed, parameters)
         self.current: Candidate | None = None
         self.step = 0
-        self._recent: list[str] = []
+        self._recent = Recent(self.parameters.memory)
         self._unseen = Unseen(encoding)
 
     @property
@@ -84,7 +85,7 @@ class Annealing(Strategy):
         if not evaluations:
             return
         told = [Candidate.of(evaluation) for evaluation in evaluations]
-        self._recent = [*self._recent, *(candidate.key for candidate in told)][-self.parameters.memory :]
+        self._recent.add(candidate.key for candidate in told)
         warm_start = self.generation == 0
         if self.current is None or warm_start:
             known = told if self.current is None else [self.current, *told]
@@ -99,13 +100,13 @@ class Annealing(Strategy):
         return {
             "current": None if self.current is None else self.current.to_json(),
             "step": self.step,
-            "recent": list(self._recent),
+            "recent": self._recent.to_json(),
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
         self.current = None if state["current"] is None else Candidate.from_json(state["current"])
         self.step = state["step"]
-        self._recent = list(state["recent"])
+        self._recent = Recent(self.parameters.memory, state["recent"])
 
     def _propose(self, view: View, taken: set[str]) -> Genotype | None:
         if self.current is None:
@@ -113,13 +114,12 @@ class Annealing(Strategy):
         return self._unseen.near(self.current.genotype, self.rng, view, taken)
 
     def _accepts(self, candidate: Candidate, current: Candidate, view: View) -> bool:
-        utilities = view.utility([candidate.key, current.key, *self._recent])
-        new, old, recent = utilities[0], utilities[1], utilities[2:]
-        if new >= old:
+        utilities, percentiles = self._recent.worth([candidate.key, current.key], view)
+        if utilities[0] >= utilities[1]:
             return True
-        if np.isneginf(new):
+        if np.isneginf(utilities[0]):
             return False
-        difference = _percentile(new, recent) - _percentile(old, recent)
+        difference = percentiles[0] - percentiles[1]
         return bool(self.rng.random() < math.exp(difference / self.temperature))
 
     def _cool(self) -> None:
@@ -127,8 +127,3 @@ class Annealing(Strategy):
         if self.temperature < self.parameters.end_temperature:
             self.current = None
             self.step = 0
-
-
-def _percentile(value: float, among: np.ndarray) -> float:
-    """Returns the share of `among` below `value`, equals counted half."""
-    return float(np.mean(among < value) + np.mean(among == value) / 2)

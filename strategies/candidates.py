@@ -7,7 +7,7 @@ is left, so that such a space is exhausted exactly.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,10 +69,12 @@ class Unseen:
         self.encoding = encoding
         self._left: list[tuple[Genotype, str]] | None = None
 
-    def take(self, genotype: Genotype, view: View, taken: set[str]) -> bool:
-        """True if `genotype` is unseen; its key is then taken."""
+    def take(
+        self, genotype: Genotype, view: View, taken: set[str], fits: Callable[[Genotype], bool] | None = None
+    ) -> bool:
+        """True if `genotype` is unseen, and `fits` where that is asked for; its key is then taken."""
         key = view.key(genotype)
-        if key in taken or view.seen(key):
+        if key in taken or view.seen(key) or not (fits is None or fits(genotype)):
             return False
         taken.add(key)
         return True
@@ -85,6 +87,28 @@ class Unseen:
             if self.take(genotype, view, taken):
                 return genotype
         return self._draw_left(rng, view, taken) if small else None
+
+    def draw_up_to(self, count: int, rng: np.random.Generator, view: View, taken: set[str]) -> list[Genotype]:
+        """Returns `count` random unseen genotypes of distinct keys, fewer only where `draw` finds no more."""
+        genotypes: list[Genotype] = []
+        while len(genotypes) < count:
+            genotype = self.draw(rng, view, taken)
+            if genotype is None:
+                break
+            genotypes.append(genotype)
+        return genotypes
+
+    def each_or_near(
+        self, genotypes: Iterable[Genotype], rng: np.random.Generator, view: View, taken: set[str]
+    ) -> list[Genotype]:
+        """Returns each of `genotypes`, or where it was seen what `near` finds; ends where that finds nothing."""
+        found: list[Genotype] = []
+        for genotype in genotypes:
+            unseen = genotype if self.take(genotype, view, taken) else self.near(genotype, rng, view, taken)
+            if unseen is None:
+                break
+            found.append(unseen)
+        return found
 
     def near(
         self, genotype: Genotype, rng: np.random.Generator, view: View, taken: set[str]

@@ -61,7 +61,11 @@ class Genetic(Strategy):
 
     def ask(self, n: int, view: View) -> list[Genotype]:
         missing = self.parameters.population - len(self.population)
-        genotypes = self._newcomers(min(n, missing), view) if missing > 0 else self._offspring(n, view)
+        if missing > 0:
+            genotypes = self._unseen.draw_up_to(min(n, missing), self.rng, view, set())
+        else:
+            count = min(n, self.parameters.offspring or self.parameters.population)
+            genotypes = self._unseen.each_or_near(self._children(count, view), self.rng, view, set())
         self.generation += 1 if genotypes else 0
         return genotypes
 
@@ -74,29 +78,6 @@ class Genetic(Strategy):
 
     def set_state(self, state: dict[str, Any]) -> None:
         self.population = [Candidate.from_json(data) for data in state["population"]]
-
-    def _newcomers(self, count: int, view: View) -> list[Genotype]:
-        taken: set[str] = set()
-        genotypes: list[Genotype] = []
-        while len(genotypes) < count:
-            genotype = self._unseen.draw(self.rng, view, taken)
-            if genotype is None:
-                break
-            genotypes.append(genotype)
-        return genotypes
-
-    def _offspring(self, n: int, view: View) -> list[Genotype]:
-        count = min(n, self.parameters.offspring or self.parameters.population)
-        taken: set[str] = set()
-        genotypes: list[Genotype] = []
-        for child in self._children(count, view):
-            unseen: Genotype | None = child
-            if not self._unseen.take(child, view, taken):
-                unseen = self._unseen.near(child, self.rng, view, taken)
-            if unseen is None:
-                break
-            genotypes.append(unseen)
-        return genotypes
 
     def _children(self, count: int, view: View) -> Iterator[Genotype]:
         """Yields `count` children of tournament winners, seen or not."""

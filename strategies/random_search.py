@@ -48,7 +48,7 @@ class RandomSearch(Strategy):
 
     def ask(self, n: int, view: View) -> list[Genotype]:
         count = min(n, self.parameters.batch)
-        genotypes = self._walk(count, view) if enumerable(self.encoding) else self._draw(count, view)
+        genotypes = self._walk(count, view) if enumerable(self.encoding) else self._unseen.draw_up_to(count, self.rng, view, set())
         self.generation += 1 if genotypes else 0
         return genotypes
 
@@ -81,13 +81,3 @@ class RandomSearch(Strategy):
             rng = np.random.Generator(np.random.PCG64(self._order_seed))
             self._order = [every[i] for i in rng.permutation(len(every))]
         return self._order
-
-    def _draw(self, count: int, view: View) -> list[Genotype]:
-        taken: set[str] = set()
-        genotypes: list[Genotype] = []
-        while len(genotypes) < count:
-            genotype = self._unseen.draw(self.rng, view, taken)
-            if genotype is None:
-                break
-            genotypes.append(genotype)
-        return genotypes

@@ -1,9 +1,11 @@
-"""SynFlow (Tanaka et al., NeurIPS 2020, arXiv 2006.05467), in logarithm: how much each weight takes part in the network's flow.
+"""SynFlow (Tanaka et al., NeurIPS 2020, arXiv 2006.05467) and LogSynFlow (Cavagnero et al., 2023, arXiv 2207.05135).
 
     R = the sum of the outputs for an image of ones, with |w| for every weight, batch normalisation bypassed
-    score = log sum over weights of |w| dR/d|w|
+    synflow    = log sum over weights of |w| dR/d|w|             (survey, arXiv 2307.01998, eq. 3, in logarithm)
+    logsynflow = sum over weights of |w| log(dR/d|w| + 1)        (Rank-based NAS, eq. 7)
 
-The sum reaches 1e61 on NATS-Bench, hence float64 and the logarithm. It needs no data; the network itself is never changed.
+The gradient reaches 1e60 on NATS-Bench, hence float64 and the logarithms. Both need no data and share one pass; the network itself
+is never changed.
 """
 
 from __future__ import annotations
@@ -21,9 +23,15 @@ if TYPE_CHECKING:
 
     from fitness.subject import Subject
 
+NO_FLOW = "no weight carries any flow: no path from input to output"
+
 
 class Synflow(Proxy):
-    """log sum |w| dR/d|w| over the weights of convolutions and linear layers; higher is better."""
+    """log sum |w| dR/d|w| over the weights of convolutions and linear layers; higher is better.
+
+    Cost: one backward of one image of ones; no data, loss or labels. Pitfalls: it reaches 1e61, so it is summed in float64 and
+    its logarithm is the score, which changes no rank; the sum is one network's depth and width as much as its wiring.
+    """
 
     name = "synflow"
     description = "logarithm of synaptic flow: how much each weight takes part in the network's flow"
@@ -32,33 +40,70 @@ class Synflow(Proxy):
 
     def measure(self, subject: Subject) -> Statistics:
         import torch
-        from torch.nn import functional
 
-        from fitness.forward import Rewired, evaluation_mode
-
-        network, images = subject.network, subject.images
-        # Apple's devices have no float64; everywhere else the copy stays where the network is.
-        device = torch.device("cpu") if images.device.type == "mps" else images.device
-        linear = copy.deepcopy(network).to(device).double()
-        with torch.no_grad():
-            for parameter in linear.parameters():
-                parameter.abs_()
-        weights = [w.requires_grad_() for w in linear.parameters() if w.dim() > 1]
-        ones = torch.ones(1, *images.shape[1:], dtype=torch.float64, device=device)
-
-        def bypass(x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-            return x
-
-        with evaluation_mode(linear), torch.enable_grad(), Rewired({functional.batch_norm: bypass}, {}):
-            flow = linear(ones).sum()
-        gradients = torch.autograd.grad(flow, weights, allow_unused=True)
-        terms = [(w.detach() * g).sum() for w, g in zip(weights, gradients, strict=True) if g is not None]
-        return {"flow": torch.stack(terms).sum().cpu().numpy()}
+        terms = [(weight * gradient).sum() for weight, gradient in synaptic_flow(subject)]
+        return {"flow": torch.stack(terms).sum().cpu().numpy() if terms else np.zeros(())}
 
     def score(self, statistics: Statistics) -> float:
         flow = float(statistics["flow"])
         if flow == 0:
-            raise CandidateFailed("no weight carries any flow: no path from input to output")
+            raise CandidateFailed(NO_FLOW)
         if not math.isfinite(flow):
             raise CandidateFailed(f"the flow is {flow:g}")
         return float(np.log(flow))
+
+
+class LogSynflow(Proxy):
+    """sum |w| log(dR/d|w| + 1) over the weights of convolutions and linear layers; higher is better.
+
+    Cost: one backward of one image of ones, shared with synflow; no data, loss or labels. Pitfalls: those of synflow; the paper
+    writes w, and its code takes |w| throughout, as here; a layer that lets signs through (attention) may have a gradient
+    below -1, which has no logarithm, and the network fails.
+    """
+
+    name = "logsynflow"
+    description = "synaptic flow with the logarithm of each gradient, so that no layer drowns the others"
+    needs = "network"
+    cost = "data-free"
+
+    def measure(self, subject: Subject) -> Statistics:
+        """Returns ``flows`` [layers], the sum over each layer's weights, float64."""
+        from fitness.backward import collect
+
+        terms = [(weight * gradient.log1p()).sum() for weight, gradient in synaptic_flow(subject)]
+        flows = collect(terms, "logarithms of the flow", scored=False)
+        if not flows.any():
+            raise CandidateFailed(NO_FLOW)
+        return {"flows": flows}
+
+    def score(self, statistics: Statistics) -> float:
+        return float(statistics["flows"].sum())
+
+
+def synaptic_flow(subject: Subject) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Returns |w| and dR/d|w| of every layer that R depends on, float64, computed once for a candidate."""
+    return subject.shared("synaptic flow", lambda: _synaptic_flow(subject))
+
+
+def _synaptic_flow(subject: Subject) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    import torch
+
+    from fitness.backward import gradients, training, weights_of
+
+    network, images = subject.network, subject.images
+    # Apple's devices have no float64; everywhere else the copy stays where the network is.
+    device = torch.device("cpu") if images.device.type == "mps" else images.device
+    linear = copy.deepcopy(network).to(device).double()
+    with torch.no_grad():
+        for parameter in linear.parameters():
+            parameter.abs_()
+    weights = weights_of(linear)
+    ones = torch.ones(1, *images.shape[1:], dtype=torch.float64, device=device)
+
+    def bypass(x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        return x
+
+    with training(linear, bypass):
+        flow = linear(ones).sum()
+    found = gradients(flow, weights)
+    return [(w.detach(), g) for w, g in zip(weights, found, strict=True) if g is not None]

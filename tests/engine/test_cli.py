@@ -158,13 +158,16 @@ def test_gammas_are_printed_by_proxy(config: Write, capsys: pytest.CaptureFixtur
 )
 def test_list_names_everything_with_its_parameters(kind: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["list", kind]) == 0
-    assert name in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert name in text and ("rbflex [forward]: " in text) == (kind == "proxies")
     assert run(["list", kind, "--json"]) == 0
     entries = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
     assert all(entry["description"] for entry in entries.values())
     assert name in entries
     if kind == "spaces":
         assert entries["nats_tss"]["size"] == 15625
+    if kind == "proxies":
+        assert entries["rbflex"]["cost"] == "forward" and entries["params"]["cost"] == "data-free"
 
 
 def test_the_cache_can_be_looked_at_pruned_and_verified(

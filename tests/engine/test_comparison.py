@@ -7,8 +7,10 @@ import pytest
 
 from engine.compare_facts import common_values
 from engine.comparison import Reference, RunCurve, anytime, at, contender_rows, evaluations_to, grid, pairs, spread
+from fitness.constraints import Constraint
 from fitness.evaluation import Evaluation
-from fitness.objective import ArchiveView, Objective
+from fitness.objective import Objective
+from fitness.view import ArchiveView
 
 TIMES = {"time_evaluations": 10, "time_scoring": 0.02, "time_strategy": 0.03}
 
@@ -111,6 +113,14 @@ def test_rank_aggregates_are_valued_among_all_whatever_a_search_ranked_against(r
     found = common_values(Objective(("a", "b"), rule="linear", weights=(1.0, 3.0), reference=reference), evaluations())
     ranks_a, ranks_b = np.array([1, 2, 3.5, 3.5]), np.array([4, 1, 2, 3])
     np.testing.assert_allclose(found, [*((ranks_a + 3 * ranks_b) / 16), np.nan])
+
+
+def test_what_breaks_a_limit_is_worth_nothing_and_ranked_against_nothing() -> None:
+    rows = (("p", 1.0, 5), ("q", 9.0, 50), ("r", 3.0, 6))
+    known = [Evaluation((), key, {"a": value}, costs={"params": cost}) for key, value, cost in rows]
+    limits = (Constraint("params", maximum=10),)
+    np.testing.assert_equal(common_values(Objective(("a",)), known, limits), [1, np.nan, 3])
+    np.testing.assert_allclose(common_values(Objective(("a",), rule="linear"), known, limits), [0.5, np.nan, 1])
 
 
 def test_incumbents_are_what_a_search_would_have_returned() -> None:

@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from engine.compare import run_all
-from engine.config import load_config
+from engine.config import load_config, load_scoring
+from engine.correlate import correlate
 from engine.search import Search
+from spaces import create_space
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-NAMES = sorted(path.name for path in CONFIGS.glob("*.yaml"))
+SCORING = ["correlate_scores.yaml"]
+NAMES = sorted(path.name for path in CONFIGS.glob("*.yaml") if path.name not in SCORING)
 DATA = os.environ.get("RBFLEX_EVO_TABLES")
 SMALL = ["cache=off", "workers=1", "table=null", "data.n=4"]
 
@@ -27,9 +30,11 @@ def images(folder: Path) -> str:
     return f"data={{source: folder, root: {folder}, n: 4}}"
 
 
-def test_there_are_six_examples() -> None:
+def test_there_are_eight_examples() -> None:
     assert NAMES == [
         "compare_strategies.yaml",
+        "constrained.yaml",
+        "pareto.yaml",
         "quickstart.yaml",
         "rank_aggregate.yaml",
         "real_images.yaml",
@@ -57,6 +62,19 @@ def test_an_example_runs(name: str, tmp_path: Path) -> None:
         overrides.append("fitness.objective.sample=3")
     result = Search(load_config(CONFIGS / name, overrides), quiet=True, report=False).run()
     assert result.counts["unique"] == 3 and result.best is not None
+
+
+@pytest.mark.parametrize("name", SCORING)
+def test_an_example_that_only_scores_runs(name: str, tmp_path: Path) -> None:
+    space = create_space("nats_tss")
+    rows = [f"{space.notation(space.at(i))},{i % 97}" for i in range(15625)]
+    (tmp_path / "known.csv").write_text("\n".join(["notation,accuracy", *rows]))
+    table = f"table={{source: csv, path: {tmp_path / 'known.csv'}}}"
+    overrides = ["cache=off", "workers=1", "data.n=4", f"runs={tmp_path}", table, "sample.size=8", "correlate.resamples=5"]
+    config = load_scoring(CONFIGS / name, [*overrides, "fitness.proxies.rbflex.networks=2"])
+    assert load_scoring(CONFIGS / name).table is not None
+    result = correlate(config, quiet=True, page=False)
+    assert result.document["architectures"] == 8 and {"rbflex_rank", "az_nas", "depth"} <= set(result.document["scores"])
 
 
 def test_the_comparison_runs_live(tmp_path: Path) -> None:

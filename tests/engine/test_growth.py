@@ -18,6 +18,13 @@ STRATEGIES: list[dict[str, Any]] = [
     {"name": "random"},
     {"name": "genetic", "population": 20},
     {"name": "annealing", "memory": 50, "cooling": 0.3},
+    {"name": "regularised_evolution", "population": 20, "tournament": 5},
+    {"name": "free_rea", "population": 20, "tournament": 5},
+    {"name": "local_search"},
+    # One candidate a round, so that the number of keys kept does not hang on which regions had the last ones.
+    {"name": "search_economics", "searchers": 1, "goods": 1},
+    {"name": "large_space_evolution", "population": 20, "batch": 10},
+    {"name": "reinforce", "memory": 50},
 ]
 OBJECTIVES: list[dict[str, Any]] = [
     {"score": "naswot"},

@@ -92,3 +92,16 @@ def assert_painted(page, tmp_path, width, scheme):
     assert pixels[300:].std() > 0.02
     # Nothing sticks out to the side: the margin is the page's colour from top to bottom, but for shadows.
     assert np.ptp(pixels[:, -4:].reshape(-1, 3), axis=0).max() < 0.03
+
+
+def test_the_page_of_a_correlation_fits_a_phone_and_runs_without_an_error(tmp_path):
+    from matplotlib.image import imread
+    from test_correlate import config
+
+    from engine.correlate import correlate
+
+    folder = correlate(config(tmp_path, sample={"size": 40}, correlate={"resamples": 5}), quiet=True).folder
+    browse(folder / "correlate.html", tmp_path / "profile", "--window-size=500,1600", f"--screenshot={tmp_path / 'page.png'}")
+    pixels = imread(tmp_path / "page.png")[..., :3]
+    assert pixels[300:].std() > 0.02
+    assert np.ptp(pixels[:, -4:].reshape(-1, 3), axis=0).max() < 0.03

@@ -69,7 +69,7 @@ def odd_strategies(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(STRATEGIES._known, strategy.name, strategy)
 
 
-@pytest.mark.parametrize("strategy", ["random", "genetic", "annealing"])
+@pytest.mark.parametrize("strategy", STRATEGIES.names())
 @pytest.mark.parametrize("evaluations", [1, 7, 133])
 def test_the_budget_of_unique_evaluations_is_exact(tmp_path: Path, strategy: str, evaluations: int) -> None:
     search, evaluator = instant_search(
@@ -81,7 +81,7 @@ def test_the_budget_of_unique_evaluations_is_exact(tmp_path: Path, strategy: str
     assert result.counts["proposed"] == result.counts["known"] + result.counts["unique"]
 
 
-@pytest.mark.parametrize("strategy", ["random", "genetic", "annealing"])
+@pytest.mark.parametrize("strategy", STRATEGIES.names())
 def test_a_space_with_nothing_left_ends_the_search(tmp_path: Path, strategy: str) -> None:
     search, _ = instant_search(toy_config(tmp_path, space=SMALL, strategy=strategy, budget={"evaluations": 1000}))
     result = search.run()
@@ -185,7 +185,7 @@ def test_a_warm_start_is_told_first_and_counts(tmp_path: Path) -> None:
     space = search_space()
     notations = [space.notation((i, 1) + (1,) * 10) for i in (0, 1, 2, 0)]
     twin = space.notation((1, 0) + (1,) * 10)
-    for strategy in ("random", "genetic", "annealing"):
+    for strategy in STRATEGIES.names():
         config = toy_config(tmp_path, name=strategy, strategy=strategy, warm_start=[*notations, twin])
         result = instant_search(config)[0].run()
         keys = [line["key"] for line in journal_without_times(result.folder)[1:]]

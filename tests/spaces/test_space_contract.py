@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from spaces import SPACES, Costs, Drawing, GenotypeError, VectorEncoding, create_space
+from spaces import SPACES, Cell, Costs, Drawing, GenotypeError, VectorEncoding, create_space
 from spaces.checks import CheckFailed, check_encoding, check_space
 from spaces.encoding import Encoding
 from spaces.toy import ToyParameters, ToySpace
@@ -166,6 +166,11 @@ def raises(error):
     return method
 
 
+class Reversed(ToySpace):
+    def notation(self, genotype):
+        return super().notation(genotype[::-1])
+
+
 BROKEN_SPACES = {
     "identity is no data": ({"identity": {"encoding": {1, 2}}}, "identity is not plain data"),
     "input shape is a list": ({"input_shape": [3, 8, 8]}, "input_shape is .*positive integers"),
@@ -211,6 +216,11 @@ BROKEN_SPACES = {
         "calls its classifier 2 times",
     ),
     "costs are zero": ({"costs": lambda self, g: Costs(0.0, 1.0)}, "are positive"),
+    "a cell has more skip connections than possible": (
+        {"cells": lambda self, g: (Cell(4.0, 1, 4, 8, 4),)},
+        "no more skip connections than are possible",
+    ),
+    "a thin space reads genotypes otherwise": ({"thin": lambda self: Reversed(ToyParameters(genes=4))}, "in its widths only"),
     "a weight has two shapes": ({"build": width_of_gene}, r"name its largest in weight_shapes\(\)"),
     "a weight is larger than the largest": (
         {"weight_shapes": lambda self: {"classifier.weight": (2, 2)}},

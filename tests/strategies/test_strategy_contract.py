@@ -22,6 +22,18 @@ VARIANTS = [
     ("genetic", {"population": 8, "crossover": 0.0, "mutation": 1.0}),
     ("annealing", {"neighbours": 1, "steps": 1, "cooling": 0.1}),
     ("annealing", {"neighbours": 3, "steps": 2, "cooling": 0.3, "memory": 5}),
+    ("regularised_evolution", {"population": 2, "tournament": 1, "batch": 1}),
+    ("regularised_evolution", {"population": 8, "tournament": 20, "batch": 12}),
+    ("free_rea", {"population": 2, "tournament": 2}),
+    ("free_rea", {"population": 7, "tournament": 3, "steps": 3}),
+    ("local_search", {"initial": 4, "batch": 1}),
+    ("local_search", {"initial": 30, "batch": 5}),
+    ("search_economics", {"searchers": 1, "regions": 2, "goods": 1, "tournament": 1}),
+    ("search_economics", {"searchers": 3, "regions": 7, "goods": 5, "tournament": 9}),
+    ("large_space_evolution", {"population": 2, "initial": 50, "batch": 1}),
+    ("large_space_evolution", {"population": 12, "initial": 1, "edits": 1, "batch": 30}),
+    ("reinforce", {"batch": 1, "memory": 2, "momentum": 0.0}),
+    ("reinforce", {"batch": 20, "learning_rate": 5.0}),
 ]
 
 
@@ -337,6 +349,12 @@ def test_wrong_names_and_parameters_are_told_with_the_nearest():
         ("annealing", {"cooling": 1.0}),
         ("annealing", {"end_temperature": 0.0}),
         ("annealing", {"neighbours": 0}),
+        ("regularised_evolution", {"tournament": 0}),
+        ("free_rea", {"tournament": 1}),
+        ("local_search", {"batch": 0}),
+        ("search_economics", {"regions": 1}),
+        ("large_space_evolution", {"edits": 0}),
+        ("reinforce", {"momentum": 1.0}),
     ],
 )
 def test_parameters_out_of_bounds_are_refused_by_name(name, values):

@@ -1,7 +1,8 @@
-"""How much a strategy asks of the view, counted in keys: as much an evaluation late in a run as early in it."""
+"""How much a strategy asks of the view, counted in keys, and keeps, counted in bytes: late in a run as much as early in it."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +13,11 @@ from strategies import STRATEGIES, create_strategy
 from strategies.strategy import View
 from strategies.synthetic import World
 
-PARAMETERS = {"annealing": {"memory": 100, "cooling": 0.3}}
+# Populations and memories that are full early.
+PARAMETERS = {
+    "annealing": {"memory": 100, "cooling": 0.3},
+    "large_space_evolution": {"population": 100, "batch": 16},
+}
 
 
 class CountingView:
@@ -26,6 +31,14 @@ class CountingView:
         self.asked += len(keys)
         return self.view.utility(keys)
 
+    def objectives(self, keys: Sequence[str]) -> np.ndarray:
+        self.asked += len(keys)
+        return self.view.objectives(keys)
+
+    def violations(self, keys: Sequence[str]) -> np.ndarray:
+        self.asked += len(keys)
+        return self.view.violations(keys)
+
     def key(self, genotype: tuple[int, ...]) -> str:
         return self.view.key(genotype)
 
@@ -34,15 +47,29 @@ class CountingView:
         return self.view.seen(key)
 
 
-@pytest.mark.parametrize("name", STRATEGIES.names())
-def test_a_strategy_asks_for_as_many_keys_an_evaluation_late_as_early(name: str) -> None:
+def asked_and_kept(name: str, objective: str, checkpoints: Sequence[int], **values: object) -> list[tuple[int, int]]:
+    """Returns the keys asked for and the bytes of the state at each number of evaluations, in the space of 4^30 genotypes."""
     encoding = VectorEncoding([4] * 30)
-    world, strategy = World(encoding, "archive"), create_strategy(name, encoding, 0, **PARAMETERS.get(name, {}))
+    world, strategy = World(encoding, objective), create_strategy(name, encoding, 0, **values)
     view = CountingView(world.view)
-    asked = []
-    for until in (500, 1000, 2000):
+    found = []
+    for until in checkpoints:
         while len(world) < until:
             strategy.tell(world.evaluate(strategy.ask(until - len(world), view)), view)
-        asked.append(view.asked)
+        found.append((view.asked, len(json.dumps(strategy.state_dict()))))
+    return found
+
+
+@pytest.mark.parametrize("name", STRATEGIES.names())
+def test_a_strategy_asks_for_as_many_keys_an_evaluation_late_as_early(name: str) -> None:
+    asked = [asked for asked, _ in asked_and_kept(name, "archive", (500, 1000, 2000), **PARAMETERS.get(name, {}))]
     early, late = (asked[1] - asked[0]) / 500, (asked[2] - asked[1]) / 1000
     assert late < 1.25 * early
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STRATEGIES.names())
+def test_twenty_thousand_evaluations_with_the_defaults_ask_and_keep_no_more(name: str) -> None:
+    (first, _), (early, bytes_early), (late, bytes_late) = asked_and_kept(name, "score", (5_000, 10_000, 20_000))
+    assert late - early < 1.25 * 2 * (early - first)
+    assert bytes_late < 1.1 * bytes_early

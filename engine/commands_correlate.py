@@ -1,0 +1,40 @@
+"""``correlate``: scores against known accuracies."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .config import load_scoring
+from .options import AsJson, ConfigPath, Overrides
+
+
+def correlate(
+    config: ConfigPath,
+    set_: Overrides = None,
+    scores: Annotated[
+        Path | None, typer.Option("--scores", metavar="NPZ", help="Judge the scores of a table made by tabulate; measure nothing.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Judge scores, presets and baselines by known accuracies; a comparison that was stopped goes on where it was."""
+    settings = load_scoring(config, set_ or [])
+    from .correlate import correlate as judge
+    from .correlate_page import markdown
+
+    try:
+        found = judge(settings, scores)
+    except KeyboardInterrupt:
+        print("stopped; what is scored is kept, the same command goes on", file=sys.stderr)
+        raise typer.Exit(130) from None
+    if as_json:
+        print(json.dumps({**found.document, "folder": str(found.folder)}, ensure_ascii=False))
+        return
+    print(markdown(found.document))
+    level, resamples = found.document["level"], found.document["resamples"]
+    print(f"\nintervals  {100 * level:g} %, {resamples:,} bootstrap resamples of the architectures")
+    print(f"page       {found.folder / 'correlate.html'}")

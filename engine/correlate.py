@@ -1,0 +1,300 @@
+"""Scores against known accuracies: how well each orders a sample or a whole space, and what taking its first would give.
+
+    tabulate what the configuration scores, the members of presets and the baselines    resumable, one file of scores
+    combine by rank over the whole correlated set: the objective, and each preset
+    only then read the accuracies, and judge every score by `statistics` against every table
+
+    runs/<name>-correlate/  config.yaml · correlate.json · correlate.html (+ png)      beside runs/<name>-table/
+
+Params, FLOPs, depth and random scores always stand beside the others: what cannot beat them is worth nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from fitness.evaluation import Evaluation
+from fitness.objective import Objective, ObjectiveParameters, create_objective
+from fitness.presets import PRESETS
+from fitness.view import ArchiveView
+from spaces import ConfigError, RunError, SearchSpace, TableError, near_name, parse
+
+from . import setup
+from .config import Choice, Config
+from .folder import opened, replace_text
+from .progress import Progress
+from .result import environment
+from .sample import architectures_of
+from .score_table import ScoreTable, read_scores
+from .statistics import DRAWS, LEVEL, TOPS, judge
+
+if TYPE_CHECKING:
+    from spaces.tables import Table
+
+VERSION = 1
+# Shown beside every score: what can be counted, and chance.
+COUNTS = ("params", "flops", "depth")
+BASELINES = (*COUNTS, "random")
+FEWEST = 3
+
+
+@dataclass(frozen=True)
+class Column:
+    """One score of all architectures.
+
+    Attributes:
+        name: as it is shown.
+        kind: a single score, a combination of several by rank, or a baseline.
+        values: float64 [A], higher is better, NaN where it failed.
+        about: what it is made of, in words.
+    """
+
+    name: str
+    kind: Literal["score", "combination", "baseline"]
+    values: np.ndarray
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What one table knows of the architectures: float64 [A], percent, NaN where it does not know."""
+
+    dataset: str
+    source: str
+    accuracies: np.ndarray
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """All that was compared, and the document that keeps what was found."""
+
+    folder: Path
+    columns: list[Column]
+    known: list[Known]
+    document: dict[str, Any]
+
+
+def correlate(config: Config, scores: Path | None = None, *, quiet: bool = False, page: bool = True) -> Correlation:
+    """Judges the configuration's scores against its tables and leaves the numbers, and a page, in a folder.
+
+    Args:
+        scores: a table of scores that is judged instead of measuring, all that it holds; the configuration's ``scores`` if None.
+        quiet: shows no progress.
+        page: writes correlate.html and its figures at the end.
+
+    Raises:
+        ConfigError: if there is no table of accuracies, the sample is larger than the space, or `scores` lacks something.
+        TableError: if a table of accuracies is of another space, or knows too few of the architectures.
+        RunError: if a folder is another's, or `scores` is no table of scores of this space.
+    """
+    space = setup.space_of(config)
+    tables = _tables(config, space)
+    wanted = _with_baselines(config)
+    if scores is None and config.scores is not None:
+        scores = Path(config.scores).expanduser()
+    if scores is None:
+        from .tabulate import tabulate
+
+        found = read_scores(tabulate(wanted, quiet=quiet))
+        names = list(wanted.fitness.proxies)
+    else:
+        found = _given(scores, config, space)
+        names = list(found.scores)
+    columns = [*_columns(config, found, names), *_baselines(config, found, space, quiet)]
+    with opened(config.folder.with_name(f"{config.folder.name}-correlate")) as folder:
+        if not folder.config.exists():
+            folder.check_owner(config)
+        folder.write_config(config)
+        # Only now, with nothing left to score, are accuracies read.
+        known = [_known(table, source, found.architectures, quiet) for source, table in tables]
+        document = _document(config, space, found, columns, known, quiet)
+        if scores is not None and config.sample is None:
+            document["sample"] = {"file": str(scores)}
+        replace_text(folder.path / "correlate.json", json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        result = Correlation(folder.path, columns, known, document)
+        if page:
+            from .correlate_page import write_page
+
+            write_page(result, folder.config.read_text(encoding="utf-8"))
+    return result
+
+
+def _tables(config: Config, space: SearchSpace) -> list[tuple[str, Table]]:
+    """Opens every table, which makes sure that it is of this space, and returns it with its source's name."""
+    choices: list[Choice] = [*([] if config.table is None else [config.table]), *config.correlate.tables]
+    if not choices:
+        raise ConfigError(
+            "correlate compares scores with known accuracies, but no table is set; "
+            "set table: {source: ...} (rbflex-evo list tables)"
+        )
+    tables = []
+    for choice in choices:
+        table = setup.table_of(config.model_copy(update={"table": choice}), space)
+        assert table is not None
+        tables.append((choice.name, table))
+    datasets = [table.dataset for _, table in tables]
+    twice = next((name for name in datasets if datasets.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"two tables are both called {twice!r}; set 'dataset' of one of them")
+    return tables
+
+
+def _with_baselines(config: Config) -> Config:
+    """Adds what is judged but not in the configuration: the members of presets, and what can be counted."""
+    proxies = dict(config.fitness.proxies)
+    for added in (*(PRESETS.get(name).proxies for name in config.correlate.presets), {name: {} for name in COUNTS}):
+        proxies = {**proxies, **{name: values for name, values in added.items() if name not in proxies}}
+    return _scoring(config, proxies)
+
+
+def _scoring(config: Config, proxies: dict[str, dict[str, Any]]) -> Config:
+    return config.model_copy(update={"fitness": config.fitness.model_copy(update={"proxies": proxies})})
+
+
+def _given(path: Path, config: Config, space: SearchSpace) -> ScoreTable:
+    """Reads a table of scores and takes the configuration's sample out of it, if there is one."""
+    table = read_scores(path)
+    if table.space != space.name:
+        raise RunError(f"{str(path)!r} holds scores of the space {table.space!r}, but the configuration's is {space.name!r}")
+    wanted = [*config.fitness.proxies, *(name for preset in config.correlate.presets for name in PRESETS.get(preset).members)]
+    for name in wanted:
+        if name not in table.scores:
+            raise ConfigError(f"{str(path)!r} has no score {name!r}{near_name(name, table.scores)}")
+    if config.sample is None:
+        return table
+    rows = {notation: row for row, notation in enumerate(table.architectures)}
+    chosen = [space.notation(genotype) for genotype in architectures_of(config, space)]
+    missing = [notation for notation in chosen if notation not in rows]
+    if missing:
+        raise ConfigError(
+            f"{str(path)!r} lacks {len(missing):,} of the sample's {len(chosen):,} architectures, such as {missing[0]!r}; "
+            "drop 'sample' to take those that it has"
+        )
+    at = [rows[notation] for notation in chosen]
+    return ScoreTable(
+        table.space, chosen, [table.keys[i] for i in at], {name: values[at] for name, values in table.scores.items()}
+    )
+
+
+def _columns(config: Config, table: ScoreTable, names: Sequence[str]) -> list[Column]:
+    """Returns the single scores and their combinations; ranks are taken against all architectures of the table."""
+    columns = [Column(name, "score", table.scores[name]) for name in names if name not in BASELINES]
+    combined = {}
+    objective = setup.objective_of(config)
+    if objective.rule in ("linear", "log"):
+        combined[config.fitness.preset or "objective"] = objective
+    for name in config.correlate.presets:
+        preset = PRESETS.get(name)
+        parameters = parse(ObjectiveParameters, preset.objective, f"presets.{name}")
+        combined.setdefault(name, create_objective(parameters, preset.proxies))
+    for name, objective in combined.items():
+        about = f"{objective.rule}: {', '.join(objective.members)}"
+        columns.append(Column(name, "combination", combine(objective, table.scores), about))
+    return columns
+
+
+def combine(objective: Objective, scores: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Returns the utilities [A] of a combination by rank, taken against all A candidates; NaN where a member failed.
+
+    Args:
+        scores: by member, float64 [A], NaN where it failed.
+    """
+    view = ArchiveView(replace(objective, reference="archive"), str)
+    rows = np.stack([scores[member] for member in objective.members], axis=1)
+    for i, row in enumerate(rows):
+        values = dict(zip(objective.members, row.tolist(), strict=True))
+        there = {name: value for name, value in values.items() if np.isfinite(value)}
+        view.add(Evaluation((), str(i), there, {name: "failed" for name in values if name not in there}))
+    utilities = view.utility([str(i) for i in range(len(rows))])
+    return np.where(np.isneginf(utilities), np.nan, utilities)
+
+
+def _baselines(config: Config, table: ScoreTable, space: SearchSpace, quiet: bool) -> list[Column]:
+    scores = dict(table.scores)
+    missing = [name for name in COUNTS if name not in scores]
+    if missing:
+        scores |= _counted(_scoring(config, {name: {} for name in missing}), table.architectures, space, quiet)
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(config.correlate.seed, spawn_key=(1,))))
+    scores["random"] = rng.random(len(table.architectures))
+    return [Column(name, "baseline", scores[name]) for name in BASELINES]
+
+
+def _counted(config: Config, architectures: Sequence[str], space: SearchSpace, quiet: bool) -> dict[str, np.ndarray]:
+    """Returns scores that read no image, of a table that lacks them."""
+    from fitness import create_batch
+
+    batch = create_batch("noise", shape=list(space.input_shape), n=2, seed=0)
+    genotypes = [space.parse(notation) for notation in architectures]
+    evaluations = []
+    with (
+        setup.evaluator_of(config.model_copy(update={"workers": 1}), space, batch) as evaluator,
+        Progress("baselines", len(genotypes), unit="network", shown=not quiet) as progress,
+    ):
+        for evaluation in evaluator.evaluate(genotypes):
+            evaluations.append(evaluation)
+            progress.advance()
+    return {name: np.array([one.scores.get(name, np.nan) for one in evaluations]) for name in config.fitness.proxies}
+
+
+def _known(table: Table, source: str, architectures: Sequence[str], quiet: bool) -> Known:
+    accuracies = np.full(len(architectures), np.nan)
+    with Progress(f"accuracies of {table.dataset}", len(architectures), unit="architecture", shown=not quiet) as progress:
+        for i, notation in enumerate(architectures):
+            accuracy = table.accuracy(notation)
+            accuracies[i] = np.nan if accuracy is None else accuracy
+            progress.advance()
+    known = int(np.isfinite(accuracies).sum())
+    if known < FEWEST:
+        raise TableError(
+            f"table {source!r} of {table.dataset} knows {known} of the {len(architectures):,} architectures; "
+            "enlarge the sample, or list some that it knows (sample: {file: ...})"
+        )
+    return Known(table.dataset, source, accuracies)
+
+
+def _document(
+    config: Config, space: SearchSpace, table: ScoreTable, columns: Sequence[Column], known: Sequence[Known], quiet: bool
+) -> dict[str, Any]:
+    """Judges every score against every table and returns correlate.json's content."""
+    tables = []
+    with Progress("bootstrap", len(columns) * len(known), unit="score", shown=not quiet) as progress:
+        for one in known:
+            there = np.isfinite(one.accuracies)
+            accuracies = one.accuracies[there]
+            judged = {}
+            for column in columns:
+                found = judge(
+                    column.values[there],
+                    accuracies,
+                    resamples=config.correlate.resamples,
+                    seed=config.correlate.seed,
+                )
+                judged[column.name] = {name: asdict(estimate) for name, estimate in found.items()}
+                progress.advance()
+            facts = {"known": int(there.sum()), "best": float(accuracies.max()), "mean": float(accuracies.mean())}
+            tables.append({"dataset": one.dataset, "source": one.source, **facts, "scores": judged})
+    return {
+        "version": VERSION,
+        "name": config.name,
+        "space": space.name,
+        "architectures": len(table.architectures),
+        "networks": len(set(table.keys)),
+        "sample": None if config.sample is None else config.sample.model_dump(mode="json", exclude_none=True),
+        "resamples": config.correlate.resamples,
+        "seed": config.correlate.seed,
+        "level": LEVEL,
+        "tops": list(TOPS),
+        "draws": list(DRAWS),
+        "scores": {
+            column.name: {"kind": column.kind, "about": column.about, "failed": int(np.isnan(column.values).sum())}
+            for column in columns
+        },
+        "tables": tables,
+        "environment": environment(),
+    }

@@ -1,0 +1,51 @@
+"""The memory that a network's activations take, counted in one forward of one input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+
+def activation_memory(network: nn.Module, input_shape: Sequence[int]) -> int:
+    """Returns the largest sum of live activations during one forward of one input, in bytes.
+
+    Live is every tensor that exists at one moment, the input included, parameters and buffers not: what inference needs
+    besides the weights, kernels' own workspaces aside. Tensors that share memory (views, in-place results) count once.
+
+    Args:
+        input_shape: [channels, height, width] of one input.
+    """
+    with torch.no_grad(), _Live([*network.parameters(), *network.buffers()]) as live:
+        images = torch.zeros(1, *input_shape)
+        network(images)
+    return live.peak
+
+
+class _Live(TorchDispatchMode):
+    """Adds up the memory of the tensors that operations made and that still exist, after every operation."""
+
+    def __init__(self, ignored: Sequence[Tensor]) -> None:
+        super().__init__()
+        self.peak = 0
+        self._ignored = {StorageWeakRef(tensor.untyped_storage()).cdata for tensor in ignored}
+        self._sizes: dict[StorageWeakRef, int] = {}
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, arguments: tuple[Any, ...] = (), named: dict[str, Any] | None = None
+    ) -> Any:
+        result = function(*arguments, **(named or {}))
+        for made in tree_leaves(result):
+            if isinstance(made, Tensor):
+                storage = made.untyped_storage()
+                reference = StorageWeakRef(storage)
+                if reference.cdata not in self._ignored:
+                    self._sizes[reference] = storage.nbytes()
+        self._sizes = {reference: size for reference, size in self._sizes.items() if not reference.expired()}
+        self.peak = max(self.peak, sum(self._sizes.values()))
+        return result

@@ -1,0 +1,140 @@
+"""What a network counts up to: the naive baselines that every training-free score is compared with.
+
+    params   parameters                                           flops    multiply-accumulates of one image
+    depth    weighted layers on the longest path                   n_conv   convolutions of one kernel size
+
+Parameters and FLOPs order NAS benchmarks better than most scores do (Ning et al., NeurIPS 2021, arXiv 2008.03064; Krishnakumar
+et al., NAS-Bench-Suite-Zero, NeurIPS 2022, arXiv 2210.03230; the survey of Li et al., arXiv 2307.01998, section 4). All four
+are counted of the network that is scored, which has nothing that reaches nothing, so they differ from the benchmark's records
+of a raw cell. No network is built where the space plans its forwards or counts its costs by arithmetic.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from fitness.proxy import CandidateFailed, Proxy, Statistics
+from spaces import Costs, Parameters
+
+if TYPE_CHECKING:
+    from fitness.graph import Operation
+    from fitness.subject import Subject
+
+# Square kernels are counted by side below this.
+KERNEL_LIMIT = 32
+
+
+class Params(Proxy):
+    """Number of parameters; higher is better.
+
+    Cost class: data-free. Pitfalls: it says nothing within one size, and a constraint on the size leaves nothing of it; on
+    NATS-Bench TSS it is the same order as FLOPs but for the classifier.
+    """
+
+    name = "params"
+    description = "number of parameters of the network that is scored"
+    needs = "network"
+    cost = "data-free"
+
+    def measure(self, subject: Subject) -> Statistics:
+        return {"params": np.array(_costs(subject).params)}
+
+    def score(self, statistics: Statistics) -> float:
+        return float(statistics["params"])
+
+
+class Flops(Proxy):
+    """Multiply-accumulates of one forward of one image, as the benchmark counts them; higher is better.
+
+    Cost class: data-free. Pitfalls: those of the number of parameters; it depends on the size of the image, which is that of
+    the data.
+    """
+
+    name = "flops"
+    description = "multiply-accumulates of one image"
+    needs = "network"
+    cost = "data-free"
+
+    def measure(self, subject: Subject) -> Statistics:
+        return {"flops": np.array(_costs(subject).flops)}
+
+    def score(self, statistics: Statistics) -> float:
+        return float(statistics["flops"])
+
+
+class Depth(Proxy):
+    """Convolutions and linear layers on the longest path from input to output; higher is better.
+
+    Cost class: data-free. Pitfalls: few values, so many ties; a projection on a skip connection is a layer like any other, but
+    is rarely on the longest path. A network without a path fails.
+    """
+
+    name = "depth"
+    description = "weighted layers on the longest path from input to output"
+    needs = "network"
+    cost = "data-free"
+
+    def measure(self, subject: Subject) -> Statistics:
+        from fitness.graph import depth
+
+        return {"depth": np.array(depth(_operations(subject)))}
+
+    def score(self, statistics: Statistics) -> float:
+        if not statistics["depth"]:
+            raise CandidateFailed("no path from input to output has a layer")
+        return float(statistics["depth"])
+
+
+class NumberOfConvolutionsParameters(Parameters):
+    """``kernel``: side of the square kernels that are counted; ``spatial`` for all that are larger than 1 x 1, ``all`` for all."""
+
+    kernel: Annotated[int, Field(ge=1, lt=KERNEL_LIMIT)] | Literal["spatial", "all"] = 3
+
+
+class NumberOfConvolutions(Proxy):
+    """Number of 3 x 3 convolutions on paths from input to output (NASLib's baseline); higher is better.
+
+    Cost class: data-free. Pitfalls: few values, so many ties; it counts those of stem and reductions, too, and a network
+    without a path has none.
+    """
+
+    name = "n_conv"
+    description = "number of live 3 x 3 convolutions, or of another kernel"
+    needs = "network"
+    cost = "data-free"
+    Parameters = NumberOfConvolutionsParameters
+    parameters: NumberOfConvolutionsParameters
+
+    def measure(self, subject: Subject) -> Statistics:
+        from fitness.graph import live_operations
+
+        counts = np.zeros(KERNEL_LIMIT, np.int64)
+        spatial = 0
+        for operation in live_operations(_operations(subject)):
+            sides = set(operation.kernel)
+            spatial += bool(sides - {1})
+            if len(sides) == 1 and max(sides) < KERNEL_LIMIT:
+                counts[sides.pop()] += 1
+        return {"square": counts, "spatial": np.array(spatial)}
+
+    def score(self, statistics: Statistics) -> float:
+        kernel = self.parameters.kernel
+        if kernel == "spatial":
+            return float(statistics["spatial"])
+        if kernel == "all":
+            return float(statistics["spatial"] + statistics["square"][1])
+        return float(statistics["square"][kernel])
+
+
+def _costs(subject: Subject) -> Costs:
+    return subject.space.costs(subject.genotype, tuple(subject.images.shape[1:]))
+
+
+def _operations(subject: Subject) -> list[Operation]:
+    from fitness.graph import operations_of
+
+    shape = tuple(subject.images.shape[1:])
+    return subject.shared("operations", lambda: operations_of(subject.space, subject.genotype, shape))

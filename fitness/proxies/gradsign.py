@@ -1,0 +1,53 @@
+"""GradSign (Zhang & Jia, ICLR 2022, arXiv 2110.08616): how far the images agree on the way in which each weight should move.
+
+    score = sum over weights of |sum_n sign(dL_n/dw)|,  L_n the loss of image n alone   (survey, arXiv 2307.01998, eq. 5)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fitness.proxy import Proxy, Statistics, sum_dtype
+
+if TYPE_CHECKING:
+    from fitness.subject import Subject
+
+
+class Gradsign(Proxy):
+    """The sum over weights of |sum_n sign(dL_n/dw)|; higher is better.
+
+    Cost: N backwards of one image, as dear together as one of all. Loss: the task's; labels are the data's or seeded random
+    ones. The paper feeds images one by one in training mode, so each is normalised by its own statistics. Pitfalls: it grows with
+    the number of weights and of images. Weights of convolutions and linear layers count, as in the published code: a
+    bias before a batch normalisation has a gradient of 0, whose sign would be one of rounding.
+    """
+
+    name = "gradsign"
+    description = "agreement of the images on the sign of each weight's gradient"
+    needs = "network"
+    cost = "backward"
+    uses_labels = True
+
+    def measure(self, subject: Subject) -> Statistics:
+        import torch
+
+        from fitness.backward import collect, gradients, inputs_of, training, weights_of
+        from fitness.forward import image_norm
+
+        network, images = subject.network, inputs_of(subject)
+        weights = weights_of(network)
+        signs = [torch.zeros_like(w, requires_grad=False) for w in weights]
+        # One image at a time: memory stays that of one image and one gradient, and its maps stay in a CPU's cache.
+        for i in range(len(images)):
+            part = slice(i, i + 1)
+            with training(network, image_norm):
+                found = gradients(subject.loss(network(images[part]), part), weights)
+            for total, gradient in zip(signs, found, strict=True):
+                if gradient is not None:
+                    # The sign of infinity is 1; 0 times it is NaN, which stays.
+                    total += gradient.sign() + 0 * gradient
+        agreements = [total.abs().sum(dtype=sum_dtype(images.device)) for total in signs]
+        return {"agreements": collect(agreements, "gradients of the loss")}
+
+    def score(self, statistics: Statistics) -> float:
+        return float(statistics["agreements"].sum())

@@ -1,0 +1,60 @@
+"""Jacobian covariance (Mellor et al. 2020, arXiv 2006.04647v1; Abdelfattah et al. 2021): how differently images move the output.
+
+    J_n = d(sum of outputs)/dx_n, each image's row centred; S = their correlations, v its eigenvalues
+    score = - sum_i (log(v_i + k) + 1 / (v_i + k)),  k = 1e-5        (survey, arXiv 2307.01998, eq. 7-10)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fitness.proxy import CandidateFailed, Proxy, Statistics
+from spaces import ConfigError
+
+if TYPE_CHECKING:
+    from fitness.subject import Subject
+
+K = 1e-5
+
+
+class JacobCov(Proxy):
+    """- sum_i (log(v_i + k) + 1 / (v_i + k)) over the eigenvalues of the input gradients' correlations; higher is better.
+
+    Cost: one backward, to the images only. No loss and no labels: the outputs are summed. Batch normalisation uses the batch's
+    statistics, so a row holds what its image does to all outputs. Pitfalls: eq. 10 of the survey lost the logarithm, which the
+    papers and their code have; correlations are symmetric, so their eigenvalues are real; an image whose gradient is
+    constant has no correlation, and the network fails.
+    """
+
+    name = "jacob_cov"
+    description = "how little the images' input gradients correlate"
+    needs = "network"
+    cost = "backward"
+
+    def measure(self, subject: Subject) -> Statistics:
+        """Returns ``covariances`` [N, N] of the centred rows, float64."""
+        from fitness.backward import gradients, inputs_of, training
+
+        if not subject.images.is_floating_point():
+            raise ConfigError("jacob_cov takes gradients of the inputs, but these inputs are integers; leave it out")
+        images = inputs_of(subject).detach().clone().requires_grad_()
+        with training(subject.network):
+            (gradient,) = gradients(subject.network(images).sum(), [images])
+        if gradient is None:
+            raise CandidateFailed("no path from input to output")
+        rows = gradient.flatten(1).cpu().numpy().astype(float)
+        if not np.isfinite(rows).all():
+            raise CandidateFailed("gradients of the images hold NaN or infinity")
+        rows -= rows.mean(axis=1, keepdims=True)
+        covariances = rows @ rows.T
+        if not np.diag(covariances).all():
+            raise CandidateFailed("an image's gradient is constant: no path from input to output, or the signal died")
+        return {"covariances": covariances}
+
+    def score(self, statistics: Statistics) -> float:
+        covariances = statistics["covariances"]
+        deviations = np.sqrt(np.diag(covariances))
+        values = np.linalg.eigvalsh(covariances / deviations[:, None] / deviations) + K
+        return float(-(np.log(values) + 1 / values).sum())

@@ -1,0 +1,111 @@
+"""Number of linear regions (TE-NAS: Chen et al., ICLR 2021, arXiv 2102.11535): in how many pieces a network cuts its input space.
+
+    pattern of an input = which units of all activation layers it makes positive
+    score               = number of distinct patterns among many random inputs, mean over initialisations      (survey eq. 16-17)
+
+A network of full width tells any two images apart, so that on a batch of images the count would be N for nearly every network.
+TE-NAS counts it where it is not: 3,000 inputs of 3 x 3 pixels, through the network at width 1 with one cell a stage. This does
+the same, on passes of its own with N(0, 1) inputs, in batches by whose statistics batch normalisation goes, as in the paper's
+code.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import Field
+
+from fitness.proxy import CandidateFailed, Observer, Proxy, Statistics
+from spaces import ConfigError, Parameters, SearchSpace
+
+if TYPE_CHECKING:
+    import torch
+
+    from fitness.subject import Subject
+
+
+class LinearRegionsParameters(Parameters):
+    """What is counted.
+
+    Attributes:
+        inputs: random inputs of one batch.
+        batches: batches that are counted together.
+        size: height and width of an input.
+        initialisations: sets of weights whose counts are averaged.
+    """
+
+    inputs: int = Field(default=1000, ge=2)
+    batches: int = Field(default=3, ge=1)
+    size: int = Field(default=3, ge=1)
+    initialisations: int = Field(default=3, ge=1)
+
+
+class LinearRegions(Proxy):
+    """Mean number of distinct activation patterns of small random inputs; higher is better.
+
+    Cost class: forward, its own passes over small networks and inputs. Pitfalls: the network that is counted is not the one
+    that is scored but its thin form, `SearchSpace.thin`, and a space without one is refused: there every input has a pattern of
+    its own and all networks tie (all of 3,000 on nats_sss, even with widths of 1 .. 8). Counts near the number of inputs are
+    close to that. Networks of one channel vary much with their weights, hence the mean.
+    """
+
+    name = "linear_regions"
+    description = "distinct activation patterns of many small random inputs, in a thin network"
+    needs = "network"
+    Parameters = LinearRegionsParameters
+    parameters: LinearRegionsParameters
+
+    @property
+    def identity(self) -> dict[str, object]:
+        return super().identity | self.parameters.model_dump()
+
+    def check(self, space: SearchSpace) -> None:
+        if space.thin() is None:
+            raise ConfigError(f"{self.name} counts on thin networks, and {space.name} has none (SearchSpace.thin); leave it out")
+
+    def measure(self, subject: Subject) -> Statistics:
+        from fitness.forward import run_observed
+        from fitness.initialise import build_initialised
+
+        p = self.parameters
+        space = subject.space.thin()
+        if space is None:
+            raise CandidateFailed(f"{subject.space.name} has no thin networks to count on")
+        shape = (p.inputs, space.input_shape[0], p.size, p.size)
+        batches = [subject.normal(f"linear regions {i}", shape) for i in range(p.batches)]
+        counts = []
+        for i in range(p.initialisations):
+            weights = subject.weights.model_copy(update={"seed": subject.weights.seed + i})
+            network = build_initialised(space, subject.genotype, weights).to(subject.images.device, subject.images.dtype)
+            patterns = []
+            for batch in batches:
+                observer = PatternObserver()
+                run_observed(network, batch, [observer], space.classifier(network), "batch")
+                patterns.append(observer.finish()["patterns"])
+            counts.append(len(np.unique(np.concatenate(patterns), axis=0)))
+        return {"regions": np.array(counts)}
+
+    def score(self, statistics: Statistics) -> float:
+        regions = statistics["regions"]
+        if regions.max() < 2:
+            raise CandidateFailed("all inputs have one activation pattern")
+        return float(regions.mean())
+
+
+class PatternObserver(Observer):
+    """Keeps each input's pattern: ``patterns`` [N, bytes], a bit for each unit."""
+
+    def __init__(self) -> None:
+        self.bits: list[np.ndarray] = []
+
+    def activation(self, name: str, output: torch.Tensor, multiplicity: int = 1) -> None:
+        values = output.flatten(1).cpu().numpy()
+        if not np.isfinite(values).all():
+            raise CandidateFailed("activations hold NaN or infinity")
+        self.bits.append(np.packbits(values > 0, axis=1))
+
+    def finish(self) -> Statistics:
+        if not self.bits:
+            raise CandidateFailed("the network has no activation layer that is computed per image")
+        return {"patterns": np.concatenate(self.bits, axis=1)}

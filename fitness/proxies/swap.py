@@ -1,0 +1,149 @@
+"""SWAP (Peng et al., ICLR 2024, arXiv 2403.04161): in how many ways units respond to the N images.
+
+    pattern of a unit  = for each image, whether it makes the unit positive: N bits
+    SWAP               = number of distinct patterns among all units of all activation layers
+    regularised SWAP   = SWAP exp(-(P - mu)^2 / sigma),  P the parameters in thousands
+
+NASWOT compares images over units; this compares units over images, so its limit is 2^N and grows with the batch rather than
+with the network. The paper normalises by the batch's statistics; the default here shares RBFleX's forward, in which each image
+is normalised alone (``statistics: batch`` is the paper's).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from fitness.proxies.naswot import CHUNK, CPU_CHUNK
+from fitness.proxy import CandidateFailed, Observer, Proxy, Statistics, rows_of
+from spaces import Genotype, Parameters, SearchSpace
+
+if TYPE_CHECKING:
+    import torch
+
+# Up to this many images, which patterns were seen is a table of 2^N bits; sums of 2^16 are exact in float32.
+TABLE = 16
+# Words of 16 bits that one int64 holds.
+WORDS = 3
+
+
+class SwapParameters(Parameters):
+    """Parameters of the score.
+
+    Attributes:
+        statistics: how batch normalisation sees the images.
+        mu: size that is aimed at, in thousands of parameters; with sigma it makes the regularised form.
+        sigma: how far off a size may be, in thousands of parameters squared.
+    """
+
+    statistics: Literal["image", "batch"] = "image"
+    mu: float | None = Field(default=None, ge=0)
+    sigma: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> SwapParameters:
+        if (self.mu is None) != (self.sigma is None):
+            raise ValueError("the regularised form needs both mu and sigma")
+        return self
+
+
+class Swap(Proxy):
+    """Number of distinct patterns of units over the images; higher is better.
+
+    Cost class: forward. Pitfalls: at most 2^N patterns exist, so few images saturate it on large networks; it says nothing of
+    how often a pattern occurs. The regularised form decides by size as much as by patterns, and is 0 for sizes far from mu.
+    """
+
+    name = "swap"
+    description = "in how many ways activation units respond to the N images"
+    Parameters = SwapParameters
+    parameters: SwapParameters
+
+    @property
+    def statistics_of(self) -> Literal["image", "batch"]:
+        return self.parameters.statistics
+
+    def observer(self) -> Observer:
+        return SwapObserver()
+
+    def facts(self, space: SearchSpace, genotype: Genotype) -> Statistics:
+        return {"params": np.array(space.costs(genotype).params)}
+
+    def score(self, statistics: Statistics) -> float:
+        patterns = int(statistics["patterns"])
+        if patterns < 2:
+            raise CandidateFailed("all units respond to the images alike")
+        if self.parameters.mu is None or self.parameters.sigma is None:
+            return float(patterns)
+        distance = float(statistics["params"]) / 1e3 - self.parameters.mu
+        return patterns * float(np.exp(-(distance**2) / self.parameters.sigma))
+
+
+class SwapObserver(Observer):
+    """Collects the patterns of the units that pass: ``patterns`` [], their number."""
+
+    def __init__(self) -> None:
+        self.table: torch.Tensor | None = None
+        self.codes: list[torch.Tensor] = []
+
+    def activation(self, name: str, output: torch.Tensor, multiplicity: int = 1) -> None:
+        self.take(self.reduce(output[None])[0], output[0].numel(), multiplicity)
+
+    def reduce(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Returns which patterns the units have: for few images a table [K, 2^N + 1], its last entry for NaN; else their words."""
+        import torch
+
+        rows = rows_of(outputs)
+        n = rows.shape[1]
+        if n > TABLE:
+            return patterns_of(rows)
+        table = torch.zeros(len(rows), 2**n + 1, dtype=torch.bool, device=rows.device)
+        for part in rows.split(CPU_CHUNK if rows.device.type == "cpu" else CHUNK, dim=2):
+            table.scatter_(1, patterns_of(part)[..., 0].remainder(2**n + 1), True)
+        return table
+
+    def take(self, reduced: torch.Tensor, columns: int, multiplicity: int = 1) -> None:
+        import torch
+
+        if reduced.dim() == 1:
+            self.table = reduced if self.table is None else self.table | reduced
+        else:
+            self.codes.append(torch.unique(reduced, dim=0))
+
+    def fork(self) -> SwapObserver:
+        other = SwapObserver()
+        other.table, other.codes = self.table, self.codes.copy()
+        return other
+
+    def finish(self) -> Statistics:
+        import torch
+
+        if self.table is not None:
+            seen = self.table.cpu().numpy()
+            found, poisoned = int(seen[:-1].sum()), bool(seen[-1])
+        elif self.codes:
+            patterns = torch.unique(torch.cat(self.codes), dim=0)
+            found, poisoned = len(patterns), bool((patterns < 0).any())
+        else:
+            raise CandidateFailed("the network has no activation layer that is computed per image")
+        if poisoned:
+            raise CandidateFailed("activations hold NaN or infinity")
+        return {"patterns": np.array(found)}
+
+
+def patterns_of(rows: torch.Tensor) -> torch.Tensor:
+    """Returns the bits of each unit of rows [K, N, L] in int64 words of 48 images, [K, L, words]; -1 where rows are not finite."""
+    import torch
+
+    words: list[torch.Tensor] = []
+    for i, images in enumerate(rows.split(TABLE, dim=1)):
+        powers = 2.0 ** torch.arange(images.shape[1], dtype=torch.float32, device=rows.device)
+        word = (powers @ (images > 0).float()).long()
+        if i % WORDS:
+            words[-1] += word << (TABLE * (i % WORDS))
+        else:
+            words.append(word)
+    finite = (rows.amax(dim=(1, 2)) - rows.amin(dim=(1, 2))).isfinite()
+    return torch.where(finite[:, None, None], torch.stack(words, dim=2), -1)

@@ -1,0 +1,149 @@
+"""VKDNW (Tybl & Neumann, CVPR 2025, arXiv 2502.04975): how evenly certain the weights would be of what they learn.
+
+    F = mean_n J_n^T (diag(p_n) - p_n p_n^T) J_n     Fisher information; J_n [classes, weights] of the logits, p_n the softmax
+    d_1 .. d_9 = the deciles of F's eigenvalues, normalised to sum 1
+    VKDNW = - sum_k d_k log d_k       (eq. 11)
+    VKDNW_single = layers + VKDNW     (eq. 12)
+
+F is taken over one weight a layer, the first, of the first layers. With q = sqrt(p), diag(p) - p p^T is the square of
+diag(q) (I - q q^T), so F's eigenvalues are squared singular values and never negative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from fitness.proxy import CandidateFailed, Proxy, Statistics
+from spaces import ConfigError, Parameters
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from fitness.subject import Subject
+
+
+class VkdnwParameters(Parameters):
+    """``form``: ``single`` (layers + entropy, what the paper ranks by) or ``entropy``; ``layers``: most layers that F covers."""
+
+    form: Literal["single", "entropy"] = "single"
+    layers: int = Field(128, ge=2)
+
+
+class Vkdnw(Proxy):
+    """Entropy of the Fisher spectrum's deciles, plus the number of layers with parameters in the form ``single``; higher is better.
+
+    Cost: one forward and a backward for each class, to one weight of each of 128 layers. No loss and no labels: the expectation
+    over labels is the network's own. As in the published code, batch normalisation is in evaluation mode
+    with the running statistics that the network was built with (mean 0, variance 1), so images are independent.
+    Pitfalls: F has at most N (classes - 1) eigenvalues that are not 0, so with few images deciles of 0 appear, which add nothing;
+    layers decide first, entropy (at most log 9) among equals; only for classifiers with one output vector an image.
+    """
+
+    name = "vkdnw"
+    description = "layers plus the entropy of the Fisher information's spectrum"
+    needs = "network"
+    cost = "backward"
+    Parameters = VkdnwParameters
+    parameters: VkdnwParameters
+
+    @property
+    def identity(self) -> dict[str, object]:
+        return super().identity | {"weights": self.parameters.layers}
+
+    def measure(self, subject: Subject) -> Statistics:
+        """Returns ``eigenvalues`` of F, ascending, and ``layers``, the number of modules with parameters of their own."""
+        jacobian, probabilities = _jacobian(subject, self.parameters.layers)
+        if not (np.isfinite(jacobian).all() and np.isfinite(probabilities).all()):
+            raise CandidateFailed("gradients of the logits hold NaN or infinity")
+        roots = np.sqrt(probabilities)[:, :, None]
+        scaled = roots * jacobian
+        rows = scaled - roots * (roots * scaled).sum(axis=1, keepdims=True)
+        n, classes, weights = rows.shape
+        values = np.linalg.svd(rows.reshape(n * classes, weights), compute_uv=False) ** 2 / n
+        values = np.concatenate([np.zeros(weights - len(values)), values[::-1]])
+        layers = sum(any(p.requires_grad for p in m.parameters(recurse=False)) for m in subject.network.modules())
+        return {"eigenvalues": values, "layers": np.array(layers)}
+
+    def score(self, statistics: Statistics) -> float:
+        deciles = np.quantile(statistics["eigenvalues"], np.arange(1, 10) / 10)
+        if not deciles.any():
+            raise CandidateFailed("no more than a tenth of the weights change the prediction: no path, or the signal died")
+        shares = deciles / deciles.sum()
+        shares = shares[shares > 0]
+        entropy = float(-(shares * np.log(shares)).sum())
+        return entropy + (float(statistics["layers"]) if self.parameters.form == "single" else 0.0)
+
+
+def _jacobian(subject: Subject, layers: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns each image's gradients [N, classes, weights] of its logits and its softmax [N, classes], float64."""
+    import torch
+    from torch.nn import functional
+
+    from fitness.backward import gradients, inputs_of, weights_of
+    from fitness.forward import CONVOLUTIONS, Rewired, evaluation_mode
+
+    network, images = subject.network, inputs_of(subject)
+    # What image n's copy of each weight is changed by: shared weights, but a gradient for every image in one backward.
+    changes = {
+        weight: torch.zeros(len(images), dtype=images.dtype, device=images.device, requires_grad=True)
+        for weight in weights_of(network)[:layers]
+    }
+    replaced: dict[Any, Callable[..., Any]] = {convolve: _changed_convolution(convolve, changes) for convolve in CONVOLUTIONS}
+    replaced[functional.linear] = _changed_linear(changes)
+    with evaluation_mode(network), torch.enable_grad(), Rewired(replaced, {}):
+        logits = network(images)
+    if subject.space.loss != "cross_entropy" or logits.dim() != 2:
+        raise ConfigError(f"vkdnw is defined for classifiers, but {subject.space.name} is none; leave it out")
+    found = []
+    for column in logits.unbind(dim=1):
+        parts = gradients(column.sum(), list(changes.values()), retain_graph=True)
+        found.append(torch.stack([torch.zeros_like(column) if part is None else part for part in parts], dim=1))
+    jacobian = torch.stack(found, dim=1).detach().cpu().numpy().astype(float)
+    return jacobian, logits.detach().cpu().double().softmax(dim=1).numpy()
+
+
+def _changed_convolution(
+    convolve: Callable[..., torch.Tensor], changes: dict[nn.Parameter, torch.Tensor]
+) -> Callable[..., torch.Tensor]:
+    """Returns the convolution, with the first weight of each image's copy moved by that image's change."""
+
+    def run(
+        x: torch.Tensor,
+        weight: nn.Parameter,
+        bias: Any = None,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+    ) -> torch.Tensor:
+        output = convolve(x, weight, bias, stride, padding, dilation, groups)
+        change = changes.get(weight)
+        if change is None or len(x) != len(change):
+            return output
+        first = weight.new_zeros(1, 1, *weight.shape[2:])
+        first.view(-1)[0] = 1
+        share = convolve(x[:, :1], first, None, stride, padding, dilation)
+        output[:, :1] += change.view(-1, *[1] * (share.dim() - 1)) * share
+        return output
+
+    return run
+
+
+def _changed_linear(changes: dict[nn.Parameter, torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """Returns the linear layer, with the first weight of each image's copy moved by that image's change."""
+    from torch.nn import functional
+
+    def run(x: torch.Tensor, weight: nn.Parameter, bias: Any = None) -> torch.Tensor:
+        output = functional.linear(x, weight, bias)
+        change = changes.get(weight)
+        if change is None or len(x) != len(change):
+            return output
+        output[..., 0] += change.view(-1, *[1] * (x.dim() - 2)) * x[..., 0]
+        return output
+
+    return run
