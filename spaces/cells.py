@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from itertools import combinations, permutations
+from itertools import combinations
 
 from .encoding import Genotype, VectorEncoding
 from .errors import GenotypeError
@@ -120,10 +120,19 @@ def canonical(cell: CellEdges, zero: int | None = None) -> CellEdges:
         zero: the operation that makes zeros whatever it reads; it is written as reading state 0.
     """
     cell = tuple(tuple((0, op) if op == zero else (state, op) for state, op in edges) for edges in cell)  # type: ignore[misc]
-    found: list[CellEdges] = []
-    for order in permutations(range(len(cell))):
-        places = {0: 0, 1: 1} | {old + INPUTS: new + INPUTS for new, old in enumerate(order)}
-        nodes = tuple(tuple(sorted((places[state], op) for state, op in cell[old])) for old in order)
-        if all(state < node + INPUTS for node, edges in enumerate(nodes) for state, _ in edges):
-            found.append(nodes)  # type: ignore[arg-type]
-    return min(found)
+    return _first_form(cell, {0: 0, 1: 1}, frozenset(range(len(cell))))
+
+
+def _first_form(cell: CellEdges, places: Mapping[int, int], left: frozenset[int]) -> CellEdges:
+    """Returns the first form of the nodes that are left; `places` are the new numbers of the states before them."""
+    if not left:
+        return ()
+    ready: dict[int, Node] = {}
+    for node in left:
+        if all(state in places for state, _ in cell[node]):
+            one, two = sorted((places[state], operation) for state, operation in cell[node])
+            ready[node] = (one, two)
+    least = min(ready.values())
+    new = len(places)
+    ends = (_first_form(cell, {**places, node + INPUTS: new}, left - {node}) for node, edges in ready.items() if edges == least)
+    return least, *min(ends)
