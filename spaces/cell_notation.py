@@ -31,8 +31,8 @@ def genotype_fields(text: str) -> dict[str, Any]:
         call = ast.parse(text.strip(), mode="eval").body
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.func.id != "Genotype":
             raise wrong
-        named = {word.arg: word.value for word in call.keywords}
-        values = {**dict(zip(FIELDS, call.args, strict=False)), **named}
+        values: dict[str | None, ast.expr] = dict(zip(FIELDS, call.args, strict=False))
+        values |= {word.arg: word.value for word in call.keywords}
         if len(call.args) + len(call.keywords) != len(FIELDS) or set(values) != set(FIELDS):
             raise wrong
         return {str(name): _literal(value) for name, value in values.items()}
