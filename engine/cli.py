@@ -13,8 +13,16 @@ import typer
 from fitness.constraints import written
 from spaces import RbflexEvoError
 
-from . import commands_cache, commands_compare, commands_correlate, commands_list, commands_score, commands_tabulate
-from .options import AsJson, ConfigPath, Overrides
+from . import (
+    commands_cache,
+    commands_compare,
+    commands_correlate,
+    commands_explain,
+    commands_list,
+    commands_score,
+    commands_tabulate,
+)
+from .options import AsJson, ConfigPath, Overrides, RunPath
 
 if TYPE_CHECKING:
     from .result import Result
@@ -31,11 +39,10 @@ app.add_typer(commands_cache.app, name="cache")
 app.command("score")(commands_score.score)
 app.command("gammas")(commands_score.gammas)
 app.command("compare")(commands_compare.compare)
+app.command("explain")(commands_explain.explain)
 app.command("tabulate")(commands_tabulate.tabulate)
 app.command("correlate")(commands_correlate.correlate)
 app.command("list")(commands_list.list_known)
-
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder, such as runs/quickstart.")]
 
 
 def _print_version(asked: bool) -> None:

@@ -21,6 +21,7 @@ from spaces import RbflexEvoError, RunError, SearchSpace, create_space
 
 from . import plots, report_limits
 from .diagram import draw_architecture
+from .explain_report import explanation_of
 from .folder import replace_text
 from .record import Candidate, RunRecord, TableFacts, read_run
 
@@ -134,6 +135,7 @@ def _contents(run: RunRecord, space: SearchSpace, gallery: Gallery) -> dict[str,
         "limits": report_limits.limits(run, best),
         "front": report_limits.front(run, lambda e: _row(space.notation(e.genotype), e.scores, e.costs, known), gallery.add),
         "found": _found(run, space, gallery, best) if best else None,
+        "explanation": explanation_of(run, gallery) if best else None,
         "leaders": _leaders(run, space, known),
         "top": [_row(c.notation, c.scores, c.costs, known) for c in run.outcome.top] if run.outcome else [],
         "known": known,

@@ -135,8 +135,15 @@ def batch_of(config: Config) -> Batch:
     return create_batch(config.data.name, **config.data.values)
 
 
-def evaluator_of(config: Config, space: SearchSpace, batch: Batch, *, cached: bool = True) -> Evaluator:
-    """Returns the evaluator; without the cache if `cached` is false.
+def evaluator_of(
+    config: Config,
+    space: SearchSpace,
+    batch: Batch,
+    *,
+    cached: bool = True,
+    calibrations: Mapping[str, Mapping[str, float]] | None = None,
+) -> Evaluator:
+    """Returns the evaluator; without the cache if `cached` is false, with another's `calibrations` if they are given.
 
     Raises:
         DataError, DeviceError: if the images do not fit the space, or the device is not there.
@@ -155,6 +162,7 @@ def evaluator_of(config: Config, space: SearchSpace, batch: Batch, *, cached: bo
         precision=config.precision,
         backend=config.backend,
         cache=cache_path(config.cache) if cached else None,
+        calibrations=calibrations,
     )
 
 

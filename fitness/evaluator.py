@@ -53,6 +53,7 @@ class Evaluator:
         precision: of the forward, ``float32``, ``float64``, or ``bfloat16`` for its convolutions; sums are float64 always.
         backend: what planned forwards are computed with: ``eager``, ``compiled``, or ``auto`` for what this machine has.
         cache: the file of measured statistics, or None.
+        calibrations: by proxy, what `prepare` found for another evaluator; None to find it for this one.
 
     Raises:
         ConfigError, DataError, DeviceError: if a setting is wrong, before anything is measured.
@@ -71,6 +72,7 @@ class Evaluator:
         precision: str = "float32",
         backend: str = "auto",
         cache: Path | None = None,
+        calibrations: Mapping[str, Mapping[str, float]] | None = None,
     ) -> None:
         if precision not in PRECISIONS:
             raise ConfigError(f"precision must be one of {', '.join(PRECISIONS)}, but it is {precision!r}")
@@ -102,6 +104,10 @@ class Evaluator:
         self._workers = Workers(space, batch.images.numpy(), self.weights, device, precision, count, self.backend, labels)
         self._prepared = False
         self._common: dict[str, str] = {}
+        if calibrations is not None:
+            for name, found in calibrations.items():
+                self._calibrate(name, found)
+            self._prepared = True
 
     def __enter__(self) -> Evaluator:
         return self
@@ -147,10 +153,13 @@ class Evaluator:
                 if self.cache is not None and found:
                     self.cache.put([(key, found)])
             if found:
-                self.calibrations[name] = dict(found)
-                self.proxies[name] = proxy.calibrated(found)
+                self._calibrate(name, found)
         self._prepared = True
         return self.calibrations
+
+    def _calibrate(self, name: str, found: Mapping[str, float]) -> None:
+        self.calibrations[name] = dict(found)
+        self.proxies[name] = self.proxies[name].calibrated(found)
 
     def _sample(
         self, name: str, proxy: Proxy, rng: np.random.Generator, progress: Callable[[int, int], None] | None

@@ -1,0 +1,149 @@
+"""The figures of an explanation, in the style of `plots`: the data by pure functions, and thin ones that draw them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .plots import BLUE, GREEN, GRID, INK, MUTED, ORANGE, PAPER, SOFT, label_axes, panel, whole_numbers
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from .explanation import Layer, Spread
+
+BINS = 30
+# The worst of a run lie so far off that they would squeeze everything else into one corner.
+LEFT_OUT = 0.1
+ROW_INCHES = 0.2
+
+
+@dataclass(frozen=True)
+class BlockShare:
+    """What the layers of one block carry of all squared distances, and what they are of all units; shares of 1."""
+
+    name: str
+    layers: int
+    distances: float
+    units: float
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """Counts of a run's scores between edges, and how many lie further down and are left out."""
+
+    edges: np.ndarray
+    counts: np.ndarray
+    left_out: int
+
+
+def block_shares(layers: Sequence[Layer]) -> list[BlockShare]:
+    """Sums layers up by block, in the order of the forward."""
+    distance = sum(layer.distance for layer in layers)
+    units = sum(layer.units for layer in layers)
+    grouped: dict[str, list[Layer]] = {}
+    for layer in layers:
+        grouped.setdefault(layer.block, []).append(layer)
+    return [
+        BlockShare(
+            name, len(group), sum(layer.distance for layer in group) / distance, sum(layer.units for layer in group) / units
+        )
+        for name, group in grouped.items()
+    ]
+
+
+def distribution(scores: np.ndarray, shown: Sequence[float]) -> Distribution:
+    """Counts the scores of a run, float64 [n], without the lowest tenth where none of the values in `shown` lies there.
+
+    All of `shown`, at least one value, lie within the edges.
+    """
+    low = min([*shown, *([np.quantile(scores, LEFT_OUT)] if len(scores) else [])])
+    high = max([*shown, *scores])
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    counts, edges = np.histogram(scores[scores >= low], bins=BINS, range=(low, high))
+    return Distribution(edges, counts, int(np.sum(scores < low)))
+
+
+def draw_blocks(shares: Sequence[BlockShare], name: str) -> Figure:
+    """Draws each block's share of the distances as a bar, and its share of the units as a tick."""
+    figure, axes = panel(f"What {name} reads, by block")
+    figure.set_figheight(1.3 + ROW_INCHES * max(5, len(shares)))
+    rows = np.arange(len(shares))
+    axes.barh(rows, [100 * share.distances for share in shares], height=0.62, color=BLUE, label="of the distances")
+    units = [100 * share.units for share in shares]
+    axes.scatter(units, rows, marker="|", s=90, linewidths=2, color=ORANGE, zorder=4, label="of the units")
+    axes.set_yticks(rows, [share.name for share in shares], color=INK, fontsize=8, parse_math=False)
+    axes.invert_yaxis()
+    axes.grid(False, axis="y")
+    axes.spines["left"].set_visible(False)
+    axes.set_xlim(left=0)
+    handles, labels = axes.get_legend_handles_labels()
+    _legend(figure, handles[::-1], labels[::-1], 2)
+    return label_axes(figure, axes, "share, %", "")
+
+
+def nearby(spread: Spread, own: float) -> tuple[float, float]:
+    """Returns the range of scores that the spread of a candidate, with a deviation, takes up, and a margin."""
+    around = [own, spread.mean or own]
+    reach = [centre + sign * (spread.deviation or 0.0) for centre in around for sign in (-1, 1)]
+    there = [*reach, *(value for value in spread.values if value is not None)]
+    margin = 0.08 * (max(there) - min(there))
+    return min(there) - margin, max(there) + margin
+
+
+def draw_spread(scores: np.ndarray, own: float, spread: Spread, name: str) -> Figure:
+    """Draws where the candidate lies among the run's others, and below, enlarged, its scores under other weights.
+
+    Args:
+        scores: float64 [n], of the other candidates.
+        spread: of the candidate, with a deviation above 0.
+    """
+    low, high = nearby(spread, own)
+    found = distribution(scores, [low, high])
+    figure, axes = panel(f"{name}: this run, and other weights")
+    figure.set_figheight(3.7)
+    grid = figure.add_gridspec(2, 1, height_ratios=(2, 1))
+    axes.set_subplotspec(grid[0])
+    axes.stairs(found.counts, found.edges, fill=True, color=SOFT, zorder=1)
+    axes.stairs(found.counts, found.edges, color=BLUE, linewidth=1.2)
+    axes.axvspan(low, high, color=MUTED, alpha=0.18, linewidth=0, zorder=0)
+    axes.axvline(own, color=ORANGE, linewidth=1.6, zorder=3)
+    axes.set_ylim(0, 1.06 * max(1.0, float(found.counts.max())))
+    axes.locator_params(axis="x", nbins=5)
+    whole_numbers(axes.yaxis)
+    axes.set_ylabel("candidates", fontsize=8.5, color=MUTED)
+    near = figure.add_subplot(grid[1], facecolor=PAPER)
+    _draw_near(near, scores[(scores >= low) & (scores <= high)], own, spread)
+    near.set_xlim(low, high)
+    _legend(figure, *near.get_legend_handles_labels(), 3)
+    return label_axes(figure, near, name, "")
+
+
+def _draw_near(axes: Axes, others: np.ndarray, own: float, spread: Spread) -> None:
+    deviation, mean = spread.deviation or 0.0, spread.mean or 0.0
+    there = [value for value in spread.values if value is not None]
+    axes.axvspan(own - deviation, own + deviation, color=ORANGE, alpha=0.13, linewidth=0, zorder=0)
+    axes.scatter([own], [0], s=56, marker="D", color=ORANGE, edgecolors=PAPER, linewidths=1.2, zorder=5, label="own score")
+    axes.plot([mean - deviation, mean + deviation], [0, 0], color=GREEN, linewidth=2.2, zorder=3)
+    axes.scatter(there, [0] * len(there), s=24, color=PAPER, edgecolors=GREEN, linewidths=1.2, zorder=4, label="other seeds")
+    axes.scatter(others, [-1] * len(others), s=60, marker="|", color=BLUE, linewidths=1, zorder=3, label="candidates")
+    axes.set_ylim(-1.6, 0.8)
+    axes.set_yticks([])
+    axes.locator_params(axis="x", nbins=4)
+    axes.ticklabel_format(axis="x", useOffset=False)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(GRID)
+    axes.tick_params(colors=MUTED, labelsize=8.5, length=0, pad=4)
+
+
+def _legend(figure: Figure, handles: Sequence[Artist], labels: Sequence[str], columns: int) -> None:
+    style: dict[str, Any] = {"fontsize": 8, "labelcolor": INK, "frameon": False, "columnspacing": 1.2, "handletextpad": 0.5}
+    box = figure.legend(handles, labels, loc="outside lower left", ncols=columns, **style)
+    for text in box.get_texts():
+        text.set_parse_math(False)

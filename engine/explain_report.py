@@ -1,0 +1,59 @@
+"""The section of a run's report that shows explain.json."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from .explain import scores_of_others
+from .explain_plots import block_shares, draw_blocks, draw_spread
+from .explanation import Explanation, Layers, read_explanation
+from .record import RunRecord
+
+if TYPE_CHECKING:
+    from .report import Gallery, Shown
+
+LAYERS_SHOWN = 10
+
+
+def explanation_of(run: RunRecord, gallery: Gallery) -> dict[str, Any] | None:
+    """Returns what the template names of the run's explanation, None where there is none.
+
+    Raises:
+        RunError: if explain.json is damaged.
+    """
+    explanation = read_explanation(run.folder)
+    if explanation is None:
+        return None
+    return {
+        "of": explanation,
+        "rows": [(name, score, explanation.ranks[name], explanation.spread[name]) for name, score in explanation.scores.items()],
+        "spreads": list(_spreads(run, explanation, gallery)),
+        "layers": [_layers(found, gallery) for found in explanation.layers],
+    }
+
+
+def _spreads(run: RunRecord, explanation: Explanation, gallery: Gallery) -> Iterator[Shown]:
+    for name, own in explanation.scores.items():
+        spread = explanation.spread[name]
+        # What no weight moves has no spread to draw.
+        if spread.deviation:
+            figure = draw_spread(scores_of_others(run, name, explanation.key), own, spread, name)
+            yield gallery.add(f"spread_{name}", figure, f"Spread of {name} over weight seeds")
+
+
+def _layers(found: Layers, gallery: Gallery) -> dict[str, Any]:
+    total = sum(layer.distance for layer in found.layers)
+    largest = sorted(found.layers, key=lambda layer: -layer.distance)[:LAYERS_SHOWN]
+    y = found.features
+    figure = draw_blocks(block_shares(found.layers), found.score)
+    return {
+        "score": found.score,
+        "figure": gallery.add(f"layers_{found.score}", figure, f"Shares of {found.score}'s distances by block"),
+        "largest": [(layer, 100 * layer.distance / total, layer.distance / found.pairs / layer.units) for layer in largest],
+        "count": len(found.layers),
+        "units": sum(layer.units for layer in found.layers),
+        "mean": total / found.pairs / sum(layer.units for layer in found.layers),
+        "features": y,
+        "features_mean": y.distance / found.pairs / y.units,
+    }
