@@ -36,12 +36,19 @@ def list_known(
         print(json.dumps(entries, ensure_ascii=False))
         return
     for entry in entries:
-        note = f" [{entry['size']:,} genotypes]" if entry.get("size") else f" [{entry['cost']}]" if "cost" in entry else ""
+        note = f" [{sized(entry['size'])} genotypes]" if entry.get("size") else f" [{entry['cost']}]" if "cost" in entry else ""
         print(f"{entry['name']}{note}: {entry['description']}" if entry["description"] else entry["name"] + note)
         if kind is Kind.presets:
             print(f"    {entry['rule']}: {', '.join(entry['members'])}")
+        if entry.get("features") == "none":
+            print("    the last features are round-off in many networks: rbflex scores by activations alone")
         for name, default in entry["parameters"].items():
             print(f"    {name}: {'needed' if default == NEEDED else json.dumps(default, ensure_ascii=False)}")
+
+
+def sized(count: int) -> str:
+    """Returns a count in full, or rounded where nobody would read its digits."""
+    return f"{count:,}" if count < 10**12 else f"{count:.2e}"
 
 
 NEEDED = "(needed)"
@@ -72,6 +79,7 @@ def describe(kind: Kind, name: str) -> dict[str, Any]:
     }
     if kind is Kind.spaces:
         entry["size"] = thing().encoding.size
+        entry["features"] = thing.features
     if kind is Kind.proxies:
         entry["cost"] = thing.cost
     return entry

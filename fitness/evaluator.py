@@ -86,7 +86,7 @@ class Evaluator:
         for proxy in proxies.values():
             proxy.check(space)
         self.space = space
-        self.proxies = dict(proxies)
+        self.proxies = {name: proxy.for_space(space) for name, proxy in proxies.items()}
         self.batch = batch
         self.weights = weights or WeightParameters()
         self.device = find_device(device)

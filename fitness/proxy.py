@@ -20,6 +20,8 @@ from spaces import Parameters as AnyParameters
 if TYPE_CHECKING:
     import torch
 
+    from spaces import SearchSpace
+
     from .subject import Subject
 
 Statistics = Mapping[str, np.ndarray]
@@ -112,6 +114,10 @@ class Proxy(ABC):
     def identity(self) -> dict[str, object]:
         """All that the statistics depend on besides network, weights and inputs, as plain data; part of the cache key."""
         return {"proxy": self.name, "version": self.version, "of": self.statistics_of, "layers": self.layers}
+
+    def for_space(self, space: SearchSpace) -> Proxy:
+        """Returns this proxy as it scores networks of `space`; the default scores all spaces alike."""
+        return self
 
     def check(self, space: SearchSpace) -> None:  # noqa: B027 (most scores take any space)
         """Called once before anything is measured.

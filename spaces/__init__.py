@@ -19,6 +19,13 @@ from .space import Cell, Costs, Drawing, SearchSpace
 SPACES = Registry("space")
 SPACES.register("nats_tss", "spaces.nats:TopologySpace")
 SPACES.register("nats_sss", "spaces.nats:SizeSpace")
+SPACES.register("darts", "spaces.darts:DartsSpace")
+SPACES.register("nds_amoeba", "spaces.nds:NdsAmoeba")
+SPACES.register("nds_darts", "spaces.nds:NdsDarts")
+SPACES.register("nds_enas", "spaces.nds:NdsEnas")
+SPACES.register("nds_nasnet", "spaces.nds:NdsNasnet")
+SPACES.register("nds_pnas", "spaces.nds:NdsPnas")
+SPACES.register("nds_resnet", "spaces.nds_resnet:NdsResnet")
 SPACES.register("toy", "spaces.toy:ToySpace")
 
 TABLES = Registry("table")

@@ -73,6 +73,8 @@ class SearchSpace(ABC):
         encoding: the genes and their operators.
         input_shape: (channels, height, width) of one input image.
         loss: of the space's task: "cross_entropy" over dimension 1 of the output, or "mean_squared_error".
+        features: what a score may read from the classifier's input: how far apart images lie in it ("per_image"), or nothing
+            ("none") where normalisation by each image's own statistics leaves only round-off there, or does so in many networks.
         parameters: what the configuration set.
     """
 
@@ -84,6 +86,7 @@ class SearchSpace(ABC):
     encoding: Encoding
     input_shape: tuple[int, ...] = (3, 32, 32)
     loss: Literal["cross_entropy", "mean_squared_error"] = "cross_entropy"
+    features: ClassVar[Literal["per_image", "none"]] = "per_image"
 
     def __init__(self, parameters: AnyParameters | None = None) -> None:
         self.parameters = self.Parameters() if parameters is None else parameters

@@ -5,6 +5,8 @@
     K = exp(-gamma_k ||x_i - x_j||^2), Q = exp(-gamma_q ||y_i - y_j||^2)                       (eq. 2-5)
     score = log|K (x) Q| = N (log|K| + log|Q|)                                                 (eq. 6-7)
 
+A space whose features are round-off (`SearchSpace.features` is "none") is scored by K alone: N log|K|.
+
 Normalisation is per column and squared distances add up over layers, so X never exists: each layer is reduced to its Gram
 matrix while the forward runs, and memory is bounded by the largest layer. Gammas, kernels and HDA rules read these statistics
 only; changing one costs no forward. Gamma hardly matters once it is small (the flat limit): then it only adds a constant.
@@ -27,12 +29,17 @@ from spaces import Parameters as AnyParameters
 if TYPE_CHECKING:
     import torch
 
+    from spaces import SearchSpace
+
 # The constants of the published scripts for convolutional networks, the same for every space.
 PUBLISHED_GAMMAS = (2.68690173088039e-12, 1.02460061284506e-11)
 # Columns that one product reduces; fixed, so that sums do not depend on the number of threads.
 CHUNK = 4096
 # A column whose range is below this many roundings of its map's largest value is constant.
 ROUNDINGS = 64
+
+# What the rows of each part are.
+ROWS = {"k": "activations", "q": "features"}
 
 Gamma = Annotated[float, Field(gt=0)]
 
@@ -57,16 +64,27 @@ class RbflexParameters(AnyParameters):
 
 
 class Rbflex(Proxy):
-    """N (log|K| + log|Q|); higher is better, always negative for the RBF kernel."""
+    """N (log|K| + log|Q|); higher is better, always negative for the RBF kernel.
+
+    Args:
+        gammas: gamma_k and gamma_q where they are known.
+        parts: "kq", or "k" for spaces whose features say nothing.
+    """
 
     name = "rbflex"
     description = "how far apart N images lie, by RBF kernels over activations and last features"
     Parameters = RbflexParameters
     parameters: RbflexParameters
 
-    def __init__(self, parameters: AnyParameters | None = None, gammas: tuple[float, float] | None = None) -> None:
+    def __init__(
+        self,
+        parameters: AnyParameters | None = None,
+        gammas: Sequence[float] | None = None,
+        parts: Literal["kq", "k"] = "kq",
+    ) -> None:
         super().__init__(parameters)
         self.gammas = gammas
+        self.parts = parts
         gamma = self.parameters.gamma
         if gamma == "published" or self.parameters.mode == "published":
             self.gammas = PUBLISHED_GAMMAS
@@ -77,8 +95,15 @@ class Rbflex(Proxy):
     def layers(self) -> Literal["activations", "published"]:
         return "published" if self.parameters.mode == "published" else "activations"
 
+    @property
+    def identity(self) -> dict[str, object]:
+        return super().identity | ({} if self.parts == "kq" else {"parts": self.parts})
+
+    def for_space(self, space: SearchSpace) -> Rbflex:
+        return Rbflex(self.parameters, self.gammas, "k" if space.features == "none" else "kq")
+
     def observer(self) -> Observer:
-        return RbflexObserver()
+        return RbflexObserver(self.parts)
 
     @property
     def _rule(self) -> str:
@@ -97,22 +122,21 @@ class Rbflex(Proxy):
         if self.gammas is not None or self._rule == "flat" or self.parameters.kernel != "rbf":
             return {}
         if self._rule == "random":
-            gamma_k, gamma_q = 10.0 ** rng.uniform(-20, -1, 2)
-            return {"gamma_k": float(gamma_k), "gamma_q": float(gamma_q)}
+            return {f"gamma_{part}": float(10.0 ** rng.uniform(-20, -1)) for part in self.parts}
         return {
             f"gamma_{part}": hda.detect([_moments(statistics, part) for statistics in samples], self._rule)
-            for part in ("k", "q")
+            for part in self.parts
         }
 
     def calibrated(self, values: Mapping[str, float]) -> Rbflex:
         if not values:
             return self
-        return Rbflex(self.parameters, (values["gamma_k"], values["gamma_q"]))
+        return Rbflex(self.parameters, [values[f"gamma_{part}"] for part in self.parts], self.parts)
 
     def score(self, statistics: Statistics) -> float:
         n = len(statistics["k_gram"])
         total = 0.0
-        for part, position in (("k", 0), ("q", 1)):
+        for position, part in enumerate(self.parts):
             gram = statistics[f"{part}_gram"]
             live = int(statistics[f"{part}_live"])
             total += self._log_determinant(gram, statistics[f"{part}_normalised_sums"], live, position)
@@ -128,7 +152,7 @@ class Rbflex(Proxy):
         if self.gammas is None and not flat:
             raise ConfigError(_NO_GAMMAS)
         total = np.zeros(len(statistics["k_gram"]))
-        for position, part in enumerate("kq"):
+        for position, part in enumerate(self.parts):
             gamma = None if self.gammas is None else self.gammas[position]
             values = kernels.log_determinants(statistics[f"{part}_gram"], gamma)
             total += np.where(statistics[f"{part}_live"] > 0, values, np.nan)
@@ -171,8 +195,8 @@ class RbflexObserver(Observer):
     that are not constant); all float64 or int64.
     """
 
-    def __init__(self) -> None:
-        self.parts = {"k": RowStatistics(), "q": RowStatistics()}
+    def __init__(self, parts: str = "kq") -> None:
+        self.parts = {part: RowStatistics() for part in parts}
 
     def activation(self, name: str, output: torch.Tensor, multiplicity: int = 1) -> None:
         self.parts["k"].add(rows_of(output[None])[0], None, multiplicity)
@@ -184,7 +208,8 @@ class RbflexObserver(Observer):
         self.parts["k"].take(reduced, columns, multiplicity)
 
     def features(self, output: torch.Tensor, magnitude: torch.Tensor) -> None:
-        self.parts["q"].add(output, magnitude)
+        if "q" in self.parts:
+            self.parts["q"].add(output, magnitude)
 
     def fork(self) -> RbflexObserver:
         other = RbflexObserver()
@@ -197,9 +222,9 @@ class RbflexObserver(Observer):
         found = {f"{part}_{name}": array for part, rows in self.parts.items() for name, array in rows.finish().items()}
         if not all(np.isfinite(array).all() for array in found.values()):
             raise CandidateFailed("activations or features hold NaN or infinity")
-        for part, rows in (("k", "activations"), ("q", "features")):
+        for part in self.parts:
             if not found[f"{part}_live"]:
-                raise CandidateFailed(f"all images have equal {rows}: no path from input to output, or the signal died")
+                raise CandidateFailed(f"all images have equal {ROWS[part]}: no path from input to output, or the signal died")
         return found
 
 

@@ -165,7 +165,9 @@ def test_list_names_everything_with_its_parameters(kind: str, name: str, capsys:
     assert all(entry["description"] for entry in entries.values())
     assert name in entries
     if kind == "spaces":
-        assert entries["nats_tss"]["size"] == 15625
+        assert entries["nats_tss"]["size"] == 15625 and "[15,625 genotypes]" in text and "darts [1.08e+18 genotypes]" in text
+        assert entries["nats_tss"]["features"] == "per_image" and entries["darts"]["features"] == "none"
+        assert "round-off" in text
     if kind == "proxies":
         assert entries["rbflex"]["cost"] == "forward" and entries["params"]["cost"] == "data-free"
 

@@ -30,10 +30,11 @@ def images(folder: Path) -> str:
     return f"data={{source: folder, root: {folder}, n: 4}}"
 
 
-def test_there_are_eight_examples() -> None:
+def test_there_are_nine_examples() -> None:
     assert NAMES == [
         "compare_strategies.yaml",
         "constrained.yaml",
+        "darts_search.yaml",
         "pareto.yaml",
         "quickstart.yaml",
         "rank_aggregate.yaml",
@@ -55,6 +56,8 @@ def test_an_example_runs(name: str, tmp_path: Path) -> None:
     if name == "real_images.yaml":
         (tmp_path / "images").mkdir()
         overrides[3] = images(tmp_path / "images")
+    if name == "darts_search.yaml":
+        overrides += ["space.channels=8", "space.layers=6"]
     config = load_config(CONFIGS / name, overrides)
     if "rbflex" in config.fitness.proxies and config.fitness.proxies["rbflex"].get("networks"):
         overrides.append("fitness.proxies.rbflex.networks=2")

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from benchmarks import literal_rbflex
-from fitness import CandidateFailed, create_proxy
+from fitness import CandidateFailed, create_batch, create_proxy
+from fitness.evaluator import Evaluator
 from fitness.forward import run_observed
 from fitness.initialise import WeightParameters, build_initialised
 from fitness.proxies.rbflex import PUBLISHED_GAMMAS, RbflexObserver
@@ -206,3 +207,62 @@ def test_wrong_parameters_are_one_line_errors(values, message):
     with pytest.raises(ConfigError, match=message) as caught:
         create_proxy("rbflex", **values)
     assert "\n" not in str(caught.value)
+
+
+# Normal cells of DARTS without pooling, and with it on one edge of the last node.
+UNPOOLED = (
+    "('sep_conv_3x3', 0), ('skip_connect', 1), ('dil_conv_3x3', 0), ('skip_connect', 2), "
+    "('sep_conv_5x5', 1), ('skip_connect', 3), ('skip_connect', 0)"
+)
+CELLS = {edge: f"[{UNPOOLED}, ('{edge}', 1)]" for edge in ("sep_conv_3x3", "max_pool_3x3")}
+
+
+def darts_network(edge):
+    space = create_space("darts", channels=4, layers=4)
+    concat = "range(2, 6)"
+    text = f"Genotype(normal={CELLS[edge]}, normal_concat={concat}, reduce={CELLS[edge]}, reduce_concat={concat})"
+    genotype = space.parse(text)
+    return space, space.representative(space.key(genotype))
+
+
+@pytest.mark.parametrize(("edge", "live"), [("sep_conv_3x3", 0), ("max_pool_3x3", 16)])
+def test_features_of_cells_are_round_off_but_for_what_pools(edge, live):
+    space, genotype = darts_network(edge)
+    observer = RbflexObserver()
+    network = build_initialised(space, genotype, WeightParameters())
+    run_observed(network, noise(dtype=torch.float32), [observer], space.classifier(network))
+    assert int(observer.parts["q"].finish()["live"]) == live
+
+
+@pytest.mark.parametrize("edge", CELLS)
+def test_a_space_of_round_off_features_is_scored_by_activations_alone(edge):
+    space, genotype = darts_network(edge)
+    images = noise(n=6, size=12)
+    proxy = create_proxy("rbflex", gamma=[1e-5, 1e-3]).for_space(space)
+    statistics = statistics_of(space, genotype, images, proxy)
+    x, _ = literal_vectors(space, genotype, images)
+    k = literal_rbflex.kernel(literal_rbflex.normalise(x), 1e-5)
+    assert proxy.score(statistics) == pytest.approx(6 * np.linalg.slogdet(k)[1], rel=1e-6)
+    assert proxy.score_many({name: array[None] for name, array in statistics.items()}) == pytest.approx([proxy.score(statistics)])
+    assert not any(name.startswith("q") for name in statistics)
+
+
+def test_gammas_of_activations_alone_are_detected_as_with_features():
+    space, genotype = darts_network("max_pool_3x3")
+    both = create_proxy("rbflex")
+    alone = both.for_space(space)
+    images = noise(n=6, size=12)
+    rng = np.random.default_rng(0)
+    detected = alone.calibrate([statistics_of(space, genotype, images, alone)], rng)
+    assert detected == {"gamma_k": both.calibrate([statistics_of(space, genotype, images, both)], rng)["gamma_k"]}
+    assert alone.calibrated(detected).gammas == [detected["gamma_k"]]
+    assert alone.identity != both.identity
+    assert both.for_space(create_space("nats_tss")).identity == both.identity
+
+
+def test_an_evaluator_scores_what_has_no_features():
+    space, genotype = darts_network("sep_conv_3x3")
+    batch = create_batch("noise", shape=[3, 16, 16], n=4, seed=0)
+    with Evaluator(space, {"rbflex": create_proxy("rbflex", gamma="flat")}, batch, workers=1) as evaluator:
+        (evaluation,) = evaluator.evaluate([genotype])
+    assert not evaluation.failures and np.isfinite(evaluation.scores["rbflex"])

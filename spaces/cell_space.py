@@ -1,0 +1,152 @@
+"""What the spaces of two cells share: networks, costs and drawings of the cells that an encoding holds."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from .cell_costs import cell_network_costs
+from .cell_notation import read_cell
+from .cell_operations import NONE
+from .cells import CELLS, CellEdges, TwoCellEncoding, canonical, every
+from .encoding import Genotype
+from .parameters import Parameters as AnyParameters
+from .space import Costs, Drawing, SearchSpace
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from .networks.cells import CellNetwork
+
+CLASSES = {"cifar": 10, "imagenet": 1000}
+
+
+class FormParameters(AnyParameters):
+    """The images and the classifier.
+
+    Attributes:
+        form: ``cifar`` (32 x 32 images) or ``imagenet`` (224 x 224 images, a stem that takes an eighth of them).
+        classes: outputs of the classifier; null is 10 for CIFAR and 1,000 for ImageNet.
+    """
+
+    form: Literal["cifar", "imagenet"] = "cifar"
+    classes: int | None = Field(default=None, ge=2)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_form(cls, values: Any) -> Any:
+        return with_defaults(values, {"classes": CLASSES})
+
+
+def with_defaults(values: Any, defaults: Mapping[str, Mapping[str, int]]) -> Any:
+    """Returns parameters with what is null or missing set to the form's default, so that equal spaces have equal identities."""
+    form = values.get("form", "cifar") if isinstance(values, dict) else None
+    if not isinstance(form, str) or form not in CLASSES:
+        return values
+    return values | {name: of_form[form] for name, of_form in defaults.items() if values.get(name) is None}
+
+
+class CellSpace(SearchSpace):
+    """A space of two cells of `operations` on nodes that add two edges each.
+
+    Average pooling of maps that each image's own statistics have centred, with no activation between, gives features that are
+    round-off, but for what pooling inside the last cell lets through: a score that reads features reads activations alone here.
+    """
+
+    operations: ClassVar[tuple[str, ...]]
+    nodes: ClassVar[int]
+    features = "none"
+    encoding: TwoCellEncoding
+    parameters: FormParameters
+
+    def __init__(self, parameters: AnyParameters | None = None) -> None:
+        super().__init__(parameters)
+        self.large = self.parameters.form == "imagenet"
+        self.input_shape = (3, 224, 224) if self.large else (3, 32, 32)
+
+    @property
+    def classes(self) -> int:
+        """Outputs of the classifier."""
+        return self.parameters.classes or CLASSES[self.parameters.form]
+
+    @abstractmethod
+    def size(self, genotype: Genotype) -> tuple[int, int]:
+        """Returns channels and number of cells of the genotype's network."""
+
+    @abstractmethod
+    def widest(self) -> int:
+        """Returns the most channels that a network of the space has."""
+
+    def output(self, cell: CellEdges) -> tuple[int, ...]:
+        """Returns the states that a cell's output concatenates."""
+        return every(cell)
+
+    def key(self, genotype: Genotype) -> str:
+        """Returns the notation with both cells in canonical form: nodes renumbered, edges of a node in order."""
+        zero = self.operations.index(NONE) if NONE in self.operations else None
+        normal, reduce = (canonical(cell, zero) for cell in self.encoding.cells(genotype))
+        return self.notation(self.encoding.genotype(normal, reduce, self.encoding.chosen(genotype)))
+
+    def build(self, genotype: Genotype) -> CellNetwork:
+        from .networks.cells import CellNetwork, CellPlan
+
+        normal, reduce = (CellPlan(*self._named(cell)) for cell in self.encoding.cells(genotype))
+        return CellNetwork(normal, reduce, *self.size(genotype), self.classes, self.large)
+
+    def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
+        normal, reduce = map(self._named, self.encoding.cells(genotype))
+        shape = input_shape or self.input_shape
+        return cell_network_costs(normal, reduce, *self.size(genotype), self.classes, self.large, shape)
+
+    def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
+        """Returns the stem's parts and every cell."""
+        stem = [network.stem0, network.stem1] if self.large else [network.stem]
+        return [*stem, *network.cells.values()]  # type: ignore[list-item,operator,union-attr]
+
+    def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        width = self.widest()
+        half, features = width // 2, 4 * width * self.nodes
+        stems = (
+            {"stem0.0": (half, 3), "stem0.1": (half,), "stem0.3": (width, half), "stem0.4": (width,)}
+            | {"stem1.1": (width, width), "stem1.2": (width,)}
+            if self.large
+            else {"stem.0": (3 * width, 3), "stem.1": (3 * width,)}
+        )
+        shapes: dict[str, tuple[int, ...]] = {}
+        for name, shape in stems.items():
+            shapes[f"{name}.weight"] = (*shape, 3, 3) if len(shape) == 2 else shape
+            if len(shape) == 1:
+                shapes[f"{name}.bias"] = shape
+        return shapes | {"classifier.weight": (self.classes, features), "classifier.bias": (self.classes,)}
+
+    def drawing(self, genotype: Genotype) -> Drawing:
+        nodes: list[str] = []
+        edges: list[tuple[int, int, str, bool]] = []
+        for name, cell in zip(CELLS, self.encoding.cells(genotype), strict=True):
+            start, last = len(nodes), len(nodes) + len(cell) + 2
+            nodes += [f"{name}\nk-2", f"{name}\nk-1", *(str(state) for state in every(cell)), f"{name}\nk"]
+            for target, pair in enumerate(cell, start=start + 2):
+                for state, position in pair:
+                    operation = self.operations[position]
+                    edges.append((start + state, target, operation, operation != NONE))
+            edges += [(start + state, last, "", True) for state in self.output(cell)]
+        return Drawing(tuple(nodes), tuple(edges), self.notation(genotype))
+
+    def written(self, cell: CellEdges) -> list[tuple[str, int]]:
+        """Returns a cell's edges as its notations write them."""
+        return [(self.operations[position], state) for edges in cell for state, position in edges]
+
+    def read(self, fields: Mapping[str, Any], cell: str) -> CellEdges:
+        """Reads one cell of a notation's fields.
+
+        Raises:
+            GenotypeError: saying what is wrong.
+        """
+        return read_cell(fields, cell, self.nodes, self.operations, self.output)
+
+    def _named(self, cell: CellEdges) -> tuple[Any, tuple[int, ...]]:
+        nodes = tuple(tuple((state, self.operations[position]) for state, position in edges) for edges in cell)
+        return nodes, self.output(cell)

@@ -1,0 +1,78 @@
+"""The space of DARTS (Liu, Simonyan & Yang 2019, arXiv 1806.09055): two cells of four nodes, seven operations.
+
+Each node reads two different states, so there are (7^8 * 1 * 3 * 6 * 10)^2 = 1.08e18 pairs of cells, a few of them the same under a
+renumbering of nodes. Networks are those that are trained from scratch: 36 channels and 20 cells on CIFAR, 48 and 14 on ImageNet.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from .cell_notation import genotype_fields
+from .cell_space import CLASSES, CellSpace, FormParameters, with_defaults
+from .cells import TwoCellEncoding
+from .encoding import Genotype
+from .parameters import Parameters as AnyParameters
+
+OPERATIONS = (
+    "max_pool_3x3",
+    "avg_pool_3x3",
+    "skip_connect",
+    "sep_conv_3x3",
+    "sep_conv_5x5",
+    "dil_conv_3x3",
+    "dil_conv_5x5",
+)
+CHANNELS = {"cifar": 36, "imagenet": 48}
+LAYERS = {"cifar": 20, "imagenet": 14}
+
+
+class DartsParameters(FormParameters):
+    """Form, channels, cells and classes; null is the published value of the form.
+
+    Attributes:
+        channels: of the nodes of the first cells.
+        layers: cells.
+    """
+
+    channels: int | None = Field(default=None, ge=2)
+    layers: int | None = Field(default=None, ge=3)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_form(cls, values: Any) -> Any:
+        return with_defaults(values, {"classes": CLASSES, "channels": CHANNELS, "layers": LAYERS})
+
+
+class DartsSpace(CellSpace):
+    """DARTS's cells in their CIFAR or ImageNet network, without auxiliary head."""
+
+    name = "darts"
+    description = "DARTS: normal and reduction cell of 4 nodes, two of 7 operations each, 1.1e18 networks for CIFAR or ImageNet"
+    Parameters = DartsParameters
+    parameters: DartsParameters
+    operations = OPERATIONS
+    nodes = 4
+
+    def __init__(self, parameters: AnyParameters | None = None) -> None:
+        super().__init__(parameters)
+        self.encoding = TwoCellEncoding(self.nodes, len(self.operations), distinct=True)
+
+    def size(self, genotype: Genotype) -> tuple[int, int]:
+        form = self.parameters.form
+        return self.parameters.channels or CHANNELS[form], self.parameters.layers or LAYERS[form]
+
+    def widest(self) -> int:
+        return self.parameters.channels or CHANNELS[self.parameters.form]
+
+    def notation(self, genotype: Genotype) -> str:
+        normal, reduce = map(self.written, self.encoding.cells(genotype))
+        concat = f"range(2, {self.nodes + 2})"
+        return f"Genotype(normal={normal}, normal_concat={concat}, reduce={reduce}, reduce_concat={concat})"
+
+    def parse(self, text: str) -> Genotype:
+        """Reads a published ``Genotype(...)``, its edges in any order within a node."""
+        fields = genotype_fields(text)
+        return self.encoding.genotype(self.read(fields, "normal"), self.read(fields, "reduce"))

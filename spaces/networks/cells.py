@@ -1,0 +1,174 @@
+"""Networks of two repeated cells: DARTS (Liu et al. 2019, arXiv 1806.09055) and the cells of Radosavovic et al. (2019).
+
+    images -> stem -> cells, each reading the two before it; one at a third and one at two thirds of the depth halves the map and
+    doubles the channels -> global average pooling -> classifier
+
+There is no drop-path and no auxiliary head. What changes a weight's shape is part of its name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from spaces.cell_operations import CONVOLUTIONS, NONE, POOLINGS, SKIP, Filter
+
+
+@dataclass(frozen=True)
+class CellPlan:
+    """One kind of cell.
+
+    Attributes:
+        nodes: for each node its two edges (state that is read, operation's name).
+        concatenated: the states that make the output.
+    """
+
+    nodes: tuple[tuple[tuple[int, str], tuple[int, str]], ...]
+    concatenated: tuple[int, ...]
+
+
+class Projection(nn.Sequential):
+    """ReLU, 1 x 1 convolution, batch normalisation."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(nn.ReLU(), nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
+
+
+class FactorizedReduction(nn.Module):
+    """Halves a map without losing half of it: two 1 x 1 convolutions of stride 2, one of them a pixel further on."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.relu = nn.ReLU()
+        self.first = nn.Conv2d(inputs, outputs // 2, 1, stride=2, bias=False)
+        self.second = nn.Conv2d(inputs, outputs - outputs // 2, 1, stride=2, bias=False)
+        self.norm = nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relu(x)
+        height, width = x.shape[2:]
+        moved = functional.pad(x, (0, width % 2, 0, height % 2))[:, :, 1:, 1:]
+        return self.norm(torch.cat([self.first(x), self.second(moved)], dim=1))
+
+
+def convolution(part: Filter, channels: int, stride: int) -> nn.Conv2d:
+    """Returns one filter of an operation."""
+    height, width = (stride if strided else 1 for strided in part.strided)
+    reach = [part.dilation * (length - 1) // 2 for length in part.kernel]
+    groups = channels if part.depthwise else 1
+    return nn.Conv2d(
+        channels, channels, part.kernel, (height, width), (reach[0], reach[1]), part.dilation, groups=groups, bias=False
+    )
+
+
+def operation(name: str, channels: int, stride: int) -> nn.Module:
+    """Returns the module of one edge."""
+    if name == SKIP:
+        return nn.Identity() if stride == 1 else FactorizedReduction(channels, channels)
+    if name in POOLINGS:
+        maximum, window = POOLINGS[name]
+        if maximum:
+            return nn.MaxPool2d(window, stride, padding=window // 2)
+        return nn.AvgPool2d(window, stride, padding=window // 2, count_include_pad=False)
+    layers: list[nn.Module] = []
+    for unit in CONVOLUTIONS[name]:
+        layers += [nn.ReLU(), *(convolution(part, channels, stride) for part in unit), nn.BatchNorm2d(channels)]
+    return nn.Sequential(*layers)
+
+
+class Cell(nn.Module):
+    """Nodes that add up two edges each; the output concatenates some of them.
+
+    Args:
+        before: channels of the two outputs that it reads.
+        shrunk: the first of them is twice as large as the second, which a reduction cell made.
+        stride: 2 in a reduction cell.
+    """
+
+    def __init__(self, plan: CellPlan, before: tuple[int, int], channels: int, shrunk: bool, stride: int) -> None:
+        super().__init__()
+        first = FactorizedReduction if shrunk else Projection
+        self.inputs = nn.ModuleDict(
+            {f"0_{before[0]}": first(before[0], channels), f"1_{before[1]}": Projection(before[1], channels)}
+        )
+        self.concatenated = plan.concatenated
+        self.stride = stride
+        self.edges = nn.ModuleDict()
+        self.nodes: list[list[tuple[int, str]]] = []
+        for target, edges in enumerate(plan.nodes, start=2):
+            self.nodes.append([])
+            for state, name in edges:
+                if name == NONE:
+                    continue
+                # The state and the operation are part of the name, so that different edges of a node never share weights.
+                edge = f"{state}>{target}_{name}"
+                edge += "_twice" if edge in self.edges else ""
+                self.edges[edge] = operation(name, channels, stride if state < 2 else 1)
+                self.nodes[-1].append((state, edge))
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        states = [project(x) for project, x in zip(self.inputs.values(), (first, second), strict=True)]
+        for edges in self.nodes:
+            terms = [self.edges[edge](states[state]) for state, edge in edges]
+            states.append(terms[0] + terms[1] if len(terms) == 2 else terms[0] if terms else self._zeros(states[1]))
+        return torch.cat([states[state] for state in self.concatenated], dim=1)
+
+    def _zeros(self, x: Tensor) -> Tensor:
+        height, width = (-(-length // self.stride) for length in x.shape[2:])
+        return x.new_zeros(x.shape[0], x.shape[1], height, width)
+
+
+def reductions(layers: int) -> tuple[int, int]:
+    """Returns the positions of the two reduction cells."""
+    return layers // 3, 2 * layers // 3
+
+
+class CellNetwork(nn.Module):
+    """The whole network.
+
+    Args:
+        channels: of the nodes of the first cells.
+        layers: cells, at least three.
+        large: the stem of large images, which leaves an eighth of their size; else it keeps the size and has 3 x the channels.
+    """
+
+    def __init__(self, normal: CellPlan, reduce: CellPlan, channels: int, layers: int, classes: int, large: bool) -> None:
+        super().__init__()
+        if large:
+            half = channels // 2
+            quarter = (_halving(half, channels), nn.BatchNorm2d(channels))
+            self.stem0 = nn.Sequential(_halving(3, half), nn.BatchNorm2d(half), nn.ReLU(), *quarter)
+            self.stem1 = nn.Sequential(nn.ReLU(), _halving(channels, channels), nn.BatchNorm2d(channels))
+            before = (channels, channels)
+        else:
+            self.stem = nn.Sequential(nn.Conv2d(3, 3 * channels, 3, padding=1, bias=False), nn.BatchNorm2d(3 * channels))
+            before = (3 * channels, 3 * channels)
+        self.large = large
+        self.cells = nn.ModuleDict()
+        shrunk = large
+        for position in range(layers):
+            reduction = position in reductions(layers)
+            channels *= 2 if reduction else 1
+            plan = reduce if reduction else normal
+            self.cells[f"{position}_{channels}"] = Cell(plan, before, channels, shrunk, 2 if reduction else 1)
+            before = (before[1], len(plan.concatenated) * channels)
+            shrunk = reduction
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Linear(before[1], classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.large:
+            first = self.stem0(images)
+            second = self.stem1(first)
+        else:
+            first = second = self.stem(images)
+        for cell in self.cells.values():
+            first, second = second, cell(first, second)
+        return self.classifier(torch.flatten(self.pool(second), 1))
+
+
+def _halving(inputs: int, outputs: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False)

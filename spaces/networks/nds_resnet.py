@@ -1,0 +1,60 @@
+"""Residual networks of basic blocks (He et al. 2016) as Radosavovic et al. (2019) sample them: stem and three stages for CIFAR."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class BasicBlock(nn.Module):
+    """Two normalised 3 x 3 convolutions beside a shortcut, which is a normalised 1 x 1 convolution where the shape changes."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.shortcut: nn.Module = nn.Identity()
+        if inputs != outputs or stride != 1:
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+        self.residual = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(),
+            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+        self.relu = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.relu(self.shortcut(x) + self.residual(x))
+
+
+class ResNet(nn.Module):
+    """Stem, stages of blocks, global average pooling, classifier.
+
+    Args:
+        stem: its channels.
+        depths: blocks of each stage.
+        widths: channels of each stage.
+        strides: of each stage's first block.
+    """
+
+    def __init__(self, stem: int, depths: Sequence[int], widths: Sequence[int], strides: Sequence[int], classes: int) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, stem, 3, padding=1, bias=False), nn.BatchNorm2d(stem), nn.ReLU())
+        self.blocks = nn.ModuleDict()
+        before = stem
+        for stage, (depth, width, stride) in enumerate(zip(depths, widths, strides, strict=True), start=1):
+            for position in range(depth):
+                # The shape is part of the name: no two networks share a weight's name but not its shape.
+                name = f"{stage}_{position}_{before}x{width}"
+                self.blocks[name] = BasicBlock(before, width, 1 if position else stride)
+                before = width
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Linear(before, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.stem(images)
+        for block in self.blocks.values():
+            x = block(x)
+        return self.classifier(torch.flatten(self.pool(x), 1))
