@@ -19,6 +19,9 @@ from .space import Costs, Drawing, SearchSpace
 SPACES = Registry("space")
 SPACES.register("nats_tss", "spaces.nats:TopologySpace")
 SPACES.register("nats_sss", "spaces.nats:SizeSpace")
+SPACES.register("nasbench101", "spaces.nasbench101:NasBench101Space")
+SPACES.register("nasbench_macro", "spaces.nasbench_macro:MacroSpace")
+SPACES.register("mobilenet", "spaces.mobilenet:MobileNetSpace")
 SPACES.register("toy", "spaces.toy:ToySpace")
 
 TABLES = Registry("table")
@@ -26,6 +29,8 @@ TABLES.register("nats_bench", "spaces.nats_table:NatsBenchTable")
 TABLES.register("analog_nasbench", "spaces.analog_table:AnalogNasBenchTable")
 TABLES.register("npz", "spaces.tables:NpzTable")
 TABLES.register("csv", "spaces.tables:CsvTable")
+TABLES.register("nasbench101", "spaces.nasbench101_table:NasBench101Table")
+TABLES.register("nds", "spaces.nds_table:NdsTable")
 
 
 
