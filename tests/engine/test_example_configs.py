@@ -27,9 +27,10 @@ def images(folder: Path) -> str:
     return f"data={{source: folder, root: {folder}, n: 4}}"
 
 
-def test_there_are_six_examples() -> None:
+def test_there_are_seven_examples() -> None:
     assert NAMES == [
         "compare_strategies.yaml",
+        "mobilenet_search.yaml",
         "quickstart.yaml",
         "rank_aggregate.yaml",
         "real_images.yaml",
@@ -50,6 +51,8 @@ def test_an_example_runs(name: str, tmp_path: Path) -> None:
     if name == "real_images.yaml":
         (tmp_path / "images").mkdir()
         overrides[3] = images(tmp_path / "images")
+    if name == "mobilenet_search.yaml":
+        overrides += ["space.size=64", "data.shape=[3,64,64]"]
     config = load_config(CONFIGS / name, overrides)
     if "rbflex" in config.fitness.proxies and config.fitness.proxies["rbflex"].get("networks"):
         overrides.append("fitness.proxies.rbflex.networks=2")
