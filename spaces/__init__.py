@@ -26,6 +26,9 @@ SPACES.register("nds_enas", "spaces.nds:NdsEnas")
 SPACES.register("nds_nasnet", "spaces.nds:NdsNasnet")
 SPACES.register("nds_pnas", "spaces.nds:NdsPnas")
 SPACES.register("nds_resnet", "spaces.nds_resnet:NdsResnet")
+SPACES.register("nasbench101", "spaces.nasbench101:NasBench101Space")
+SPACES.register("nasbench_macro", "spaces.nasbench_macro:MacroSpace")
+SPACES.register("mobilenet", "spaces.mobilenet:MobileNetSpace")
 SPACES.register("toy", "spaces.toy:ToySpace")
 
 TABLES = Registry("table")
@@ -33,6 +36,8 @@ TABLES.register("nats_bench", "spaces.nats_table:NatsBenchTable")
 TABLES.register("analog_nasbench", "spaces.analog_table:AnalogNasBenchTable")
 TABLES.register("npz", "spaces.tables:NpzTable")
 TABLES.register("csv", "spaces.tables:CsvTable")
+TABLES.register("nasbench101", "spaces.nasbench101_table:NasBench101Table")
+TABLES.register("nds", "spaces.nds_table:NdsTable")
 
 
 

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from . import TABLES
-from .errors import TableError, near_name, reason
+from .errors import ConfigError, TableError, near_name, reason
 from .notations import checked_notations
 from .parameters import Parameters, parse
 from .space import SearchSpace
@@ -112,9 +112,10 @@ class NpzParameters(Parameters):
     """Names of the arrays of an ``.npz`` file, one row an architecture.
 
     Attributes:
-        accuracy: array [n] of test accuracies in percent.
+        accuracy: array [n] of test accuracies in percent, or [n, runs], whose mean over the runs is taken.
         notation: array [n] of strings in the space's notation.
         channels: array [n, genes] of numbers that make the notation when joined by colons (nats_sss); instead of `notation`.
+        code: array [n, genes] of digits that make the notation when joined (nasbench_macro); instead of `notation`.
         validation: array [n] of validation accuracies in percent.
         dataset: what to call the data set in reports; None for the name of the accuracy array.
     """
@@ -123,6 +124,7 @@ class NpzParameters(Parameters):
     accuracy: str
     notation: str = "arch_str"
     channels: str | None = None
+    code: str | None = None
     validation: str | None = None
     dataset: str | None = None
 
@@ -136,12 +138,16 @@ class NpzTable(Table):
 
     def __init__(self, parameters: NpzParameters, space: SearchSpace) -> None:
         self.space, self.dataset = space.name, parameters.dataset or parameters.accuracy
-        wanted = {parameters.accuracy, parameters.notation, parameters.channels, parameters.validation}
+        if parameters.channels and parameters.code:
+            raise ConfigError("'table.channels' and 'table.code' both say what the notation is; give one of them")
+        wanted = {parameters.accuracy, parameters.notation, parameters.channels, parameters.code, parameters.validation}
         arrays = _Columns(parameters.path, *_read_npz(_existing(parameters.path), wanted))
-        if parameters.channels is None:
+        joined = parameters.channels or parameters.code
+        if joined is None:
             notations = arrays.get(parameters.notation).tolist()
         else:
-            notations = [":".join(str(width) for width in row) for row in arrays.get(parameters.channels, 2).tolist()]
+            separator = ":" if parameters.channels else ""
+            notations = [separator.join(map(str, row)) for row in arrays.get(joined, 2).tolist()]
         names = checked_notations(parameters.path, space, notations)
         self._accuracies = arrays.numbers(parameters.accuracy, names)
         self._validations = arrays.numbers(parameters.validation, names) if parameters.validation else {}
@@ -209,7 +215,11 @@ class _Columns:
         return column
 
     def numbers(self, name: str, notations: Sequence[str]) -> dict[str, float]:
-        column = self.get(name)
+        column = self.columns.get(name)
+        if column is not None and column.ndim == 2 and column.size and np.issubdtype(column.dtype, np.number):
+            column = column.mean(axis=1, dtype=np.float64)  # of the runs
+        else:
+            column = self.get(name)
         if len(column) != len(notations):
             raise TableError(
                 f"{name!r} of {self.path!r} has {len(column)} rows, but there are {len(notations)} notations; "

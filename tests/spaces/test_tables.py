@@ -175,7 +175,7 @@ def test_npz_widths_make_the_notation_of_the_size_space(tmp_path):
         ({"arch_str": ["zero+zero"], "test": [1.0]}, {"accuracy": "tst"}, "no column or array 'tst'; did you mean 'test'?"),
         ({"archs": ["zero+zero"], "test": [1.0]}, {"accuracy": "test"}, "no column or array 'arch_str'; did you mean 'archs"),
         ({"arch_str": ["zero+zero"], "test": [1.0, 2.0]}, {"accuracy": "test"}, "has 2 rows, but there are 1 notations"),
-        ({"arch_str": ["zero+zero"], "test": [[1.0]]}, {"accuracy": "test"}, "has shape (1, 1); expected 1 dimension"),
+        ({"arch_str": ["zero+zero"], "test": [[[1.0]]]}, {"accuracy": "test"}, "has shape (1, 1, 1); expected 1 dimension"),
         ({"arch_str": ["zero+zero"], "test": ["x"]}, {"accuracy": "test"}, "expected an accuracy in percent, but it is 'x'"),
         ({"arch_str": ["|none~0|"], "test": [1.0]}, {"accuracy": "test"}, "a table of another space than 'toy'"),
         ({"w": [[8, 8]], "test": [1.0]}, {"accuracy": "test", "channels": "w"}, "a table of another space than 'toy'"),

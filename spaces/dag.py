@@ -1,0 +1,249 @@
+"""Directed acyclic graphs with an operation on every inner node: pruned, in canonical form, enumerated, and as an encoding.
+
+    pruned(dag)      without what does not lie on a path from input to output
+    canonical(dag)   the same for all graphs that differ only in the order of their inner nodes
+
+With at most five inner nodes the canonical form is found exactly, as the least of all orders; it is no hash that could collide.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from .encoding import Encoding, Genotype
+from .errors import GenotypeError
+
+Edge = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Dag:
+    """Node 0 is the input and the last one the output; edges (source, target) lead to later nodes and are sorted.
+
+    Attributes:
+        operations: of the inner nodes, in order.
+    """
+
+    edges: tuple[Edge, ...]
+    operations: tuple[int, ...]
+
+    @property
+    def nodes(self) -> int:
+        return len(self.operations) + 2
+
+
+def all_edges(nodes: int) -> tuple[Edge, ...]:
+    """Returns every edge that a graph of so many nodes may have, row by row of its adjacency matrix."""
+    return tuple(itertools.combinations(range(nodes), 2))
+
+
+def pruned(dag: Dag) -> Dag | None:
+    """Returns the graph of the nodes that lie on a path from input to output, in their order; None where there is no path."""
+    from_input, to_output = {0}, {dag.nodes - 1}
+    for source, target in sorted(dag.edges):
+        if source in from_input:
+            from_input.add(target)
+    for source, target in sorted(dag.edges, reverse=True):
+        if target in to_output:
+            to_output.add(source)
+    live = sorted(from_input & to_output)
+    if len(live) < 2:
+        return None
+    position = {node: i for i, node in enumerate(live)}
+    edges = tuple((position[a], position[b]) for a, b in sorted(dag.edges) if a in position and b in position)
+    return Dag(edges, tuple(dag.operations[node - 1] for node in live[1:-1]))
+
+
+def canonical(dag: Dag) -> Dag:
+    """Returns the least of the graphs that are `dag` with its inner nodes in another order, by edges and then operations."""
+    places = _places(dag.nodes)
+    best: tuple[int, tuple[int, ...]] | None = None
+    for order in itertools.permutations(range(1, dag.nodes - 1)):
+        moved = (0, *order, dag.nodes - 1)
+        code = _code(dag.edges, moved, places)
+        if code is None or (best is not None and code > best[0]):
+            continue
+        operations = _reordered(dag.operations, order)
+        if best is None or (code, operations) < best:
+            best = code, operations
+    if best is None:
+        raise ValueError(f"{dag} has an edge that does not lead to a later node")
+    return Dag(tuple(edge for edge, place in places.items() if best[0] >> place & 1), best[1])
+
+
+def canonical_dags(nodes: int, operations: int, edges: int) -> Iterator[Dag]:
+    """Yields every canonical pruned graph once: with 2 .. nodes nodes, at most `edges` edges and so many kinds of operations."""
+    for count in range(2, nodes + 1):
+        places = _places(count)
+        for code, orders in _canonical_codes(count, edges):
+            graph = tuple(edge for edge, place in places.items() if code >> place & 1)
+            for labels in itertools.product(range(operations), repeat=count - 2):
+                if all(labels <= _reordered(labels, order) for order in orders):
+                    yield Dag(graph, labels)
+
+
+@cache
+def _places(nodes: int) -> dict[Edge, int]:
+    return {edge: place for place, edge in enumerate(all_edges(nodes))}
+
+
+def _code(edges: Sequence[Edge], moved: Sequence[int], places: dict[Edge, int]) -> int | None:
+    """Returns the edges as bits after every node moved, or None where one then leads backwards."""
+    code = 0
+    for source, target in edges:
+        place = places.get((moved[source], moved[target]))
+        if place is None:
+            return None
+        code |= 1 << place
+    return code
+
+
+def _reordered(operations: Sequence[int], order: Sequence[int]) -> tuple[int, ...]:
+    """Returns the operations where inner node i + 1 has moved to order[i]."""
+    return tuple(operation for _, operation in sorted(zip(order, operations, strict=True)))
+
+
+def _canonical_codes(nodes: int, edges: int) -> Iterator[tuple[int, list[tuple[int, ...]]]]:
+    """Yields the edges, as bits, of every canonical pruned graph without operations, and the orders that leave them as they are."""
+    places = _places(nodes)
+    codes = np.arange(1 << len(places), dtype=np.int64)
+    bits = {edge: (codes >> place & 1).astype(bool) for edge, place in places.items()}
+    from_input = [np.ones(len(codes), bool)] + [np.zeros(len(codes), bool) for _ in range(nodes - 1)]
+    to_output = from_input[::-1]
+    for source, target in sorted(places):
+        from_input[target] = from_input[target] | (from_input[source] & bits[source, target])
+    for source, target in sorted(places, reverse=True):
+        to_output[source] = to_output[source] | (to_output[target] & bits[source, target])
+    kept = sum(bits.values()) <= edges
+    for node in range(nodes):
+        kept &= from_input[node] & to_output[node]
+    codes = codes[kept]
+    orders = list(itertools.permutations(range(1, nodes - 1)))
+    stable: dict[int, list[tuple[int, ...]]] = {int(code): [] for code in codes}
+    for order in orders:
+        moved = (0, *order, nodes - 1)
+        image = np.zeros_like(codes)
+        backwards = np.zeros(len(codes), bool)
+        for (source, target), place in places.items():
+            present = codes >> place & 1
+            to = places.get((moved[source], moved[target]))
+            if to is None:
+                backwards |= present.astype(bool)
+            else:
+                image |= present << to
+        for code in codes[~backwards & (image == codes)]:
+            stable[int(code)].append(order)
+        codes = codes[backwards | (image >= codes)]
+    for code in codes:
+        yield int(code), stable[int(code)]
+
+
+class DagEncoding(Encoding):
+    """Graphs of a fixed number of nodes, valid where a path leads to the output and few enough edges are left after pruning.
+
+    A genotype holds one gene, 0 or 1, for each possible edge, row by row of the upper triangle, and then the operation of each
+    inner node. Samples are uniform over valid genotypes.
+
+    Args:
+        nodes: with input and output.
+        operations: kinds of operations of an inner node.
+        edges: the most that may be left after pruning.
+    """
+
+    def __init__(self, nodes: int, operations: int, edges: int) -> None:
+        if nodes < 2 or operations < 1 or edges < 1:
+            raise ValueError(f"expected 2 nodes, an operation and an edge at least, but it is {nodes}, {operations}, {edges}")
+        self.nodes = nodes
+        self.operations = operations
+        self.edges = edges
+        self.places = all_edges(nodes)
+        self.names = (*(f"edge {a}>{b}" for a, b in self.places), *(f"operation {i}" for i in range(1, nodes - 1)))
+        self.categories = (*[2] * len(self.places), *[operations] * (nodes - 2))
+
+    def dag(self, genotype: Genotype) -> Dag:
+        """Returns the graph as it is written, with what will be pruned."""
+        edges = tuple(edge for edge, gene in zip(self.places, genotype, strict=False) if gene)
+        return Dag(edges, tuple(genotype[len(self.places) :]))
+
+    def genotype(self, dag: Dag) -> Genotype:
+        """Returns the genotype of a graph of at most `nodes` nodes; nodes without edges fill it up before the output."""
+        moved = {node: node for node in range(dag.nodes - 1)} | {dag.nodes - 1: self.nodes - 1}
+        edges = {(moved[a], moved[b]) for a, b in dag.edges}
+        filling = (0,) * (self.nodes - dag.nodes)
+        genotype = (*(int(edge in edges) for edge in self.places), *dag.operations, *filling)
+        self.validate(genotype)
+        return genotype
+
+    def validate(self, genotype: Genotype) -> None:
+        if len(genotype) != len(self.categories):
+            raise GenotypeError(f"a genotype has {len(self.categories)} genes, but {genotype} has {len(genotype)}")
+        for name, gene, count in zip(self.names, genotype, self.categories, strict=True):
+            if not 0 <= gene < count:
+                raise GenotypeError(f"{name} of {genotype} must be in 0..{count - 1}, but it is {gene}")
+        rest = pruned(self.dag(genotype))
+        if rest is None:
+            raise GenotypeError(f"{genotype} has no path from input to output")
+        if len(rest.edges) > self.edges:
+            raise GenotypeError(f"{genotype} has {len(rest.edges)} edges after pruning, but at most {self.edges} are allowed")
+
+    def is_valid(self, genotype: Genotype) -> bool:
+        """True if a genotype of genes in their ranges is one of the space."""
+        rest = pruned(self.dag(genotype))
+        return rest is not None and len(rest.edges) <= self.edges
+
+    def sample(self, rng: np.random.Generator) -> Genotype:
+        while True:
+            genotype = tuple(int(gene) for gene in rng.integers(0, self.categories))
+            if self.is_valid(genotype):
+                return genotype
+
+    def mutate(self, genotype: Genotype, rng: np.random.Generator, probability: float | None = None) -> Genotype:
+        """Changes each gene with `probability`, in random order and where the graph stays valid; None changes exactly one.
+
+        Where the draws change nothing, one gene is changed all the same.
+        """
+        order = [int(i) for i in rng.permutation([i for i, count in enumerate(self.categories) if count > 1])]
+        offsets = {i: int(rng.integers(1, self.categories[i])) for i in order}
+        chosen = [i for i in order if probability and rng.random() < probability]
+        mutated = genotype
+        for i in chosen:
+            mutated = self._with(mutated, i, (genotype[i] + offsets[i]) % self.categories[i]) or mutated
+        if mutated != genotype:
+            return mutated
+        for i in order:
+            changed = self._with(genotype, i, (genotype[i] + offsets[i]) % self.categories[i])
+            if changed is not None:
+                return changed
+        return genotype
+
+    def crossover(
+        self, first: Genotype, second: Genotype, rng: np.random.Generator
+    ) -> tuple[Genotype, Genotype]:
+        """Swaps genes with probability 1/2, in random order; a child takes a gene over only where its graph stays valid."""
+        one, two = first, second
+        for i in rng.permutation(len(self.categories)):
+            if first[i] != second[i] and rng.random() < 0.5:
+                one = self._with(one, int(i), second[i]) or one
+                two = self._with(two, int(i), first[i]) or two
+        return one, two
+
+    def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
+        """Yields every valid genotype that differs in one gene."""
+        for i, count in enumerate(self.categories):
+            for gene in range(count):
+                if gene != genotype[i]:
+                    changed = self._with(genotype, i, gene)
+                    if changed is not None:
+                        yield changed
+
+    def distance(self, first: Genotype, second: Genotype) -> float:
+        return float(sum(a != b for a, b in zip(first, second, strict=True)))
+
+    def _with(self, genotype: Genotype, place: int, gene: int) -> Genotype | None:
+        changed = (*genotype[:place], gene, *genotype[place + 1 :])
+        return changed if self.is_valid(changed) else None

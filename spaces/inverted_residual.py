@@ -1,0 +1,84 @@
+"""Chains of inverted residual blocks as data, and what they cost by arithmetic on their shapes, without building them.
+
+Costs are those of the built network, module by module, as torch's flop counter has them halved; tests hold them against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from .errors import ConfigError
+from .space import Costs
+
+
+@dataclass(frozen=True)
+class Block:
+    """One inverted residual block, or a skip.
+
+    Attributes:
+        name: of its weights within the network.
+        expansion: hidden channels a channel of the input; 1 has no expanding convolution, 0 is a skip (projected where the
+            shapes differ).
+    """
+
+    name: str
+    inputs: int
+    outputs: int
+    stride: int
+    kernel: int
+    expansion: int
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A network: stem, blocks, a last 1 x 1 convolution, classifier.
+
+    Attributes:
+        stem: output channels of the first convolution, 3 x 3.
+        stride: of the first convolution.
+        blocks: each with the output channels of the one before as its input channels.
+        head: output channels of the last convolution.
+        classes: outputs of the classifier.
+    """
+
+    stem: int
+    stride: int
+    blocks: tuple[Block, ...]
+    head: int
+    classes: int
+
+
+def chain_costs(chain: Chain, input_shape: Sequence[int]) -> Costs:
+    """Returns the parameters and multiply-accumulates of a network on one image.
+
+    Args:
+        input_shape: [3, height, width] of one image.
+
+    Raises:
+        ConfigError: if the network takes no such images.
+    """
+    if len(input_shape) != 3 or input_shape[0] != 3 or min(input_shape) < 1:
+        raise ConfigError(f"expected images of shape [3, height, width], but they are {list(input_shape)}")
+    params, flops = (chain.head + 1) * chain.classes, chain.head * chain.classes
+    size = (input_shape[1], input_shape[2])
+    for weights, outputs, stride in _convolutions(chain):
+        size = ((size[0] - 1) // stride + 1, (size[1] - 1) // stride + 1)
+        params += weights + 2 * outputs
+        flops += weights * size[0] * size[1]
+    return Costs(float(params), float(flops))
+
+
+def _convolutions(chain: Chain) -> Iterator[tuple[int, int, int]]:
+    """Yields weights, output channels and stride of every convolution, each followed by a batch normalisation."""
+    yield 27 * chain.stem, chain.stem, chain.stride
+    for block in chain.blocks:
+        hidden = block.inputs * block.expansion
+        if block.expansion > 1:
+            yield block.inputs * hidden, hidden, 1
+        if block.expansion:
+            yield hidden * block.kernel**2, hidden, block.stride
+            yield hidden * block.outputs, block.outputs, 1
+        elif block.stride != 1 or block.inputs != block.outputs:
+            yield block.inputs * block.outputs, block.outputs, block.stride
+    yield chain.blocks[-1].outputs * chain.head, chain.head, 1

@@ -1,0 +1,150 @@
+"""MobileNetV2's stages with free kernels, expansions, depths and widths (Sandler et al. 2018; ProxylessNAS, Cai et al. 2019).
+
+Stages, strides and the widths at multiplier 1 are MobileNetV2's, and the multipliers are the paper's, so all its published
+networks are in the space; kernels of 3, 5 and 7 and expansions of 3 and 6 are ProxylessNAS's. Papers search it under 450, 600 or
+1,000 million multiply-accumulates, which is a limit on ``flops`` in a configuration.
+
+    stem 1.0 | 1.0: k3e1 | 0.75: k5e6 k3e3 | ... | head 1.0         a width multiplier and the blocks of every stage
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from .encoding import Genotype
+from .errors import GenotypeError, near_name
+from .inverted_residual import Block, Chain, chain_costs
+from .parameters import Parameters as AnyParameters
+from .space import Costs, Drawing, SearchSpace
+from .staged import Stage, StagedEncoding
+
+if TYPE_CHECKING:
+    from .networks.mobile import MobileNetwork
+
+MULTIPLIERS = (0.35, 0.5, 0.75, 1.0, 1.4)
+HEAD_MULTIPLIERS = (1.0, 1.4)
+# Width at multiplier 1, stride of the first block, and how deep the stage may be.
+STAGES = ((16, 1, 1), (24, 2, 4), (32, 2, 4), (64, 2, 4), (96, 1, 4), (160, 2, 4), (320, 1, 1))
+KERNELS = (3, 5, 7)
+FIRST_BLOCKS = tuple((kernel, expansion) for kernel in KERNELS for expansion in (1, 3, 6))
+BLOCKS = tuple((kernel, expansion) for kernel in KERNELS for expansion in (3, 6))
+STEM, HEAD = 32, 1280
+
+
+class MobileNetParameters(AnyParameters):
+    """The classifier's outputs, and the sides of the images that costs are counted on."""
+
+    classes: int = Field(default=1000, ge=2)
+    size: int = Field(default=224, ge=32)
+
+
+class MobileNetSpace(SearchSpace):
+    """MobileNet-like networks; a genotype holds width multipliers of stem, stages and head, then each stage's blocks."""
+
+    name = "mobilenet"
+    description = "MobileNetV2 stages: kernel 3, 5, 7, expansion 3, 6 (1 in the first), depth 1..4, widths 0.35..1.4"
+    Parameters = MobileNetParameters
+    parameters: MobileNetParameters
+
+    def __init__(self, parameters: AnyParameters | None = None) -> None:
+        super().__init__(parameters)
+        self.input_shape = (3, self.parameters.size, self.parameters.size)
+        plain = [len(MULTIPLIERS)] * (1 + len(STAGES)) + [len(HEAD_MULTIPLIERS)]
+        names = ["stem width", *(f"stage {i + 1} width" for i in range(len(STAGES))), "head width"]
+        stages = [Stage(1, depth, len(_kinds(i))) for i, (*_, depth) in enumerate(STAGES)]
+        self.encoding: StagedEncoding = StagedEncoding(plain, stages, names)
+
+    def notation(self, genotype: Genotype) -> str:
+        self.encoding.validate(genotype)
+        (stem, *widths, head), stages = self.encoding.split(genotype)
+        parts = [f"stem {MULTIPLIERS[stem]}"]
+        for i, (width, blocks) in enumerate(zip(widths, stages, strict=True)):
+            names = [_block_name(*_kinds(i)[gene - 1]) for gene in blocks]
+            parts.append(f"{MULTIPLIERS[width]}: {' '.join(names)}")
+        return " | ".join([*parts, f"head {HEAD_MULTIPLIERS[head]}"])
+
+    def parse(self, text: str) -> Genotype:
+        stem, *stages, head = text.strip().split("|") if text.count("|") else ("", "")
+        if len(stages) != len(STAGES):
+            raise GenotypeError(
+                f"{text!r} is not a network of {self.name}; expected 'stem W', {len(STAGES)} stages as 'W: k3e6 k5e3' "
+                "and 'head W', divided by '|', with W a width multiplier"
+            )
+        widths, blocks = [], []
+        for i, stage in enumerate(stages):
+            width, colon, names = stage.partition(":")
+            if not colon:
+                raise GenotypeError(f"stage {i + 1} is {stage.strip()!r}; expected a width and blocks as '1.0: k3e6 k5e3'")
+            widths.append(_position(width, "", MULTIPLIERS))
+            blocks.append([_kind(name, i) + 1 for name in names.split()])
+        plain = [_position(stem, "stem", MULTIPLIERS), *widths, _position(head, "head", HEAD_MULTIPLIERS)]
+        return self.encoding.join(plain, blocks)
+
+    def chain(self, genotype: Genotype) -> Chain:
+        """Returns the network as data."""
+        self.encoding.validate(genotype)
+        (stem, *widths, head), stages = self.encoding.split(genotype)
+        first = previous = scaled(STEM, MULTIPLIERS[stem])
+        blocks = []
+        for i, (gene, kinds) in enumerate(zip(widths, stages, strict=True)):
+            base, stride, _ = STAGES[i]
+            width = scaled(base, MULTIPLIERS[gene])
+            for position, kind in enumerate(kinds):
+                kernel, expansion = _kinds(i)[kind - 1]
+                name = f"stage{i + 1}_block{position + 1}_{_block_name(kernel, expansion)}_{previous}to{width}"
+                blocks.append(Block(name, previous, width, 1 if position else stride, kernel, expansion))
+                previous = width
+        return Chain(first, 2, tuple(blocks), scaled(HEAD, HEAD_MULTIPLIERS[head]), self.parameters.classes)
+
+    def build(self, genotype: Genotype) -> MobileNetwork:
+        from torch import nn
+
+        from .networks.mobile import MobileNetwork
+
+        return MobileNetwork(self.chain(genotype), nn.ReLU6, dropout=0.2)
+
+    def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
+        return chain_costs(self.chain(genotype), input_shape or self.input_shape)
+
+    def drawing(self, genotype: Genotype) -> Drawing:
+        chain = self.chain(genotype)
+        labels = [
+            f"k{block.kernel} e{block.expansion}\n{block.outputs}{' /2' if block.stride == 2 else ''}" for block in chain.blocks
+        ]
+        nodes = ("input", f"stem\n{chain.stem} /2", *labels, f"head\n{chain.head}", "classifier")
+        return Drawing(nodes, tuple((i, i + 1, "", True) for i in range(len(nodes) - 1)), self.notation(genotype))
+
+
+def scaled(width: int, multiplier: float) -> int:
+    """Returns the multiple of 8 nearest to width x multiplier, at least 8 and no more than 10 % below it (MobileNetV2's rule)."""
+    wanted = width * multiplier
+    nearest = max(8, 8 * int(wanted / 8 + 0.5))
+    return nearest if nearest >= 0.9 * wanted else nearest + 8
+
+
+def _kinds(stage: int) -> tuple[tuple[int, int], ...]:
+    return BLOCKS if stage else FIRST_BLOCKS
+
+
+def _block_name(kernel: int, expansion: int) -> str:
+    return f"k{kernel}e{expansion}"
+
+
+def _kind(name: str, stage: int) -> int:
+    names = [_block_name(*kind) for kind in _kinds(stage)]
+    if name not in names:
+        raise GenotypeError(f"stage {stage + 1} has no block {name!r}{near_name(name, names)}")
+    return names.index(name)
+
+
+def _position(text: str, word: str, multipliers: Sequence[float]) -> int:
+    """Returns the position of the multiplier that `text` is, after `word`."""
+    known = [str(multiplier) for multiplier in multipliers]
+    name, _, value = text.strip().rpartition(" ") if word else ("", "", text.strip())
+    if name != word or value not in known:
+        expected = f"{word} {known[0]}".strip()
+        raise GenotypeError(f"{text.strip()!r} is no width; expected one as {expected!r} with a multiplier of {', '.join(known)}")
+    return known.index(value)

@@ -1,0 +1,139 @@
+"""NAS-Bench-101 (Ying et al. 2019, arXiv 1902.09635): cells of at most 7 nodes and 9 edges, 423,624 of them on CIFAR-10.
+
+A genotype is an adjacency matrix over 7 nodes and the operations of the 5 inner ones. As in the benchmark, what does not lie on a
+path from input to output is pruned before edges are counted and the network is built, and cells that differ in the order of their
+nodes are one architecture.
+
+    0110000/0001000/0001000/0000001/0000000/0000000/0000000:conv3x3-bn-relu,maxpool3x3,conv1x1-bn-relu,...   rows : operations
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from .dag import Dag, DagEncoding, canonical, canonical_dags, pruned
+from .encoding import Genotype
+from .errors import GenotypeError, near_name
+from .nasbench101_shapes import OPERATIONS, nasbench101_costs
+from .parameters import Parameters as AnyParameters
+from .space import Costs, Drawing, SearchSpace
+
+if TYPE_CHECKING:
+    from .networks.nasbench101 import NasBench101Network
+
+NODES, EDGES = 7, 9
+INPUT, OUTPUT = "input", "output"
+# What NASLib writes for each operation in its tuples.
+NASLIB_OPERATIONS = (INPUT, OUTPUT, "maxpool3x3", "conv1x1-bn-relu", "conv3x3-bn-relu")
+
+
+class NasBench101Parameters(AnyParameters):
+    """The classifier's outputs, and the stem's channels; the three stacks have 1, 2 and 4 times as many."""
+
+    classes: int = Field(default=10, ge=2)
+    channels: int = Field(default=128, ge=4)
+
+
+class NasBench101Space(SearchSpace):
+    """Cells of NAS-Bench-101; a genotype holds the upper triangle of the matrix row by row, then positions in `OPERATIONS`."""
+
+    name = "nasbench101"
+    description = "NAS-Bench-101: cells of at most 7 nodes and 9 edges, 3 operations, 423,624 distinct cells"
+    Parameters = NasBench101Parameters
+    parameters: NasBench101Parameters
+
+    def __init__(self, parameters: AnyParameters | None = None) -> None:
+        super().__init__(parameters)
+        self.encoding: DagEncoding = DagEncoding(NODES, len(OPERATIONS), EDGES)
+
+    def notation(self, genotype: Genotype) -> str:
+        self.encoding.validate(genotype)
+        dag = self.encoding.dag(genotype)
+        edges = set(dag.edges)
+        rows = ["".join(str(int((a, b) in edges)) for b in range(NODES)) for a in range(NODES)]
+        return f"{'/'.join(rows)}:{','.join(OPERATIONS[gene] for gene in dag.operations)}"
+
+    def parse(self, text: str) -> Genotype:
+        """Reads matrix rows and operations, of any number of nodes up to 7, or the tuple that NASLib writes for a cell."""
+        stripped = text.strip()
+        rows, names = _naslib(stripped) if stripped.startswith("(") else _written(stripped)
+        nodes = len(rows)
+        if not 2 <= nodes <= NODES or any(len(row) != nodes or not set(row) <= {"0", "1"} for row in rows):
+            raise GenotypeError(f"{text!r} is not a cell of {self.name}; expected 2..{NODES} rows of 0 and 1, as in {_EXAMPLE}")
+        if len(names) == nodes and (names[0], names[-1]) == (INPUT, OUTPUT):
+            names = names[1:-1]
+        if len(names) != nodes - 2:
+            raise GenotypeError(f"{text!r} has {len(names)} operations; expected {nodes - 2}, one for each inner node")
+        for name in names:
+            if name not in OPERATIONS:
+                raise GenotypeError(f"unknown operation {name!r}{near_name(name, OPERATIONS)}")
+        edges = tuple((a, b) for a in range(nodes) for b in range(nodes) if rows[a][b] == "1")
+        for a, b in edges:
+            if a >= b:
+                raise GenotypeError(f"{text!r} has an edge {a}>{b}; expected an upper triangular matrix")
+        return self.encoding.genotype(Dag(edges, tuple(OPERATIONS.index(name) for name in names)))
+
+    def key(self, genotype: Genotype) -> str:
+        """Returns the notation of the pruned cell with its nodes in canonical order (423,624 distinct keys)."""
+        return self.notation(self.encoding.genotype(canonical(self.cell(genotype))))
+
+    def keys(self) -> Iterator[str]:
+        """Yields every key once, without going through the genotypes; takes some seconds to the last."""
+        for dag in canonical_dags(NODES, len(OPERATIONS), EDGES):
+            yield self.notation(self.encoding.genotype(dag))
+
+    def cell(self, genotype: Genotype) -> Dag:
+        """Returns the pruned cell, its nodes in the order in which they are written."""
+        self.encoding.validate(genotype)
+        cell = pruned(self.encoding.dag(genotype))
+        assert cell is not None  # a valid genotype has a path
+        return cell
+
+    def build(self, genotype: Genotype) -> NasBench101Network:
+        from .networks.nasbench101 import NasBench101Network
+
+        return NasBench101Network(self.cell(genotype), self.parameters.channels, self.parameters.classes)
+
+    def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
+        shape = input_shape or self.input_shape
+        return nasbench101_costs(self.cell(genotype), self.parameters.channels, self.parameters.classes, shape)
+
+    def drawing(self, genotype: Genotype) -> Drawing:
+        self.encoding.validate(genotype)
+        dag = self.encoding.dag(genotype)
+        from_input, to_output = {0}, {NODES - 1}
+        for a, b in dag.edges:
+            from_input |= {b} if a in from_input else set()
+        for a, b in reversed(dag.edges):
+            to_output |= {a} if b in to_output else set()
+        labels = [OPERATIONS[gene].removesuffix("-bn-relu") for gene in dag.operations]
+        edges = tuple((a, b, "", a in from_input and b in to_output) for a, b in dag.edges)
+        return Drawing((INPUT, *labels, OUTPUT), edges, self.notation(genotype))
+
+
+_EXAMPLE = "'011/001/000:conv3x3-bn-relu'"
+
+
+def _written(text: str) -> tuple[list[str], list[str]]:
+    """Returns the rows of the matrix and the names of the operations of the space's own notation."""
+    matrix, colon, operations = text.partition(":")
+    if not colon:
+        raise GenotypeError(f"{text!r} is not a cell of nasbench101; expected rows of a matrix and operations, as in {_EXAMPLE}")
+    return matrix.split("/"), [name.strip() for name in operations.split(",")] if operations.strip() else []
+
+
+def _naslib(text: str) -> tuple[list[str], list[str]]:
+    """Returns the same of a tuple of n x n matrix entries and n operations, as positions in `NASLIB_OPERATIONS`."""
+    try:
+        numbers = [int(part) for part in text.strip("() ,").split(",")]
+    except ValueError:
+        numbers = []
+    nodes = math.isqrt(len(numbers))  # n * n + n lies between n squared and the next square
+    if not numbers or len(numbers) != nodes * nodes + nodes or not set(numbers[nodes * nodes :]) <= set(range(5)):
+        raise GenotypeError(f"{text!r} is not a NASLib cell; expected n x n matrix entries and n operations of 0..4")
+    rows = ["".join(map(str, numbers[i * nodes : (i + 1) * nodes])) for i in range(nodes)]
+    return rows, [NASLIB_OPERATIONS[number] for number in numbers[nodes * nodes :]]

@@ -1,0 +1,114 @@
+"""NAS-Bench-Macro (Su et al. 2021, CVPR, arXiv 2103.11922): CIFAR-10 networks of eight layers.
+
+The layers form three stages of 2, 3 and 3, each layer one of three blocks: 6,561 codes, 3,969 networks. A stage halves the map
+and doubles the width in its first layer; its other identities do nothing, so where they stand among its layers does not matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from .encoding import Genotype, VectorEncoding
+from .errors import GenotypeError
+from .inverted_residual import Block, Chain, chain_costs
+from .parameters import Parameters as AnyParameters
+from .space import Costs, Drawing, SearchSpace
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from .networks.mobile import MobileNetwork
+
+CHOICES = ("identity", "MB3_K3", "MB6_K5")
+KERNELS = (1, 3, 5)
+EXPANSIONS = (0, 3, 6)
+STAGES = (2, 3, 3)
+HEAD = 1280
+
+
+class MacroParameters(AnyParameters):
+    """The classifier's outputs, and the stem's channels; each stage has twice as many as the one before it."""
+
+    classes: int = Field(default=10, ge=2)
+    channels: int = Field(default=32, ge=1)
+
+
+class MacroSpace(SearchSpace):
+    """Networks of NAS-Bench-Macro; a genotype holds a position in `CHOICES` for each layer."""
+
+    name = "nasbench_macro"
+    description = "NAS-Bench-Macro: 8 layers of identity, MB3_K3 or MB6_K5 on CIFAR-10, 3,969 distinct networks"
+    Parameters = MacroParameters
+    parameters: MacroParameters
+
+    def __init__(self, parameters: AnyParameters | None = None) -> None:
+        super().__init__(parameters)
+        self.encoding = VectorEncoding([len(CHOICES)] * sum(STAGES), [f"layer {i + 1}" for i in range(sum(STAGES))])
+
+    def notation(self, genotype: Genotype) -> str:
+        self.encoding.validate(genotype)
+        return "".join(map(str, genotype))
+
+    def parse(self, text: str) -> Genotype:
+        code = text.strip()
+        if len(code) != sum(STAGES) or not set(code) <= {"0", "1", "2"}:
+            raise GenotypeError(
+                f"{text!r} is not a network of {self.name}; expected {sum(STAGES)} digits, "
+                "0 identity, 1 MB3_K3 or 2 MB6_K5, as in '22212220'"
+            )
+        return tuple(map(int, code))
+
+    def key(self, genotype: Genotype) -> str:
+        """Returns the code with the identities of each stage, but for its first layer, moved to the stage's end."""
+        self.encoding.validate(genotype)
+        genes: list[int] = []
+        for stage in _in_stages(genotype):
+            genes += [stage[0], *sorted(stage[1:], key=lambda gene: gene == 0)]
+        return self.notation(tuple(genes))
+
+    def build(self, genotype: Genotype) -> MobileNetwork:
+        from torch import nn
+
+        from .networks.mobile import MobileNetwork
+
+        return MobileNetwork(self.chain(genotype), nn.ReLU)
+
+    def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
+        """Counts parameters and multiply-accumulates as the benchmark's records do."""
+        return chain_costs(self.chain(genotype), input_shape or self.input_shape)
+
+    def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
+        """Returns stem, layers and head without the identities that do nothing."""
+        return [part for part in network.features.children() if next(part.parameters(), None) is not None]  # type: ignore[union-attr]
+
+    def drawing(self, genotype: Genotype) -> Drawing:
+        self.encoding.validate(genotype)
+        labels = [
+            f"{CHOICES[gene]}\n{self.parameters.channels * 2 ** (stage + 1)}"
+            for stage, genes in enumerate(_in_stages(genotype))
+            for gene in genes
+        ]
+        nodes = ("input", f"stem\n{self.parameters.channels}", *labels, f"head\n{HEAD}", "classifier")
+        return Drawing(nodes, tuple((i, i + 1, "", True) for i in range(len(nodes) - 1)), self.notation(genotype))
+
+    def chain(self, genotype: Genotype) -> Chain:
+        """Returns the network as data."""
+        self.encoding.validate(genotype)
+        blocks: list[Block] = []
+        width = self.parameters.channels
+        for stage, genes in enumerate(_in_stages(genotype)):
+            for position, gene in enumerate(genes):
+                inputs, stride = width, 1
+                if position == 0:
+                    width, stride = 2 * width, 2
+                name = f"stage{stage + 1}_layer{position + 1}_{CHOICES[gene]}"
+                blocks.append(Block(name, inputs, width, stride, KERNELS[gene], EXPANSIONS[gene]))
+        return Chain(self.parameters.channels, 1, tuple(blocks), HEAD, self.parameters.classes)
+
+
+def _in_stages(genes: Sequence[int]) -> list[Genotype]:
+    ends = [sum(STAGES[: i + 1]) for i in range(len(STAGES))]
+    return [tuple(genes[end - length : end]) for end, length in zip(ends, STAGES, strict=True)]

@@ -1,0 +1,84 @@
+"""Accuracies of the NDS networks (Radosavovic et al. 2019, arXiv 1905.13214) from the paper's JSON files.
+
+    [{"net": {...}, "test_ep_top1": [errors in percent, one an epoch], "min_test_top1": error, ...}, ...]
+    {"top": [...], "mid": [...]}                                                                       of ImageNet
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from .errors import GenotypeError, TableError, reason
+from .parameters import Parameters
+from .space import SearchSpace
+from .tables import Table
+
+
+class NdsParameters(Parameters):
+    """Which file, and of which epoch.
+
+    Attributes:
+        epoch: the ``last`` one, or the ``best`` one on the test images, which is an optimistic figure.
+        dataset: what to call the data set in reports; None for the file's name.
+    """
+
+    path: str
+    epoch: Literal["last", "best"] = "last"
+    dataset: str | None = None
+
+
+class NdsTable(Table):
+    """Test accuracies of sampled networks; a network that was trained several times has the mean of them."""
+
+    name = "nds"
+    description = "accuracies of an NDS JSON file (DARTS.json, ResNet.json, ...) for the nds_* space that it was sampled from"
+    Parameters = NdsParameters
+
+    def __init__(self, parameters: NdsParameters, space: SearchSpace) -> None:
+        self.space = space.name
+        self.dataset = parameters.dataset or Path(parameters.path).stem
+        found: dict[str, list[float]] = {}
+        for row, record in enumerate(_records(parameters.path), start=1):
+            where = f"{parameters.path!r}, record {row}"
+            try:
+                notation = space.notation(space.parse(json.dumps({"net": record["net"]})))
+            except (KeyError, TypeError):
+                raise TableError(f"{where} has no 'net'; expected the network that was trained") from None
+            except GenotypeError as error:
+                raise TableError(f"{where} is no network of space {space.name!r}: {error}") from None
+            found.setdefault(notation, []).append(100 - _error(record, parameters.epoch, where))
+        if not found:
+            raise TableError(f"{parameters.path!r} has no records; expected at least one network")
+        self._accuracies = {notation: sum(values) / len(values) for notation, values in found.items()}
+
+    def accuracies(self) -> Mapping[str, float]:
+        return self._accuracies
+
+
+def _records(path: str) -> list[Any]:
+    try:
+        content = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TableError(f"no table file {path!r} ({reason(error)}); check table.path") from None
+    except ValueError as error:
+        raise TableError(f"{path!r} is not a JSON file: {reason(error)}") from None
+    if isinstance(content, dict):
+        content = [record for records in content.values() if isinstance(records, list) for record in records]
+    if not isinstance(content, list):
+        raise TableError(f"{path!r} is not an NDS file; expected a list of records")
+    return content
+
+
+def _error(record: Mapping[str, Any], epoch: str, where: str) -> float:
+    """Returns a record's test error in percent."""
+    name = "test_ep_top1" if epoch == "last" else "min_test_top1"
+    value = record.get(name)
+    if epoch == "last" and isinstance(value, list) and value:
+        value = value[-1]
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise TableError(f"{where}: expected a test error in percent as {name!r}, but it is {value!r}")
+    return float(value)

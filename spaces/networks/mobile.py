@@ -1,0 +1,73 @@
+"""Networks of inverted residual blocks (MobileNetV2, Sandler et al. 2018): those of NAS-Bench-Macro and of `mobilenet`.
+
+Weights are drawn by parameter name, so a block's name holds whatever its shapes depend on: equal names mean equal shapes.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..inverted_residual import Block, Chain
+
+
+def convolution(
+    inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, activation: type[nn.Module] | None = None
+) -> list[nn.Module]:
+    """Returns a convolution without bias, its batch normalisation, and its activation where there is one."""
+    layers: list[nn.Module] = [
+        nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(outputs),
+    ]
+    return layers if activation is None else [*layers, activation()]
+
+
+class InvertedResidual(nn.Module):
+    """Expand (1 x 1), filter each channel (k x k), project (1 x 1, not activated); added to the input where shapes allow."""
+
+    def __init__(self, block: Block, activation: type[nn.Module]) -> None:
+        super().__init__()
+        hidden = block.inputs * block.expansion
+        layers = convolution(block.inputs, hidden, 1, activation=activation) if block.expansion != 1 else []
+        layers += convolution(hidden, hidden, block.kernel, block.stride, groups=hidden, activation=activation)
+        self.layers = nn.Sequential(*layers, *convolution(hidden, block.outputs, 1))
+        self.residual = block.stride == 1 and block.inputs == block.outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x) if self.residual else self.layers(x)
+
+
+def block_module(block: Block, activation: type[nn.Module]) -> nn.Module:
+    """Returns the module of one block."""
+    if block.expansion:
+        return InvertedResidual(block, activation)
+    if block.stride == 1 and block.inputs == block.outputs:
+        return nn.Identity()
+    return nn.Sequential(*convolution(block.inputs, block.outputs, 1, block.stride))
+
+
+class MobileNetwork(nn.Module):
+    """Stem, blocks, a last 1 x 1 convolution, global average pooling, linear classifier.
+
+    Args:
+        activation: after every convolution but a block's last.
+        dropout: before the classifier.
+    """
+
+    def __init__(self, chain: Chain, activation: type[nn.Module], dropout: float = 0.0) -> None:
+        super().__init__()
+        self.features = nn.Sequential()
+        stem = convolution(3, chain.stem, 3, chain.stride, activation=activation)
+        self.features.add_module(f"stem_{chain.stem}", nn.Sequential(*stem))
+        for block in chain.blocks:
+            self.features.add_module(block.name, block_module(block, activation))
+        last = chain.blocks[-1].outputs
+        head = convolution(last, chain.head, 1, activation=activation)
+        self.features.add_module(f"head_{last}to{chain.head}", nn.Sequential(*head))
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Sequential()
+        self.classifier.add_module("dropout", nn.Dropout(dropout))
+        self.classifier.add_module(f"linear_{chain.head}", nn.Linear(chain.head, chain.classes))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.classifier(torch.flatten(self.pool(self.features(images)), 1))

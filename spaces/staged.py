@@ -1,0 +1,243 @@
+"""An encoding of networks in stages of varying depth, each genotype one network: no gene is without effect.
+
+    genotype = plain genes, then for every stage max_depth block genes: 0 is no block, 1 .. choices is one of them
+
+The blocks of a stage come first and its empty places last, so a genotype has a fixed length, and there is one for each network.
+A stage's depth is a gene like the others, though it is not written: it is where the zeros begin.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .encoding import Encoding, Genotype
+from .errors import GenotypeError
+
+EMPTY = 0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How deep a stage may be, and how many kinds of blocks each of its places has."""
+
+    min_depth: int
+    max_depth: int
+    choices: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.min_depth <= self.max_depth or self.choices < 1:
+            raise ValueError(f"expected 1 <= min_depth <= max_depth and at least one choice, but it is {self}")
+
+
+class StagedEncoding(Encoding):
+    """Plain categorical genes, and stages of blocks.
+
+    `sample` draws every plain gene, every depth and every block that is there uniformly. That is not uniform over genotypes:
+    nearly all of those have the greatest depth everywhere.
+
+    Args:
+        plain: the number of values of each plain gene; gene i takes 0 .. plain[i] - 1.
+        stages: in the network's order.
+        names: what each plain gene is called in errors and reports.
+    """
+
+    def __init__(self, plain: Sequence[int], stages: Sequence[Stage], names: Sequence[str] | None = None) -> None:
+        self.plain = tuple(int(count) for count in plain)
+        self.stages = tuple(stages)
+        if not self.stages or any(count < 1 for count in self.plain):
+            raise ValueError(f"expected at least one stage and one value a gene, but it is {self.plain}, {self.stages}")
+        blocks = [f"stage {i + 1} block {j + 1}" for i, stage in enumerate(self.stages) for j in range(stage.max_depth)]
+        plain_names = tuple(names) if names else tuple(f"gene {i}" for i in range(len(self.plain)))
+        if len(plain_names) != len(self.plain):
+            raise ValueError(f"{len(plain_names)} names for {len(self.plain)} plain genes")
+        self.names = (*plain_names, *blocks)
+
+    @property
+    def size(self) -> int:
+        size = 1
+        for count in self.plain:
+            size *= count
+        for stage in self.stages:
+            size *= sum(stage.choices**depth for depth in range(stage.min_depth, stage.max_depth + 1))
+        return size
+
+    def split(self, genotype: Genotype) -> tuple[Genotype, list[Genotype]]:
+        """Returns the plain genes, and the blocks of each stage without its empty places."""
+        start = len(self.plain)
+        stages = []
+        for stage in self.stages:
+            places = genotype[start : start + stage.max_depth]
+            stages.append(tuple(gene for gene in places if gene != EMPTY))
+            start += stage.max_depth
+        return genotype[: len(self.plain)], stages
+
+    def join(self, plain: Sequence[int], stages: Sequence[Sequence[int]]) -> Genotype:
+        """Returns the genotype of plain genes and the blocks of each stage.
+
+        Raises:
+            GenotypeError: if there is none.
+        """
+        if len(stages) != len(self.stages):
+            raise GenotypeError(f"expected {len(self.stages)} stages, but there are {len(stages)}")
+        genes = [int(gene) for gene in plain]
+        for i, (stage, blocks) in enumerate(zip(self.stages, stages, strict=True)):
+            if not stage.min_depth <= len(blocks) <= stage.max_depth:
+                raise GenotypeError(
+                    f"stage {i + 1} must have {stage.min_depth}..{stage.max_depth} blocks, but it has {len(blocks)}"
+                )
+            genes += [*map(int, blocks), *[EMPTY] * (stage.max_depth - len(blocks))]
+        genotype = tuple(genes)
+        self.validate(genotype)
+        return genotype
+
+    def validate(self, genotype: Genotype) -> None:
+        if len(genotype) != len(self.names):
+            raise GenotypeError(f"a genotype has {len(self.names)} genes, but {genotype} has {len(genotype)}")
+        lowest, highest = self._bounds()
+        for name, gene, low, high in zip(self.names, genotype, lowest, highest, strict=True):
+            if not low <= gene <= high:
+                raise GenotypeError(f"{name} of {genotype} must be in {low}..{high}, but it is {gene}")
+        start = len(self.plain)
+        for i, stage in enumerate(self.stages):
+            places = genotype[start : start + stage.max_depth]
+            if any(a == EMPTY and b != EMPTY for a, b in itertools.pairwise(places)):
+                raise GenotypeError(f"stage {i + 1} of {genotype} has a block after an empty place; put empty places last")
+            start += stage.max_depth
+
+    def _bounds(self) -> tuple[list[int], list[int]]:
+        """Returns the least and the greatest value of each gene."""
+        lowest = [0] * len(self.plain)
+        highest = [count - 1 for count in self.plain]
+        for stage in self.stages:
+            lowest += [1] * stage.min_depth + [EMPTY] * (stage.max_depth - stage.min_depth)
+            highest += [stage.choices] * stage.max_depth
+        return lowest, highest
+
+    def sample(self, rng: np.random.Generator) -> Genotype:
+        plain = [int(rng.integers(count)) for count in self.plain]
+        stages = [_blocks(stage, int(rng.integers(stage.min_depth, stage.max_depth + 1)), rng) for stage in self.stages]
+        return self.join(plain, stages)
+
+    def mutate(self, genotype: Genotype, rng: np.random.Generator, probability: float | None = None) -> Genotype:
+        """Changes each plain gene, depth and block with `probability`; None, or a draw that changes nothing, changes one of them.
+
+        A new depth is uniform among the others: blocks are taken off the stage's end, or drawn and put there. A change of one
+        gene is of one drawn uniformly, where a depth changes by one block.
+        """
+        if self.size == 1:
+            return genotype
+        mutated = self._mutate_each(genotype, rng, probability) if probability else genotype
+        return self._mutate_one(genotype, rng) if mutated == genotype else mutated
+
+    def _mutate_each(self, genotype: Genotype, rng: np.random.Generator, probability: float) -> Genotype:
+        plain, stages = self.split(genotype)
+        genes = [
+            _other(gene, 0, count, rng) if count > 1 and rng.random() < probability else gene
+            for gene, count in zip(plain, self.plain, strict=True)
+        ]
+        changed = []
+        for stage, old in zip(self.stages, stages, strict=True):
+            blocks = [
+                _other(gene, 1, stage.choices, rng) if stage.choices > 1 and rng.random() < probability else gene for gene in old
+            ]
+            depths = stage.max_depth - stage.min_depth + 1
+            if depths > 1 and rng.random() < probability:
+                depth = _other(len(blocks), stage.min_depth, depths, rng)
+                blocks = (blocks + _blocks(stage, max(0, depth - len(blocks)), rng))[:depth]
+            changed.append(blocks)
+        return self.join(genes, changed)
+
+    def _mutate_one(self, genotype: Genotype, rng: np.random.Generator) -> Genotype:
+        by_gene: dict[tuple[int, bool], list[Genotype]] = {}
+        for gene, is_depth, neighbour in self._steps(genotype):
+            by_gene.setdefault((gene, is_depth), []).append(neighbour)
+        choices = list(by_gene.values())
+        chosen = choices[int(rng.integers(len(choices)))]
+        return chosen[int(rng.integers(len(chosen)))]
+
+    def crossover(
+        self, first: Genotype, second: Genotype, rng: np.random.Generator
+    ) -> tuple[Genotype, Genotype]:
+        """Swaps each plain gene, depth and block with probability 1/2; a place that only one parent has comes from that one."""
+        one, two = list(first), list(second)
+        for i in range(len(self.plain)):
+            if rng.random() < 0.5:
+                one[i], two[i] = two[i], one[i]
+        pairs = zip(self.split(first)[1], self.split(second)[1], strict=True)
+        blocks: tuple[list[list[int]], list[list[int]]] = ([], [])
+        for a, b in pairs:
+            depths = (len(a), len(b)) if rng.random() < 0.5 else (len(b), len(a))
+            shorter = min(len(a), len(b))
+            swapped = [bool(rng.random() < 0.5) for _ in range(shorter)]
+            rest = list((a if len(a) > len(b) else b)[shorter:])
+            mixed = (
+                [b[i] if swap else a[i] for i, swap in enumerate(swapped)],
+                [a[i] if swap else b[i] for i, swap in enumerate(swapped)],
+            )
+            for child, common, depth in zip(blocks, mixed, depths, strict=True):
+                child.append((common + rest)[:depth])
+        plain = len(self.plain)
+        return self.join(one[:plain], blocks[0]), self.join(two[:plain], blocks[1])
+
+    def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
+        """Yields every genotype that differs in one plain gene, one block, or one block more or less at a stage's end."""
+        return (neighbour for *_, neighbour in self._steps(genotype))
+
+    def _steps(self, genotype: Genotype) -> Iterator[tuple[int, bool, Genotype]]:
+        """Yields (the gene's position or the stage's first, whether its depth changes, the neighbour)."""
+
+        def changed(place: int, gene: int) -> Genotype:
+            return (*genotype[:place], gene, *genotype[place + 1 :])
+
+        for i, count in enumerate(self.plain):
+            yield from ((i, False, changed(i, gene)) for gene in range(count) if gene != genotype[i])
+        start = len(self.plain)
+        for stage in self.stages:
+            places = range(start, start + stage.max_depth)
+            depth = sum(genotype[i] != EMPTY for i in places)
+            for i in places[:depth]:
+                yield from ((i, False, changed(i, gene)) for gene in range(1, stage.choices + 1) if gene != genotype[i])
+            if depth > stage.min_depth:
+                yield start, True, changed(places[depth - 1], EMPTY)
+            if depth < stage.max_depth:
+                yield from ((start, True, changed(places[depth], gene)) for gene in range(1, stage.choices + 1))
+            start += stage.max_depth
+
+    def distance(self, first: Genotype, second: Genotype) -> float:
+        """Returns the number of plain genes and places that differ; a place that one has and the other has not differs."""
+        return float(sum(a != b for a, b in zip(first, second, strict=True)))
+
+    def repair(self, genotype: Sequence[int]) -> Genotype:
+        """Returns the genotype with every gene moved into its range, and empty places moved to the end of their stages."""
+        if len(genotype) != len(self.names):
+            raise GenotypeError(f"a genotype has {len(self.names)} genes, but {tuple(genotype)} has {len(genotype)}")
+        lowest, highest = self._bounds()
+        clipped = [min(max(int(gene), low), high) for gene, low, high in zip(genotype, lowest, highest, strict=True)]
+        return self.join(*self.split(tuple(clipped)))
+
+    def enumerate(self) -> Iterator[Genotype]:
+        parts: list[list[Genotype]] = [[(gene,) for gene in range(count)] for count in self.plain]
+        for stage in self.stages:
+            depths = range(stage.min_depth, stage.max_depth + 1)
+            parts.append(
+                [
+                    (*blocks, *(EMPTY,) * (stage.max_depth - depth))
+                    for depth in depths
+                    for blocks in itertools.product(range(1, stage.choices + 1), repeat=depth)
+                ]
+            )
+        for combination in itertools.product(*parts):
+            yield tuple(itertools.chain.from_iterable(combination))
+
+
+def _blocks(stage: Stage, depth: int, rng: np.random.Generator) -> list[int]:
+    return [int(gene) for gene in rng.integers(1, stage.choices + 1, size=depth)]
+
+
+def _other(value: int, lowest: int, count: int, rng: np.random.Generator) -> int:
+    """Returns another of lowest .. lowest + count - 1, each equally often."""
+    return lowest + (value - lowest + int(rng.integers(1, count))) % count
