@@ -1,4 +1,4 @@
-"""``list spaces|proxies|strategies|tables``: what a configuration may name, with sizes, parameters and defaults."""
+"""``list spaces|proxies|presets|strategies|tables``: what a configuration may name, with sizes, parameters and defaults."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class Kind(str, Enum):
 
     spaces = "spaces"
     proxies = "proxies"
+    presets = "presets"
     strategies = "strategies"
     tables = "tables"
     sources = "sources"
@@ -36,6 +37,8 @@ def list_known(
     for entry in entries:
         note = f" [{entry['size']:,} genotypes]" if entry.get("size") else f" [{entry['cost']}]" if "cost" in entry else ""
         print(f"{entry['name']}{note}: {entry['description']}" if entry["description"] else entry["name"] + note)
+        if kind is Kind.presets:
+            print(f"    {entry['rule']}: {', '.join(entry['members'])}")
         for name, default in entry["parameters"].items():
             print(f"    {name}: {'needed' if default == NEEDED else json.dumps(default, ensure_ascii=False)}")
 
@@ -47,15 +50,20 @@ def registry_of(kind: Kind) -> Registry:
     """Returns the registry of that kind."""
     from fitness import PROXIES
     from fitness.batches import sources
+    from fitness.presets import PRESETS
     from strategies import STRATEGIES
 
     registries = {"spaces": SPACES, "tables": TABLES, "proxies": PROXIES, "strategies": STRATEGIES, "sources": sources}
+    registries["presets"] = PRESETS
     return registries[kind.value]
 
 
 def describe(kind: Kind, name: str) -> dict[str, Any]:
-    """Returns name, description, parameters with defaults, a space's size and a score's cost class, as JSON data."""
+    """Returns name, description, parameters with defaults, a space's size, a score's cost class, a preset's members and rule."""
     thing = registry_of(kind).get(name)
+    if kind is Kind.presets:
+        entry = {"name": name, "description": thing.description, "parameters": dict(thing.parameters)}
+        return {**entry, "members": list(thing.members), "rule": thing.rule, "weights": list(thing.weights)}
     entry = {
         "name": name,
         "description": getattr(thing, "description", "") or _first_line(thing.__doc__),

@@ -20,12 +20,13 @@ def score(
         str, typer.Argument(metavar="ARCH", help="An architecture in the space's notation, or 'random'.")
     ],
     proxy: Annotated[list[str] | None, typer.Option("--proxy", help="A score's name. Repeatable.")] = None,
+    preset: Annotated[str | None, typer.Option("--preset", help="Score by the members of a preset instead.")] = None,
     set_: Overrides = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Draws the random architecture.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Score one architecture; noise images and default parameters unless --set says otherwise."""
-    config = _config_of(space, proxy or ["rbflex", "naswot", "synflow"], set_ or [])
+    config = _config_of(space, proxy or ([] if preset else ["rbflex", "naswot", "synflow"]), preset, set_ or [])
     from .setup import batch_of, evaluator_of, space_of
 
     built = space_of(config)
@@ -67,13 +68,14 @@ def gammas(config: ConfigPath, set_: Overrides = None, as_json: AsJson = False) 
         print(f"{name:<10} " + ", ".join(f"{key} {value:.6g}" for key, value in values.items()))
 
 
-def _config_of(space: str, proxies: list[str], overrides: list[str]) -> Config:
+def _config_of(space: str, proxies: list[str], preset: str | None, overrides: list[str]) -> Config:
     built: SearchSpace = create_space(space)
+    combined: dict[str, Any] = {"preset": preset} if preset else {"objective": {"rank": proxies}}
     values: dict[str, Any] = {
         "name": "score",
         "space": space,
         "data": {"source": "noise", "shape": list(built.input_shape)},
-        "fitness": {"proxies": {name: {} for name in proxies}, "objective": {"rank": proxies}},
+        "fitness": {"proxies": {name: {} for name in proxies}, **combined},
         "strategy": "random",
         "budget": {"evaluations": 1},
         "workers": 1,

@@ -1,4 +1,4 @@
-"""``tabulate``: score a whole space once."""
+"""``tabulate``: score a whole space, a sample of it or a list of architectures once."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import sys
 
 import typer
 
-from .config import load_config
+from .config import load_scoring
 from .options import AsJson, ConfigPath, Overrides
 
 
 def tabulate(config: ConfigPath, set_: Overrides = None, as_json: AsJson = False) -> None:
-    """Score every architecture of a space into one npz; a table that was stopped goes on where it was."""
-    settings = load_config(config, set_ or [])
+    """Score a space, a sample or a list of architectures into one npz; a table that was stopped goes on where it was."""
+    settings = load_scoring(config, set_ or [])
     import numpy as np
 
+    from .score_table import score_names
     from .tabulate import tabulate as make
 
     try:
@@ -25,12 +26,12 @@ def tabulate(config: ConfigPath, set_: Overrides = None, as_json: AsJson = False
         print("stopped; what is done is kept, the same command goes on", file=sys.stderr)
         raise typer.Exit(130) from None
     with np.load(path, allow_pickle=False) as table:
-        found = {"path": str(path), "keys": len(table["key"])}
-        found |= {name: int(np.isnan(table[name]).sum()) for name in settings.fitness.proxies}
+        failed = {name: int(np.isnan(table[name]).sum()) for name in score_names(dict(table))}
+        sizes = {"architectures": len(table["architecture"]), "keys": len(table["key"])}
     if as_json:
-        print(json.dumps(found))
+        print(json.dumps({"path": str(path), **sizes, "failed": failed}))
         return
-    print(f"table      {found['keys']:,} architectures")
-    for name in settings.fitness.proxies:
-        print(f"{name:<10} {found[name]:,} failed")
+    print(f"table      {sizes['architectures']:,} architectures, {sizes['keys']:,} distinct networks")
+    for name, count in failed.items():
+        print(f"{name:<10} {count:,} failed")
     print(f"file       {path}")

@@ -33,11 +33,16 @@ class Choice(Parameters):
 
 
 class FitnessConfig(Parameters):
-    """The scores, how they become one utility, and how weights are drawn."""
+    """The scores, how they become one utility, and how weights are drawn.
+
+    Attributes:
+        preset: the named combination that proxies and objective were written out from; what was written out is what counts.
+    """
 
     proxies: dict[str, dict[str, Any]] = Field(min_length=1)
     objective: dict[str, Any]
     weights: WeightParameters = Field(default_factory=WeightParameters)
+    preset: str | None = Field(default=None, exclude=True)
 
 
 class BudgetConfig(Parameters):
@@ -52,6 +57,42 @@ class BudgetConfig(Parameters):
         if self.evaluations is None and self.seconds is None and self.generations is None:
             raise PydanticCustomError("budget", "needs at least one of evaluations, seconds and generations")
         return self
+
+
+class SampleConfig(Parameters):
+    """The architectures that are tabulated and correlated, where it is not the whole space.
+
+    Attributes:
+        size: how many distinct ones are drawn at random.
+        seed: of that draw.
+        file: a text file that lists them instead, one notation a line.
+    """
+
+    size: int | None = Field(default=None, ge=1)
+    seed: int = Field(default=0, ge=0)
+    file: str | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="after")
+    def _is_one_of_two(self) -> SampleConfig:
+        if (self.size is None) == (self.file is None):
+            raise PydanticCustomError("sample", "needs one of size and file")
+        return self
+
+
+class CorrelateConfig(Parameters):
+    """How ``correlate`` judges scores.
+
+    Attributes:
+        presets: combinations judged beside the objective; their members are scored too.
+        tables: of known accuracies, besides ``table``, one a data set.
+        resamples: of the bootstrap.
+        seed: of the bootstrap and of the random baseline.
+    """
+
+    presets: list[str] = Field(default_factory=list)
+    tables: list[Choice] = Field(default_factory=list)
+    resamples: int = Field(default=1000, ge=2)
+    seed: int = Field(default=0, ge=0)
 
 
 class Config(Parameters):
@@ -73,6 +114,8 @@ class Config(Parameters):
     table: Choice | None = None
     scores: str | None = Field(default=None, min_length=1)
     compare: dict[str, Any] | None = None
+    sample: SampleConfig | None = None
+    correlate: CorrelateConfig = Field(default_factory=CorrelateConfig)
     warm_start: list[str] = Field(default_factory=list)
     runs: str = Field(default="runs", min_length=1)
 
@@ -105,7 +148,7 @@ class Config(Parameters):
         return Path(self.runs).expanduser() / self.name
 
 
-OPTIONAL = ("table", "scores", "compare")
+OPTIONAL = ("table", "scores", "compare", "sample", "correlate")
 # The sections that choose a registered thing, and the key that holds its name.
 CHOICES = {"space": "name", "data": "source", "strategy": "name", "table": "source"}
 
@@ -151,9 +194,19 @@ def parse_config(values: Mapping[str, Any]) -> Config:
             values[section] = read_choice(values[section], section, key)
     if isinstance(values.get("fitness"), Mapping):
         values["fitness"] = _fitness(values["fitness"])
+    if isinstance(values.get("sample"), Mapping):
+        values["sample"] = parse(SampleConfig, values["sample"], "sample")
+    if isinstance(values.get("correlate"), Mapping):
+        values["correlate"] = _correlate(values["correlate"])
     config = parse(Config, values, "")
     settings(config)
     return config
+
+
+def load_scoring(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Reads a configuration of what only scores: as `load_config`, but strategy and budget may be left out."""
+    values = read_config(path, overrides)
+    return parse_config({"strategy": "random", "budget": {"evaluations": 1}, **values})
 
 
 def settings(config: Config) -> dict[str, Any]:
@@ -166,6 +219,7 @@ def settings(config: Config) -> dict[str, Any]:
     from fitness import PROXIES
     from fitness.batches import sources
     from fitness.objective import ObjectiveParameters, create_objective
+    from fitness.presets import PRESETS
     from strategies import STRATEGIES
 
     from .compare_plan import plan_of
@@ -184,6 +238,10 @@ def settings(config: Config) -> dict[str, Any]:
     chosen["strategy"] = _named(STRATEGIES, config.strategy, "strategy")
     chosen["table"] = None if config.table is None else _named(TABLES, config.table, "table")
     chosen["compare"] = plan_of(config).as_values() if config.compare is not None else None
+    for name in config.correlate.presets:
+        PRESETS.get(name)
+    tables = [_named(TABLES, table, f"correlate.tables.{i}") for i, table in enumerate(config.correlate.tables)]
+    chosen["correlate"]["tables"] = tables
     chosen["fitness"] = {
         "proxies": proxies,
         "objective": _plain(objective),
@@ -194,7 +252,7 @@ def settings(config: Config) -> dict[str, Any]:
 
 # What neither changes a score nor the order in which candidates are proposed.
 # A run's journal itself holds the hash of the table that its scores came from.
-INCIDENTAL = {"name", "runs", "workers", "micro_batch", "cache", "table", "scores", "compare"}
+INCIDENTAL = {"name", "runs", "workers", "micro_batch", "cache", "table", "scores", "compare", "sample", "correlate"}
 
 
 def identity(config: Config) -> str:
@@ -212,6 +270,8 @@ def as_values(config: Config) -> dict[str, Any]:
         if values.get(section) is not None:
             choice: Choice = getattr(config, section)
             values[section] = {key: choice.name, **choice.values}
+    if config.correlate.tables:
+        values["correlate"]["tables"] = [{"source": table.name, **table.values} for table in config.correlate.tables]
     values["space"] = values["space"] if config.space.values else config.space.name
     return values
 
@@ -253,16 +313,54 @@ def first_strategy(compare: Mapping[str, Any]) -> Any:
 
 
 def _fitness(section: Mapping[str, Any]) -> dict[str, Any]:
-    """Fills in what the short forms leave out: ``naswot:`` for no parameters, and the objective of a single proxy."""
+    """Fills in what the short forms leave out: ``naswot:`` for no parameters, a preset, and the objective of a single proxy."""
     section = dict(section)
     proxies = section.get("proxies")
     if isinstance(proxies, Mapping):
         section["proxies"] = {name: {} if given is None else given for name, given in proxies.items()}
-        if len(proxies) == 1 and "objective" not in section:
-            section["objective"] = {"score": next(iter(proxies))}
+    if section.get("preset") is not None:
+        section |= _of_preset(section)
+    elif isinstance(proxies, Mapping) and len(proxies) == 1 and "objective" not in section:
+        section["objective"] = {"score": next(iter(proxies))}
     if isinstance(section.get("weights"), Mapping):
         section["weights"] = parse(WeightParameters, section["weights"], "fitness.weights")
     return section
+
+
+def _of_preset(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Writes a preset out: its members and what is given beside them, whose parameters count, and its objective.
+
+    Raises:
+        UnknownNameError: if there is no such preset.
+        ConfigError: if it is no name, or an objective stands beside it.
+    """
+    from fitness.presets import PRESETS
+
+    if not isinstance(section["preset"], str):
+        raise ConfigError(f"'fitness.preset': should be a preset's name, but it is {section['preset']!r}")
+    preset = PRESETS.get(section["preset"])
+    if section.get("objective") is not None:
+        raise ConfigError(
+            f"'fitness.objective' stands beside the preset {section['preset']!r}, which has its own; "
+            "leave one out (--set fitness.objective=null)"
+        )
+    given = section.get("proxies") or {}
+    if not isinstance(given, Mapping):
+        return {"objective": preset.objective}
+    written = {name: given.get(name, {}) for name in {**preset.proxies, **given}}
+    proxies = {
+        name: {**preset.proxies.get(name, {}), **values} if isinstance(values, Mapping) else values
+        for name, values in written.items()
+    }
+    return {"proxies": proxies, "objective": preset.objective}
+
+
+def _correlate(section: Mapping[str, Any]) -> CorrelateConfig:
+    section = dict(section)
+    if isinstance(section.get("tables"), list):
+        tables = enumerate(section["tables"])
+        section["tables"] = [read_choice(table, f"correlate.tables.{i}", CHOICES["table"]) for i, table in tables]
+    return parse(CorrelateConfig, section, "correlate")
 
 
 def override(values: dict[str, Any], text: str) -> None:

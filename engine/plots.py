@@ -237,14 +237,20 @@ def panel(title: str) -> tuple[Figure, Axes]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=PANEL_INCHES, facecolor=PAPER, layout="constrained")
-    axes = figure.add_subplot(facecolor=PAPER)
+    axes = figure.add_subplot()
+    dress(axes, title)
+    return figure, axes
+
+
+def dress(axes: Axes, title: str) -> None:
+    """Gives axes of any figure the report's style."""
+    axes.set_facecolor(PAPER)
     axes.set_title(title, loc="left", fontsize=10, fontweight="bold", color=INK, pad=10, parse_math=False)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(GRID)
     axes.tick_params(colors=MUTED, labelsize=8.5, length=0, pad=4)
     axes.grid(True, color=GRID, linewidth=0.7)
     axes.set_axisbelow(True)
-    return figure, axes
 
 
 def label_axes(figure: Figure, axes: Axes, x: str, y: str) -> Figure:

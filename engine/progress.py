@@ -13,6 +13,13 @@ SECONDS_BETWEEN_BESTS = 0.5
 LARGEST_SHARE_OF_BESTS = 0.02
 
 
+def duration(seconds: float) -> str:
+    """Writes a time for reading: 40 s, 12 min, 3.5 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+
+
 class Progress:
     """Progress of something that takes long.
 
@@ -82,7 +89,10 @@ class Progress:
     def _print(self, note: str, now: float) -> None:
         of = f" of {self.total}" if self.total is not None else ""
         rate = (self._done - self._initial) / max(now - self._started, 1e-9)
-        parts = [f"{self.title}: {self._done}{of} {self.unit}s", f"{rate:.3g}/s", *([note] if note else [])]
+        parts = [f"{self.title}: {self._done}{of} {self.unit}s", f"{rate:.3g}/s"]
+        if self.total is not None and 0 < self._done < self.total:
+            parts.append(f"{duration((self.total - self._done) / max(rate, 1e-9))} left")
+        parts += [note] if note else []
         print(", ".join(parts), file=sys.stderr, flush=True)
 
     def __enter__(self) -> Progress:

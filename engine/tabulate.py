@@ -1,191 +1,227 @@
-"""A whole space scored once, into one npz: later comparisons and replays then need no network.
+"""Architectures scored once, into one npz: later comparisons and replays then need no network.
 
-    runs/<name>-table/  config.yaml · table.json (what it is a table of) · pieces/*.npz (what is done) · scores.npz (all of it)
+    runs/<name>-table/  config.yaml · table.json (what it is a table of) · pieces/<score>/*.npz (what is done) · scores.npz
 
-Where the space plans its forwards and every score watches one, the space is walked as a tree of what its networks have in
-common (`fitness.exhaustive`); else networks are evaluated one by one through the cache. Either way the work is cut into pieces
-that are written whole, so a table that was stopped anywhere goes on where it was.
+The architectures are the whole space, a sample, or a list (`sample`). A whole space that plans its forwards is walked as a tree of
+what its networks have in common (`fitness.exhaustive`), for all scores that watch a planned forward; the other scores, and
+samples, whose networks have little in common, are measured one by one through the cache. Either way the work is cut into pieces
+that are written whole, score by score, so a table that was stopped anywhere goes on where it was, and another score added to a
+finished table measures that score alone.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from fitness.evaluation import Evaluation, six_digits
+from fitness import create_proxy
+from fitness.evaluation import six_digits
 from fitness.evaluator import Evaluator, score_block
-from fitness.exhaustive import score_all, subtrees
-from spaces import ConfigError, Genotype, RunError
+from fitness.exhaustive import Subtree, score_all, subtrees
+from spaces import Genotype, RunError
 
 from . import setup
 from .config import Config, settings
 from .folder import RunFolder, opened, replace_text
 from .progress import Progress
+from .sample import architectures_of
+from .score_table import FAILURE, Arrays, load, save
 
-# What decides the numbers of a table.
-LASTING = ("space", "data", "fitness", "precision", "device", "backend")
+# What decides the numbers of a table, besides its scores.
+LASTING = ("space", "data", "precision", "device", "backend")
 # Networks of a piece where nothing is shared.
 PIECE = 256
 
-Arrays = dict[str, np.ndarray]
+# One piece of each of several scores: notation, score and failure of its networks.
+Piece = Mapping[str, Arrays]
+# Yields the pieces of those scores by name, but for those that are done, and tells of every network.
+Measure = Callable[[Sequence[str], set[str], Callable[[], None]], Iterator[tuple[str, Piece]]]
 
 
 def tabulate(config: Config, *, quiet: bool = False) -> Path:
-    """Scores every key of the configuration's space by its proxies and returns the path of scores.npz.
+    """Scores the architectures that the configuration asks for by its proxies and returns the path of scores.npz.
 
-    It holds ``key`` [K], ``notation`` [K] of the network that was built for the key, for each proxy its scores [K], float64,
-    NaN where it failed, and ``<proxy>_failure`` [K], the reasons.
+    It has the form that `score_table` tells. Scores that the folder's table holds already stay in it.
 
     Raises:
-        ConfigError: if the space cannot be enumerated.
-        RunError: if the folder holds a table of something else.
+        ConfigError: if the space is too large and no sample is set, or the sample is larger than the space.
+        RunError: if the folder holds a table of other architectures or settings, or of other parameters of one of the scores.
     """
     space = setup.space_of(config)
-    try:
-        next(iter(space.encoding.enumerate()))
-    except NotImplementedError:
-        raise ConfigError(f"{space.name} cannot be enumerated, so it has no table; search it instead") from None
+    architectures = architectures_of(config, space)
     batch = setup.batch_of(config)
     with opened(config.folder.with_name(f"{config.folder.name}-table")) as folder:
-        _claim(folder, config, batch.fingerprint)
-        done = folder.path / "scores.npz"
-        if done.exists():
-            return done
+        _claim(folder, config, [space.notation(genotype) for genotype in architectures], batch.fingerprint)
+        path = folder.path / "scores.npz"
+        known = load(path) or {}
+        missing = [name for name in config.fitness.proxies if name not in known]
+        if not missing:
+            return path
         with setup.evaluator_of(config, space, batch) as evaluator:
             with Progress("gammas", None, unit="network", shown=not quiet) as progress:
                 evaluator.prepare(progress.to)
-            networks = {key: space.notation(evaluator.network_of(key)) for key in map(evaluator.key, space.encoding.enumerate())}
-            pieces = _pieces(folder.path / "pieces", evaluator, networks, quiet)
-        _save(done, _join(pieces, networks, list(config.fitness.proxies)))
-    return done
+            frame = _frame(evaluator, architectures)
+            planned = evaluator.planned() if config.sample is None else []
+            for names, measure in (
+                ([name for name in missing if name in planned], partial(_walked, evaluator)),
+                ([name for name in missing if name not in planned], partial(_evaluated, evaluator, architectures)),
+            ):
+                known |= _complete(folder.path / "pieces", names, frame, measure, quiet)
+        save(path, {**frame, **known})
+    return path
 
 
-def _claim(folder: RunFolder, config: Config, inputs: str) -> None:
+def _claim(folder: RunFolder, config: Config, architectures: Sequence[str], inputs: str) -> None:
     """Makes the folder this table's own.
 
     Raises:
         RunError: if it is another's.
     """
     chosen = settings(config)
-    content = json.dumps([{name: chosen[name] for name in LASTING if name in chosen}, inputs], sort_keys=True)
-    wanted = {"version": 1, "identity": hashlib.blake2b(content.encode(), digest_size=16).hexdigest()}
+    proxies = chosen["fitness"]["proxies"]
+    # A score of the published kind has every genotype measured by itself, whatever its key.
+    raw = any(create_proxy(name, **values).layers == "published" for name, values in config.fitness.proxies.items())
+    frame = [{name: chosen[name] for name in LASTING}, chosen["fitness"]["weights"], raw, inputs, list(architectures)]
+    wanted = {"version": 2, "identity": _digest(frame)}
+    scores = {name: _digest(values) for name, values in proxies.items()}
     path = folder.path / "table.json"
     try:
-        found = json.loads(path.read_text()) if path.exists() else None
-    except ValueError:
-        found = "damaged"
-    if found is None:
-        folder.write_config(config)
-        (folder.path / "pieces").mkdir(exist_ok=True)
-        replace_text(path, json.dumps(wanted) + "\n")
-    elif found != wanted:
+        found = json.loads(path.read_text()) if path.exists() else {**wanted, "scores": {}}
+        there = dict(found.pop("scores", {}))
+    except (ValueError, TypeError, AttributeError):
+        found, there = None, {}
+    what = None if found == wanted else "configuration"
+    what = what or next((name for name in scores if there.get(name, scores[name]) != scores[name]), None)
+    if what is not None:
         raise RunError(
-            f"{folder.path} holds a table of another configuration; "
-            f"give this one another name (--set name=...), or remove {folder.path}"
+            f"{folder.path} holds a table of another {what}; give this one another name (--set name=...), or remove {folder.path}"
         )
+    if not path.exists() or scores.keys() - there.keys():
+        folder.write_config(config)
+        replace_text(path, json.dumps({**wanted, "scores": there | scores}) + "\n")
 
 
-def _pieces(folder: Path, evaluator: Evaluator, networks: Mapping[str, str], quiet: bool) -> list[Arrays]:
-    """Returns all pieces, those of an earlier session from their files.
-
-    Args:
-        networks: the notation of the network that is built for each key.
-    """
-    kept = {path.stem: _load(path) for path in sorted(folder.glob("*.npz"))}
-    found = {name: piece for name, piece in kept.items() if piece is not None}
-    ready = sum(len(piece["notation"]) for piece in found.values())
-    with Progress("table", len(set(networks.values())), initial=ready, unit="network", shown=not quiet) as progress:
-        for name, piece in _measure(evaluator, networks, found):
-            _save(folder / f"{name}.npz", piece)
-            found[name] = piece
-            for _ in piece["notation"]:
-                progress.advance()
-    return list(found.values())
+def _digest(content: Any) -> str:
+    return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
-def _measure(evaluator: Evaluator, networks: Mapping[str, str], done: Mapping[str, Arrays]) -> Iterator[tuple[str, Arrays]]:
-    """Yields the pieces that are missing, by name."""
-    if evaluator.plans_all():
-        yield from _walked(evaluator, done)
-        return
-    keys = list({notation: key for key, notation in networks.items()}.values())
-    genotypes = {evaluator.key(genotype): genotype for genotype in evaluator.space.encoding.enumerate()}
-    for start in range(0, len(keys), PIECE):
-        name = f"{start:08d}"
-        if name not in done:
-            chosen = keys[start : start + PIECE]
-            evaluations = list(evaluator.evaluate([genotypes[key] for key in chosen]))
-            yield name, _piece([networks[key] for key in chosen], evaluations, list(evaluator.proxies))
-
-
-def _walked(evaluator: Evaluator, done: Mapping[str, Arrays]) -> Iterator[tuple[str, Arrays]]:
+def _frame(evaluator: Evaluator, architectures: Sequence[Genotype]) -> Arrays:
+    """Returns the arrays that say what the rows are."""
     space = evaluator.space
-    skipped = {prefix for prefix in subtrees(space) if _name(prefix) in done}
+    of = [evaluator.key(genotype) for genotype in architectures]
+    keys = {key: i for i, key in enumerate(dict.fromkeys(of))}
+    return {
+        "space": np.array(space.name),
+        "architecture": np.array([space.notation(genotype) for genotype in architectures]),
+        "row": np.array([keys[key] for key in of]),
+        "key": np.array(list(keys)),
+        "notation": np.array([space.notation(evaluator.network_of(key)) for key in keys]),
+    }
+
+
+def _complete(folder: Path, names: Sequence[str], frame: Arrays, measure: Measure, quiet: bool) -> Arrays:
+    """Returns the columns of those scores, pieces of an earlier session from their files."""
+    pieces: dict[str, dict[str, Arrays]] = {}
+    for name in names:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        kept = {path.stem: load(path) for path in sorted((folder / name).glob("*.npz"))}
+        # A damaged piece is measured again.
+        pieces[name] = {stem: piece for stem, piece in kept.items() if piece is not None}
+    # Scores that lack the same pieces are measured together; they differ where a stop came between two files.
+    alike: dict[frozenset[str], list[str]] = {}
+    for name in names:
+        alike.setdefault(frozenset(pieces[name]), []).append(name)
+    networks = len(set(frame["notation"].tolist()))
+    for done, group in alike.items():
+        ready = sum(len(piece["notation"]) for piece in pieces[group[0]].values())
+        title = ", ".join(group) if len(group) <= 3 else f"{len(group)} scores"
+        with Progress(title, networks, initial=ready, unit="network", shown=not quiet) as progress:
+            for stem, piece in measure(group, set(done), progress.advance):
+                for name, arrays in piece.items():
+                    save(folder / name / f"{stem}.npz", arrays)
+                    pieces[name][stem] = arrays
+    columns: Arrays = {}
+    for name in names:
+        columns |= _column(name, list(pieces[name].values()), frame["notation"])
+    return columns
+
+
+def _column(name: str, pieces: Sequence[Arrays], notations: np.ndarray) -> Arrays:
+    """Returns one score of all keys, by the notations of their networks."""
+    joined = {part: np.concatenate([piece[part] for piece in pieces]) for part in ("notation", "score", "failure")}
+    rows = {notation: row for row, notation in enumerate(joined["notation"].tolist())}
+    at = [rows[notation] for notation in notations.tolist()]
+    return {name: joined["score"][at], f"{name}{FAILURE}": joined["failure"][at]}
+
+
+def _piece(notations: Sequence[str], found: Sequence[float | str]) -> Arrays:
+    """Makes a piece of scores and, where there is none, reasons."""
+    return {
+        "notation": np.array(notations),
+        "score": np.array([np.nan if isinstance(value, str) else six_digits(value) for value in found]),
+        "failure": np.array([value if isinstance(value, str) else "" for value in found]),
+    }
+
+
+def _evaluated(
+    evaluator: Evaluator, architectures: Sequence[Genotype], names: Sequence[str], done: set[str], step: Callable[[], None]
+) -> Iterator[tuple[str, Piece]]:
+    """Measures one by one through the cache, `PIECE` networks a piece."""
+    space = evaluator.space
+    # One genotype a network; several keys may be built as the same one.
+    networks = {space.notation(evaluator.network_of(evaluator.key(genotype))): genotype for genotype in architectures}
+    notations = list(networks)
+    for start in range(0, len(notations), PIECE):
+        if f"{start:08d}" in done:
+            continue
+        chosen = notations[start : start + PIECE]
+        evaluations = []
+        for evaluation in evaluator.evaluate([networks[notation] for notation in chosen], names):
+            evaluations.append(evaluation)
+            step()
+        found = {
+            name: [one.failures[name] if name in one.failures else one.scores[name] for one in evaluations] for name in names
+        }
+        yield f"{start:08d}", {name: _piece(chosen, values) for name, values in found.items()}
+
+
+def _walked(
+    evaluator: Evaluator, names: Sequence[str], done: set[str], step: Callable[[], None]
+) -> Iterator[tuple[str, Piece]]:
+    """Measures the whole space, a subtree a piece."""
+    space = evaluator.space
+    proxies = {name: evaluator.proxies[name] for name in names}
     for subtree in score_all(
         space,
         evaluator.batch.images.numpy(),
-        evaluator.proxies,
+        proxies,
         weights=evaluator.weights,
         device=str(evaluator.device),
         precision=evaluator.precision,
         backend=evaluator.backend,
         workers=evaluator.workers,
-        done=skipped,
+        done={prefix for prefix in subtrees(space) if _stem(prefix) in done},
     ):
-        genotypes = [tuple(int(gene) for gene in row) for row in subtree.genotypes]
-        piece: Arrays = {"notation": np.array([space.notation(genotype) for genotype in genotypes])}
-        for name, proxy in evaluator.proxies.items():
-            reasons = subtree.failures[name]
-            there = [i for i in range(len(genotypes)) if i not in reasons]
-            block = [{part: array[i] for part, array in subtree.statistics[name].items()} for i in there]
-            values = {**reasons, **dict(zip(there, score_block(proxy, block), strict=True))}
-            found = [values[i] for i in range(len(genotypes))]
-            piece[name] = np.array([np.nan if isinstance(value, str) else six_digits(value) for value in found])
-            piece[f"{name}_failure"] = np.array([value if isinstance(value, str) else "" for value in found])
-        yield _name(subtree.prefix), piece
+        notations = [space.notation(tuple(int(gene) for gene in row)) for row in subtree.genotypes]
+        yield _stem(subtree.prefix), {name: _piece(notations, _scores(subtree, name, proxies[name])) for name in names}
+        for _ in notations:
+            step()
 
 
-def _name(prefix: Genotype) -> str:
+def _scores(subtree: Subtree, name: str, proxy: Any) -> list[float | str]:
+    """Returns the scores of a subtree's networks, or the reasons why there is none."""
+    reasons = subtree.failures[name]
+    there = [i for i in range(len(subtree.genotypes)) if i not in reasons]
+    block = [{part: array[i] for part, array in subtree.statistics[name].items()} for i in there]
+    values = {**reasons, **dict(zip(there, score_block(proxy, block), strict=True))}
+    return [values[i] for i in range(len(subtree.genotypes))]
+
+
+def _stem(prefix: Genotype) -> str:
     return "-".join(map(str, prefix))
-
-
-def _piece(notations: Sequence[str], evaluations: Sequence[Evaluation], proxies: Sequence[str]) -> Arrays:
-    piece: Arrays = {"notation": np.array(notations)}
-    for name in proxies:
-        piece[name] = np.array([evaluation.scores.get(name, np.nan) for evaluation in evaluations])
-        piece[f"{name}_failure"] = np.array([evaluation.failures.get(name, "") for evaluation in evaluations])
-    return piece
-
-
-def _join(pieces: Sequence[Arrays], networks: Mapping[str, str], proxies: Sequence[str]) -> Arrays:
-    """Returns the whole table, a row a key."""
-    whole = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
-    rows = {str(notation): row for row, notation in enumerate(whole["notation"])}
-    at = [rows[notation] for notation in networks.values()]
-    names = [column for name in proxies for column in (name, f"{name}_failure")]
-    return {"key": np.array(list(networks)), **{name: whole[name][at] for name in ("notation", *names)}}
-
-
-def _load(path: Path) -> Arrays | None:
-    """Returns a piece, or None if its file is damaged: it is then measured again."""
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        path.unlink()
-        return None
-
-
-def _save(path: Path, arrays: Arrays) -> None:
-    draft = path.with_name(f".{path.name}.new.npz")
-    try:
-        np.savez_compressed(draft, allow_pickle=False, **arrays)
-        os.replace(draft, path)
-    except OSError as error:
-        raise RunError(f"{path} cannot be written: {error.strerror or error}") from error

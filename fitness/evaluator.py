@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
@@ -178,24 +178,29 @@ class Evaluator:
                     progress(len(samples), wanted)
         return samples
 
-    def evaluate(self, genotypes: Sequence[Genotype]) -> Iterator[Evaluation]:
-        """Yields one evaluation for each genotype, in order, as they become ready; equal keys are measured once."""
+    def evaluate(self, genotypes: Sequence[Genotype], names: Collection[str] | None = None) -> Iterator[Evaluation]:
+        """Yields one evaluation for each genotype, in order, as they become ready; equal keys are measured once.
+
+        Args:
+            names: of the scores that are wanted; None for all.
+        """
         self.prepare()
+        proxies = {name: proxy for name, proxy in self.proxies.items() if names is None or name in names}
         keys = [self.key(genotype) for genotype in genotypes]
         unique = list(dict.fromkeys(keys))
         arriving = iter(unique)
-        blocks = self._statistics(unique, self.proxies)
+        blocks = self._statistics(unique, proxies)
         known: dict[str, Scored] = {}
         for genotype, key in zip(genotypes, keys, strict=True):
             while key not in known:
-                for scored in self._score(next(blocks)):
+                for scored in self._score(next(blocks), proxies):
                     known[next(arriving)] = scored
             yield Evaluation(genotype, key, *known[key])
 
-    def _score(self, block: Sequence[Measured]) -> list[Scored]:
+    def _score(self, block: Sequence[Measured], proxies: Mapping[str, Proxy]) -> list[Scored]:
         """Returns scores, failures and seconds of each candidate; one way for any number, so that company changes no digit."""
         scored: list[Scored] = [({}, {}, measured.seconds) for measured in block]
-        for name, proxy in self.proxies.items():
+        for name, proxy in proxies.items():
             there = [i for i, measured in enumerate(block) if name in measured.statistics]
             values = dict(zip(there, score_block(proxy, [block[i].statistics[name] for i in there]), strict=True))
             for i, (measured, (scores, failures, _)) in enumerate(zip(block, scored, strict=True)):
@@ -227,11 +232,12 @@ class Evaluator:
         """The number of processes that measure."""
         return self._workers.count
 
-    def plans_all(self) -> bool:
-        """True if the space plans its forwards on these images, and every score watches one."""
+    def planned(self) -> list[str]:
+        """Returns the scores that watch a planned forward, if the space plans its forwards on these images."""
         genotype = self.network_of(self.key(self.space.encoding.sample(np.random.default_rng(0))))
-        planned = self.space.plan(genotype, tuple(self.batch.images.shape[1:])) is not None
-        return planned and not self.raw and all(map(by_plan, self.proxies.values()))
+        if self.raw or self.space.plan(genotype, tuple(self.batch.images.shape[1:])) is None:
+            return []
+        return [name for name, proxy in self.proxies.items() if by_plan(proxy)]
 
     def digests(self, network: str, proxies: Mapping[str, Proxy] | None = None) -> dict[str, str]:
         """Returns the cache's key of each proxy's statistics of the network of that notation."""

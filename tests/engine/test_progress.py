@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.progress import Progress
+from engine.progress import Progress, duration
 
 
 @pytest.fixture(autouse=True)
@@ -16,7 +16,12 @@ def test_lines_say_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     with Progress("search", 3, initial=1) as progress:
         progress.advance(lambda: "best 5")
     out, err = capsys.readouterr()
-    assert out == "" and err.startswith("search: 2 of 3 evaluations, ") and err.endswith("/s, best 5\n")
+    assert out == "" and err.startswith("search: 2 of 3 evaluations, ") and err.endswith(" s left, best 5\n")
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(3.2, "3 s"), (89, "89 s"), (90, "2 min"), (5399, "90 min"), (5400, "1.5 h")])
+def test_a_time_is_told_in_a_unit_that_fits(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
 
 
 def test_moving_to_a_step_counts_each_once(capsys: pytest.CaptureFixture[str]) -> None:

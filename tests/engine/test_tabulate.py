@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,8 @@ import pytest
 from engine import setup
 from engine.cli import run
 from engine.config import parse_config
+from engine.sample import architectures_of
+from engine.score_table import read_scores
 from engine.tabulate import tabulate
 from spaces import ConfigError, RunError
 
@@ -76,6 +79,85 @@ def test_a_table_of_planned_cells_equals_single_evaluations(tmp_path: Path, monk
     assert_equals_single_evaluations(path, settings, 20)
 
 
+def test_scores_that_watch_no_planned_forward_stand_beside_those_that_are_walked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = {"name": "nats_tss", "channels": 2, "cells": 1}
+    settings = config(tmp_path, space, {"synflow": {}, "naswot": {}})
+    from spaces.encoding import VectorEncoding
+
+    everything = VectorEncoding.enumerate
+    monkeypatch.setattr(VectorEncoding, "enumerate", lambda self: (g for g in everything(self) if set(g) <= {0, 3} and g[0]))
+    path = tabulate(settings, quiet=True)
+    # A piece is a subtree for the one, and a number of networks for the other.
+    assert {piece.stem for piece in (path.parent / "pieces" / "naswot").iterdir()} > {"3-0", "3-3"}
+    assert [piece.stem for piece in (path.parent / "pieces" / "synflow").iterdir()] == ["00000000"]
+    assert_equals_single_evaluations(path, settings, 12)
+
+
+def test_a_table_of_a_sample_holds_each_network_once(tmp_path: Path) -> None:
+    settings = config(tmp_path, TOY, {"naswot": {}, "synflow": {}}, sample={"size": 60, "seed": 3})
+    path = tabulate(settings, quiet=True)
+    assert_equals_single_evaluations(path, settings, 15)
+    space = setup.space_of(settings)
+    table = read_scores(path)
+    assert table.architectures == [space.notation(genotype) for genotype in architectures_of(settings, space)]
+    assert table.keys == [space.key(space.parse(notation)) for notation in table.architectures]
+    with np.load(path) as arrays:
+        assert len(arrays["key"]) == len(set(table.keys)) < 60
+        for architecture, row in enumerate(arrays["row"]):
+            np.testing.assert_equal(table.scores["naswot"][architecture], arrays["naswot"][row])
+
+
+def test_a_table_can_be_one_of_a_list_of_architectures(tmp_path: Path) -> None:
+    (tmp_path / "some.txt").write_text("skip+conv3|conv1+skip\nzero+zero|zero+zero\n")
+    settings = config(tmp_path, {**TOY, "choices": 4}, {"naswot": {}}, sample={"file": str(tmp_path / "some.txt")})
+    table = read_scores(tabulate(settings, quiet=True))
+    assert table.architectures == ["skip+conv3|conv1+skip", "zero+zero|zero+zero"]
+    assert np.isnan(table.scores["naswot"]).tolist() == [False, True]
+
+
+def test_another_score_is_measured_alone_and_joins_those_that_are_there(tmp_path: Path) -> None:
+    path = tabulate(config(tmp_path, TOY, {"naswot": {}}, sample={"size": 40}), quiet=True)
+    before = read_scores(path)
+    # With its pieces gone, naswot could only be known from the finished table.
+    shutil.rmtree(path.parent / "pieces" / "naswot")
+    settings = config(tmp_path, TOY, {"naswot": {}, "synflow": {}}, sample={"size": 40})
+    table = read_scores(tabulate(settings, quiet=True))
+    assert not (path.parent / "pieces" / "naswot").exists()
+    assert list(table.scores) == ["naswot", "synflow"]
+    np.testing.assert_array_equal(table.scores["naswot"], before.scores["naswot"])
+    assert_equals_single_evaluations(path, settings, 10)
+    # A configuration of fewer scores leaves the others in.
+    assert list(read_scores(tabulate(config(tmp_path, TOY, {"synflow": {}}, sample={"size": 40}), quiet=True)).scores) == [
+        "naswot",
+        "synflow",
+    ]
+
+
+def test_a_table_takes_what_the_cache_knows(tmp_path: Path) -> None:
+    cached = {"cache": str(tmp_path / "cache.sqlite"), "sample": {"size": 30}}
+    whole = tabulate(config(tmp_path, TOY, {"naswot": {}, "synflow": {}}, **cached), quiet=True)
+    settings = config(tmp_path, TOY, {"synflow": {}}, name="again", **cached)
+    space = setup.space_of(settings)
+    with setup.evaluator_of(settings, space, setup.batch_of(settings)) as evaluator:
+        list(evaluator.evaluate(architectures_of(settings, space)))
+        assert evaluator.counts["measured"] == 0
+    again = tabulate(settings, quiet=True)
+    np.testing.assert_array_equal(read_scores(whole).scores["synflow"], read_scores(again).scores["synflow"])
+
+
+def test_what_is_no_table_of_scores_is_told(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="there is no table of scores"):
+        read_scores(tmp_path / "nowhere.npz")
+    np.savez(tmp_path / "other.npz", a=np.zeros(3))
+    with pytest.raises(RunError, match=r"is no table of scores \(no 'space'\)"):
+        read_scores(tmp_path / "other.npz")
+    (tmp_path / "damaged.npz").write_bytes(b"PK\x03\x04")
+    with pytest.raises(RunError, match="is no table of scores"):
+        read_scores(tmp_path / "damaged.npz")
+
+
 def test_a_table_goes_on_where_it_was_stopped_and_mends_damaged_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.tabulate.PIECE", 10)
     settings = config(tmp_path, TOY, {"naswot": {}})
@@ -83,7 +165,7 @@ def test_a_table_goes_on_where_it_was_stopped_and_mends_damaged_pieces(tmp_path:
     with np.load(path) as whole:
         expected = {name: whole[name] for name in whole.files}
     path.unlink()
-    pieces = sorted((path.parent / "pieces").glob("*.npz"))
+    pieces = sorted((path.parent / "pieces" / "naswot").glob("*.npz"))
     assert len(pieces) > 3
     pieces[0].unlink()
     pieces[1].write_bytes(pieces[1].read_bytes()[:50])
@@ -97,8 +179,10 @@ def test_a_table_goes_on_where_it_was_stopped_and_mends_damaged_pieces(tmp_path:
 
 def test_a_folder_of_another_table_is_refused(tmp_path: Path) -> None:
     tabulate(config(tmp_path, TOY, {"naswot": {}}), quiet=True)
-    with pytest.raises(RunError, match="table of another configuration"):
+    with pytest.raises(RunError, match="table of another naswot"):
         tabulate(config(tmp_path, TOY, {"naswot": {"statistics": "batch"}}), quiet=True)
+    with pytest.raises(RunError, match="table of another configuration"):
+        tabulate(config(tmp_path, TOY, {"naswot": {}}, sample={"size": 10}), quiet=True)
     # What does not change a score does not matter.
     tabulate(config(tmp_path, TOY, {"naswot": {}}, strategy="genetic", seed=7), quiet=True)
 
@@ -108,7 +192,7 @@ def test_a_space_that_cannot_be_enumerated_is_refused(tmp_path: Path, monkeypatc
         raise NotImplementedError
 
     monkeypatch.setattr("spaces.encoding.VectorEncoding.enumerate", refuse)
-    with pytest.raises(ConfigError, match="cannot be enumerated"):
+    with pytest.raises(ConfigError, match=r"cannot be enumerated; set a sample"):
         tabulate(config(tmp_path, TOY, {"naswot": {}}), quiet=True)
 
 
@@ -143,15 +227,15 @@ def test_a_killed_table_goes_on_to_the_same_table(tmp_path: Path) -> None:
     command = [sys.executable, "-c", code, "tabulate", str(path), "--set"]
     subprocess.run([*command, f"runs={tmp_path / 'a'}"], check=True, capture_output=True)
     process = subprocess.Popen([*command, f"runs={tmp_path / 'b'}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    pieces = tmp_path / "b" / "whole-table" / "pieces"
+    pieces = tmp_path / "b" / "whole-table" / "pieces" / "naswot"
     while len(list(pieces.glob("0*.npz"))) < 3 and process.poll() is None:
         os.sched_yield()
     process.kill()
     process.wait()
-    assert not (pieces.parent / "scores.npz").exists()
+    assert not (pieces.parents[1] / "scores.npz").exists()
     started = time.time_ns()
     subprocess.run([*command, f"runs={tmp_path / 'b'}"], check=True, capture_output=True)
     assert sum(piece.stat().st_mtime_ns < started for piece in pieces.glob("0*.npz")) >= 3
-    with np.load(tmp_path / "a" / "whole-table" / "scores.npz") as a, np.load(pieces.parent / "scores.npz") as b:
+    with np.load(tmp_path / "a" / "whole-table" / "scores.npz") as a, np.load(pieces.parents[1] / "scores.npz") as b:
         assert a["key"].tolist() == b["key"].tolist()
         np.testing.assert_array_equal(a["naswot"], b["naswot"])

@@ -1,0 +1,92 @@
+"""A table of scores, scores.npz: what ``tabulate`` leaves and every later comparison reads, without a network.
+
+    space         []      the space's name
+    architecture  [A]     the architectures that were asked for, in the space's notation
+    row           [A]     which key each of them is
+    key           [K]     canonical keys
+    notation      [K]     of the network that was built for the key
+    <score>       [K]     float64, NaN where it failed
+    <score>_failure [K]   the reasons, empty where it did not fail
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from spaces import RunError
+
+Arrays = dict[str, np.ndarray]
+
+FRAME = ("space", "architecture", "row", "key", "notation")
+FAILURE = "_failure"
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """The scores of A architectures.
+
+    Attributes:
+        space: the space's name.
+        architectures: [A] notations.
+        keys: [A]; equal ones are one network.
+        scores: by name, float64 [A], NaN where it failed.
+    """
+
+    space: str
+    architectures: list[str]
+    keys: list[str]
+    scores: dict[str, np.ndarray]
+
+
+def score_names(arrays: Arrays) -> list[str]:
+    """Returns the scores of a table, in order."""
+    return [name for name in arrays if name not in FRAME and not name.endswith(FAILURE)]
+
+
+def read_scores(path: Path) -> ScoreTable:
+    """Reads a table of scores, a row an architecture.
+
+    Raises:
+        RunError: if there is none or it is no such table.
+    """
+    if not path.is_file():
+        raise RunError(f"there is no table of scores {str(path)!r}; make one with: rbflex-evo tabulate CONFIG")
+    arrays = load(path)
+    missing = FRAME if arrays is None else [name for name in FRAME if name not in arrays]
+    if arrays is None or missing:
+        raise RunError(f"{str(path)!r} is no table of scores (no {missing[0]!r}); make one with: rbflex-evo tabulate CONFIG")
+    rows = arrays["row"]
+    return ScoreTable(
+        space=str(arrays["space"]),
+        architectures=arrays["architecture"].tolist(),
+        keys=arrays["key"][rows].tolist(),
+        scores={name: arrays[name][rows] for name in score_names(arrays)},
+    )
+
+
+def load(path: Path) -> Arrays | None:
+    """Returns the arrays of an npz file, or None if it is missing or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def save(path: Path, arrays: Arrays) -> None:
+    """Writes an npz file so that at any moment either the old or the whole new one is there.
+
+    Raises:
+        RunError: if it cannot be written.
+    """
+    draft = path.with_name(f".{path.name}.new.npz")
+    try:
+        np.savez_compressed(draft, allow_pickle=False, **arrays)
+        os.replace(draft, path)
+    except OSError as error:
+        raise RunError(f"{path} cannot be written: {error.strerror or error}") from error

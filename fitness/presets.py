@@ -1,0 +1,84 @@
+"""Named combinations of scores by rank: plain data, what ``fitness: {preset: rbflex_rank}`` in a configuration stands for.
+
+    rank_nas          Rank-based NAS (Wu et al., 2023): the sum of the ranks
+    az_nas            AZ-NAS (Lee & Ham, CVPR 2024): the sum of the logarithms of rank / m
+    rbflex_naswot, rbflex_synflow      RBFleX beside one other score
+    rbflex_rank, rbflex_search         ours: which of two architectures is better, and which one to take in the end
+
+A preset is nothing but its members and its rule: a configuration that names one is expanded before anything else reads it, and
+what it expands to is what a run keeps. Ours are chosen on nats_tss and CIFAR-10 alone and hold everywhere else untouched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from spaces import Registry
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A combination of scores.
+
+    Attributes:
+        description: one line for ``list presets``.
+        members: the proxies that count, in order.
+        rule: how their ranks are combined (see `fitness.objective`).
+        parameters: of members, by name, where they are not the defaults.
+        weights: one a member; empty for equal ones.
+    """
+
+    description: str
+    members: tuple[str, ...]
+    rule: Literal["linear", "log"] = "log"
+    parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    weights: tuple[float, ...] = ()
+
+    @property
+    def proxies(self) -> dict[str, dict[str, Any]]:
+        """What the preset writes into ``fitness.proxies``."""
+        return {name: dict(self.parameters.get(name, {})) for name in self.members}
+
+    @property
+    def objective(self) -> dict[str, Any]:
+        """What the preset writes into ``fitness.objective``."""
+        weights = {"weights": list(self.weights)} if self.weights else {}
+        return {"rank": list(self.members), "rule": self.rule, **weights}
+
+
+PRESETS = Registry("preset")
+
+# The one place that says what the two presets of ours are made of.
+PRESETS.register(
+    "rbflex_rank",
+    Preset(
+        "which of two architectures is better: RBFleX, expressivity and progressivity of AZ-NAS, synaptic flow",
+        ("rbflex", "az_expressivity", "az_progressivity", "synflow"),
+    ),
+)
+PRESETS.register(
+    "rbflex_search",
+    Preset(
+        "which architecture to take in the end: RBFleX, progressivity of AZ-NAS, two forms of synaptic flow",
+        ("rbflex", "az_progressivity", "synflow", "logsynflow"),
+    ),
+)
+PRESETS.register("rbflex_naswot", Preset("RBFleX and NASWOT: two views of how differently images pass", ("rbflex", "naswot")))
+PRESETS.register("rbflex_synflow", Preset("RBFleX and synaptic flow: the images and the weights", ("rbflex", "synflow")))
+PRESETS.register(
+    "rank_nas",
+    Preset(
+        "Rank-based NAS: noise immunity, NASWOT and logarithmic synaptic flow, ranks added",
+        ("ni", "naswot", "logsynflow"),
+        rule="linear",
+    ),
+)
+PRESETS.register(
+    "az_nas",
+    Preset(
+        "AZ-NAS: expressivity, progressivity, trainability and FLOPs",
+        ("az_expressivity", "az_progressivity", "az_trainability", "flops"),
+    ),
+)
