@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
+from fitness.constraints import written
 from spaces import RbflexEvoError
 
 from . import commands_cache, commands_compare, commands_list, commands_score, commands_tabulate
@@ -110,21 +111,33 @@ def summary(result: Result) -> list[tuple[str, str]]:
     lines = []
     best = result.best
     if best is None:
-        lines.append(("found", "nothing: every candidate failed, the report says why"))
+        lines.append(("found", _nothing(result)))
     else:
         lines.append(("found", best.notation))
         lines.append(("scores", ", ".join(f"{name} {score:g}" for name, score in best.scores.items())))
+        if best.costs:
+            lines.append(("costs", ", ".join(f"{name} {written(cost)}" for name, cost in best.costs.items())))
+    front = result.document.get("front")
+    if front is not None:
+        share = f"{100 * front['hypervolume_share']:.1f} %"
+        lines.append(("front", f"{len(front['candidates']):,} not dominated, hypervolume {share} of the box; found is the knee"))
     table = result.table
     if table is not None:
         lines.append(("accuracy", _accuracy(table)))
         lines.append(("table", f"best {table['best']:.2f} % ({table['best_notation']}), mean {table['mean']:.2f} %"))
     counts = result.counts
     seconds = result.document["time_seconds"]
-    lines.append(
-        ("stopped", f"{result.stop_reason} ({counts['unique']:,} evaluated, {counts['failed']:,} failed, {seconds:.1f} s)")
-    )
+    rejected = f"{counts['rejected']:,} rejected, " if counts.get("rejected") else ""
+    done = f"{counts['unique']:,} evaluated, {counts['failed']:,} failed, {rejected}{seconds:.1f} s"
+    lines.append(("stopped", f"{result.stop_reason} ({done})"))
     lines.append(("report", str(result.folder / "report.html")))
     return lines
+
+
+def _nothing(result: Result) -> str:
+    if result.counts["failed"] == result.counts["unique"] > 0:
+        return "nothing: every candidate failed, the report says why"
+    return "nothing: no candidate is within the limits"
 
 
 def _accuracy(table: Any) -> str:

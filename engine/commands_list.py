@@ -1,4 +1,4 @@
-"""``list spaces|proxies|presets|strategies|tables``: what a configuration may name, with sizes, parameters and defaults."""
+"""``list spaces|proxies|metrics|presets|strategies|tables``: what may be named, with sizes, parameters and defaults."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class Kind(str, Enum):
     spaces = "spaces"
     proxies = "proxies"
     presets = "presets"
+    metrics = "metrics"
     strategies = "strategies"
     tables = "tables"
     sources = "sources"
@@ -48,13 +49,13 @@ NEEDED = "(needed)"
 
 def registry_of(kind: Kind) -> Registry:
     """Returns the registry of that kind."""
-    from fitness import PROXIES
+    from fitness import METRICS, PROXIES
     from fitness.batches import sources
     from fitness.presets import PRESETS
     from strategies import STRATEGIES
 
-    registries = {"spaces": SPACES, "tables": TABLES, "proxies": PROXIES, "strategies": STRATEGIES, "sources": sources}
-    registries["presets"] = PRESETS
+    registries = {"spaces": SPACES, "tables": TABLES, "proxies": PROXIES, "metrics": METRICS, "presets": PRESETS}
+    registries |= {"strategies": STRATEGIES, "sources": sources}
     return registries[kind.value]
 
 

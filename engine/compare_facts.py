@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from fitness.evaluation import Evaluation
-from fitness.objective import ArchiveView, Objective
+from fitness.objective import Objective
+from fitness.view import ArchiveView
 from spaces import RunError, SearchSpace
 from spaces.tables import Table
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fitness.evaluation import Evaluation
-from fitness.objective import ArchiveView
+from fitness.view import ArchiveView
 from spaces import Genotype
 
 from . import setup

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,7 +34,7 @@ class Choice(Parameters):
 
 
 class FitnessConfig(Parameters):
-    """The scores, how they become one utility, and how weights are drawn.
+    """The scores, how they become one utility, what a network may cost, and how weights are drawn.
 
     Attributes:
         preset: the named combination that proxies and objective were written out from; what was written out is what counts.
@@ -41,6 +42,7 @@ class FitnessConfig(Parameters):
 
     proxies: dict[str, dict[str, Any]] = Field(min_length=1)
     objective: dict[str, Any]
+    constraints: dict[str, Any] = Field(default_factory=dict)
     weights: WeightParameters = Field(default_factory=WeightParameters)
     preset: str | None = Field(default=None, exclude=True)
 
@@ -216,8 +218,10 @@ def settings(config: Config) -> dict[str, Any]:
         ConfigError: if a parameter is unknown or wrong.
         UnknownNameError: if a name is not registered.
     """
-    from fitness import PROXIES
+    from fitness import METRICS, PROXIES
     from fitness.batches import sources
+    from fitness.constraints import read_constraints
+    from fitness.metrics import metrics_named
     from fitness.objective import ObjectiveParameters, create_objective
     from fitness.presets import PRESETS
     from strategies import STRATEGIES
@@ -232,6 +236,7 @@ def settings(config: Config) -> dict[str, Any]:
         proxies[name] = {"version": proxy.version, **_plain(parameters)}
     objective = parse(ObjectiveParameters, config.fitness.objective, "fitness.objective")
     create_objective(objective, proxies)
+    constraints = read_constraints(config.fitness.constraints)
     chosen = config.model_dump(mode="json")
     chosen["space"] = {"version": space.version, **_named(SPACES, config.space, "space")}
     chosen["data"] = _named(sources, config.data, "data")
@@ -244,9 +249,22 @@ def settings(config: Config) -> dict[str, Any]:
     chosen["correlate"]["tables"] = tables
     chosen["fitness"] = {
         "proxies": proxies,
-        "objective": _plain(objective),
+        # What a configuration does not use is not part of what it is: runs of earlier versions can be taken up.
+        "objective": {k: v for k, v in _plain(objective).items() if v is not None or k not in ("pareto", "reference_point")},
         "weights": _plain(config.fitness.weights),
     }
+    if constraints.limits:
+        chosen["fitness"]["constraints"] = {
+            "limits": [asdict(limit) for limit in constraints.limits],
+            "handling": constraints.handling,
+            "rejections": constraints.rejections,
+        }
+    metrics = metrics_named(constraints.metrics, objective.minimised)
+    if metrics:
+        chosen["fitness"]["metrics"] = {
+            name: {"version": METRICS.get(name).version, **_plain(parse(METRICS.get(name).Parameters, values, where))}
+            for name, (values, where) in metrics.items()
+        }
     return chosen
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fitness.objective import ArchiveView
+from fitness.view import ArchiveView
 from spaces import ConfigError
 
 from . import setup

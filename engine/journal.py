@@ -1,8 +1,10 @@
 """The journal of a run: one JSON line an evaluation, only ever appended to. It is the truth about a run.
 
 The first line says what run it is. Then come ``reference`` lines (the fixed sample that ranks may be taken against) and
-``evaluation`` lines, in the order told. A field whose name begins with ``time_`` holds a time, and nothing else in a line
-differs between a run that was interrupted and one that was not. `crc` is a CRC-32 over the line's other fields, times aside.
+``evaluation`` lines, in the order told. Between the latter stand ``look`` lines: architectures whose costs were counted before
+they could be evaluated, because a constraint then rejected them or because a measured cost does not repeat. A field whose name
+begins with ``time_`` holds a time, and nothing else in a line differs between a run that was interrupted and one that was not.
+`crc` is a CRC-32 over the line's other fields, times aside.
 
 A last line without its newline was being written when the process died: it is dropped. Any other damage is an error.
 """
@@ -14,12 +16,13 @@ import math
 import os
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from fitness.evaluation import Evaluation
+from fitness.limited_view import Look
 from spaces import RunError
 
 VERSION = 1
@@ -37,6 +40,7 @@ class JournalContent:
         header: the first line, or None if there is none yet.
         references: the evaluations of the reference sample.
         evaluations: those of the search.
+        looks: at costs, in the order in which they were counted.
         seconds: `time_elapsed` of the last line.
         end: length in bytes of all whole lines.
     """
@@ -44,6 +48,7 @@ class JournalContent:
     header: dict[str, Any] | None = None
     references: list[Evaluation] = field(default_factory=list)
     evaluations: list[Evaluation] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)
     seconds: float = 0.0
     end: int = 0
 
@@ -100,9 +105,15 @@ def evaluation_line(kind: str, number: int, evaluation: Evaluation, elapsed: flo
         "key": evaluation.key,
         "scores": dict(evaluation.scores),
         "failures": dict(evaluation.failures),
+        **({"costs": dict(evaluation.costs)} if evaluation.costs else {}),
         "time_elapsed": round(elapsed, 6),
         "time_scoring": round(evaluation.seconds, 6),
     }
+
+
+def look_line(number: int, look: Look, elapsed: float) -> dict[str, Any]:
+    """Returns the line of one look at an architecture's costs."""
+    return {"kind": "look", "number": number, **asdict(look), "time_elapsed": round(elapsed, 6)}
 
 
 def checksum(line: Mapping[str, Any]) -> int:
@@ -157,15 +168,28 @@ def _take(content: JournalContent, line: dict[str, Any], path: Path, position: i
     if position == 1:
         content.header = line
         return
-    if line["kind"] not in ("reference", "evaluation"):
+    kinds: dict[str, list[Any]] = {
+        "reference": content.references,
+        "evaluation": content.evaluations,
+        "look": content.looks,
+    }
+    if line["kind"] not in kinds:
         raise _damaged(path, position, f"its kind {line['kind']!r} is unknown")
-    if line["kind"] == "reference" and content.evaluations:
+    if line["kind"] == "reference" and (content.evaluations or content.looks):
         raise _damaged(path, position, "a reference stands after an evaluation")
-    known = content.references if line["kind"] == "reference" else content.evaluations
+    known = kinds[line["kind"]]
     if line.get("number") != len(known):
         raise _damaged(path, position, f"it should have number {len(known)}, but it has {line.get('number')!r}")
-    evaluation, content.seconds = _evaluation(line, path, position)
-    known.append(evaluation)
+    read = _look if line["kind"] == "look" else _evaluation
+    taken, content.seconds = read(line, path, position)
+    known.append(taken)
+
+
+def _look(line: dict[str, Any], path: Path, position: int) -> tuple[Look, float]:
+    try:
+        return Look(line["key"], line["costs"], line["failures"], line["admitted"]), float(line["time_elapsed"])
+    except (KeyError, TypeError, ValueError):
+        raise _damaged(path, position, "a field is missing or of a wrong type") from None
 
 
 def _evaluation(line: dict[str, Any], path: Path, position: int) -> tuple[Evaluation, float]:
@@ -177,6 +201,7 @@ def _evaluation(line: dict[str, Any], path: Path, position: int) -> tuple[Evalua
             scores=line["scores"],
             failures=line["failures"],
             seconds=scoring,
+            costs=line.get("costs", {}),
         )
     except (KeyError, TypeError, ValueError):
         raise _damaged(path, position, "a field is missing or of a wrong type") from None

@@ -16,8 +16,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
+from fitness.constraints import Constraints
+from fitness.cost_book import CostBook, Costed
 from fitness.evaluation import Evaluation
-from fitness.objective import ArchiveView
+from fitness.limited_view import LimitedView, Look, SearchEnded, cap_of
+from fitness.view import ArchiveView
 from spaces import Genotype, RunError, SearchSpace
 from strategies import Strategy
 
@@ -25,7 +28,7 @@ from . import snapshot as snapshots
 from .budget import Budget
 from .folder import RunFolder, replace_text
 from .interrupt import Interrupt
-from .journal import Journal, JournalContent, evaluation_line
+from .journal import Journal, JournalContent, evaluation_line, look_line
 from .progress import Progress
 from .snapshot import Counts, Snapshot
 
@@ -57,6 +60,8 @@ class Loop:
         strategy: a new one; `resume` restores its state.
         evaluator: measures what nobody knows yet.
         view: empty, its reference set fixed where the objective has one; takes every evaluation.
+        constraints: what a candidate may cost; those that reject stand between the view and the strategy.
+        book: counts the costs that constraints and the objective name.
         budget: when to end.
         folder: the run's files.
         journal: open at its end.
@@ -72,6 +77,8 @@ class Loop:
         strategy: Strategy,
         evaluator: EvaluatorLike,
         view: ArchiveView,
+        constraints: Constraints,
+        book: CostBook,
         budget: Budget,
         folder: RunFolder,
         journal: Journal,
@@ -83,6 +90,10 @@ class Loop:
         self.budget, self.folder, self.journal = budget, folder, journal
         self.identity, self.interrupt = identity, interrupt
         self.counts = Counts()
+        self.book = book
+        self.limits = LimitedView(view, constraints, book, cap_of(constraints, book, space.encoding.size), self._write_look)
+        self._looks = content.looks
+        self._next_look = len(content.looks)
         self._references = {evaluation.key: evaluation for evaluation in content.references}
         self._pending = deque(content.evaluations)
         self._resumed = False
@@ -98,7 +109,7 @@ class Loop:
 
     def resume(self) -> str | None:
         """Restores the last snapshot; returns why it was not used where there is one, or None."""
-        snapshot, why_not = snapshots.load(self.folder.snapshot, self.identity, len(self._pending))
+        snapshot, why_not = snapshots.load(self.folder.snapshot, self.identity, len(self._pending), len(self._looks))
         if snapshot is not None:
             self.strategy.load_state_dict(snapshot.strategy)
             self.counts = snapshot.counts
@@ -106,6 +117,7 @@ class Loop:
             for _ in range(snapshot.told):
                 self.view.add(self._pending.popleft())
             self._resumed = True
+        self.limits.resume(self._looks, self.counts.looks, self.counts.rejected_in_a_row)
         return why_not
 
     def run(self, warm_start: Sequence[Genotype], progress: Progress) -> str:
@@ -123,6 +135,8 @@ class Loop:
             if warm_start and not self._resumed:
                 self._evaluate_and_tell(warm_start, progress)
             return self._until_spent(progress)
+        except SearchEnded as reason:
+            return str(reason)
         finally:
             # A strategy that was asked and not told is of no use; then the last snapshot and the journal give its state back.
             if self._between_tell_and_ask:
@@ -133,7 +147,9 @@ class Loop:
         while (reason := self._spent()) is None:
             proposals = self._ask()
             if not proposals:
-                return "nothing left to try: every architecture that the strategy can reach was evaluated"
+                return self.limits.exhausted() or (
+                    "nothing left to try: every architecture that the strategy can reach was evaluated"
+                )
             self._evaluate_and_tell(proposals, progress)
             if self.counts.barren >= BARREN_ASKS:
                 return f"the strategy proposed only known architectures {BARREN_ASKS:,} times in a row"
@@ -149,7 +165,7 @@ class Loop:
     def _ask(self) -> list[Genotype]:
         allowed = self.budget.allows(len(self.view))
         self._between_tell_and_ask = False
-        proposals = [tuple(int(gene) for gene in genotype) for genotype in self.strategy.ask(allowed, self.view)]
+        proposals = [tuple(int(gene) for gene in genotype) for genotype in self.strategy.ask(allowed, self.limits)]
         if len(proposals) > allowed:
             raise RuntimeError(
                 f"strategy {self.strategy.name!r} was asked for at most {allowed} genotypes, but it gave {len(proposals)}"
@@ -159,11 +175,11 @@ class Loop:
         return proposals
 
     def _evaluate_and_tell(self, genotypes: Sequence[Genotype], progress: Progress) -> None:
-        """Evaluates what is new among `genotypes` and tells the strategy all of them."""
+        """Evaluates what is new among `genotypes`, but for what is rejected, and tells the strategy all of them."""
         keys = [self.view.key(genotype) for genotype in genotypes]
         new: dict[str, Genotype] = {}
         for key, genotype in zip(keys, genotypes, strict=True):
-            if not self.view.seen(key):
+            if not self.limits.seen(key):
                 new.setdefault(key, genotype)
         for evaluation in self._answers(new):
             self.view.add(evaluation)
@@ -174,12 +190,16 @@ class Loop:
                 return
         self.counts.proposed += len(genotypes)
         self.counts.known += len(genotypes) - len(new)
-        known = [replace(self.view.get(key), genotype=g) for key, g in zip(keys, genotypes, strict=True)]
-        self.strategy.tell(known, self.view)
+        self.strategy.tell([self._known(key, g) for key, g in zip(keys, genotypes, strict=True)], self.limits)
         self.counts.barren = 0 if new else self.counts.barren + 1
         self._between_tell_and_ask = True
         if time.monotonic() - self._saved_at > SECONDS_BETWEEN_SNAPSHOTS:
             self._save_snapshot()
+
+    def _known(self, key: str, genotype: Genotype) -> Evaluation:
+        if not self.view.seen(key):
+            return self.limits.rejection(key, genotype)
+        return replace(self.view.get(key), genotype=genotype)
 
     def _cut_short(self) -> bool:
         return not self._pending and self.budget.out_of_time(self.seconds)
@@ -199,15 +219,31 @@ class Loop:
 
     def _measured(self, asked: Iterable[tuple[str, Genotype]]) -> Iterator[Evaluation]:
         asked = list(asked)
+        # Before the workers are busy: a latency is to be measured on a machine that does nothing else.
+        costs = [self._look(key) for key, _ in asked]
         unknown = [(key, genotype) for key, genotype in asked if key not in self._references]
         measured = evaluate(self.evaluator, unknown)
-        for key, genotype in asked:
+        for (key, genotype), (cost, failures) in zip(asked, costs, strict=True):
             reference = self._references.get(key)
-            yield next(measured) if reference is None else replace(reference, genotype=genotype, seconds=0.0)
+            found = next(measured) if reference is None else replace(reference, genotype=genotype, seconds=0.0)
+            yield replace(found, costs=cost, failures={**found.failures, **failures}) if self.book.metrics else found
+
+    def _look(self, key: str) -> Costed:
+        self.interrupt.check()
+        return self.book.look(key)
+
+    def _write_look(self, look: Look) -> None:
+        self.journal.append(look_line(self._next_look, look, self.seconds))
+        self._next_look += 1
+        self.interrupt.check()
+        # An ask may look at many candidates before it has one to evaluate.
+        if self._cut_short():
+            raise SearchEnded(self._spent())
 
     def _save_snapshot(self) -> None:
         # What a snapshot was told must be in the journal, also after a power cut.
         self.journal.sync()
+        self.counts.looks, self.counts.rejected_in_a_row = self.limits.noted, self.limits.in_a_row
         state = Snapshot(len(self.view), self.seconds, self.counts, self.strategy.state_dict())
         replace_text(self.folder.snapshot, snapshots.encode(state, self.identity))
         self._saved_at = time.monotonic()
@@ -216,7 +252,7 @@ class Loop:
         incumbent = self.view.incumbent()
         if incumbent is None:
             return "no candidate has succeeded yet"
-        member = self.view.objective.members[0]
+        member = next(name for name in self.view.objective.members if name in incumbent.scores)
         return f"best {member} {incumbent.scores[member]:g}"
 
 

@@ -11,8 +11,10 @@ from typing import Any, TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from fitness.constraints import Constraints, read_constraints
 from fitness.evaluation import Evaluation
-from spaces import RunError
+from fitness.objective import Objective, ObjectiveParameters, create_objective
+from spaces import RunError, parse
 
 from .journal import read_journal
 from .result import read_document
@@ -31,6 +33,7 @@ class Candidate(Part):
     notation: str
     key: str
     scores: dict[str, float]
+    costs: dict[str, float] = {}
 
 
 class TableFacts(Part):
@@ -68,6 +71,7 @@ class RunRecord:
         evaluations: in the order in which the strategy was told.
         arrivals: float64 [n], when each was told, in seconds since the start.
         outcome: None while the run is unfinished.
+        rejected: architectures that a constraint kept from being evaluated.
     """
 
     folder: Path
@@ -76,6 +80,7 @@ class RunRecord:
     evaluations: list[Evaluation]
     arrivals: np.ndarray
     outcome: Outcome | None = None
+    rejected: int = 0
 
     @property
     def proxies(self) -> list[str]:
@@ -86,7 +91,33 @@ class RunRecord:
     def members(self) -> list[str]:
         """The scores that the objective reads."""
         objective = self.config["fitness"].get("objective") or {}
-        return list(objective.get("rank") or filter(None, [objective.get("score")]))
+        several = [member for member in objective.get("pareto") or [] if isinstance(member, str)]
+        return list(objective.get("rank") or several or filter(None, [objective.get("score")]))
+
+    @property
+    def metrics(self) -> list[str]:
+        """The costs that constraints or the objective name."""
+        return list(dict.fromkeys(name for evaluation in self.evaluations for name in evaluation.costs))
+
+    @property
+    def constraints(self) -> Constraints:
+        """What a candidate may cost.
+
+        Raises:
+            ConfigError, UnknownNameError: if the configuration's are wrong.
+        """
+        return read_constraints(self.config["fitness"].get("constraints") or {})
+
+    @property
+    def objective(self) -> Objective:
+        """What the search looked for.
+
+        Raises:
+            ConfigError: if the configuration's is wrong.
+        """
+        proxies = self.config["fitness"].get("proxies", {})
+        values = self.config["fitness"].get("objective") or {"score": next(iter(proxies), None)}
+        return create_objective(parse(ObjectiveParameters, values, "fitness.objective"), proxies)
 
     def scores(self, name: str) -> np.ndarray:
         """Returns float64 [n], one raw score of each evaluation; NaN where the candidate failed in any."""
@@ -115,6 +146,7 @@ def read_run(folder: Path) -> RunRecord:
         config=_config(path, config_text),
         config_text=config_text,
         evaluations=content.evaluations,
+        rejected=sum(not look.admitted for look in content.looks),
         arrivals=_arrivals(journal)[: len(content.evaluations)],
         outcome=_outcome(folder / "result.json"),
     )

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from markupsafe import Markup
 
+from fitness.constraints import written
 from spaces import RbflexEvoError, RunError, SearchSpace, create_space
 
-from . import plots
+from . import plots, report_limits
 from .diagram import draw_architecture
 from .folder import replace_text
 from .record import Candidate, RunRecord, TableFacts, read_run
@@ -109,6 +110,7 @@ def render_page(template: str, contents: Mapping[str, Any]) -> str:
     )
     environment.filters["number"] = number
     environment.filters["amount"] = amount
+    environment.filters["written"] = written
     environment.filters["breakable"] = breakable
     return environment.get_template(template).render(contents)
 
@@ -128,9 +130,12 @@ def _contents(run: RunRecord, space: SearchSpace, gallery: Gallery) -> dict[str,
         "strategy": _name(run.config.get("strategy", "")),
         "members": run.members,
         "proxies": run.proxies,
+        "metrics": run.metrics,
+        "limits": report_limits.limits(run, best),
+        "front": report_limits.front(run, lambda e: _row(space.notation(e.genotype), e.scores, e.costs, known), gallery.add),
         "found": _found(run, space, gallery, best) if best else None,
         "leaders": _leaders(run, space, known),
-        "top": [_row(c.notation, c.scores, known) for c in run.outcome.top] if run.outcome else [],
+        "top": [_row(c.notation, c.scores, c.costs, known) for c in run.outcome.top] if run.outcome else [],
         "known": known,
         "notice": notice,
         "anytime": list(_anytime(run, known, gallery, best)),
@@ -189,8 +194,11 @@ def _place(run: RunRecord, name: str, candidate: Candidate) -> int:
     return 1 + int(np.sum(run.scores(name) > candidate.scores[name]))
 
 
-def _row(notation: str, scores: Mapping[str, float], known: Known | None) -> dict[str, Any]:
-    return {"notation": notation, "scores": scores, "accuracy": known.table.accuracy(notation) if known else None}
+def _row(
+    notation: str, scores: Mapping[str, float], costs: Mapping[str, float], known: Known | None
+) -> dict[str, Any]:
+    accuracy = known.table.accuracy(notation) if known else None
+    return {"notation": notation, "scores": scores, "costs": costs, "accuracy": accuracy}
 
 
 def _leaders(run: RunRecord, space: SearchSpace, known: Known | None) -> list[tuple[str, dict[str, Any]]]:
@@ -200,7 +208,7 @@ def _leaders(run: RunRecord, space: SearchSpace, known: Known | None) -> list[tu
         scores = run.scores(name)
         if np.isfinite(scores).any():
             leader = run.evaluations[int(np.nanargmax(scores))]
-            leaders.append((name, _row(space.notation(leader.genotype), leader.scores, known)))
+            leaders.append((name, _row(space.notation(leader.genotype), leader.scores, leader.costs, known)))
     return leaders
 
 

@@ -6,14 +6,16 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fitness.evaluation import Evaluation
-from fitness.objective import ArchiveView
+from fitness.view import ArchiveView
 from spaces import Genotype, RunError, SearchSpace
+
+from .front import front_data, front_facts
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,12 +28,13 @@ TOP = 10
 
 @dataclass(frozen=True)
 class Candidate:
-    """One candidate of a finished search: the genotype, its notation, its canonical key and its raw scores by proxy."""
+    """One candidate of a finished search: genotype, notation, canonical key, raw scores by proxy, costs by metric."""
 
     genotype: Genotype
     notation: str
     key: str
     scores: Mapping[str, float]
+    costs: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -41,9 +44,10 @@ class Result:
     Attributes:
         folder: of the run.
         space: that was searched.
-        ranked: every candidate that did not fail, best first.
+        ranked: every candidate that neither failed nor is infeasible, best first.
         document: what result.json holds.
         seed: that `network` draws its initial weights with.
+        not_dominated: of several objectives, what no other candidate dominates; None where there is one.
     """
 
     folder: Path
@@ -51,26 +55,37 @@ class Result:
     ranked: Sequence[Evaluation]
     document: Mapping[str, Any]
     seed: int = 0
+    not_dominated: Sequence[Evaluation] | None = None
 
     @property
     def best(self) -> Candidate | None:
-        """The best candidate, or None if all have failed."""
+        """The best candidate, the front's knee where there are several objectives; None if nothing succeeded within the limits."""
         return next(iter(self.top(1)), None)
 
     def top(self, n: int = TOP) -> list[Candidate]:
         """Returns the `n` best candidates, best first."""
         return [candidate(evaluation, self.space) for evaluation in self.ranked[:n]]
 
+    def front(self) -> list[Candidate]:
+        """Returns the feasible candidates that no other dominates, the best in the first objective first.
+
+        Raises:
+            RunError: if the search had one objective.
+        """
+        if self.not_dominated is None:
+            raise RunError(f"{self.folder} has no front: its objective is one number; set fitness.objective.pareto")
+        return [candidate(evaluation, self.space) for evaluation in self.not_dominated]
+
     def network(self) -> nn.Module:
         """Builds the best network as its benchmark counts it, with untrained weights drawn from the run's seed.
 
         Raises:
-            RunError: if every candidate failed.
+            RunError: if nothing succeeded within the limits.
         """
         import torch
 
         if self.best is None:
-            raise RunError(f"{self.folder} has no network: every candidate failed")
+            raise RunError(f"{self.folder} has no network: every candidate failed or breaks the constraints")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             return self.space.build(self.best.genotype)
@@ -82,7 +97,7 @@ class Result:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """Numbers of unique, failed, proposed and known candidates."""
+        """Numbers of unique, failed, proposed and known candidates, and of those rejected before they were evaluated."""
         return dict(self.document["counts"])
 
     @property
@@ -95,13 +110,12 @@ class Result:
 def candidate(evaluation: Evaluation, space: SearchSpace) -> Candidate:
     """Returns an evaluation with its notation."""
     notation = space.notation(evaluation.genotype)
-    return Candidate(evaluation.genotype, notation, evaluation.key, dict(evaluation.scores))
+    return Candidate(evaluation.genotype, notation, evaluation.key, dict(evaluation.scores), dict(evaluation.costs))
 
 
-def ranked(view: ArchiveView) -> list[Evaluation]:
-    """Returns every evaluation with a finite utility, best first."""
-    keys = view.ranking()
-    return [view.get(key) for key, utility in zip(keys, view.utility(keys), strict=True) if utility != -float("inf")]
+def front_of(view: ArchiveView) -> list[Evaluation] | None:
+    """Returns what nothing dominates, or None where there is one objective."""
+    return view.front() if view.objective.rule == "pareto" else None
 
 
 def document(
@@ -109,13 +123,13 @@ def document(
     name: str,
     space: SearchSpace,
     stop_reason: str,
-    best_first: Sequence[Evaluation],
     counts: Mapping[str, int],
     seconds: float,
     evaluator: Mapping[str, Any],
+    view: ArchiveView,
 ) -> dict[str, Any]:
     """Returns result.json's content, its table left open."""
-    top = [_as_values(candidate(evaluation, space)) for evaluation in best_first[:TOP]]
+    top = [_as_values(candidate(evaluation, space)) for evaluation in view.best_first()[:TOP]]
     return {
         "version": VERSION,
         "name": name,
@@ -124,12 +138,20 @@ def document(
         "finished": True,
         "best": top[0] if top else None,
         "top": top,
+        "front": _front(view, space),
         "counts": dict(counts),
         "time_seconds": round(seconds, 3),
         "evaluator": dict(evaluator),
         "table": None,
         "environment": environment(),
     }
+
+
+def _front(view: ArchiveView, space: SearchSpace) -> dict[str, Any] | None:
+    members = front_of(view)
+    if members is None:
+        return None
+    return {**front_facts(front_data(view)), "candidates": [_as_values(candidate(member, space)) for member in members]}
 
 
 def _as_values(found: Candidate) -> dict[str, Any]:

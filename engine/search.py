@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fitness.evaluation import Evaluation
-from fitness.objective import ArchiveView
+from fitness.cost_book import CostBook
+from fitness.view import ArchiveView
 from spaces import RunError
 
 from . import setup
@@ -31,7 +31,7 @@ from .journal import Journal, JournalContent, evaluation_line, header_line, read
 from .loop import EvaluatorLike, Loop, check_answer, evaluate
 from .progress import Progress
 from .report import write_report
-from .result import Result, document, ranked, read_document, table_facts
+from .result import Result, document, front_of, read_document, table_facts
 
 if TYPE_CHECKING:
     from spaces.tables import Table
@@ -98,11 +98,12 @@ class Search:
             if known is not None:
                 return self._finished(folder, content, known)
             table = setup.table_of(self.config, self.space)
+            book = setup.cost_book_of(self.config, self.space)
             with self._evaluator() as (evaluator, inputs):
                 interrupt.check()
                 folder.write_config(self.config)
                 try:
-                    return self._search(folder, content, evaluator, inputs, interrupt, table)
+                    return self._search(folder, content, evaluator, inputs, interrupt, table, book)
                 except Interrupted:
                     done = len(read_journal(folder.journal).evaluations)
                     raise Interrupted(
@@ -126,8 +127,10 @@ class Search:
         inputs: Mapping[str, str | None],
         interrupt: Interrupt,
         table: Table | None,
+        book: CostBook,
     ) -> Result:
-        view = ArchiveView(setup.objective_of(self.config), evaluator.key)
+        constraints = setup.constraints_of(self.config)
+        view = ArchiveView(setup.objective_of(self.config), evaluator.key, constraints.ordering)
         with Journal(folder.journal, content.end) as journal:
             self._begin(folder, content, journal, inputs)
             self._prepare(evaluator, interrupt)
@@ -138,6 +141,8 @@ class Search:
                 strategy=setup.strategy_of(self.config, self.space),
                 evaluator=evaluator,
                 view=view,
+                constraints=constraints,
+                book=book,
                 budget=Budget(**self.config.budget.model_dump()),
                 folder=folder,
                 journal=journal,
@@ -150,22 +155,22 @@ class Search:
                 print(f"{folder.snapshot}: {why_not}; going through the journal instead", file=sys.stderr)
             with self._progress("search", self.config.budget.evaluations, initial=len(view)) as progress:
                 reason = loop.run(setup.distinct(self.warm_start, view), progress)
-        best_first = ranked(view)
         found = document(
             name=self.config.name,
             space=self.space,
             stop_reason=reason,
-            best_first=best_first,
             counts={
                 "unique": len(view),
                 "failed": sum(evaluation.failed for evaluation in view.evaluations),
                 "proposed": loop.counts.proposed,
                 "known": loop.counts.known,
+                "rejected": loop.limits.rejected,
             },
             seconds=loop.seconds,
             evaluator=evaluator.facts(),
+            view=view,
         )
-        return self._finish(folder, best_first, found, table)
+        return self._finish(folder, view, found, table)
 
     def _begin(
         self, folder: RunFolder, content: JournalContent, journal: Journal, inputs: Mapping[str, str | None]
@@ -231,33 +236,34 @@ class Search:
         journal.sync()
         view.set_reference(content.references)
 
-    def _finish(
-        self, folder: RunFolder, best_first: Sequence[Evaluation], found: dict[str, Any], table: Table | None
-    ) -> Result:
+    def _finish(self, folder: RunFolder, view: ArchiveView, found: dict[str, Any], table: Table | None) -> Result:
         # Only now, with nothing left to decide, is the table read.
         if table is not None and self.config.table is not None:
             found["table"] = table_facts(table, self.config.table.name, found["best"])
         replace_text(folder.result, json.dumps(found, indent=2, ensure_ascii=False) + "\n")
         if self.report:
             write_report(folder.path)
-        return Result(folder.path, self.space, best_first, found, self.config.seed)
+        return self._result(folder, view, found)
 
     def _finished(self, folder: RunFolder, content: JournalContent, found: dict[str, Any]) -> Result:
         """Returns the result of a run that is over, with another table or a new report where one is asked for."""
-        view = ArchiveView(setup.objective_of(self.config), self.space.key)
+        ordering = setup.constraints_of(self.config).ordering
+        view = ArchiveView(setup.objective_of(self.config), self.space.key, ordering)
         for evaluation in content.evaluations:
             view.add(evaluation)
         if view.objective.reference == "sample":
             view.set_reference(content.references)
-        best_first = ranked(view)
         if load_config(folder.config).table != self.config.table:
             found["table"] = None
             table = setup.table_of(self.config, self.space)
             folder.write_config(self.config)
-            return self._finish(folder, best_first, found, table)
+            return self._finish(folder, view, found, table)
         if self.report and not folder.report.exists():
             write_report(folder.path)
-        return Result(folder.path, self.space, best_first, found, self.config.seed)
+        return self._result(folder, view, found)
+
+    def _result(self, folder: RunFolder, view: ArchiveView, found: dict[str, Any]) -> Result:
+        return Result(folder.path, self.space, view.best_first(), found, self.config.seed, front_of(view))
 
     def _progress(self, title: str, total: int | None, *, initial: int = 0, unit: str = "evaluation") -> Progress:
         return Progress(title, total, initial=initial, unit=unit, shown=not self.quiet)

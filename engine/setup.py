@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fitness.objective import ArchiveView, Objective, ObjectiveParameters, create_objective
+from fitness.constraints import Constraints, read_constraints
+from fitness.cost_book import CostBook
+from fitness.metrics import create_metric, metrics_named
+from fitness.objective import Objective, ObjectiveParameters, create_objective
+from fitness.view import ArchiveView
 from spaces import ConfigError, Genotype, SearchSpace, create_space, parse
 from strategies import Strategy, create_strategy
 
@@ -41,6 +45,26 @@ def objective_of(config: Config) -> Objective:
     """Returns the objective."""
     parameters = parse(ObjectiveParameters, config.fitness.objective, "fitness.objective")
     return create_objective(parameters, config.fitness.proxies)
+
+
+def constraints_of(config: Config) -> Constraints:
+    """Returns the constraints, none where none are set."""
+    return read_constraints(config.fitness.constraints)
+
+
+def cost_book_of(config: Config, space: SearchSpace) -> CostBook:
+    """Returns the book of the costs that constraints and the objective name, of the networks that are scored.
+
+    Raises:
+        TableError, DeviceError: if a latency's table or device is not there or does not fit the space.
+    """
+    from fitness import create_proxy
+
+    objective = parse(ObjectiveParameters, config.fitness.objective, "fitness.objective")
+    named = metrics_named(constraints_of(config).metrics, objective.minimised)
+    raw = any(create_proxy(name, **values).layers == "published" for name, values in config.fitness.proxies.items())
+    metrics = [create_metric(name, space, values, where) for name, (values, where) in named.items()]
+    return CostBook(metrics, space, space.parse if raw else space.representative)
 
 
 def warm_start_of(config: Config, space: SearchSpace) -> list[Genotype]:

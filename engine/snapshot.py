@@ -22,11 +22,15 @@ class Counts:
         proposed: genotypes that the strategy proposed, those of a warm start included.
         known: those of them whose architecture was known already.
         barren: asks in a row, up to now, that proposed nothing new.
+        looks: looks at costs that the strategy knows of, of those in the journal.
+        rejected_in_a_row: architectures rejected since the last one that was not.
     """
 
     proposed: int = 0
     known: int = 0
     barren: int = 0
+    looks: int = 0
+    rejected_in_a_row: int = 0
 
 
 @dataclass(frozen=True)
@@ -52,12 +56,13 @@ def encode(snapshot: Snapshot, identity: str) -> str:
     return json.dumps({"crc": zlib.crc32(body.encode()), "body": body})
 
 
-def load(path: Path, identity: str, evaluations: int) -> tuple[Snapshot | None, str | None]:
+def load(path: Path, identity: str, evaluations: int, looks: int = 0) -> tuple[Snapshot | None, str | None]:
     """Returns the snapshot, or None and, where there is one that cannot be used, why.
 
     Args:
         identity: of the run's configuration.
         evaluations: in the journal; a snapshot that was told more belongs to another journal.
+        looks: in the journal, likewise.
     """
     try:
         outer = json.loads(path.read_text(encoding="utf-8"))
@@ -70,7 +75,7 @@ def load(path: Path, identity: str, evaluations: int) -> tuple[Snapshot | None, 
         return None, "it is damaged"
     if body["version"] != VERSION or body["identity"] != identity:
         return None, "it is of another version or another configuration"
-    if body["told"] > evaluations:
-        return None, "it is ahead of the journal"
     counts = Counts(**body["counts"])
+    if body["told"] > evaluations or counts.looks > looks:
+        return None, "it is ahead of the journal"
     return Snapshot(body["told"], body["seconds"], counts, body["strategy"]), None

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from fitness.evaluation import Evaluation
-from fitness.objective import ArchiveView
+from fitness.view import ArchiveView
 from spaces import RunError, SearchSpace
 
 from .folder import replace_text

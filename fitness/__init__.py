@@ -46,6 +46,13 @@ PROXIES.register("zico", "fitness.proxies.zico:Zico")
 PROXIES.register("ntk_cond", "fitness.proxies.ntk:NtkCond")
 PROXIES.register("vkdnw", "fitness.proxies.vkdnw:Vkdnw")
 
+METRICS = Registry("metric")
+METRICS.register("params", "fitness.metrics:Params")
+METRICS.register("flops", "fitness.metrics:Flops")
+METRICS.register("depth", "fitness.metrics:Depth")
+METRICS.register("activation_memory", "fitness.metrics:ActivationMemory")
+METRICS.register("latency", "fitness.latency:Latency")
+METRICS.register("latency_table", "fitness.latency:LatencyTable")
 
 
 def create_proxy(name: str, **values: Any) -> Proxy:
@@ -77,6 +84,7 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "METRICS",
     "PROXIES",
     "CandidateFailed",
     "Evaluation",

@@ -1,4 +1,4 @@
-"""What is known about one candidate: raw scores by name, failures by name. Values only, no network, no tensor, no rank."""
+"""What is known about one candidate: raw scores, failures and costs by name. Values only, no network, no tensor, no rank."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ class Evaluation:
         key: the canonical name of its architecture; a budget counts keys.
         scores: raw score by proxy name, higher is better, rounded to 6 significant digits so that every decision
             is the same on machines that differ in the last bits.
-        failures: reason by proxy name; a score that failed is here and not in `scores`.
+        failures: reason by proxy or metric name; a score that failed is here and not in `scores`.
         seconds: what it took to measure, 0 when the statistics came from the cache.
+        costs: by metric name, lower is better; those alone that a constraint or the objective names.
     """
 
     genotype: Genotype
@@ -26,6 +27,7 @@ class Evaluation:
     scores: Mapping[str, float]
     failures: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    costs: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def failed(self) -> bool:

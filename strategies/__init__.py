@@ -13,6 +13,7 @@ STRATEGIES.register("free_rea", "strategies.free_rea:FreeRea")
 STRATEGIES.register("local_search", "strategies.local_search:LocalSearch")
 STRATEGIES.register("search_economics", "strategies.search_economics:SearchEconomics")
 STRATEGIES.register("large_space_evolution", "strategies.large_space_evolution:LargeSpaceEvolution")
+STRATEGIES.register("nsga2", "strategies.nsga2:Nsga2")
 STRATEGIES.register("reinforce", "strategies.reinforce:Reinforce")
 
 

@@ -6,7 +6,7 @@
         check_strategy(MyStrategy)                 # or its registered name, and parameters by keyword
 
 Every check runs the strategy on a small synthetic space where two genotypes may share a key, against a view that has
-the contract's three methods and nothing else, and evaluations whose scores cannot be read. No network is built.
+the contract's five methods and nothing else, and evaluations whose scores cannot be read. No network is built.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _check_class(strategy: type[Strategy]) -> None:
 
 def check_proposals(make: Make) -> None:
     """ask(n) gives 1 to n valid genotypes of distinct keys, under a raw score and under ranks."""
-    for objective in ("score", "archive", "generation"):
+    for objective in ("score", "archive", "generation", "pareto"):
         world = World(SPACE, objective=objective)
         strategy = make(SPACE, 0)
         for n in ASKS:
@@ -202,6 +202,30 @@ def check_exhaustion(make: Make) -> None:
         )
 
 
+def check_constraints(make: Make) -> None:
+    """It works where a constraint rejects most of a space or orders it, and a small space is evaluated to what is allowed."""
+    for handling in ("reject", "deb"):
+        world = World(SPACE, limit=8.0, handling=handling)
+        strategy = make(SPACE, 0)
+        for n in (20, 7, 1, 20):
+            _round(strategy, world, n)
+    world = World(TINY, limit=2.0)
+    strategy = make(TINY, 0)
+    keys = {world.view.key(genotype) for genotype in TINY.enumerate()}
+    allowed = {key for key in keys if world.limits.admits(key)}
+    for _ in range(50 * len(keys)):
+        genotypes = _ask(strategy, world, 5)
+        if not genotypes:
+            break
+        strategy.tell(world.evaluate(genotypes), world.view)
+    left = allowed - {evaluation.key for evaluation in world.archive.evaluations}
+    _require(
+        not left,
+        f"under a constraint, {len(left)} of {len(allowed)} allowed keys were never evaluated, such as {sorted(left)[:1]}; a "
+        "rejected candidate is one that was seen, so go on to others (strategies.candidates.Unseen)",
+    )
+
+
 def check_open_space(make: Make) -> None:
     """It works on an encoding of unknown size that cannot be enumerated."""
     encoding = OpenEncoding(VectorEncoding((4,) * 8))
@@ -249,6 +273,7 @@ CHECKS: tuple[Callable[[Make], None], ...] = (
     check_failures,
     check_ties,
     check_exhaustion,
+    check_constraints,
     check_open_space,
     check_warm_start,
     check_generation,

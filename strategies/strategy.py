@@ -22,7 +22,10 @@ from spaces import Parameters as AnyParameters
 
 
 class View(Protocol):
-    """What a strategy may know about the candidates evaluated so far."""
+    """What a strategy may know about the candidates evaluated so far.
+
+    A candidate that the search's constraints reject is one that was seen and failed, though nobody evaluated it.
+    """
 
     def utility(self, keys: Sequence[str]) -> np.ndarray:
         """Returns float64 [len(keys)], what each evaluated key is worth now; higher is better, -inf if it failed.
@@ -31,11 +34,20 @@ class View(Protocol):
         returned raw. Compare only values of one call.
         """
 
+    def objectives(self, keys: Sequence[str]) -> np.ndarray:
+        """Returns float64 [len(keys), objectives], each higher is better, NaN in the rows of keys that failed.
+
+        Several objectives where the search has them, else the one utility. Compare only values of one call.
+        """
+
+    def violations(self, keys: Sequence[str]) -> np.ndarray:
+        """Returns float64 [len(keys)], by how much each key breaks the constraints in total; 0 if it is feasible."""
+
     def key(self, genotype: Genotype) -> str:
         """Returns the canonical key of a genotype."""
 
     def seen(self, key: str) -> bool:
-        """True if that key was evaluated in this run."""
+        """True if that key was evaluated in this run, or is rejected by a constraint: proposing it teaches nothing."""
 
 
 class Strategy(ABC):

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, cast
 
 import numpy as np
 
+from fitness.constraints import Constraint, Constraints
+from fitness.cost_book import CostBook
 from fitness.evaluation import Evaluation
-from fitness.objective import ArchiveView, Objective
-from spaces import Encoding, Genotype, VectorEncoding
+from fitness.limited_view import LimitedView
+from fitness.metrics import Architecture, Metric
+from fitness.objective import Objective
+from fitness.view import ArchiveView
+from spaces import Encoding, Genotype, Parameters, SearchSpace, VectorEncoding
 
 
 class StrategyCheckError(AssertionError):
@@ -20,7 +26,18 @@ OBJECTIVES = {
     "score": Objective(("near",)),
     "archive": Objective(("near", "large"), rule="log"),
     "generation": Objective(("near", "large"), rule="linear", reference="generation"),
+    "pareto": Objective(("near", "size"), rule="pareto", minimised=("size",)),
 }
+
+
+class Size(Metric):
+    """The sum of the genes, as a cost."""
+
+    name = "size"
+    walkable = True
+
+    def cost(self, architecture: Architecture) -> float:
+        return float(sum(architecture.genotype))
 
 
 class World:
@@ -31,24 +48,38 @@ class World:
         objective: a name of `OBJECTIVES`.
         succeeds_every: one key in that many succeeds, the others fail; None: all fail.
         flat: every candidate scores the same.
+        limit: the largest sum of genes that a constraint allows, None without one.
+        handling: of what breaks it.
     """
 
     def __init__(
-        self, encoding: Encoding, objective: str = "score", succeeds_every: int | None = 1, flat: bool = False
+        self,
+        encoding: Encoding,
+        objective: str = "score",
+        succeeds_every: int | None = 1,
+        flat: bool = False,
+        limit: float | None = None,
+        handling: Literal["reject", "deb"] = "reject",
     ) -> None:
         self.encoding = encoding
         self.objective = objective
         self.succeeds_every = succeeds_every
         self.flat = flat
-        self.archive = ArchiveView(OBJECTIVES[objective], key_of)
-        self.view = NarrowView(self.archive)
+        self.limit, self.handling = limit, handling
+        constraints = Constraints(() if limit is None else (Constraint("size", maximum=limit),), handling)
+        self.archive = ArchiveView(OBJECTIVES[objective], key_of, constraints.ordering)
+        # There are no networks here, so the one metric reads genes and no space.
+        nowhere = cast(SearchSpace, None)
+        self.book = CostBook([Size(Parameters(), nowhere)], nowhere, genes_of)
+        self.limits = LimitedView(self.archive, constraints, self.book, cap=None)
+        self.view = NarrowView(self.limits)
 
     def __len__(self) -> int:
         return len(self.archive)
 
     def copy(self) -> World:
         """Returns a world where the same has been evaluated."""
-        twin = World(self.encoding, self.objective, self.succeeds_every, self.flat)
+        twin = World(self.encoding, self.objective, self.succeeds_every, self.flat, self.limit, self.handling)
         for evaluation in self.archive.evaluations:
             twin.archive.add(evaluation)
         return twin
@@ -59,8 +90,11 @@ class World:
 
     def _evaluate(self, genotype: Genotype) -> Evaluation:
         key = key_of(genotype)
+        if not self.limits.admits(key):
+            return self.limits.rejection(key, genotype)
         failures = {} if self._succeeds(key) else dict.fromkeys(("near", "large"), "synthetic failure")
-        self.archive.add(Evaluation(genotype, key, {} if failures else self._scores(genotype), failures))
+        scores = {} if failures else self._scores(genotype)
+        self.archive.add(Evaluation(genotype, key, scores, failures, costs=self.book.look(key).costs))
         return Evaluation(genotype, key, HiddenScores(), failures)
 
     def _succeeds(self, key: str) -> bool:
@@ -83,20 +117,38 @@ def key_of(genotype: Genotype) -> str:
     return "-".join(map(str, canonical(genotype)))
 
 
+def genes_of(key: str) -> Genotype:
+    """Returns the genotype that stands for a key."""
+    return tuple(map(int, key.split("-")))
+
+
 class NarrowView:
     """The view of the contract and nothing besides."""
 
-    def __init__(self, archive: ArchiveView) -> None:
+    def __init__(self, archive: LimitedView) -> None:
         self._archive = archive
 
     def utility(self, keys: Sequence[str]) -> np.ndarray:
         """Returns what those keys are worth; a key that was not evaluated breaks the contract."""
+        self._check(keys, "utility")
+        return self._archive.utility(keys)
+
+    def objectives(self, keys: Sequence[str]) -> np.ndarray:
+        """Returns the objectives of those keys, likewise."""
+        self._check(keys, "objectives")
+        return self._archive.objectives(keys)
+
+    def violations(self, keys: Sequence[str]) -> np.ndarray:
+        """Returns by how much those keys break the constraint, likewise."""
+        self._check(keys, "violations")
+        return self._archive.violations(keys)
+
+    def _check(self, keys: Sequence[str], method: str) -> None:
         for key in keys:
             if not self._archive.seen(key):
                 raise StrategyCheckError(
-                    f"view.utility() was asked for {key!r}, which was not evaluated; ask for keys of told evaluations"
+                    f"view.{method}() was asked for {key!r}, which was not evaluated; ask for keys of told evaluations"
                 )
-        return self._archive.utility(keys)
 
     def key(self, genotype: Genotype) -> str:
         """Returns the canonical key."""
@@ -109,7 +161,9 @@ class NarrowView:
     def __getattr__(self, name: str) -> object:
         if name.startswith("__"):
             raise AttributeError(name)
-        raise StrategyCheckError(f"it used view.{name}; a view has utility(keys), key(genotype) and seen(key) only")
+        raise StrategyCheckError(
+            f"it used view.{name}; a view has utility(keys), objectives(keys), violations(keys), key(genotype) and seen(key) only"
+        )
 
 
 class HiddenScores(Mapping[str, float]):

@@ -8,7 +8,8 @@ import pytest
 from engine.compare_facts import common_values
 from engine.comparison import Reference, RunCurve, anytime, at, contender_rows, evaluations_to, grid, pairs, spread
 from fitness.evaluation import Evaluation
-from fitness.objective import ArchiveView, Objective
+from fitness.objective import Objective
+from fitness.view import ArchiveView
 
 TIMES = {"time_evaluations": 10, "time_scoring": 0.02, "time_strategy": 0.03}
 

@@ -27,9 +27,11 @@ def images(folder: Path) -> str:
     return f"data={{source: folder, root: {folder}, n: 4}}"
 
 
-def test_there_are_six_examples() -> None:
+def test_there_are_eight_examples() -> None:
     assert NAMES == [
         "compare_strategies.yaml",
+        "constrained.yaml",
+        "pareto.yaml",
         "quickstart.yaml",
         "rank_aggregate.yaml",
         "real_images.yaml",

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata
 
 from fitness.evaluation import Evaluation
-from fitness.objective import ArchiveView, Objective, ObjectiveParameters, create_objective
+from fitness.objective import Objective, ObjectiveParameters, create_objective
+from fitness.view import ArchiveView
 from spaces import ConfigError, parse
 
 MEMBERS = ("rbflex", "naswot", "synflow")
@@ -265,7 +266,7 @@ def test_a_configuration_saved_with_its_defaults_reads_back(values):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({}, "has neither of 'score' and 'rank'"),
+        ({}, "has none of 'score', 'rank' and 'pareto'"),
         ({"score": "rbflex", "rank": ["rbflex"]}, "has both of 'score' and 'rank'"),
         ({"score": "rbflx"}, "'fitness.objective.score': 'rbflx' is not a configured proxy; did you mean 'rbflex'?"),
         ({"rank": ["rbflex", "nasw0t"]}, "'nasw0t' is not a configured proxy; did you mean 'naswot'?"),

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from fitness.evaluation import Evaluation
-from fitness.objective import ArchiveView, Objective
+from fitness.objective import Objective
+from fitness.view import ArchiveView
 from spaces import VectorEncoding
 from strategies import create_strategy
 from strategies.synthetic import World, key_of

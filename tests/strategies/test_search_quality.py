@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from fitness.evaluation import Evaluation
-from fitness.objective import ArchiveView, Objective
+from fitness.objective import Objective
+from fitness.view import ArchiveView
 from spaces import VectorEncoding
 from strategies import STRATEGIES, create_strategy
 

@@ -31,6 +31,14 @@ class CountingView:
         self.asked += len(keys)
         return self.view.utility(keys)
 
+    def objectives(self, keys: Sequence[str]) -> np.ndarray:
+        self.asked += len(keys)
+        return self.view.objectives(keys)
+
+    def violations(self, keys: Sequence[str]) -> np.ndarray:
+        self.asked += len(keys)
+        return self.view.violations(keys)
+
     def key(self, genotype: tuple[int, ...]) -> str:
         return self.view.key(genotype)
 

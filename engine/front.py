@@ -1,0 +1,131 @@
+"""The front of a search with several objectives: what nothing dominates, its knee, its hypervolume; as data, and drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fitness import pareto
+from fitness.constraints import Constraints
+from fitness.evaluation import Evaluation
+from fitness.objective import Objective
+from fitness.view import ArchiveView
+
+from . import plots
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class FrontData:
+    """Everything about the front of one run.
+
+    Attributes:
+        members: the objectives' names.
+        signs: float64 [objectives], 1 where a member is maximised, -1 where it is minimised.
+        values: float64 [n, objectives] in the members' own units, in the order told; NaN where a candidate failed.
+        feasible: bool [n], True of what neither failed nor breaks a constraint.
+        positions: int64 [members of the front], the best in the first objective first.
+        knee: the position that the search gives as its best, None without a front.
+        volumes: the hypervolume against evaluations, None without a front.
+    """
+
+    members: tuple[str, ...]
+    signs: np.ndarray
+    values: np.ndarray
+    feasible: np.ndarray
+    positions: np.ndarray
+    knee: int | None
+    volumes: pareto.Volumes | None
+
+    @property
+    def reference_point(self) -> dict[str, float]:
+        """The hypervolume's reference point in the members' own units."""
+        return {} if self.volumes is None else self._in_units(self.volumes.reference)
+
+    def _in_units(self, point: np.ndarray) -> dict[str, float]:
+        return {name: float(value) for name, value in zip(self.members, self.signs * point, strict=True)}
+
+
+def view_of(evaluations: Iterable[Evaluation], objective: Objective, constraints: Constraints) -> ArchiveView:
+    """Returns the view that a search over these evaluations ended with."""
+    view = ArchiveView(objective, str, constraints.ordering)
+    for evaluation in evaluations:
+        view.add(evaluation)
+    return view
+
+
+def front_data(view: ArchiveView) -> FrontData:
+    """Returns the front of a view whose objective is "pareto"."""
+    keys = [evaluation.key for evaluation in view.evaluations]
+    maximised = view.objectives(keys)
+    feasible = ~np.isnan(maximised).any(axis=1) & (view.violations(keys) == 0)
+    where = {key: position for position, key in enumerate(keys)}
+    incumbent = view.incumbent()
+    point = view.objective.reference_point
+    signs = np.array(view.objective.signs)
+    return FrontData(
+        members=view.objective.members,
+        signs=signs,
+        values=signs * maximised,
+        feasible=feasible,
+        positions=np.array([where[evaluation.key] for evaluation in view.front()], dtype=np.int64),
+        knee=None if incumbent is None else where[incumbent.key],
+        volumes=pareto.volumes(
+            np.where(feasible[:, None], maximised, np.nan), None if point is None else signs * np.array(point)
+        ),
+    )
+
+
+def front_facts(data: FrontData) -> dict[str, Any]:
+    """Returns what result.json says of a front besides its members, as plain data."""
+    return {
+        "objectives": {name: "maximised" if sign > 0 else "minimised" for name, sign in zip(data.members, data.signs, strict=True)},
+        "reference_point": data.reference_point,
+        "hypervolume": 0.0 if data.volumes is None else data.volumes.volume,
+        "hypervolume_share": 0.0 if data.volumes is None else float(data.volumes.shares[-1]),
+    }
+
+
+def draw_front(data: FrontData, across: int, up: int) -> Figure:
+    """Draws one objective against another: all candidates, the infeasible ones apart, the front, and its knee."""
+    from matplotlib.ticker import EngFormatter
+
+    figure, axes = plots.panel(f"{data.members[up]} and {data.members[across]}")
+    known = ~np.isnan(data.values).any(axis=1)
+    for chosen, colour, marker, label in (
+        (known & ~data.feasible, plots.ORANGE, "x", "infeasible"),
+        (data.feasible, plots.MUTED, ".", "evaluated"),
+    ):
+        x, y = data.values[chosen, across], data.values[chosen, up]
+        if len(x):
+            many = len(x) > plots.RASTER_ABOVE
+            axes.scatter(x, y, s=14, color=colour, marker=marker, alpha=0.4, linewidths=0.8, label=label, rasterized=many)
+    front = data.values[data.positions]
+    axes.plot(front[:, across], front[:, up], "o", color=plots.BLUE, markersize=4.5, label="front")
+    if len(data.members) == 2:
+        order = np.argsort(front[:, across], kind="stable")
+        # A staircase: between two members of the front one gets no more than the worse of both.
+        corner = "steps-post" if data.signs[across] * data.signs[up] < 0 else "steps-pre"
+        axes.plot(front[order, across], front[order, up], color=plots.BLUE, linewidth=1.2, drawstyle=corner)
+    if data.knee is not None:
+        plots.mark_found(axes, data.values[data.knee, across], data.values[data.knee, up])
+    axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
+    axes.locator_params(axis="x", nbins=5)
+    plots.legend(axes, "lower right")
+    arrows = ["→" if sign > 0 else "←" for sign in (data.signs[across], data.signs[up])]
+    return plots.label_axes(
+        figure, axes, f"{data.members[across]} ({arrows[0]} better)", f"{data.members[up]} ({arrows[1]} better)"
+    )
+
+
+def draw_hypervolume(volumes: pareto.Volumes) -> Figure:
+    """Draws the hypervolume after each evaluation, as a share of the box between the reference point and the ideal point."""
+    figure, axes = plots.panel("Hypervolume so far")
+    plots.stairs(axes, plots.Steps(volumes.counts.astype(np.float64), volumes.shares), color=plots.GREEN)
+    axes.set_ylim(bottom=0)
+    return plots.label_axes(figure, axes, "unique evaluations", "share of the box")

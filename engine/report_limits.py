@@ -1,0 +1,76 @@
+"""What a report says about constraints and several objectives: the limits, the front, and their figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fitness.constraints import Constraints, violation, written
+from fitness.evaluation import Evaluation
+
+from .front import FrontData, draw_front, draw_hypervolume, front_data, view_of
+from .record import Candidate, RunRecord
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FRONT_SHOWN = 40
+
+AddFigure = Callable[[str, "Figure", str], Any]
+"""Takes a name, a figure and a title, and returns what the page shows."""
+
+
+def limits(run: RunRecord, best: Candidate | None) -> dict[str, Any] | None:
+    """Returns what the page says about constraints, None of a run without any."""
+    constraints = run.constraints
+    if not constraints.limits:
+        return None
+    outside = [violation(constraints.limits, evaluation.costs) > 0 for evaluation in run.evaluations]
+    return {
+        "rows": [(str(limit), _cost(limit.metric, best)) for limit in constraints.limits],
+        "rejecting": constraints.handling == "reject",
+        "rejected": run.rejected,
+        "infeasible": sum(outside),
+        "count": len(run.evaluations),
+    }
+
+
+def _cost(metric: str, best: Candidate | None) -> str:
+    return written(best.costs[metric]) if best is not None and metric in best.costs else "–"
+
+
+def front(run: RunRecord, row: Callable[[Evaluation], Mapping[str, Any]], add: AddFigure) -> dict[str, Any] | None:
+    """Returns what the page says about the front, None of a run with one objective or without a candidate.
+
+    Args:
+        row: makes a candidate's line of a table.
+        add: keeps a figure.
+    """
+    objective = run.objective
+    constraints: Constraints = run.constraints
+    if objective.rule != "pareto":
+        return None
+    data = front_data(view_of(run.evaluations, objective, constraints))
+    if data.volumes is None:
+        return None
+    shown = data.positions[:FRONT_SHOWN]
+    return {
+        "rows": [("knee" if place == data.knee else str(i), row(run.evaluations[place])) for i, place in enumerate(shown, 1)],
+        "left_out": len(data.positions) - len(shown),
+        "share": f"{100 * data.volumes.shares[-1]:.1f} %",
+        "reference": ", ".join(f"{name} {written(value)}" for name, value in data.reference_point.items()),
+        "given": objective.reference_point is not None,
+        "figures": [
+            *(add(f"front_{name}", figure, f"The front: {title}") for name, title, figure in _figures(data)),
+            add("hypervolume", draw_hypervolume(data.volumes), "Hypervolume so far"),
+        ],
+    }
+
+
+def _figures(data: FrontData) -> list[tuple[str, str, Figure]]:
+    """Draws the first maximised objective against each of the others."""
+    up = int(np.argmax(data.signs > 0))
+    pairs = [(across, name) for across, name in enumerate(data.members) if across != up]
+    return [(name, f"{data.members[up]} against {name}", draw_front(data, across, up)) for across, name in pairs]

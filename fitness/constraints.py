@@ -1,0 +1,150 @@
+"""Limits on what a network may cost, and what becomes of a candidate that breaks one.
+
+    reject   it is not evaluated and costs no budget: strategies see it as a known candidate that failed
+    deb      it is evaluated, and ordered by the rules of Deb (Comput. Methods Appl. Mech. Eng. 186, 2000): of two candidates
+             the feasible one is better; of two feasible ones the one of better objective; of two infeasible ones the one that
+             violates less, in total
+
+A violation is normalised by its bound b, so that unlike costs may be added up: (cost - b) / |b| above a maximum, (b - cost) / |b|
+below a minimum (|b| counted as 1 where b is 0), 0 where the constraint holds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from spaces import ConfigError, Parameters, near_name, parse
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """Bounds on one cost; None is no bound."""
+
+    metric: str
+    minimum: float | None = None
+    maximum: float | None = None
+
+    def violation(self, cost: float) -> float:
+        """Returns by how much a cost lies outside the bounds, normalised; 0 inside."""
+        outside = 0.0
+        if self.maximum is not None and cost > self.maximum:
+            outside = (cost - self.maximum) / (abs(self.maximum) or 1.0)
+        if self.minimum is not None and cost < self.minimum:
+            outside = (self.minimum - cost) / (abs(self.minimum) or 1.0)
+        return outside
+
+    def __str__(self) -> str:
+        above = "" if self.maximum is None else f" <= {written(self.maximum)}"
+        if self.minimum is None:
+            return f"{self.metric}{above}"
+        return f"{written(self.minimum)} <= {self.metric}{above}" if above else f"{self.metric} >= {written(self.minimum)}"
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """All constraints of a search.
+
+    Attributes:
+        limits: in the order of the configuration.
+        handling: of candidates that break one.
+        rejections: how many rejected architectures in a row end the search; None for the default.
+        metrics: the parameters given to each metric.
+    """
+
+    limits: tuple[Constraint, ...] = ()
+    handling: Literal["reject", "deb"] = "reject"
+    rejections: int | None = None
+    metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def rejecting(self) -> tuple[Constraint, ...]:
+        """Those that reject."""
+        return self.limits if self.handling == "reject" else ()
+
+    @property
+    def ordering(self) -> tuple[Constraint, ...]:
+        """Those that Deb's rules order by."""
+        return self.limits if self.handling == "deb" else ()
+
+    def __str__(self) -> str:
+        return " and ".join(map(str, self.limits))
+
+
+def violation(constraints: Sequence[Constraint], costs: Mapping[str, float]) -> float:
+    """Returns the sum of the violations of the costs that are known."""
+    return sum(c.violation(costs[c.metric]) for c in constraints if c.metric in costs)
+
+
+def deb_utilities(utilities: np.ndarray, violations: np.ndarray, bounded: bool) -> np.ndarray:
+    """Returns utilities that order candidates by Deb's rules, equal where the rules see no difference.
+
+    Args:
+        utilities: float64 [n], of feasible candidates.
+        violations: float64 [n], the total of each candidate, 0 of the feasible ones.
+        bounded: True if utilities lie in (0, 1] and are to stay there; else those of feasible candidates are left as they are.
+    """
+    infeasible = violations > 0
+    levels, places = np.unique(violations[infeasible], return_inverse=True)
+    result = utilities.copy()
+    if bounded:
+        result[~infeasible] = np.round((1 + utilities[~infeasible]) / 2, 12)
+        result[infeasible] = (len(levels) - places) / (2 * (len(levels) + 1))
+    else:
+        floor = utilities[~infeasible].min() if (~infeasible).any() else 0.0
+        # By steps of its own size, so that no step is lost below a large floor.
+        result[infeasible] = floor - max(1.0, abs(floor)) * (1 + places)
+    return result
+
+
+def read_constraints(section: Mapping[str, Any], where: str = "fitness.constraints") -> Constraints:
+    """Reads ``{params: {max: 1.0e6}, latency: {max: 5.0, device: cpu}, handling: reject, rejections: 1000}``.
+
+    Raises:
+        ConfigError: naming the key below `where`, if a bound is missing or the wrong way round, or a key is unknown.
+        UnknownNameError: if no metric has one of the names.
+    """
+    settings = parse(_Settings, {key: section[key] for key in _Settings.model_fields if key in section}, where)
+    limits, metrics = [], {}
+    for name, given in section.items():
+        if name not in _Settings.model_fields:
+            constraint, metrics[name] = _read_one(name, given, f"{where}.{name}")
+            limits.append(constraint)
+    return Constraints(tuple(limits), settings.handling, settings.rejections, metrics)
+
+
+class _Settings(Parameters):
+    handling: Literal["reject", "deb"] = "reject"
+    rejections: int | None = None
+
+
+class _Bounds(Parameters):
+    min: float | None = None
+    max: float | None = None
+
+
+def _read_one(name: str, given: Any, where: str) -> tuple[Constraint, dict[str, Any]]:
+    from . import METRICS
+
+    parameters = METRICS.get(name).Parameters.model_fields
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"{where!r}: should be bounds such as {{max: 1.0e6}}, but it is {given!r}")
+    unknown = [key for key in given if key not in {*_Bounds.model_fields, *parameters}]
+    if unknown:
+        known = {*_Bounds.model_fields, *parameters}
+        raise ConfigError(f"unknown key '{where}.{unknown[0]}'{near_name(str(unknown[0]), known)}")
+    bounds = parse(_Bounds, {key: given[key] for key in _Bounds.model_fields if key in given}, where)
+    if bounds.min is None and bounds.max is None:
+        raise ConfigError(f"{where!r} has no bound; give it a 'max' or a 'min', as in {{{name}: {{max: 1.0e6}}}}")
+    if bounds.min is not None and bounds.max is not None and bounds.min > bounds.max:
+        raise ConfigError(f"{where!r}: min {bounds.min:g} is above max {bounds.max:g}, so nothing satisfies it; swap them")
+    return Constraint(name, bounds.min, bounds.max), {key: given[key] for key in given if key in parameters}
+
+
+def written(value: float) -> str:
+    """Writes a cost for reading: whole numbers in full with separators, others to 6 digits."""
+    return f"{value:,.0f}" if value == math.floor(value) and abs(value) < 1e15 else f"{value:.6g}"

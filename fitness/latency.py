@@ -1,0 +1,164 @@
+"""Latency as a cost: measured on a device of this machine, or read from a table of devices that are not here."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import Field
+
+from spaces import Genotype, Parameters, SearchSpace, TableError, near_name
+from spaces.errors import reason
+from spaces.tables import checked_notations
+
+from .evaluation import six_digits
+from .metrics import Architecture, Metric
+from .proxy import CandidateFailed
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class LatencyParameters(Parameters):
+    """Measured are `repeats` forwards after `warm_up` that are not, on `device`."""
+
+    device: str = "cpu"
+    warm_up: int = Field(5, ge=0)
+    repeats: int = Field(21, ge=1)
+
+
+class Latency(Metric):
+    """The median time of a forward of one input, measured here; never twice the same."""
+
+    name = "latency"
+    description = "milliseconds of one input's forward, the median of several measured on the named device, one thread"
+    unit = "ms"
+    repeatable = False
+    Parameters = LatencyParameters
+    parameters: LatencyParameters
+
+    def __init__(self, parameters: LatencyParameters, space: SearchSpace) -> None:
+        from .measure import find_device
+
+        super().__init__(parameters, space)
+        self.device = find_device(parameters.device)
+
+    def cost(self, architecture: Architecture) -> float:
+        import torch
+
+        network = architecture.network.to(self.device)
+        images = torch.zeros(1, *self.space.input_shape, device=self.device)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            with torch.inference_mode():
+                for _ in range(self.parameters.warm_up):
+                    self._forward(network, images)
+                seconds = [self._forward(network, images) for _ in range(self.parameters.repeats)]
+        finally:
+            torch.set_num_threads(threads)
+            architecture.network.to("cpu")
+        return six_digits(1000 * statistics.median(seconds))
+
+    def _forward(self, network: nn.Module, images: Any) -> float:
+        import torch
+
+        # An accelerator is handed work and answers at once: both ends of the time wait for it.
+        wait: Callable[[], object] = {"cuda": torch.cuda.synchronize, "mps": torch.mps.synchronize}.get(
+            self.device.type, lambda: None
+        )
+        wait()
+        start = time.perf_counter()
+        network(images)
+        wait()
+        return time.perf_counter() - start
+
+
+class LatencyTableParameters(Parameters):
+    """Where known latencies are.
+
+    Attributes:
+        path: an ``.npz`` file with one array [architectures] of milliseconds a device.
+        device: the name of its array.
+        notation: the array of architectures in the space's notation; None where the rows are in the benchmark's own order.
+    """
+
+    path: str
+    device: str
+    notation: str | None = None
+
+
+class LatencyTable(Metric):
+    """Known latencies of one device, such as those of HW-NAS-Bench (Li et al., ICLR 2021) and HELP (Lee et al., NeurIPS 2021)."""
+
+    name = "latency_table"
+    description = "milliseconds of one input's forward on a device, from its array in an .npz file"
+    unit = "ms"
+    walkable = True
+    Parameters = LatencyTableParameters
+    parameters: LatencyTableParameters
+
+    def __init__(self, parameters: LatencyTableParameters, space: SearchSpace) -> None:
+        super().__init__(parameters, space)
+        arrays = _read(parameters, space)
+        self._column = arrays[parameters.device]
+        self._rows: Callable[[Genotype], int | None]
+        if parameters.notation is None:
+            self._rows = _official_rows(parameters, space, len(self._column))
+            return
+        notations = checked_notations(parameters.path, space, arrays[parameters.notation].tolist())
+        if len(notations) != len(self._column):
+            raise TableError(
+                f"{parameters.device!r} of {parameters.path!r} has {len(self._column)} rows, but there are "
+                f"{len(notations)} notations; expected one for each"
+            )
+        positions = {notation: row for row, notation in enumerate(notations)}
+        self._rows = lambda genotype: positions.get(space.notation(genotype))
+
+    def cost(self, architecture: Architecture) -> float:
+        row = self._rows(architecture.genotype)
+        if row is None:
+            raise CandidateFailed(f"{self.parameters.path} has no row of it")
+        return float(self._column[row])
+
+
+def _read(parameters: LatencyTableParameters, space: SearchSpace) -> dict[str, np.ndarray]:
+    file = Path(parameters.path).expanduser()
+    if not file.is_file():
+        raise TableError(f"no latency table {parameters.path!r}; check its path")
+    wanted = [name for name in (parameters.device, parameters.notation) if name is not None]
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            missing = [name for name in wanted if name not in arrays.files]
+            if missing:
+                raise TableError(f"{parameters.path!r} has no column {missing[0]!r}{near_name(missing[0], arrays.files)}")
+            found = {name: arrays[name] for name in wanted}
+    except TableError:
+        raise
+    except Exception as error:
+        raise TableError(f"{parameters.path!r} is not an .npz file of plain arrays: {reason(error)}") from error
+    column = found[parameters.device]
+    if column.ndim != 1 or column.dtype.kind not in "fiu":
+        raise TableError(
+            f"{parameters.device!r} of {parameters.path!r} is of shape {column.shape} and type {column.dtype}; "
+            "expected one number an architecture"
+        )
+    return found
+
+
+def _official_rows(parameters: LatencyTableParameters, space: SearchSpace, rows: int) -> Callable[[Genotype], int]:
+    index = getattr(space, "index", None)
+    if index is None:
+        raise TableError(
+            f"{space.name} has no official order for the rows of {parameters.path!r}; name the array of architectures, 'notation'"
+        )
+    if rows != space.encoding.size:
+        raise TableError(
+            f"{parameters.path!r} is a table of another space: it has {rows:,} rows, but {space.name} has {space.encoding.size:,} "
+            "architectures"
+        )
+    return index  # type: ignore[no-any-return]

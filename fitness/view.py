@@ -1,0 +1,253 @@
+"""What is known in a run and what it is worth now: every evaluation by key, behind the strategies' view."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from spaces import ConfigError, Genotype
+
+from . import pareto
+from .constraints import Constraint, deb_utilities, violation
+from .evaluation import Evaluation
+from .objective import Objective
+from .ranks import Ranks
+
+# A strategy and the loop ask for the key of a genotype one after the other; a batch is remembered, a run is not.
+KEYS_REMEMBERED = 4096
+
+
+class ArchiveView:
+    """All evaluations of a run by key, in the order told, and what they are worth now: the strategies' view.
+
+    Args:
+        objective: how scores become a utility.
+        key_of: returns the canonical key of a genotype.
+        constraints: that Deb's rules order candidates by; one that breaks any is infeasible, and in no reference set.
+    """
+
+    def __init__(
+        self, objective: Objective, key_of: Callable[[Genotype], str], constraints: Sequence[Constraint] = ()
+    ) -> None:
+        self.objective = objective
+        self.constraints = tuple(constraints)
+        self._key_of = lru_cache(KEYS_REMEMBERED)(key_of)
+        self._evaluations: list[Evaluation] = []
+        self._positions: dict[str, int] = {}
+        # The members' values of one evaluation behind those of the other, NaN where one failed.
+        self._values = array("d")
+        self._violations = array("d")
+        self._front = pareto.Front(len(objective.members))
+        self._archive = Ranks(len(objective.members))
+        self._sample: Ranks | None = None
+
+    def __len__(self) -> int:
+        return len(self._evaluations)
+
+    @property
+    def evaluations(self) -> list[Evaluation]:
+        """Every evaluation, in the order told."""
+        return list(self._evaluations)
+
+    def key(self, genotype: Genotype) -> str:
+        """Returns the canonical key of a genotype."""
+        return self._key_of(genotype)
+
+    def seen(self, key: str) -> bool:
+        """True if that key was evaluated in this run."""
+        return key in self._positions
+
+    def get(self, key: str) -> Evaluation:
+        """Returns the evaluation of that key.
+
+        Raises:
+            LookupError: if it was not evaluated.
+        """
+        if key not in self._positions:
+            raise _not_evaluated(key)
+        return self._evaluations[self._positions[key]]
+
+    def add(self, evaluation: Evaluation) -> bool:
+        """Takes one evaluation; returns False, and changes nothing, if its key is known already.
+
+        Raises:
+            ValueError: if a member of the objective, or a constraint, has neither a finite value nor a failure.
+        """
+        if evaluation.key in self._positions:
+            return False
+        values, broken = self.objective.values(evaluation), self._violation(evaluation)
+        if broken == math.inf:
+            values = None
+        position = len(self._evaluations)
+        self._positions[evaluation.key] = position
+        self._evaluations.append(evaluation)
+        self._values.extend((math.nan,) * len(self.objective.members) if values is None else values)
+        self._violations.append(broken)
+        if values is None or broken > 0:
+            return True
+        if self.objective.rule == "pareto":
+            self._front.add(position, np.array(values))
+        elif self.objective.ranked and self.objective.reference == "archive":
+            self._archive.add(values)
+        return True
+
+    def _violation(self, evaluation: Evaluation) -> float:
+        """Returns by how much constraints are broken in total, inf where a cost failed."""
+        names = [constraint.metric for constraint in self.constraints]
+        if any(name in evaluation.failures for name in names):
+            return math.inf
+        for name in names:
+            if name not in evaluation.costs:
+                raise ValueError(f"evaluation of key {evaluation.key!r} must have a cost or a failure for {name!r}")
+        return violation(self.constraints, evaluation.costs)
+
+    def set_reference(self, evaluations: Iterable[Evaluation]) -> None:
+        """Fixes the set that the reference "sample" ranks against; failed ones are left out.
+
+        Raises:
+            ConfigError: if every one of them failed.
+        """
+        rows = [values for values in map(self.objective.values, evaluations) if values is not None]
+        if not rows:
+            raise ConfigError(
+                "no candidate of the reference sample could be scored; "
+                "enlarge 'sample' or use 'reference: archive'"
+            )
+        self._sample = Ranks(len(self.objective.members), rows)
+
+    def utility(self, keys: Sequence[str]) -> np.ndarray:
+        """Returns float64 [len(keys)], what each key is worth now, -inf if it failed; compare within one call.
+
+        Raises:
+            LookupError: if a key was not evaluated.
+            RuntimeError: if the reference is "sample" and `set_reference` was not called.
+        """
+        return self._utility(self._positions_of(keys))
+
+    def objectives(self, keys: Sequence[str]) -> np.ndarray:
+        """Returns float64 [len(keys), objectives], each higher is better, NaN in the rows of keys that failed.
+
+        The members of a "pareto" objective, with costs negated; otherwise the one utility. Compare within one call.
+
+        Raises:
+            LookupError, RuntimeError: as `utility`.
+        """
+        positions = self._positions_of(keys)
+        if self.objective.rule == "pareto":
+            return self._rows(positions)
+        utilities = self._utility(positions)
+        return np.where(np.isneginf(utilities), np.nan, utilities)[:, None]
+
+    def violations(self, keys: Sequence[str]) -> np.ndarray:
+        """Returns float64 [len(keys)], by how much each breaks the constraints in total: 0 if it is feasible, inf if unknown.
+
+        Raises:
+            LookupError: if a key was not evaluated.
+        """
+        return np.frombuffer(self._violations)[self._positions_of(keys)] if len(keys) else np.empty(0)
+
+    def ranking(self) -> list[str]:
+        """Returns every key, best first; ties in the order told, infeasible ones after all feasible, failed ones last.
+
+        With several objectives: front by front, each from its knee on.
+        """
+        return [self._evaluations[i].key for i in self._order()]
+
+    def best_first(self) -> list[Evaluation]:
+        """Returns what neither failed nor is infeasible, in the order of `ranking`."""
+        usable = self._usable(np.arange(len(self)))
+        return [self._evaluations[i] for i in self._order() if usable[i]]
+
+    def incumbent(self) -> Evaluation | None:
+        """Returns the best feasible evaluation, the earliest of equals, or None while there is none.
+
+        With several objectives it is the knee of the front: the one nearest to the best of every objective, each scaled to
+        the front's range.
+        """
+        if self.objective.rule == "pareto":
+            front, rows = self._front.positions, self._front.rows
+            return self._evaluations[front[pareto.by_front(rows)[0]]] if front else None
+        positions = np.arange(len(self))
+        utilities = np.where(self._usable(positions), self._utility(positions), -np.inf)
+        if not len(utilities) or np.isneginf(utilities.max()):
+            return None
+        return self._evaluations[int(np.argmax(utilities))]
+
+    def front(self) -> list[Evaluation]:
+        """Returns the feasible evaluations that no other dominates, the best in the first objective first.
+
+        Raises:
+            RuntimeError: if the objective is not "pareto".
+        """
+        if self.objective.rule != "pareto":
+            raise RuntimeError("front() was called, but the objective has no several members to trade off; set 'pareto'")
+        order = np.argsort(-self._front.rows[:, 0], kind="stable")
+        return [self._evaluations[self._front.positions[i]] for i in order]
+
+    def _positions_of(self, keys: Sequence[str]) -> np.ndarray:
+        try:
+            return np.array([self._positions[key] for key in keys], dtype=np.intp)
+        except KeyError as unknown:
+            raise _not_evaluated(unknown.args[0]) from None
+
+    def _rows(self, positions: np.ndarray) -> np.ndarray:
+        return np.frombuffer(self._values).reshape(-1, len(self.objective.members))[positions]
+
+    def _usable(self, positions: np.ndarray) -> np.ndarray:
+        return ~np.isnan(self._rows(positions)[:, 0]) & (np.frombuffer(self._violations)[positions] == 0)
+
+    def _order(self) -> np.ndarray:
+        positions = np.arange(len(self))
+        if self.objective.rule != "pareto" or not len(positions):
+            return np.argsort(-self._utility(positions), kind="stable")
+        usable = self._usable(positions)
+        order = np.flatnonzero(usable)[pareto.by_front(self._rows(positions[usable]))]
+        rest = np.flatnonzero(~usable)
+        return np.concatenate([order, rest[np.argsort(-self._utility(rest), kind="stable")]])
+
+    def _utility(self, positions: np.ndarray) -> np.ndarray:
+        result = np.full(len(positions), -np.inf)
+        if not len(positions):
+            return result
+        rows = self._rows(positions)
+        alive = ~np.isnan(rows[:, 0])
+        broken = np.frombuffer(self._violations)[positions]
+        feasible = alive & (broken == 0)
+        if feasible.any():
+            result[feasible] = self._worth(rows[feasible], positions[feasible])
+        if self.constraints and alive.any():
+            result[alive] = deb_utilities(result[alive], broken[alive], bounded=self.objective.rule != "score")
+        return result
+
+    def _worth(self, rows: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        if self.objective.rule == "score":
+            return rows[:, 0]
+        if self.objective.rule == "pareto":
+            return pareto.utilities(rows)
+        if self.objective.reference == "sample":
+            if self._sample is None:
+                raise RuntimeError("utility() with 'reference: sample' was called before set_reference().")
+            less, upto = self._sample.counts(rows)
+            shares = (less + upto + 2) / (2 * (len(self._sample) + 1))
+        elif self.objective.reference == "generation":
+            _, first = np.unique(positions, return_index=True)
+            less, upto = Ranks(rows.shape[1], rows[first]).counts(rows)
+            shares = (less + upto + 1) / (2 * len(first))
+        else:
+            less, upto = self._archive.counts(rows)
+            shares = (less + upto + 1) / (2 * len(self._archive))
+        return self._combine(shares)
+
+    def _combine(self, shares: np.ndarray) -> np.ndarray:
+        weights = np.array(self.objective.weights)
+        terms = np.log(shares) if self.objective.rule == "log" else shares
+        mean = (terms * weights).sum(axis=1) / weights.sum()
+        return np.round(np.exp(mean) if self.objective.rule == "log" else mean, 12)
+
+
+def _not_evaluated(key: str) -> LookupError:
+    return LookupError(f"key {key!r} was not evaluated in this run; ask seen() first")
