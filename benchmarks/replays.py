@@ -47,8 +47,9 @@ def config_of(
     made = {} if scores.config is None else as_values(scores.config)
     parameters = made.get("fitness", {}).get("proxies", {})
     preset = PRESETS.get(choice.label) if choice.preset else None
+    chosen = {} if preset is None else preset.proxies
     fitness: dict[str, Any] = {
-        "proxies": {member: parameters.get(member) or {} for member in choice.members},
+        "proxies": {member: parameters.get(member, chosen.get(member, {})) for member in choice.members},
         "objective": {"score": choice.members[0]} if preset is None else preset.objective,
         "constraints": dict(constraints or {}),
     }

@@ -213,10 +213,11 @@ def draw_figure_15(rows: Sequence[Row], options: argparse.Namespace) -> None:
 def command(options: argparse.Namespace) -> None:
     count, runs = (5, 2) if options.quick else (options.draws, options.seeds)
     size, timed, images = (40, 1, 4) if options.quick else (published.RANK_EVALUATIONS, options.timed, 16)
+    tables = tables_of(options)
     batch = samples.images_of(options.benchdata, "cifar10", images)
     texts: list[str] = []
     content: dict[str, Any] = {"draws": count, "runs": runs, "timed": timed, "spaces": {}}
-    for name, scores in tables_of(options).items():
+    for name, scores in tables.items():
         seconds = scoring_seconds.measure(scores, scores.choices, batch, timed)
         drawn = draws(samples.SIZES[name], max(SIZES), count)
         picked = chosen_of(scores, drawn, SIZES)
