@@ -99,6 +99,15 @@ def front(accuracies: np.ndarray, latencies: np.ndarray, limits: np.ndarray) -> 
     return np.array([accuracies[latencies <= limit].max() for limit in limits])
 
 
+def staircase(accuracies: np.ndarray, latencies: np.ndarray) -> list[tuple[float, float]]:
+    """Returns the true front: (ms, accuracy) of every network that is better than all that are as quick, and its last latency."""
+    order = np.lexsort((-accuracies, latencies))
+    best = np.maximum.accumulate(accuracies[order])
+    steps = np.flatnonzero(np.diff(best, prepend=-np.inf) > 0)
+    points = list(zip(latencies[order][steps].tolist(), best[steps].tolist(), strict=True))
+    return [*points, (float(latencies.max()), float(best[-1]))]
+
+
 def gaps_of(chosen: np.ndarray, accuracies: np.ndarray, best: np.ndarray) -> np.ndarray:
     """Returns float64 [L], points below the best accuracy within each limit, NaN where nothing was chosen."""
     return np.where(chosen >= 0, best - accuracies[chosen], np.nan)
@@ -182,12 +191,11 @@ def claims(gaps: Mapping[str, Mapping[str, np.ndarray]], count: int) -> list[str
 def draw(
     options: argparse.Namespace, name: str, device: Device, accuracies: np.ndarray, gaps: Mapping[str, Mapping[str, np.ndarray]]
 ) -> None:
-    best = front(accuracies, device.latencies, device.limits)
     panels = {}
     for label in sorted(device.chosen, key=lambda label: _mean(gaps[label][name])):
         there = [network for network in device.chosen[label] if network >= 0]
         panels[label] = [(float(device.latencies[i]), float(accuracies[i])) for i in dict.fromkeys(there)]
-    true = list(zip(device.limits.tolist(), best.tolist(), strict=True))
+    true = staircase(accuracies, device.latencies)
     search_plots.draw_fronts(
         (device.latencies, accuracies), true, panels, options.folder / f"latency_pareto_{name}.png",
         f"nats_tss on {name}: accuracy on CIFAR-100 of what each score takes within latency limits", "latency, ms", "accuracy, %",

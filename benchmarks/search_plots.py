@@ -49,7 +49,7 @@ def draw_fronts(
     figure, found = grid(list(panels), 4, (3.3, 2.7))
     for axes, line in zip(found, panels.values(), strict=True):
         axes.scatter(*cloud, s=1.5, color=GRID, linewidths=0, rasterized=True, zorder=1)
-        axes.plot(*np.array(true).T, color=INK, linewidth=1.3, label="best within the limit", zorder=3)
+        axes.plot(*np.array(true).T, drawstyle="steps-post", color=INK, linewidth=1.3, label="best within the limit", zorder=3)
         axes.plot(*np.array(line).T, color=ORANGE, linewidth=0.9, marker="o", markersize=3.2, label="taken by the score", zorder=4)
         stretch_axis(axes, np.array([point[1] for line in (*panels.values(), true) for point in line]))
         label(axes, x, y)

@@ -202,7 +202,7 @@ def draw_figure_15(rows: Sequence[Row], options: argparse.Namespace) -> None:
     wanted = {
         "CIFAR-10, test": ("cifar10", "test"),
         "CIFAR-10, validation": ("cifar10", "validation"),
-        "CIFAR-100, validation": ("cifar100", "validation"),
+        "CIFAR-100": ("cifar100", "validation"),
         "ImageNet16-120, published alone": ("imagenet16", "published"),
     }
     panels = {title: points_of("nats_sss", rows, *what) for title, what in wanted.items()}

@@ -138,7 +138,7 @@ def draw(document: Mapping[str, Any], path: Path, label: str) -> None:
 def command(options: argparse.Namespace) -> None:
     scores = tables_of(options)[SPACE]
     choice = choice_of(scores, options.by)
-    evaluations, seeds = (40, 3) if options.quick else (options.evaluations, options.seeds)
+    evaluations, seeds = (40, 2) if options.quick else (options.evaluations, options.seeds)
     config = replays.config_of(
         scores, choice, replays.all_strategies(), name=f"strategies-{choice.label}", folder=options.folder, evaluations=evaluations,
         seeds=seeds, workers=options.workers, tables=accuracy_tables(options.benchdata),
