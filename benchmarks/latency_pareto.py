@@ -168,6 +168,8 @@ def claims(gaps: Mapping[str, Mapping[str, np.ndarray]], count: int) -> list[str
     here = [label for label in said if label in parts]
     leading = set(by_loose[: len(here)])
     agrees = "so it is here" if set(here) <= leading else "not so here"
+    if set(by_loose) <= set(said):
+        agrees = "the table has no other of its scores to tell"
     sentences = [
         f"- Under loose limits only {', '.join(said)} find networks near the front, the survey says of energy (Fig. 18); {agrees}: "
         f"by mean gap {', '.join(f'{label} {parts[label][2]:.2f}' for label in by_loose)}.",

@@ -25,11 +25,13 @@ from benchmarks import replays, search_plots
 from benchmarks.output import markdown, write
 from benchmarks.rank_searches import pair, spread
 from benchmarks.score_tables import Choice, Scores, accuracies_of, arguments, run, tables_of, worth
+from spaces import ConfigError
 
 SPACE = "nats_sss"
 SHARE = 0.5
 # The preset that is for searching where the table has its members, else the one that needs fewest.
 ASKED = ("rbflex_search", "rbflex_synflow", "rbflex")
+SEARCHED = ("rbflex", "naswot", "synflow", "rbflex_naswot", "rbflex_synflow", "rbflex_rank", "rbflex_search")
 LEVEL = 0.01
 
 
@@ -66,6 +68,22 @@ def baselines_of(costs: Mapping[str, np.ndarray], inside: np.ndarray) -> list[Ba
     """Returns for each count the networks that have most of it among those that are inside."""
     names = {"flops": "most multiply-accumulates", "params": "most parameters"}
     return [Baseline(title, np.flatnonzero(inside & (costs[name] == costs[name][inside].max()))) for name, title in names.items()]
+
+
+def choices_of(scores: Scores, wanted: Sequence[str] | None) -> list[Choice]:
+    """Returns what is searched by: those labels, or those of `SEARCHED` that the table can make.
+
+    Raises:
+        ConfigError: if the table cannot make one that was asked for, or any.
+    """
+    known = {choice.label: choice for choice in scores.choices}
+    for label in wanted or ():
+        if label not in known:
+            raise ConfigError(f"{str(scores.path)!r} has no scores for {label!r}; it can make {', '.join(known)}")
+    found = [known[label] for label in wanted or SEARCHED if label in known]
+    if not found:
+        raise ConfigError(f"{str(scores.path)!r} has none of {', '.join(SEARCHED)}; name what to search by with --by")
+    return found
 
 
 def search(options: argparse.Namespace, scores: Scores, choice: Choice, limit: float, size: tuple[int, int]) -> Searched:
@@ -150,11 +168,7 @@ def command(options: argparse.Namespace) -> None:
     flops = scores.costs["flops"]
     limit = SHARE * float(flops.max())
     inside = flops <= limit
-    choices = [choice for choice in scores.choices if choice.label not in ("params", "flops")]
-    if options.by:
-        choices = [choice for choice in choices if choice.label in options.by]
-    if not choices or options.quick:
-        choices = choices[:2] or scores.choices[:1]
+    choices = choices_of(scores, options.by)[: 2 if options.quick else None]
     searches = [search(options, scores, choice, limit, size) for choice in choices]
     baselines = baselines_of(scores.costs, inside)
     # Every run is over: accuracies from here on.
@@ -198,7 +212,7 @@ def main(options: Sequence[str] | None = None) -> None:
     parser = arguments(__doc__, SPACE)
     parser.add_argument("--evaluations", type=int, default=1000, help="unique ones of a search")
     parser.add_argument("--seeds", type=int, default=10, help="runs of each strategy by each score")
-    parser.add_argument("--by", nargs="+", help="only these scores and presets")
+    parser.add_argument("--by", nargs="+", help="scores and presets; RBFleX, NASWOT, synaptic flow and RBFleX's presets without it")
     run(parser, command, options)
 
 

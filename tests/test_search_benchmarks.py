@@ -366,6 +366,31 @@ def test_a_preset_that_a_table_lacks_is_refused_with_what_is_missing(tables: dic
         strategies.choice_of(scores, "rbflex_search")
 
 
+def test_a_score_to_search_the_size_space_by_is_never_replaced_by_another(tables: dict[str, Path]) -> None:
+    scores = score_tables.read_scores(tables["nats_sss"], "nats_sss")
+    assert [choice.label for choice in size_baseline.choices_of(scores, ["naswot"])] == ["naswot"]
+    with pytest.raises(ConfigError, match="no scores for 'rbflex_search'; it can make rbflex, naswot"):
+        size_baseline.choices_of(scores, ["naswot", "rbflex_search"])
+    with pytest.raises(ConfigError, match="name what to search by with --by"):
+        size_baseline.choices_of(Scores(scores.path, scores.space, {"depth": scores.of["rbflex"]}), None)
+
+
+def gaps(tight: float, loose: float) -> dict[str, np.ndarray]:
+    return {"pixel3": np.array([tight, tight, 5.0, loose])}
+
+
+def test_what_the_survey_says_is_held_against_the_scores_that_there_are() -> None:
+    found = {"params": gaps(3, 1), "flops": gaps(3, 2), "synflow": gaps(1, 6)}
+    loose, tight, lacking, size = latency_pareto.claims(found, 4)
+    assert "so it is here: by mean gap params 1.00, flops 2.00, synflow 6.00" in loose
+    assert "synflow 1.00, params 3.00, flops 3.00" in tight and "jacob_cov" in lacking
+    assert "0 of 1 scores and presets are closer. The closest of all is params" in size
+    found["synflow"] = gaps(1, 0)
+    assert "not so here: by mean gap synflow 0.00" in latency_pareto.claims(found, 4)[0]
+    del found["synflow"]
+    assert "no other of its scores to tell" in latency_pareto.claims(found, 4)[0]
+
+
 def test_labels_keep_their_order_and_do_not_cover_each_other() -> None:
     places = search_plots.spread_out([5.0, 1.0, 1.1, 1.05, 9.0], (0.0, 24.0))
     assert places == sorted(places) and min(np.diff(places)) >= 1.0 - 1e-9
