@@ -178,9 +178,9 @@ def table(name: str, rows: Sequence[Row], dataset: str, best: Ceilings) -> str:
     for other in printed.values():
         quoted = "quoted" if other.kind not in published.QUOTED else f"quoted ({other.kind})"
         mean = other.figure(dataset)
-        seconds = "" if mean[2] is None else f"{mean[2]:,.2f}"
+        cost = "" if mean[2] is None else f"{mean[2]:,.2f}"
         ours = [""] * len(kinds)
-        lines.append([f"{other.method}, {quoted}", other.size or "", *ours, pair(mean), split_of(other), "", "", seconds])
+        lines.append([f"{other.method}, {quoted}", other.size or "", *ours, pair(mean), split_of(other), "", "", cost])
     return markdown(["method", "S", *kinds, "published", "which is", "difference", "s here", "s published"], lines)
 
 
