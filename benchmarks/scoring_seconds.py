@@ -1,0 +1,50 @@
+"""What a score costs here: seconds a network, one process, nothing taken from a cache; and what it takes before the first one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tqdm import tqdm
+
+from benchmarks.samples import sample
+from benchmarks.score_tables import Choice, Scores
+from fitness import create_proxy
+from fitness.batches import Batch
+from fitness.evaluator import Evaluator
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Seconds before the first network (gammas that are detected), and a network."""
+
+    before: float
+    network: float
+
+    def search(self, evaluations: int) -> float:
+        """Returns the scoring time of a search."""
+        return self.before + evaluations * self.network
+
+
+def measure(scores: Scores, choices: Sequence[Choice], batch: Batch, networks: int) -> dict[str, Seconds]:
+    """Scores random networks by each choice, the members of a preset together as a search scores them, and returns its seconds.
+
+    Parameters of a score are those that its table was made with.
+    """
+    chosen = [scores.space.at(int(index)) for index in sample(scores.space.name, networks + 1, seed=1)]
+    config = scores.config
+    parameters = {} if config is None else config.fitness.proxies
+    found = {}
+    for choice in tqdm(choices, f"seconds of scores on {scores.space.name}", disable=None):
+        proxies = {name: create_proxy(name, **parameters.get(name, {})) for name in choice.members}
+        with Evaluator(scores.space, proxies, batch, workers=1) as evaluator:
+            started = time.perf_counter()
+            evaluator.prepare()
+            before = time.perf_counter() - started
+            # The first one also loads what is loaded once.
+            list(evaluator.evaluate(chosen[:1]))
+            started = time.perf_counter()
+            list(evaluator.evaluate(chosen[1:]))
+            found[choice.label] = Seconds(before, (time.perf_counter() - started) / networks)
+    return found
