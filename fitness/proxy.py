@@ -87,6 +87,7 @@ class Proxy(ABC):
         needs: "forward" (an observer of a shared forward) or "network" (its own passes over one network).
         cost: "data-free" (no image is read), "forward" or "backward": the dearest pass that it takes.
         uses_labels: whether labels or targets decide the statistics.
+        measured_by: names of the parameters that decide the statistics; the others are read by `score` alone.
         statistics_of: how batch normalisation sees the N images: each "image" alone, or the whole "batch".
         layers: "activations" (every activation layer), or "published" (the RBFleX code's choice, on the raw network).
     """
@@ -97,6 +98,7 @@ class Proxy(ABC):
     needs: ClassVar[Literal["forward", "network"]] = "forward"
     cost: ClassVar[Literal["data-free", "forward", "backward"]] = "forward"
     uses_labels: ClassVar[bool] = False
+    measured_by: ClassVar[tuple[str, ...]] = ()
     Parameters: ClassVar[type[AnyParameters]] = AnyParameters
 
     def __init__(self, parameters: AnyParameters | None = None) -> None:
@@ -113,7 +115,8 @@ class Proxy(ABC):
     @property
     def identity(self) -> dict[str, object]:
         """All that the statistics depend on besides network, weights and inputs, as plain data; part of the cache key."""
-        return {"proxy": self.name, "version": self.version, "of": self.statistics_of, "layers": self.layers}
+        decisive = self.parameters.model_dump(mode="json", include=set(self.measured_by))
+        return {"proxy": self.name, "version": self.version, "of": self.statistics_of, "layers": self.layers, **decisive}
 
     def for_space(self, space: SearchSpace) -> Proxy:
         """Returns this proxy as it scores networks of `space`; the default scores all spaces alike."""

@@ -47,11 +47,8 @@ class AzExpressivity(Proxy):
     needs = "network"
     cost = "backward"
     Parameters = AzNasParameters
+    measured_by = ("images",)
     parameters: AzNasParameters
-
-    @property
-    def identity(self) -> dict[str, object]:
-        return {**super().identity, **self.parameters.model_dump()}
 
     def measure(self, subject: Subject) -> Statistics:
         return block_statistics(subject, self.parameters.images)
@@ -68,11 +65,8 @@ class AzProgressivity(Proxy):
     needs = "network"
     cost = "backward"
     Parameters = AzNasParameters
+    measured_by = ("images",)
     parameters: AzNasParameters
-
-    @property
-    def identity(self) -> dict[str, object]:
-        return {**super().identity, **self.parameters.model_dump()}
 
     def measure(self, subject: Subject) -> Statistics:
         return block_statistics(subject, self.parameters.images)
@@ -93,11 +87,8 @@ class AzTrainability(Proxy):
     needs = "network"
     cost = "backward"
     Parameters = AzNasParameters
+    measured_by = ("images",)
     parameters: AzNasParameters
-
-    @property
-    def identity(self) -> dict[str, object]:
-        return {**super().identity, **self.parameters.model_dump()}
 
     def measure(self, subject: Subject) -> Statistics:
         return block_statistics(subject, self.parameters.images)

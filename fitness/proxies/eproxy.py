@@ -49,11 +49,8 @@ class Eproxy(Proxy):
     needs = "network"
     cost = "backward"
     Parameters = EproxyParameters
+    measured_by = ("steps", "learning_rate", "channels")
     parameters: EproxyParameters
-
-    @property
-    def identity(self) -> dict[str, object]:
-        return {**super().identity, **self.parameters.model_dump()}
 
     def measure(self, subject: Subject) -> Statistics:
         """Returns ``losses`` [steps], each before its step."""

@@ -54,11 +54,8 @@ class LinearRegions(Proxy):
     description = "distinct activation patterns of many small random inputs, in a thin network"
     needs = "network"
     Parameters = LinearRegionsParameters
+    measured_by = ("inputs", "batches", "size", "initialisations")
     parameters: LinearRegionsParameters
-
-    @property
-    def identity(self) -> dict[str, object]:
-        return super().identity | self.parameters.model_dump()
 
     def check(self, space: SearchSpace) -> None:
         if space.thin() is None:

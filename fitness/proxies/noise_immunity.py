@@ -41,11 +41,8 @@ class NoiseImmunity(Proxy):
     needs = "network"
     cost = "forward"
     Parameters = NoiseImmunityParameters
+    measured_by = ("sigma",)
     parameters: NoiseImmunityParameters
-
-    @property
-    def identity(self) -> dict[str, object]:
-        return {**super().identity, **self.parameters.model_dump()}
 
     def measure(self, subject: Subject) -> Statistics:
         """Returns ``changes`` [pooling layers], the mean squared change of each, in the order in which they run."""

@@ -49,11 +49,8 @@ class Vkdnw(Proxy):
     needs = "network"
     cost = "backward"
     Parameters = VkdnwParameters
+    measured_by = ("layers",)
     parameters: VkdnwParameters
-
-    @property
-    def identity(self) -> dict[str, object]:
-        return super().identity | {"weights": self.parameters.layers}
 
     def measure(self, subject: Subject) -> Statistics:
         """Returns ``eigenvalues`` of F, ascending, and ``layers``, the number of modules with parameters of their own."""

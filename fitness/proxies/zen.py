@@ -42,11 +42,8 @@ class Zen(Proxy):
     needs = "network"
     cost = "forward"
     Parameters = ZenParameters
+    measured_by = ("images", "alpha")
     parameters: ZenParameters
-
-    @property
-    def identity(self) -> dict[str, object]:
-        return {**super().identity, **self.parameters.model_dump()}
 
     def measure(self, subject: Subject) -> Statistics:
         """Returns ``change`` [], the mean norm, and ``variances`` [batch normalisations], means over channels."""
