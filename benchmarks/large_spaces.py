@@ -28,30 +28,22 @@ from tqdm import tqdm
 from benchmarks.output import markdown, write
 from benchmarks.speed_methods import noise, threads
 from benchmarks.speed_parts import peak_mib, timed
-from fitness import PROXIES, create_batch, create_proxy
+from engine.correlate import combine
+from fitness import create_batch, create_proxy
 from fitness.cache import default_path
 from fitness.evaluator import Evaluator
 from fitness.initialise import WeightParameters, build_initialised
 from fitness.measure import Measurer
+from fitness.objective import ObjectiveParameters, create_objective
+from fitness.presets import PRESETS
 from spaces import ConfigError, Costs, Genotype, RunError, SearchSpace, create_space
 
-SCORES = ("rbflex", "naswot", "synflow", "logsynflow", "zen", "az_expressivity", "az_progressivity", "az_trainability")
+SCORES = (
+    "rbflex", "naswot", "meco", "synflow", "logsynflow", "zen", "ni", "az_expressivity", "az_progressivity", "az_trainability",
+)  # fmt: skip
 PARAMETERS: dict[str, dict[str, Any]] = {"rbflex": {"gamma": "flat"}}
-# Combined by the sum of log(rank / m): the members of the presets of those names, as far as their scores are registered.
-AGGREGATES = {
-    "rbflex_naswot": ("rbflex", "naswot"),
-    "rbflex_synflow": ("rbflex", "synflow"),
-    "az_nas": ("az_expressivity", "az_progressivity", "az_trainability", "flops"),
-    "rbflex_rank": ("rbflex", "az_expressivity", "az_progressivity", "synflow"),
-    "rbflex_search": ("rbflex", "az_progressivity", "synflow", "logsynflow"),
-}
 COSTS = ("params", "flops")
 Scores = dict[str, np.ndarray]
-
-
-def registered() -> list[str]:
-    """Returns those of `SCORES` that are there."""
-    return [name for name in SCORES if name in PROXIES.names()]
 
 
 def scored(
@@ -68,14 +60,16 @@ def scored(
     return found | {cost: np.array([getattr(one, cost) for one in costs]) for cost in COSTS}
 
 
-def with_aggregates(found: Scores) -> Scores:
-    """Returns the scores, and those combinations by rank whose members are all among them."""
-    combined = {
-        name: sum((np.log(rankdata(found[member]) / len(found[member])) for member in members), np.zeros(1))
-        for name, members in AGGREGATES.items()
-        if set(members) <= set(found)
-    }
-    return found | combined
+def with_presets(found: Scores) -> Scores:
+    """Returns the scores, and every preset whose members are all among them."""
+    scores = {name: np.where(np.isneginf(values), np.nan, values) for name, values in found.items()}
+    combined = dict(found)
+    for name in PRESETS.names():
+        preset = PRESETS.get(name)
+        if set(preset.members) <= set(scores):
+            objective = create_objective(ObjectiveParameters(**preset.objective), preset.members)
+            combined[name] = np.nan_to_num(combine(objective, scores), nan=-np.inf)
+    return combined
 
 
 def macro(options: argparse.Namespace) -> None:
@@ -84,8 +78,8 @@ def macro(options: argparse.Namespace) -> None:
     keys = list(space.keys())
     chosen = np.random.default_rng(0).permutation(len(keys))[: options.networks]
     genotypes = [space.representative(keys[i]) for i in chosen]
-    names = ["rbflex", "naswot"] if options.quick else registered()
-    found = with_aggregates(scored(space, genotypes, names, space.input_shape, options))
+    names = ["rbflex", "naswot"] if options.quick else list(SCORES)
+    found = with_presets(scored(space, genotypes, names, space.input_shape, options))
     table = np.load(options.table, allow_pickle=False)
     known = dict(zip(map(tuple, table["code"].tolist()), table["test_acc"].mean(axis=1).tolist(), strict=True))
     accuracies = np.array([known[genotype] for genotype in genotypes])
@@ -116,7 +110,7 @@ def found(options: argparse.Namespace) -> None:
     space = create_space(chosen.pop("name"), **chosen)
     shape = config["data"].get("shape", list(space.input_shape))
     searched = list(config["fitness"]["proxies"])
-    unseen = [name for name in registered() if name not in searched]
+    unseen = [name for name in list(SCORES) if name not in searched]
     unseen = unseen[:1] if options.quick else unseen
     limits = config["fitness"].get("constraints", {})
     genotypes = [space.parse(best), *random_within(space, shape, limits, options.networks)]

@@ -78,11 +78,10 @@ def test_agreement_is_one_for_the_same_order():
     assert large_spaces.agreement(accuracies**3, accuracies) == [1.0, 1.0, 1.0, 39.0]
 
 
-def test_aggregates_sum_the_logarithms_of_ranks_and_leave_out_what_lacks_a_member():
-    combined = large_spaces.with_aggregates({"rbflex": np.array([3.0, -np.inf, 1.0]), "naswot": np.array([1.0, 2.0, 2.0])})
+def test_presets_combine_ranks_of_what_has_all_members_and_leave_out_what_lacks_a_score():
+    combined = large_spaces.with_presets({"rbflex": np.array([3.0, -np.inf, 1.0]), "naswot": np.array([1.0, 2.0, 2.0])})
     assert set(combined) == {"rbflex", "naswot", "rbflex_naswot"}
-    expected = np.log(np.array([3, 1, 2]) / 3) + np.log(np.array([1, 2.5, 2.5]) / 3)
-    np.testing.assert_allclose(combined["rbflex_naswot"], expected)
+    np.testing.assert_allclose(combined["rbflex_naswot"], [np.sqrt(1 * 0.5), -np.inf, np.sqrt(0.5 * 1)])
 
 
 @pytest.mark.parametrize("which", ["plain", "scored"])
