@@ -6,7 +6,13 @@
     rbflex_rank, rbflex_search         ours: which of two architectures is better, and which one to take in the end
 
 A preset is nothing but its members and its rule: a configuration that names one is expanded before anything else reads it, and
-what it expands to is what a run keeps. Ours are chosen on nats_tss and CIFAR-10 alone and hold everywhere else untouched.
+what it expands to is what a run keeps.
+
+Ours are chosen on nats_tss and CIFAR-10 alone, on one half of the cells, `numpy.random.default_rng(11).permutation(15625)[:7812]`,
+among all sets of rbflex and up to five of eleven other scores, and left untouched for everything else. `rbflex_rank` is within .001
+of the highest tau on the first 2,000 of them (.808), with the fewest members, among the sets without a count of 3 x 3 convolutions
+or parameters, which say nothing or too much in other spaces. `rbflex_search` is within 0.01 points of the highest mean accuracy of
+the first of 1,000 (93.89), and of those that are the one whose first five cells are the best (94.12 in the mean).
 """
 
 from __future__ import annotations
@@ -54,15 +60,15 @@ PRESETS = Registry("preset")
 PRESETS.register(
     "rbflex_rank",
     Preset(
-        "which of two architectures is better: RBFleX, expressivity and progressivity of AZ-NAS, synaptic flow",
-        ("rbflex", "az_expressivity", "az_progressivity", "synflow"),
+        "which of two architectures is better: RBFleX, MeCo, SWAP, expressivity and progressivity of AZ-NAS",
+        ("rbflex", "meco", "swap", "az_expressivity", "az_progressivity"),
     ),
 )
 PRESETS.register(
     "rbflex_search",
     Preset(
-        "which architecture to take in the end: RBFleX, progressivity of AZ-NAS, two forms of synaptic flow",
-        ("rbflex", "az_progressivity", "synflow", "logsynflow"),
+        "which architecture to take in the end: RBFleX, progressivity of AZ-NAS, synaptic flow",
+        ("rbflex", "az_progressivity", "synflow"),
     ),
 )
 PRESETS.register("rbflex_naswot", Preset("RBFleX and NASWOT: two views of how differently images pass", ("rbflex", "naswot")))
