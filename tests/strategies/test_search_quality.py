@@ -47,6 +47,7 @@ GUIDED = {
     # The default of 1024 is never full within 200 evaluations, so nothing would be selected.
     "large_space_evolution": {"population": 32, "batch": 8},
     "reinforce": {},
+    "nsga2": {"population": 40},
 }
 
 
