@@ -131,7 +131,8 @@ def summary(result: Result) -> list[tuple[str, str]]:
         lines.append(("front", f"{len(front['candidates']):,} not dominated, hypervolume {share} of the box; found is the knee"))
     table = result.table
     if table is not None:
-        lines.append(("accuracy", _accuracy(table)))
+        if best is not None:
+            lines.append(("accuracy", _accuracy(table)))
         lines.append(("table", f"best {table['best']:.2f} % ({table['best_notation']}), mean {table['mean']:.2f} %"))
     counts = result.counts
     seconds = result.document["time_seconds"]
