@@ -92,11 +92,12 @@ def command(options: argparse.Namespace) -> None:
     for (name, dataset), printed in published.RBFLEX_TABLE_1.items():
         space, setting = samples.space_of(name, dataset), f"{name}, {dataset}"
         indices, batch = samples.sample(name, size.networks), samples.images_of(options.benchdata, dataset, size.images)
-        scores = samples.measure(space, indices, rows, batch, own_passes=size.own_passes, workers=options.workers, title=setting)
+        there, left_out = samples.served(rows, space)
+        scores = samples.measure(space, indices, there, batch, own_passes=size.own_passes, workers=options.workers, title=setting)
         known = samples.accuracies_of(options.benchdata, name, dataset)
         comparisons = compare(scores, known[indices], printed, of_others(options, name, dataset, known), size.resamples)
         quantity = samples.TABLES[name, dataset][1].replace("_", " ")
-        texts.append(f"## {setting} ({quantity})\n\n{table(scores, comparisons)}")
+        texts.append("\n".join([f"## {setting} ({quantity})\n", table(scores, comparisons), *left_out]))
         content[setting] = [one.document() for one in comparisons]
         if (name, dataset) == ("nats_sss", "cifar100"):
             clouds = {row: (scores[row], known[indices][: len(scores[row])]) for row in SCATTERED if row in scores}

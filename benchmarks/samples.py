@@ -124,6 +124,20 @@ def wanted(rows: Sequence[Score], chosen: Sequence[str] | None) -> list[Score]:
     return list(rows)
 
 
+def served(rows: Sequence[Score], space: SearchSpace) -> tuple[list[Score], list[str]]:
+    """Returns the rows that the space can serve, and a sentence for each other one."""
+    there, sentences = [], []
+    for row in rows:
+        try:
+            for name in row.proxies:
+                create_proxy(name, **row.parameters).check(space)
+        except ConfigError as error:
+            sentences.append(f"- {row.label}, not on {space.name}: {error}.")
+        else:
+            there.append(row)
+    return there, sentences
+
+
 def measure(
     space: SearchSpace,
     indices: np.ndarray,

@@ -252,3 +252,11 @@ def test_pictures_are_drawn(tmp_path):
     small_multiples.draw_dumbbells({"p": rows}, ("ours", "published"), tmp_path / "dumbbells.png", "t", "x")
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in tmp_path.iterdir())
     assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_row_that_a_space_cannot_serve_is_left_out_with_its_reason():
+    rows = [Score("first", ("naswot",)), Score("te_nas", ("ntk_cond", "linear_regions"))]
+    there, sentences = samples.served(rows, create_space("nats_sss"))
+    assert [row.label for row in there] == ["first"]
+    assert len(sentences) == 1 and sentences[0].startswith("- te_nas, not on nats_sss: linear_regions counts")
+    assert samples.served(rows, create_space("nats_tss")) == (rows, [])

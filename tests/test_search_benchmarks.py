@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from benchmarks import (
+    every_strategy,
     latency_pareto,
     published_search,
     rank_searches,
@@ -24,7 +25,6 @@ from benchmarks import (
     search_plots,
     search_tables,
     size_baseline,
-    strategies,
 )
 from benchmarks.samples import SIZES
 from benchmarks.score_tables import Choice, Scores
@@ -87,7 +87,7 @@ COMMANDS = {
         ["latency_pareto.png", "latency_pareto_1080ti_1.png", "latency_pareto_eyeriss.png"],
     ),
     "size_baseline": (size_baseline, ["nats_sss"], ["size_baseline.png"]),
-    "strategies": (strategies, ["nats_tss"], ["strategies.png", "strategies-rbflex_search-compare"]),
+    "every_strategy": (every_strategy, ["nats_tss"], ["every_strategy.png", "every_strategy-rbflex_search-compare"]),
 }
 
 
@@ -104,7 +104,7 @@ def test_a_command_writes_its_tables_and_pictures(name: str, tables: dict[str, P
         "search_tables": ["quoted (weight sharing)", "93.30 ± 0.35", "Rank-based NAS's Table 2", "GA-rk"],
         "latency_pareto": ["params, flops, jacob_cov", "points below the best network"],
         "size_baseline": ["most multiply-accumulates", "Search by rbflex"],
-        "strategies": ["argmax of the whole table", "93.30", "70.99", "large_space_evolution", "random search"],
+        "every_strategy": ["argmax of the whole table", "93.30", "70.99", "large_space_evolution", "random search"],
     }
     text = (tmp_path / f"{name}.md").read_text()
     assert [words for words in said[name] if words not in text] == []
@@ -115,7 +115,7 @@ def test_a_command_writes_its_tables_and_pictures(name: str, tables: dict[str, P
     [
         (search_tables, [], "name a table of scores"),
         (search_tables, ["--tss-scores", "nowhere.npz"], "is no table of scores"),
-        (strategies, ["--tss-scores", "nowhere.npz"], "is no table of scores"),
+        (every_strategy, ["--tss-scores", "nowhere.npz"], "is no table of scores"),
     ],
 )
 def test_a_missing_table_is_one_line(module, given, said, tmp_path, capsys) -> None:
@@ -363,7 +363,7 @@ def test_every_registered_strategy_takes_part_and_random_search_is_first() -> No
 def test_a_preset_that_a_table_lacks_is_refused_with_what_is_missing(tables: dict[str, Path]) -> None:
     scores = score_tables.read_scores(tables["nats_sss"], "nats_sss")
     with pytest.raises(ConfigError, match="no scores for 'rbflex_search': it lacks az_progressivity"):
-        strategies.choice_of(scores, "rbflex_search")
+        every_strategy.choice_of(scores, "rbflex_search")
 
 
 def test_a_score_to_search_the_size_space_by_is_never_replaced_by_another(tables: dict[str, Path]) -> None:

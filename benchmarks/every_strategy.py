@@ -1,6 +1,6 @@
 """Every strategy on nats_tss by one preset, at 1,000 unique evaluations over 100 seeds: the engine's own `compare`, on a table.
 
-    python -m benchmarks.strategies --tss-scores TSS/scores.npz --benchdata FOLDER
+    python -m benchmarks.every_strategy --tss-scores TSS/scores.npz --benchdata FOLDER
 
 Beside its own table it leaves the page of `compare` with every test and figure. The same seeds for all; the incumbent of a run is
 followed by score alone, and its accuracy is looked up when all runs are over. Where the score has one argmax in the whole table,
@@ -140,13 +140,18 @@ def command(options: argparse.Namespace) -> None:
     choice = choice_of(scores, options.by)
     evaluations, seeds = (40, 2) if options.quick else (options.evaluations, options.seeds)
     config = replays.config_of(
-        scores, choice, replays.all_strategies(), name=f"strategies-{choice.label}", folder=options.folder, evaluations=evaluations,
+        scores,
+        choice,
+        replays.all_strategies(),
+        name=f"every_strategy-{choice.label}",
+        folder=options.folder,
+        evaluations=evaluations,
         seeds=seeds, workers=options.workers, tables=accuracy_tables(options.benchdata),
     )  # fmt: skip
     runs = replays.replay(config)
     document = document_of(config, runs)
     page = write_all(runs.folder, document, (runs.folder / "config.yaml").read_text(encoding="utf-8"))
-    draw(document, options.folder / "strategies.png", choice.label)
+    draw(document, options.folder / "every_strategy.png", choice.label)
     notes = (
         "Regret is in worth by the whole table, ± over seeds; p is Wilcoxon's with Holm's correction, its effect positive where a "
         "strategy is above random search. One seed is the published quantity, the others are means over the benchmark's seeds."
@@ -154,7 +159,7 @@ def command(options: argparse.Namespace) -> None:
     title = f"Every strategy on nats_tss by {choice.label}: {evaluations:,} unique evaluations, {seeds} seeds"
     texts = [table(document), "\n".join(sentences(document)), f"{notes} All tests and curves: {page}"]
     kept = ("space", "objective", "budget", "seeds", "reference", "contenders", "pairs")
-    write(options.folder, "strategies", title, "\n\n".join(texts), {name: document[name] for name in kept})
+    write(options.folder, "every_strategy", title, "\n\n".join(texts), {name: document[name] for name in kept})
 
 
 def main(options: Sequence[str] | None = None) -> None:
