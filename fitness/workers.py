@@ -92,7 +92,10 @@ class Workers:
         self._pool = self._own = None
 
 
-_DIED = "a worker process died, most likely because memory ran out; set workers: 1 or a smaller data.n and resume"
+_DIED = (
+    "a worker process died, most likely because memory ran out; set workers: 1 or a smaller data.n and resume\n"
+    'in a script of your own, it also dies where the call is not under: if __name__ == "__main__":'
+)
 
 
 def result_of(future: Future[list[Measured]]) -> list[Measured]:
