@@ -73,7 +73,7 @@ def claims(name: str, rows: Sequence[Row]) -> list[str]:
     says = published.SURVEY_SAYS[name]
     # "Generally works best": first, or together with one other score in front.
     leads = set(says["best"]) <= set(ordered[: len(says["best"]) + 1])
-    drops = set(kept) <= set(says["kept"]) if says["kept"] else 2 * len(kept) < len(surveyed)
+    drops = set(kept) == set(says["kept"]) if says["kept"] else 2 * len(kept) < len(surveyed)
     whose = f"all but {', '.join(says['kept'])} drop" if says["kept"] else "most drop"
     return [
         f"- {FIGURES[name]}: {', '.join(says['best'])} generally work best, it says; {yes_or_no(leads)}. "
