@@ -78,12 +78,14 @@ def pure(
     draw: Callable[[], Value],
     what: str,
     same: Callable[[Any, Any], bool] | None = None,
+    source: str = "the generator that is passed in",
     generators: Sequence[str] = GENERATORS,
 ) -> Value:
     """Returns ``draw()``, which must give the same twice and neither read nor change global random state.
 
     Args:
         same: how two results are compared where equal types and values would not do.
+        source: where it may draw from, for the message.
         generators: those that `draw` must leave alone.
 
     Raises:
@@ -95,11 +97,10 @@ def pure(
             before = states()
             values.append(draw())
             changed = [name for name, state in states().items() if name in generators and state != before[name]]
-        require(not changed, f"{what} changed global random state ({', '.join(changed)}); draw from the generator that is passed in")
+        require(not changed, f"{what} changed global random state ({', '.join(changed)}); draw from {source}")
     require(
         (same or _same)(*values),
-        f"{what} gave {shown(values[0])} and then {shown(values[1])} from the same generator; "
-        "draw from the one that is passed in only",
+        f"{what} gave {shown(values[0])} and then {shown(values[1])}; draw from {source} only, and remember nothing",
     )
     return values[0]
 
