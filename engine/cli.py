@@ -15,6 +15,7 @@ from spaces import RbflexEvoError
 
 from . import (
     commands_cache,
+    commands_check,
     commands_compare,
     commands_correlate,
     commands_explain,
@@ -43,6 +44,7 @@ app.command("explain")(commands_explain.explain)
 app.command("tabulate")(commands_tabulate.tabulate)
 app.command("correlate")(commands_correlate.correlate)
 app.command("list")(commands_list.list_known)
+app.command("check")(commands_check.check)
 
 
 def _print_version(asked: bool) -> None:

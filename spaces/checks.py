@@ -227,7 +227,7 @@ def _classifier(space: SearchSpace, name: str, genotype: Genotype, network: nn.M
 
 
 def _check_costs(space: SearchSpace, name: str, genotype: Genotype) -> None:
-    with called(f"{name}.costs({genotype})", "the default runs the network on torch's meta device; override it where that cannot be"):
+    with called(f"{name}.costs({genotype})", "the default runs it on torch's meta device; override it where that fails"):
         costs = space.costs(genotype)
     require(
         all(math.isfinite(cost) and cost > 0 for cost in (costs.params, costs.flops)),

@@ -1,4 +1,4 @@
-"""The conformance kit of strategies: what `check_estimator` is to scikit-learn, for whoever adds one; `engine.checks` has all of it.
+"""The conformance kit of strategies, what `check_estimator` is to scikit-learn; `engine.checks` has all of the kit.
 
     from engine.checks import check_strategy
 
