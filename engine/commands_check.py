@@ -101,7 +101,8 @@ def _checker(kind: Kind, name: str, space: str | None, values: dict[str, dict[st
     thing = _registries()[kind].get(name)
     own = getattr(thing, "name", None)
     if own != name:
-        raise checks.CheckFailed(f"{thing.__name__}.name is {own!r}, but it is registered as {name!r}; give both the same name")
+        what = getattr(thing, "__name__", repr(thing))
+        raise checks.CheckFailed(f"{what}.name is {own!r}, but it is registered as {name!r}; give both the same name")
     if kind is Kind.space:
         return lambda: checks.check_space(create_space(name, **given))
     if kind is Kind.strategy:

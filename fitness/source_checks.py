@@ -34,8 +34,11 @@ def check_source(source: str | type[Source], **values: Any) -> None:
     require(issubclass(kind.Parameters, Parameters), f"{name}.Parameters must derive from spaces.Parameters")
 
     def batch(changes: Mapping[str, Any]) -> Batch:
+        parameters = parse(kind.Parameters, {**values, **changes}, "data")
         with called(f"{name}.batch()", "raise DataError where images are missing, unreadable or too few", DataError):
-            return kind(parse(kind.Parameters, {**values, **changes}, "data")).batch()
+            made = kind(parameters).batch()
+        require(isinstance(made, Batch), f"{name}.batch() gave {type(made).__name__}; return a fitness.batches.Batch")
+        return made
 
     found = pure(lambda: batch({}), f"{name}.batch()", _same, "a numpy generator of the source's own seed")
     _check_batch(found, name)
@@ -57,8 +60,7 @@ def check_source(source: str | type[Source], **values: Any) -> None:
             raise CheckFailed(f"{name} takes {field} = {MISSING!r}, which is not there; raise DataError")
 
 
-def _check_batch(batch: Any, name: str) -> None:
-    require(isinstance(batch, Batch), f"{name}.batch() gave {type(batch).__name__}; return a fitness.batches.Batch")
+def _check_batch(batch: Batch, name: str) -> None:
     images, labels = batch.images, batch.labels
     require(
         isinstance(images, torch.Tensor) and images.dim() > 1 and len(images) > 0 and images.device.type == "cpu",

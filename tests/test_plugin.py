@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +11,9 @@ import venv
 from pathlib import Path
 
 import pytest
+
+from engine.cli import run
+from spaces import SPACES, PluginError
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "plugin"
@@ -82,7 +84,8 @@ def test_the_example_package_is_installed_found_checked_and_searched_with(tmp_pa
     shutil.rmtree(example / "rbflex_evo_example")
 
     for kind, name in GIVEN.items():
-        (entry,) = [e for e in json.loads(environment.run("rbflex-evo", "list", kind, "--json", folder=tmp_path)) if e["name"] == name]
+        entries = json.loads(environment.run("rbflex-evo", "list", kind, "--json", folder=tmp_path))
+        (entry,) = [entry for entry in entries if entry["name"] == name]
         assert entry["package"] == "rbflex-evo-example 0.1.0" and entry["description"]
     small = ["--set", "layer_orders.width=4", "--set", "layer_orders.stages=1", "--set", "order_log.path=known.log"]
     printed = environment.run("rbflex-evo", "check", *GIVEN.values(), "--space", "layer_orders", *small, folder=example)
@@ -108,3 +111,81 @@ def plugin(folder: Path, group: str, points: dict[str, str], name: str = "their-
     (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 2.0\n")
     lines = [f"{point} = {value}" for point, value in points.items()]
     (metadata / "entry_points.txt").write_text("\n".join([f"[rbflex_evo.{group}]", *lines]))
+
+
+MODULE = """
+from spaces.toy import ToySpace
+
+class Sound(ToySpace):
+    name = "sound"
+    description = "a space of another package"
+
+class Nameless:
+    pass
+"""
+
+
+@pytest.fixture
+def plugins(tmp_path, monkeypatch):
+    """Returns what installs a package that registers spaces."""
+    (tmp_path / "their_spaces.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def install(points: dict[str, str], name: str = "their-plugin") -> None:
+        plugin(tmp_path, "spaces", points, name)
+
+    # What other tests have loaded is known already.
+    monkeypatch.setattr(SPACES, "_known", {"toy": "spaces.toy:ToySpace", "nats_tss": "spaces.nats:TopologySpace"})
+    return install
+
+
+def test_a_broken_package_costs_one_line_and_nothing_else(plugins, capsys):
+    wrong = {"absent": "no_such_module:Space", "gone": "their_spaces:Gone", "no_space": "their_spaces:Nameless"}
+    plugins({"sound": "their_spaces:Sound", **wrong})
+    assert run(["list", "spaces"]) == 0
+    out, err = capsys.readouterr()
+    listed = [line.partition(" [")[0] for line in out.splitlines() if not line.startswith(" ")]
+    assert listed == ["nats_tss", "sound", "toy"]
+    assert "sound [4,096 genotypes] (their-plugin 2.0): a space of another package" in out
+    broken = err.splitlines()
+    assert len(broken) == 3 and "Traceback" not in err
+    assert broken[0].startswith("warning: space 'absent' of their-plugin 2.0 cannot be loaded from 'no_such_module:Space' (Module")
+    assert broken[1].startswith("warning: space 'gone' of their-plugin 2.0 cannot be loaded from 'their_spaces:Gone' (Attribute")
+    assert broken[0].endswith("; mend or uninstall that package")
+    assert broken[2].startswith("warning: 'no_space' of their-plugin 2.0 cannot be described (AttributeError")
+    assert run(["list", "spaces", "--json"]) == 0
+    assert [(entry["name"], entry.get("package")) for entry in json.loads(capsys.readouterr().out)] == [
+        ("nats_tss", None),
+        ("sound", "their-plugin 2.0"),
+        ("toy", None),
+    ]
+
+
+def test_a_broken_package_is_told_where_its_name_is_asked_for(plugins, capsys):
+    plugins({"absent": "no_such_module:Space"})
+    assert run(["score", "absent", "random"]) == 2
+    assert capsys.readouterr().err.startswith("error: space 'absent' of their-plugin 2.0 cannot be loaded")
+    assert run(["score", "absnt", "random"]) == 2
+    assert "did you mean 'absent'?" in capsys.readouterr().err
+
+
+def test_a_name_that_is_taken_is_refused(plugins):
+    plugins({"toy": "their_spaces:Sound", "sound": "their_spaces:Sound"})
+    plugins({"sound": "their_spaces:Nameless"}, "another-plugin")
+    with pytest.raises(PluginError, match=r"space 'toy' is given by rbflex-evo and by their-plugin 2.0; rename one"):
+        SPACES.get("toy")
+    with pytest.raises(PluginError, match=r"space 'sound' is given by .*-plugin 2.0 and by .*-plugin 2.0; rename one"):
+        SPACES.get("sound")
+    assert SPACES.get("nats_tss").name == "nats_tss"
+
+
+def test_a_package_that_is_listed_twice_is_one(plugins):
+    plugins({"sound": "their_spaces:Sound"})
+    plugins({"sound": "their_spaces:Sound"}, "copy-of-their-plugin")
+    assert SPACES.get("sound").name == "sound"
+
+
+def test_a_registered_name_must_be_the_class_s_own(plugins, capsys):
+    plugins({"sond": "their_spaces:Sound"})
+    assert run(["check", "sond"]) == 1
+    assert "failed: Sound.name is 'sound', but it is registered as 'sond'; give both the same name" in capsys.readouterr().out

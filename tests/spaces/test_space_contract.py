@@ -252,6 +252,10 @@ BROKEN_SPACES = {
     "input shape is a list": ({"input_shape": [3, 8, 8]}, "input_shape is .*positive integers"),
     "notation is no string": ({"notation": lambda self, g: g}, r"notation\(.*return a string"),
     "parse reads another genotype": ({"parse": lambda self, text: (0,) * 4}, r"read what notation\(\) writes"),
+    "parse refuses what notation writes": (
+        {"parse": lambda self, text: ToySpace.parse(self, f"{text}+")},
+        r"parse\(.*raised GenotypeError.*it is the notation of .*, so read what notation\(\) writes",
+    ),
     "parse accepts nonsense": (
         {"parse": lambda self, text: ToySpace.parse(self, text.strip("?"))},
         "raise GenotypeError for what is no notation",
