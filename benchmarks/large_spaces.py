@@ -29,7 +29,7 @@ from benchmarks.output import markdown, write
 from benchmarks.speed_methods import noise, threads
 from benchmarks.speed_parts import peak_mib, timed
 from engine.correlate import combine
-from fitness import create_batch, create_proxy
+from fitness import PROXIES, create_batch, create_proxy
 from fitness.cache import default_path
 from fitness.evaluator import Evaluator
 from fitness.initialise import WeightParameters, build_initialised
@@ -39,7 +39,7 @@ from fitness.presets import PRESETS
 from spaces import ConfigError, Costs, Genotype, RunError, SearchSpace, create_space
 
 SCORES = (
-    "rbflex", "naswot", "meco", "synflow", "logsynflow", "zen", "ni", "az_expressivity", "az_progressivity", "az_trainability",
+    "rbflex", "naswot", "swap", "meco", "synflow", "logsynflow", "zen", "az_expressivity", "az_progressivity", "az_trainability",
 )  # fmt: skip
 PARAMETERS: dict[str, dict[str, Any]] = {"rbflex": {"gamma": "flat"}}
 COSTS = ("params", "flops")
@@ -78,7 +78,7 @@ def macro(options: argparse.Namespace) -> None:
     keys = list(space.keys())
     chosen = np.random.default_rng(0).permutation(len(keys))[: options.networks]
     genotypes = [space.representative(keys[i]) for i in chosen]
-    names = ["rbflex", "naswot"] if options.quick else list(SCORES)
+    names = ["rbflex", "naswot"] if options.quick else list(options.scores)
     found = with_presets(scored(space, genotypes, names, space.input_shape, options))
     table = np.load(options.table, allow_pickle=False)
     known = dict(zip(map(tuple, table["code"].tolist()), table["test_acc"].mean(axis=1).tolist(), strict=True))
@@ -110,7 +110,7 @@ def found(options: argparse.Namespace) -> None:
     space = create_space(chosen.pop("name"), **chosen)
     shape = config["data"].get("shape", list(space.input_shape))
     searched = list(config["fitness"]["proxies"])
-    unseen = [name for name in list(SCORES) if name not in searched]
+    unseen = [name for name in options.scores if name not in searched]
     unseen = unseen[:1] if options.quick else unseen
     limits = config["fitness"].get("constraints", {})
     genotypes = [space.parse(best), *random_within(space, shape, limits, options.networks)]
@@ -226,6 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             one.add_argument("--only", choices=("plain", "scored"), help="in this process, printed as JSON")
             continue
         one.add_argument("--networks", type=int, help="1,000, or 12 with --quick")
+        one.add_argument("--scores", nargs="+", choices=PROXIES.names(), default=SCORES, metavar="SCORE", help=", ".join(SCORES))
         one.add_argument("--workers", type=int)
         one.add_argument("--cache", type=Path, default=None, help="the file of measured statistics; the user's own without it")
         name, text = ("--table", "nasbench_macro.npz") if part == "macro" else ("--run", "the folder of a finished run")

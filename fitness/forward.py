@@ -156,7 +156,23 @@ def run_observed(
     Raises:
         CandidateFailed: if the classifier was never called.
     """
-    watch = _Watch(observers, len(images))
+    watch = Watch(observers, len(images))
+    with watching(network, watch, classifier, statistics_of, layers, images.dtype, convolutions):
+        network(images)
+    watch.check()
+
+
+@contextmanager
+def watching(
+    network: nn.Module,
+    watch: Watch,
+    classifier: nn.Module,
+    statistics_of: Literal["image", "batch"],
+    layers: Literal["activations", "published"],
+    maps: torch.dtype,
+    convolutions: torch.dtype | None,
+) -> Iterator[None]:
+    """What `run_observed` does around a forward; inside, every part of `network` that is called tells `watch`."""
     norm = image_norm if statistics_of == "image" else batch_norm
     watched: dict[Any, Callable[[Any, tuple[Any, ...], Any], None]] = dict.fromkeys(POOLINGS, watch.pooling)
     with ExitStack() as stack:
@@ -173,15 +189,13 @@ def run_observed(
         stack.enter_context(evaluation_mode(network))
         stack.enter_context(torch.no_grad())
         replaced: dict[Any, Callable[..., Any]] = {functional.batch_norm: norm}
-        if convolutions not in (None, images.dtype):
+        if convolutions not in (None, maps):
             replaced |= {convolve: _in_precision(convolve, convolutions) for convolve in CONVOLUTIONS}
         stack.enter_context(Rewired(replaced, watched))
-        network(images)
-    if not watch.classified:
-        raise CandidateFailed("the classifier was never called in the forward")
+        yield
 
 
-class _Watch:
+class Watch:
     """Passes what a forward does on to the observers."""
 
     def __init__(self, observers: Sequence[Observer], n: int) -> None:
@@ -191,6 +205,21 @@ class _Watch:
         self.functions = 0
         self.pooled: tuple[Tensor, int] | None = None  # magnitude of the map, numbers that were left of it
         self.classified = False
+
+    def check(self) -> None:
+        """Looks back at a whole forward.
+
+        Raises:
+            CandidateFailed: if the classifier was never called.
+        """
+        if not self.classified:
+            raise CandidateFailed("the classifier was never called in the forward")
+
+    def fork(self) -> Watch:
+        """Returns another one that has seen the same so far, and whose observers have."""
+        other = Watch([observer.fork() for observer in self.observers], self.n)
+        other.functions, other.pooled, other.classified = self.functions, self.pooled, self.classified
+        return other
 
     def hook(self, name: str, module: nn.Module) -> list[Any]:
         def enter(module: nn.Module, inputs: Any) -> None:
