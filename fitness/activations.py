@@ -45,7 +45,7 @@ FUNCTIONS = {
     functional.relu, functional.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, functional.relu6,
     functional.leaky_relu, functional.leaky_relu_, functional.prelu, torch.prelu, Tensor.prelu,
     functional.rrelu, functional.rrelu_, torch.rrelu, torch.rrelu_,
-    functional.threshold, functional.threshold_, torch.threshold, torch.threshold_,
+    functional.threshold, torch.threshold, torch.threshold_,
     functional.elu, functional.elu_, functional.selu, functional.selu_, torch.selu, torch.selu_,
     functional.celu, functional.celu_, torch.celu, torch.celu_,
     functional.gelu, functional.silu, functional.mish, functional.glu, functional.hardswish,

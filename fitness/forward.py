@@ -136,18 +136,35 @@ def run_observed(
         CandidateFailed: if the classifier was never called.
         ConfigError: if the network is compiled or scripted.
     """
+    watch = Watch(observers, len(images))
+    with watching(network, watch, classifier, statistics_of, layers, images.dtype, convolutions):
+        network(images)
+    watch.check()
+
+
+@contextmanager
+def watching(
+    network: nn.Module,
+    watch: Watch,
+    classifier: nn.Module,
+    statistics_of: Literal["image", "batch"],
+    layers: Literal["activations", "published"],
+    maps: torch.dtype,
+    convolutions: torch.dtype | None,
+) -> Iterator[None]:
+    """What `run_observed` does around a forward; inside, every part of `network` that is called tells `watch`."""
     check_visible(network)
-    watch = _Watch(observers, len(images), nested=layers == "published")
     norm = image_norm if statistics_of == "image" else batch_norm
     watched: dict[Any, Callable[[Any, tuple[Any, ...], Any], None]] = dict.fromkeys(POOLINGS, watch.pooling)
     with ExitStack() as stack:
-        if layers == "published":
+        nested = layers == "published"
+        if nested:
             chosen = [(name, m) for name, m in network.named_modules() if "ReLU" in type(m).__name__]
             classifier = list(network.modules())[-1]
         else:
             chosen = [(name, m) for name, m in network.named_modules() if is_activation(m) or declared(m) is False]
             watched |= dict.fromkeys(FUNCTIONS, watch.function)
-        handles = [handle for name, module in chosen for handle in watch.hook(name, module)]
+        handles = [handle for name, module in chosen for handle in watch.hook(name, module, nested)]
         handles += [handle for module in network.modules() if sequence_first(module) for handle in watch.turn(module)]
         for handle in handles:
             stack.callback(handle.remove)
@@ -155,12 +172,10 @@ def run_observed(
         stack.enter_context(evaluation_mode(network))
         stack.enter_context(torch.no_grad())
         replaced: dict[Any, Callable[..., Any]] = {functional.batch_norm: norm}
-        if convolutions not in (None, images.dtype):
+        if convolutions not in (None, maps):
             replaced |= {convolve: _in_precision(convolve, convolutions) for convolve in CONVOLUTIONS}
         stack.enter_context(Rewired(replaced, watched))
-        network(images)
-    if not watch.classified:
-        raise CandidateFailed("the classifier was never called in the forward")
+        yield
 
 
 def sequence_first(module: nn.Module) -> bool:
@@ -168,35 +183,49 @@ def sequence_first(module: nn.Module) -> bool:
     return isinstance(module, nn.TransformerEncoderLayer | nn.TransformerDecoderLayer) and not module.self_attn.batch_first
 
 
-class _Watch:
-    """Passes what a forward does on to the observers.
+class Watch:
+    """Passes what a forward does on to the observers."""
 
-    Args:
-        nested: whether a module that is observed counts inside of another one, too.
-    """
-
-    def __init__(self, observers: Sequence[Observer], n: int, nested: bool) -> None:
+    def __init__(self, observers: Sequence[Observer], n: int) -> None:
         self.observers = observers
         self.n = n
-        self.nested = nested
         self.inside = 0
         self.turned = 0
         self.functions = 0
         self.pooled: tuple[Tensor, int] | None = None  # magnitude of the map, numbers that were left of it
         self.classified = False
 
-    def hook(self, name: str, module: nn.Module) -> list[Any]:
+    def check(self) -> None:
+        """Looks back at a whole forward.
+
+        Raises:
+            CandidateFailed: if the classifier was never called.
+        """
+        if not self.classified:
+            raise CandidateFailed("the classifier was never called in the forward")
+
+    def fork(self) -> Watch:
+        """Returns another one that has seen the same so far, and whose observers have."""
+        other = Watch([observer.fork() for observer in self.observers], self.n)
+        other.functions, other.pooled, other.classified = self.functions, self.pooled, self.classified
+        return other
+
+    def hook(self, name: str, module: nn.Module, nested: bool) -> list[Any]:
+        """Shows what `module` returns, and nothing that runs inside of it unless it is `nested`."""
+
         def enter(module: nn.Module, inputs: Any) -> None:
             self.inside += 1
 
         def leave(module: nn.Module, inputs: Any, output: Tensor) -> None:
             self.inside -= 1
-            if self.nested or (not self.inside and declared(module) is not False):
+            if nested or (not self.inside and declared(module) is not False):
                 self.show(name, output)
 
         return [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]
 
     def turn(self, module: nn.Module) -> list[Any]:
+        """Reads the maps inside of `module` as [T, N, C]."""
+
         def enter(module: nn.Module, inputs: Any) -> None:
             self.turned += 1
 

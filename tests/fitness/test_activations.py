@@ -170,7 +170,7 @@ def test_every_function_that_counts_has_a_form_in_the_table():
             form(numbers(N, WIDTH))
     # Spellings of the same operations that no form calls, and functions that call a method which counts.
     spelled = {
-        functional.rrelu_, torch.rrelu, torch.rrelu_, functional.threshold_, torch.threshold_, functional.selu_, torch.selu,
+        functional.rrelu_, torch.rrelu, torch.rrelu_, torch.threshold_, functional.selu_, torch.selu,
         functional.celu_, torch.celu, torch.celu_, torch.hardshrink, torch.prelu, torch.sigmoid_, torch.tanh_, Tensor.tanh,
         functional.sigmoid, functional.tanh, functional.hardshrink, functional.prelu,
     }  # fmt: skip
