@@ -24,6 +24,7 @@ from spaces.stages import stages_of
 
 from .backends import create_backend
 from .initialise import WeightParameters
+from .inputs import placed
 from .interpreter import Interpreter
 from .prefix import walk
 from .proxy import CandidateFailed, Observer, Proxy, Statistics
@@ -77,7 +78,7 @@ class Measurer:
     """Measures genotypes of one space under fixed weights, inputs, device and precision.
 
     Args:
-        images: float32 [N, ...], on any device.
+        images: float32 [N, ...], or int64 word ids [N, length], on any device.
         backend: what plans are computed with: ``auto``, ``eager`` or ``compiled``.
         labels: int64 [N], None where the data has none.
     """
@@ -96,16 +97,16 @@ class Measurer:
         self.weights = weights
         self.labels = labels
         self.device = find_device(device)
-        dtype, self.convolutions = PRECISIONS[precision]
-        self.images = images.to(self.device, dtype)
+        self.dtype, self.convolutions = PRECISIONS[precision]
+        self.images = placed(images, self.device, self.dtype)
         if self.device.type == "cpu":
             keep_freed_memory()
         self.interpreter = Interpreter(
             weights,
             space.weight_shapes(),
             self.device,
-            dtype,
-            create_backend(backend, self.device, dtype, self.convolutions),
+            self.dtype,
+            create_backend(backend, self.device, self.dtype, self.convolutions),
         )
         self.together: int | None = None  # candidates that fit the device at once, once that is known
 
@@ -252,7 +253,7 @@ class Measurer:
         """Returns the candidate for what no plan has served, None where nothing is left."""
         if set(proxies) <= set(served):
             return None
-        return Subject(self.space, genotype, self.images, self.labels, self.weights)
+        return Subject(self.space, genotype, self.images, self.labels, self.weights, self.dtype)
 
     def _finish(
         self,
