@@ -11,7 +11,6 @@ import torch
 from spaces import Genotype, SearchSpace, VectorEncoding
 from spaces.checking import called, require
 
-from .batches import create_batch
 from .cache import encode
 from .initialise import WeightParameters
 from .measure import Measurer
@@ -39,7 +38,7 @@ class Case:
         self.genotypes: list[Genotype]
         self.networks: list[Genotype]
         self.found: list[Found]
-        self.images = noise(space, seed=0)
+        self.images = space.example_inputs(IMAGES)
         measured = []
         for genotype in _genotypes(space):
             network = space.representative(space.key(genotype))
@@ -99,11 +98,6 @@ def check_plain(found: Mapping[str, Any], what: str) -> None:
             isinstance(array, np.ndarray | np.generic),
             f"{what} gave the statistic {name!r} as {type(array).__name__}; return plain arrays, as tensor.cpu().numpy()",
         )
-
-
-def noise(space: SearchSpace, seed: int) -> torch.Tensor:
-    """Returns inputs for the space's networks."""
-    return create_batch("noise", shape=list(space.input_shape), n=IMAGES, seed=seed).images
 
 
 def same(first: Sequence[Found], second: Sequence[Found]) -> bool:

@@ -17,7 +17,7 @@ from spaces.checking import CheckFailed, called, pure, require, shown
 
 from .batches import Batch
 from .cache import decode, encode
-from .check_case import IMAGES, Case, Found, check_plain, near, noise, same
+from .check_case import IMAGES, Case, Found, check_plain, near, same
 from .evaluator import FAILED, Evaluator
 from .initialise import WeightParameters
 from .measure import by_plan
@@ -79,7 +79,7 @@ def _check_company(case: Case) -> None:
 
 def _check_score(case: Case) -> None:
     """Scores by hand, then evaluated twice on one cache."""
-    batch = Batch(case.images, None, "noise")
+    batch = Batch(case.images, None, "example inputs")
     runs = []
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(2):
@@ -241,23 +241,21 @@ def _check_labels(case: Case) -> None:
 def _check_images(case: Case) -> None:
     if case.proxy.cost != "data-free":
         return
-    other = noise(case.space, seed=1)
+    other = case.space.example_inputs(IMAGES, seed=1)
     for network, found, again in zip(case.networks, case.found, case.measure(case.networks, images=other), strict=True):
         require(same([found], [again]), f"{case.of(network)} depends on the images, but cost is 'data-free'; set cost = 'forward'")
 
 
 def _check_gradients(case: Case) -> None:
-    if case.proxy.cost != "forward":
+    # An observer watches a forward that records none.
+    if case.proxy.cost != "forward" or case.proxy.needs == "forward":
         return
     try:
         with torch.inference_mode():
-            without = case.measure(case.networks)
-    except CheckFailed:
-        without = []
-    require(
-        without and same(without, case.found),
-        f"{case.name} takes gradients on {case.space.name}, but cost is {case.proxy.cost!r}; set cost = 'backward'",
-    )
+            taken = not same(case.measure(case.networks), case.found)
+    except CheckFailed as failed:
+        taken = "grad" in str(failed)
+    require(not taken, f"{case.name} takes gradients on {case.space.name}, but cost is 'forward'; set cost = 'backward'")
 
 
 def _check_parameters(case: Case) -> None:

@@ -80,6 +80,13 @@ def _check_identity(space: SearchSpace, name: str) -> None:
         isinstance(shape, tuple) and shape and all(type(length) is int and length > 0 for length in shape),
         f"{name}.input_shape is {shape!r}; set positive integers, as in (3, 32, 32)",
     )
+    require(space.inputs in ("images", "words"), f"{name}.inputs is {space.inputs!r}; set 'images' or 'words'")
+    if space.inputs == "words":
+        require(len(shape) == 1, f"{name}.input_shape is {shape!r}; for words set (length,), the words of a sentence")
+        require(
+            type(space.vocabulary) is int and space.vocabulary > 1,
+            f"{name}.vocabulary is {space.vocabulary!r}; for words set how many ids there are, padding included",
+        )
 
 
 def _check_notation(space: SearchSpace, name: str, genotype: Genotype) -> None:
@@ -165,10 +172,11 @@ def _check_forward(space: SearchSpace, name: str, genotype: Genotype) -> None:
     classifier = _classifier(space, name, genotype, network)
     inputs: list[tuple[int, ...]] = []
     hook = classifier.register_forward_pre_hook(lambda _, values: inputs.append(tuple(values[0].shape)))
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randn(2, *space.input_shape, generator=generator)
-    with torch.no_grad(), called(f"the forward of {what}", f"it takes inputs [N, *{name}.input_shape], here {list(images.shape)}"):
-        output = network(images)
+    given = space.example_inputs(2)
+    if space.inputs == "words":
+        given[1, (given.shape[1] + 1) // 2 :] = 0  # the second sentence is shorter
+    with torch.no_grad(), called(f"the forward of {what}", f"it takes inputs [N, *{name}.input_shape], here {list(given.shape)}"):
+        output = network(given)
     hook.remove()
     shape = tuple(getattr(output, "shape", ()))
     require(
@@ -176,15 +184,19 @@ def _check_forward(space: SearchSpace, name: str, genotype: Genotype) -> None:
         f"{what} maps 2 inputs to {type(output).__name__} of shape {shape}; return one tensor [2, ...]",
     )
     require(
+        space.inputs == "images" or torch.isfinite(output).all(),
+        f"{what} gives NaN or infinity for a sentence that ends in padding; mask the words of id 0 and keep the others",
+    )
+    require(
         len(inputs) == 1 and inputs[0][0] == 2,
         f"{what} calls its classifier {len(inputs)} times on inputs of shape {inputs}; "
         "classifier() must name the layer that runs once, last, on all images",
     )
     with torch.no_grad():
-        alone = network(images[:1])
+        alone = network(given[:1])
         if torch.allclose(output[:1], alone, rtol=1e-3, atol=1e-3 * _largest(output), equal_nan=True):
             return
-        again = network(images)
+        again = network(given)
     require(
         torch.equal(output.nan_to_num(), again.nan_to_num()),
         f"{what} gives another output the second time; in evaluation mode a network draws nothing and remembers nothing",

@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from words_space import TinyWords
 
 from fitness import CandidateFailed, Observer, Proxy
 from fitness.backward import gradients, training, weights_of
@@ -325,6 +326,12 @@ def test_a_broken_score_is_found(what):
         check_proxy(proxy)
     assert "\n" not in str(caught.value)
     KEPT.clear()
+
+
+def test_a_score_is_checked_on_networks_that_read_words():
+    check_proxy(Spread, [TinyWords()])
+    with pytest.raises(CheckFailed, match=r"Slope of '.*' \(tiny_words\) raised "):
+        check_proxy(Slope, [TinyWords()])  # it adds noise to word ids
 
 
 def test_wrong_names_and_missing_parameters_are_told():

@@ -18,6 +18,8 @@ from fitness.evaluator import Evaluator
 from spaces import create_space
 
 ROOT = Path(__file__).parents[2]
+# What the slow ones are checked with; elsewhere each runs as it is.
+QUICK = {"eproxy": {"steps": 2}, "linear_regions": {"inputs": 50}, "vkdnw": {"layers": 8}}
 # No path from input to output.
 DEAD = (0,) * 6
 
@@ -47,7 +49,7 @@ def test_a_score_says_which_way_is_better(name):
 
 @pytest.mark.parametrize("name", PROXIES.names())
 def test_a_score_keeps_the_contract(name):
-    check_proxy(name)
+    check_proxy(create_proxy(name, **QUICK.get(name, {})))
 
 
 def all_scores():

@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from fitness.batches import Batch, Noise
+from fitness.batches import Batch
 from fitness.source_checks import check_source
+from fitness.sources.random_inputs import Noise
 from spaces import ConfigError, DataError, Parameters
 from spaces.checking import CheckFailed
 
 
 def test_registered_sources_pass(tmp_path):
     check_source("noise", shape=[3, 4, 4], n=3)
+    check_source("words", length=5, n=3)
     np.savez(tmp_path / "images.npz", x=np.random.default_rng(0).standard_normal((9, 3, 4, 4)), y=np.arange(9))
     check_source("file", path=str(tmp_path / "images.npz"), array="x", labels="y", n=4)
 
