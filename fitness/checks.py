@@ -36,7 +36,7 @@ def check_proxy(proxy: Proxy | type[Proxy] | str, spaces: Sequence[SearchSpace] 
         ConfigError: if a parameter has no default; pass an instance then.
     """
     found = PROXIES.get(proxy) if isinstance(proxy, str) else proxy
-    kind = found if isinstance(found, type) else type(found)
+    kind: type[Proxy] = found if isinstance(found, type) else type(found)
     require(
         issubclass(kind, Proxy), f"{kind.__name__} is no Proxy; derive it from fitness.Proxy and pass the class or an instance"
     )

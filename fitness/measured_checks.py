@@ -80,7 +80,7 @@ def _check_company(case: Case) -> None:
 def _check_score(case: Case) -> None:
     """Scores by hand, then evaluated twice on one cache."""
     batch = Batch(case.images, None, "example inputs")
-    runs = []
+    runs: list[list[tuple[float | None, str | None]]] = []
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(2):
             evaluator = Evaluator(

@@ -39,9 +39,10 @@ def called(what: str, remedy: str, *meant: type[Exception]) -> Iterator[None]:
     Raises:
         CheckFailed: with the exception as its cause.
     """
+    passing: tuple[type[Exception], ...] = (CheckFailed, *meant)
     try:
         yield
-    except (CheckFailed, *meant):
+    except passing:
         raise
     except Exception as error:
         raise CheckFailed(f"{what} raised {reason(error)}; {remedy}") from error

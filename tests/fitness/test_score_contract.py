@@ -19,7 +19,11 @@ from spaces import create_space
 
 ROOT = Path(__file__).parents[2]
 # What the slow ones are checked with; elsewhere each runs as it is.
-QUICK = {"eproxy": {"steps": 2}, "linear_regions": {"inputs": 50}, "vkdnw": {"layers": 8}}
+QUICK = {
+    "eproxy": {"steps": 2, "channels": 16},
+    "linear_regions": {"inputs": 50, "batches": 1, "initialisations": 1},
+    "vkdnw": {"layers": 8},
+}
 # No path from input to output.
 DEAD = (0,) * 6
 
