@@ -29,6 +29,8 @@ SPACES.register("nds_resnet", "spaces.nds_resnet:NdsResnet")
 SPACES.register("nasbench101", "spaces.nasbench101:NasBench101Space")
 SPACES.register("nasbench_macro", "spaces.nasbench_macro:MacroSpace")
 SPACES.register("mobilenet", "spaces.mobilenet:MobileNetSpace")
+SPACES.register("nafbee_vgg11", "spaces.nafbee_vgg:Vgg11Space")
+SPACES.register("nafbee_vgg19", "spaces.nafbee_vgg:Vgg19Space")
 SPACES.register("toy", "spaces.toy:ToySpace")
 
 TABLES = Registry("table")
@@ -38,6 +40,7 @@ TABLES.register("npz", "spaces.tables:NpzTable")
 TABLES.register("csv", "spaces.tables:CsvTable")
 TABLES.register("nasbench101", "spaces.nasbench101_table:NasBench101Table")
 TABLES.register("nds", "spaces.nds_table:NdsTable")
+TABLES.register("nafbee", "spaces.nafbee_table:NafbeeTable")
 
 
 
