@@ -51,6 +51,7 @@ def made(tmp_path):
     root = str(tmp_path)
     return {
         "noise": {"n": 4},
+        "words": {"n": 4, "length": 5, "vocabulary": 9},
         "cifar10": {"n": 4, "root": root},
         "cifar100": {"n": 4, "root": root},
         "imagenet16_120": {"n": 4, "root": root},
@@ -81,12 +82,12 @@ def write_images(folder, n):
 
 
 @pytest.mark.parametrize("source", sources.names())
-def test_every_source_gives_float_images_and_is_a_function_of_its_parameters(made, source):
+def test_every_source_gives_images_or_words_and_is_a_function_of_its_parameters(made, source):
     batch = create_batch(source, **made[source])
     again = create_batch(source, **made[source])
     other = create_batch(source, **made[source], seed=5)
     assert isinstance(batch, Batch)
-    assert batch.images.dtype == torch.float32
+    assert batch.images.dtype == (torch.int64 if batch.kind == "words" else torch.float32)
     assert batch.images.shape[0] == 4
     assert torch.isfinite(batch.images).all()
     assert torch.equal(batch.images, again.images)
