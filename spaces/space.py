@@ -169,6 +169,13 @@ class SearchSpace(ABC):
         """Largest shape of each parameter's name where networks of the space differ in shape; weights are drawn at it."""
         return {}
 
+    def known_weights(self) -> Mapping[str, torch.Tensor]:
+        """Weights by parameter's name that every network starts from in place of drawn ones; none by default.
+
+        Read whenever a network is built, so that nothing holds them. `identity` must say which they are.
+        """
+        return {}
+
     def keys(self) -> Iterator[str]:
         """Yields every key once where the space is enumerable."""
         seen: set[str] = set()
