@@ -24,6 +24,8 @@ sources.register("cifar10", "fitness.sources.datasets:Cifar10")
 sources.register("cifar100", "fitness.sources.datasets:Cifar100")
 sources.register("imagenet16_120", "fitness.sources.datasets:ImageNet16")
 sources.register("folder", "fitness.sources.image_folder:Folder")
+sources.register("taskonomy", "fitness.sources.image_folder:Taskonomy")
+sources.register("sst2", "fitness.sources.sentences:Sst2")
 sources.register("file", "fitness.sources.arrays:File")
 
 

@@ -19,9 +19,9 @@ class FileParameters(NormalisedParameters):
     """Arrays of a ``.npz``, ``.npy`` or ``.pt`` file.
 
     Attributes:
-        array: name of the images; may be left out where the file holds one array.
+        array: name of the inputs; may be left out where the file holds one array.
         labels: name of the labels, integers [n].
-        order: ``random`` draws n images without replacement, ``first`` takes the first n.
+        order: ``random`` draws n inputs without replacement, ``first`` takes the first n.
     """
 
     path: str
@@ -33,22 +33,44 @@ class FileParameters(NormalisedParameters):
 
 
 class File(Source):
-    """Images from a file: uint8 ones (NHWC or NCHW) become NCHW in [0, 1], floats are taken as they are."""
+    """Inputs from a file, told apart by their type.
+
+    Bytes are images (NHWC or NCHW) and become NCHW in [0, 1]; floats are images or features, taken as they are; wider whole numbers
+    are word ids [n, length].
+    """
 
     name = "file"
-    description = "an array of images in an .npz, .npy or .pt file"
+    description = "an array of images or word ids in an .npz, .npy or .pt file"
     Parameters = FileParameters
     parameters: FileParameters
 
     def batch(self) -> Batch:
         values = self.parameters
-        images, labels = read_array(values.path, values.array, values.labels)
+        inputs, labels = read_array(values.path, values.array, values.labels)
         where = f"{values.path!r}" if values.array is None else f"{values.array!r} of {values.path!r}"
-        chosen = chosen_positions(len(images), values.n, values.seed, where, values.order)
-        picked = images[chosen]
+        words = inputs.dtype != np.uint8 and np.issubdtype(inputs.dtype, np.integer)
+        what = "sentences" if words else "images"
+        chosen = chosen_positions(len(inputs), values.n, values.seed, where, values.order, what)
+        picked, numbers = inputs[chosen], None if labels is None else labels[chosen]
         how = "the first ones" if values.order == "first" else f"seed {values.seed}"
-        text = f"{values.n} images of {where}, {how}"
-        return image_batch(_channels_first(picked, where), None if labels is None else labels[chosen], text, values.normal)
+        text = f"{values.n} {what} of {where}, {how}"
+        if words:
+            return _sentences(picked, numbers, text, values)
+        return image_batch(_channels_first(picked, where), numbers, text, values.normal)
+
+
+def _sentences(ids: np.ndarray, labels: np.ndarray | None, text: str, values: FileParameters) -> Batch:
+    import torch
+
+    if values.normal is not None:
+        raise DataError(f"{values.path!r} holds word ids, which have no mean and std; leave data.mean and data.std out")
+    if ids.ndim != 2 or not ids.size or ids.min() < 0:
+        raise DataError(
+            f"{values.path!r} holds {ids.dtype} of shape {ids.shape}; "
+            "expected word ids [n, length], none below 0 (pixels are bytes or floats)"
+        )
+    numbers = None if labels is None else torch.from_numpy(labels.astype(np.int64))
+    return Batch(torch.from_numpy(ids.astype(np.int64)), numbers, text)
 
 
 def _channels_first(images: np.ndarray, where: str) -> np.ndarray:
