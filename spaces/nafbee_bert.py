@@ -2,9 +2,9 @@
 
     11 networks for SST-2, or 11^12 with `per_layer`: one gene for each of the 12 layers
 
-The tanh before the classifier is part of the network and no gene. Sentences have 50 words, as in RBFleX's script. Weights are drawn
-by default. In that script words, positions, biases and normalisations come from a network that was fine-tuned on SST-2, and only the
-matrices of the linear layers are drawn (xavier_uniform): ``weights: FILE`` with ``pretrained: published``.
+The tanh before the classifier is part of the network and no gene. Sentences have 50 words, as in RBFleX's script.
+Weights are drawn. That script starts from a network that was fine-tuned on SST-2, and draws the matrices of its linear
+layers alone (xavier_uniform): ``weights: FILE`` with ``pretrained: published``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
-from .activations import ActivationGenes, chain
+from .activations import ACTIVATIONS, ActivationGenes, chain
 from .encoding import Genotype
 from .errors import ConfigError
 from .parameters import Parameters as AnyParameters
@@ -108,7 +108,7 @@ class BertSpace(SearchSpace):
         from .bert_weights import read_weights
 
         with torch.device("meta"):
-            network = self.build((0,) * len(self.encoding.names))
+            network = self.build(self.parse(ACTIVATIONS[0]))
         return read_weights(self.parameters.weights, network, self.parameters.pretrained)
 
     def notation(self, genotype: Genotype) -> str:

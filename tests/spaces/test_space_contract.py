@@ -10,7 +10,6 @@ from spaces.checks import CheckFailed, check_encoding, check_space
 from spaces.encoding import Encoding
 from spaces.toy import ToyParameters, ToySpace
 
-
 # Of spaces whose networks are too large to be built a dozen times.
 SMALL = {"nafbee_bert": {"layers": 2, "hidden": 12, "heads": 3, "length": 8, "vocabulary": 50}}
 
