@@ -6,10 +6,12 @@ Word 0 is padding: no word attends to it. Every sentence is one segment. Normali
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+
+from ..stages import Stage, run_stages
 
 # Positions that there are vectors for, and kinds of segments, as in the published networks.
 POSITIONS, SEGMENTS = 512, 2
@@ -87,6 +89,7 @@ class BertNetwork(nn.Module):
 
     def __init__(self, vocabulary: int, hidden: int, heads: int, activations: Sequence[str], classes: int) -> None:
         super().__init__()
+        self.activations = tuple(activations)
         self.embeddings = Embeddings(vocabulary, hidden)
         self.layers = nn.ModuleList(Layer(hidden, heads, activation) for activation in activations)
         self.pooler = nn.Sequential()
@@ -95,8 +98,15 @@ class BertNetwork(nn.Module):
         self.dropout = nn.Dropout(DROPOUT)
         self.classifier = nn.Linear(hidden, classes)
 
+    def as_stages(self) -> list[Stage]:
+        """Returns embeddings, layers and head; in a space they differ by their activation alone. Padding is passed along."""
+
+        def through(layer: nn.Module) -> Callable[[tuple[Tensor, Tensor]], tuple[Tensor, Tensor]]:
+            return lambda state: (layer(*state), state[1])
+
+        layers = [Stage(pair, through(layer)) for pair, layer in zip(enumerate(self.activations), self.layers, strict=True)]
+        first = Stage("embeddings", lambda ids: (self.embeddings(ids), ids == PADDING))
+        return [first, *layers, Stage("head", lambda state: self.classifier(self.dropout(self.pooler(state[0][:, 0]))))]
+
     def forward(self, ids: Tensor) -> Tensor:
-        x, padding = self.embeddings(ids), ids == PADDING
-        for layer in self.layers:
-            x = layer(x, padding)
-        return self.classifier(self.dropout(self.pooler(x[:, 0])))
+        return run_stages(self.as_stages(), ids)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ..stages import Stage, run_stages
+
 
 class VggNetwork(nn.Module):
     """Stages of convolutions, each ended by a 2 x 2 maximum, then a linear classifier.
@@ -21,6 +23,7 @@ class VggNetwork(nn.Module):
 
     def __init__(self, stages: Sequence[Sequence[int]], activations: Sequence[str], classes: int) -> None:
         super().__init__()
+        self.activations = tuple(activations)
         self.layers = nn.ModuleList()
         names = iter(activations)
         inputs = 3
@@ -37,8 +40,10 @@ class VggNetwork(nn.Module):
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Linear(inputs, classes)
 
+    def as_stages(self) -> list[Stage]:
+        """Returns the layers and the classifier; in a space they differ by their activation alone."""
+        layers = [Stage(pair, layer) for pair, layer in zip(enumerate(self.activations), self.layers, strict=True)]
+        return [*layers, Stage("classifier", lambda x: self.classifier(torch.flatten(self.pool(x), 1)))]
+
     def forward(self, images: Tensor) -> Tensor:
-        x = images
-        for layer in self.layers:
-            x = layer(x)
-        return self.classifier(torch.flatten(self.pool(x), 1))
+        return run_stages(self.as_stages(), images)
