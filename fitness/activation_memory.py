@@ -12,18 +12,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 
-def activation_memory(network: nn.Module, input_shape: Sequence[int]) -> int:
-    """Returns the largest sum of live activations during one forward of one input, in bytes.
+def activation_memory(network: nn.Module, inputs: Tensor) -> int:
+    """Returns the largest sum of live activations during one forward of `inputs` [1, ...], in bytes.
 
     Live is every tensor that exists at one moment, the input included, parameters and buffers not: what inference needs
     besides the weights, kernels' own workspaces aside. Tensors that share memory (views, in-place results) count once.
-
-    Args:
-        input_shape: [channels, height, width] of one input.
     """
     with torch.no_grad(), _Live([*network.parameters(), *network.buffers()]) as live:
-        images = torch.zeros(1, *input_shape)
-        network(images)
+        network(inputs.clone())
     return live.peak
 
 

@@ -109,6 +109,8 @@ def _in_precision(convolve: Callable[..., Tensor], dtype: torch.dtype | None) ->
     """Returns the convolution with its operands in `dtype` and its result in the input's own precision."""
 
     def convolved(x: Tensor, weight: Tensor, bias: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
+        if x.dtype == dtype:
+            return convolve(x, weight, bias, *args, **kwargs)
         result = convolve(x.to(dtype), weight.to(dtype), None, *args, **kwargs).to(x.dtype)
         return result if bias is None else result + bias.view(-1, *(1,) * (result.dim() - 2))
 

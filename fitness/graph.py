@@ -130,7 +130,7 @@ def traced(space: SearchSpace, genotype: Genotype, input_shape: Sequence[int]) -
 
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         network = space.build(genotype).eval()
-        image = torch.zeros(1, *input_shape)
+        image = space.example_inputs(1, input_shape=input_shape)
         with Tracer({memory(parameter) for parameter in network.parameters()}, image) as tracer:
             output = network(image)
         last = frozenset(tracer.writers[memory(x)] for x in tree_leaves(output) if memory(x) in tracer.writers)

@@ -24,6 +24,7 @@ from spaces.plan import Plan
 from .backends import create_backend
 from .forward import run_observed
 from .initialise import WeightParameters
+from .inputs import placed
 from .interpreter import Interpreter
 from .prefix import walk
 from .proxy import CandidateFailed, Observer, Proxy, Statistics
@@ -76,7 +77,7 @@ class Measurer:
     """Measures genotypes of one space under fixed weights, inputs, device and precision.
 
     Args:
-        images: float32 [N, ...], on any device.
+        images: float32 [N, ...], or int64 word ids [N, length], on any device.
         backend: what plans are computed with: ``auto``, ``eager`` or ``compiled``.
         labels: int64 [N], None where the data has none.
     """
@@ -95,16 +96,16 @@ class Measurer:
         self.weights = weights
         self.labels = labels
         self.device = find_device(device)
-        dtype, self.convolutions = PRECISIONS[precision]
-        self.images = images.to(self.device, dtype)
+        self.dtype, self.convolutions = PRECISIONS[precision]
+        self.images = placed(images, self.device, self.dtype)
         if self.device.type == "cpu":
             keep_freed_memory()
         self.interpreter = Interpreter(
             weights,
             space.weight_shapes(),
             self.device,
-            dtype,
-            create_backend(backend, self.device, dtype, self.convolutions),
+            self.dtype,
+            create_backend(backend, self.device, self.dtype, self.convolutions),
         )
         self.together: int | None = None  # candidates that fit the device at once, once that is known
 
@@ -216,7 +217,7 @@ class Measurer:
         proxies = {name: proxy for name, proxy in proxies.items() if name not in planned}
         if not proxies:
             return done, failures
-        subject = Subject(self.space, genotype, self.images, self.labels, self.weights)
+        subject = Subject(self.space, genotype, self.images, self.labels, self.weights, self.dtype)
         passes: dict[Any, dict[str, Proxy]] = {}
         for name, proxy in proxies.items():
             if proxy.needs == "forward":

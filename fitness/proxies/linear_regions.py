@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
+from fitness.inputs import refuse_words
 from fitness.proxy import CandidateFailed, Observer, Proxy, Statistics
 from spaces import ConfigError, Parameters, SearchSpace
 
@@ -58,6 +59,7 @@ class LinearRegions(Proxy):
     parameters: LinearRegionsParameters
 
     def check(self, space: SearchSpace) -> None:
+        refuse_words(self.name, "counts regions of inputs of noise", space)
         if space.thin() is None:
             raise ConfigError(f"{self.name} counts on thin networks, and {space.name} has none (SearchSpace.thin); leave it out")
 

@@ -61,6 +61,7 @@ class MecoObserver(Observer):
 
     def reduce(self, outputs: torch.Tensor) -> torch.Tensor:
         first = outputs[:, 0]
+        first = first.mT if first.dim() == 3 else first  # words [K, T, C]: positions before channels
         return least_eigenvalues(first.reshape(*first.shape[:2], -1))
 
     def take(self, reduced: torch.Tensor, columns: int, multiplicity: int = 1) -> None:
