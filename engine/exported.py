@@ -23,7 +23,7 @@ from spaces.errors import reason
 if TYPE_CHECKING:
     from torch import nn
 
-VERSION = 1
+VERSION: Literal[1] = 1
 FILE, STATE, PROGRAM, ONNX = "architecture.json", "state_dict.pt", "network.pt2", "network.onnx"
 
 

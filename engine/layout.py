@@ -70,7 +70,7 @@ def _lay_out_panel(drawing: Drawing, nodes: range) -> Layout:
 def _rows(labels: Sequence[str], edges: Edges, nodes: range) -> list[range]:
     """Cuts a line that is too long at nodes that no edge passes by; such a node ends one row and begins the next."""
     cuts = [node for node in nodes[1:-1] if not any(start < node < end for start, end, *_ in edges)]
-    rows = []
+    rows: list[range] = []
     first = nodes[0]
     while first < nodes[-1] or not rows:
         ends = [node for node in (*cuts, nodes[-1]) if node > first] or [first]
