@@ -11,6 +11,8 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from .forward import Rewired
+
 
 def activation_memory(network: nn.Module, inputs: Tensor) -> int:
     """Returns the largest sum of live activations during one forward of `inputs` [1, ...], in bytes.
@@ -18,7 +20,8 @@ def activation_memory(network: nn.Module, inputs: Tensor) -> int:
     Live is every tensor that exists at one moment, the input included, parameters and buffers not: what inference needs
     besides the weights, kernels' own workspaces aside. Tensors that share memory (views, in-place results) count once.
     """
-    with torch.no_grad(), _Live([*network.parameters(), *network.buffers()]) as live:
+    # Without a function mode torch runs its own Transformer layers as one fused operation, of which nothing is seen.
+    with torch.no_grad(), Rewired({}, {}), _Live([*network.parameters(), *network.buffers()]) as live:
         network(inputs.clone())
     return live.peak
 

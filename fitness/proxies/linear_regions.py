@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import Field
 
 from fitness.inputs import refuse_words
-from fitness.proxy import CandidateFailed, Observer, Proxy, Statistics
+from fitness.proxy import NO_ACTIVATION, CandidateFailed, Observer, Proxy, Statistics
 from spaces import ConfigError, Parameters, SearchSpace
 
 if TYPE_CHECKING:
@@ -106,5 +106,5 @@ class PatternObserver(Observer):
 
     def finish(self) -> Statistics:
         if not self.bits:
-            raise CandidateFailed("the network has no activation layer that is computed per image")
+            raise CandidateFailed(NO_ACTIVATION)
         return {"patterns": np.concatenate(self.bits, axis=1)}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fitness.proxy import CandidateFailed, Observer, Proxy, Statistics, sum_dtype
+from fitness.proxy import NO_ACTIVATION, CandidateFailed, Observer, Proxy, Statistics, sum_dtype
 
 if TYPE_CHECKING:
     import torch
@@ -77,7 +77,7 @@ class MecoObserver(Observer):
         import torch
 
         if not self.values:
-            raise CandidateFailed("the network has no activation layer that is computed per image")
+            raise CandidateFailed(NO_ACTIVATION)
         values = torch.stack(self.values).cpu().numpy().astype(float)
         if not np.isfinite(values).all():
             raise CandidateFailed("activations hold NaN or infinity")
