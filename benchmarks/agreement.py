@@ -27,7 +27,7 @@ from scipy.stats import kendalltau
 from tqdm import tqdm
 
 from benchmarks.output import markdown, write
-from fitness import CandidateFailed, Observer, Statistics, create_batch, create_proxy, kernels
+from fitness import CandidateFailed, Observer, Statistics, create_proxy, kernels
 from fitness.backends import create_backend
 from fitness.evaluation import six_digits
 from fitness.forward import run_observed
@@ -98,8 +98,8 @@ def outcome(rbflex: Statistics | None, naswot: Statistics | None) -> Outcome:
 
 
 def images(space: SearchSpace) -> torch.Tensor:
-    """Returns the inputs, float32 [N, ...]."""
-    return create_batch("noise", shape=list(space.input_shape), n=IMAGES, seed=0).images
+    """Returns the inputs, [N, ...]: noise, or words."""
+    return space.example_inputs(IMAGES, 0)
 
 
 def candidates(space: SearchSpace, count: int, seed: int) -> list[Genotype]:
@@ -155,7 +155,8 @@ def finished(seen: Sequence[Observer]) -> Outcome:
 def generic(space: SearchSpace, genotypes: Sequence[Genotype], way: Way) -> list[Outcome]:
     """Measures each built network alone."""
     dtype, convolutions = PRECISIONS[way.precision]
-    inputs = images(space).to(dtype)
+    inputs = images(space)
+    inputs = inputs.to(dtype) if inputs.is_floating_point() else inputs
     results = []
     for genotype in genotypes:
         network, seen = build_initialised(space, genotype, WEIGHTS).to(dtype), observers()
