@@ -49,6 +49,9 @@ FORMS: dict[str, dict[str, Any]] = {
     **{f"nds_{name}": CELLS for name in ("amoeba", "darts", "enas", "nasnet", "pnas")},
     "nasbench101": {"channels": 32},
     "mobilenet": {"size": 64},
+    "nafbee_bert": {"per_layer": True, "layers": 6, "hidden": 96, "heads": 6, "length": 20, "vocabulary": 1000},
+    "nafbee_vgg11": {"per_layer": True, "channels": 16},
+    "nafbee_vgg19": {"per_layer": True, "channels": 16},
 }
 COLUMNS = [
     "space", "computed by", "precision", "candidates", "dead", "dead in one only",

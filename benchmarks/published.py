@@ -57,6 +57,28 @@ RBFLEX_TABLE_1: dict[tuple[str, str], dict[str, tuple[float, float]]] = {
     },
 }
 
+# RBFleX's Tables IV and V: correlation with the accuracies of NAFBee's 11 networks, row -> (Pearson, Kendall), N = 16, M = 1.
+RBFLEX_NAFBEE: dict[str, dict[str, tuple[float, float]]] = {
+    "vgg19": {
+        "rbflex": (0.623, 0.550),
+        "naswot": (-0.384, -0.240),
+        "te_nas": (-0.117, -0.367),
+        "grad_norm": (0.708, 0.257),
+        "snip": (-0.417, 0.220),
+        "synflow": (-0.574, 0.019),
+        "zico": (-0.255, -0.110),
+    },
+    "bert": {
+        "rbflex": (0.906, 0.443),
+        "naswot": (0.484, 0.135),
+        "te_nas": (0.306, 0.058),
+        "grad_norm": (0.433, 0.289),
+        "snip": (0.436, 0.443),
+        "synflow": (-0.434, -0.289),
+        "zico": (0.425, 0.250),
+    },
+}
+
 # RBFleX's Fig. 9: smallest and largest standard deviation of a network's normalised score over ten trials; None where the text has
 # only the other one. For (b) of nats_sss the text says that means stay above -0.85, and gives no deviation.
 RBFLEX_FIG_9: dict[tuple[str, str], tuple[float | None, float | None]] = {

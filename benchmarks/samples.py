@@ -21,10 +21,11 @@ from tqdm import tqdm
 from engine import statistics
 from engine.statistics import Estimate
 from fitness import Proxy, WeightParameters, create_batch, create_proxy
-from fitness.batches import Batch, Cifar10, Cifar100, ImageNet16
+from fitness.batches import Batch
 from fitness.cache import default_path
 from fitness.evaluator import Evaluator
-from spaces import ConfigError, DataError, SearchSpace, UnknownNameError, create_space
+from fitness.sources.datasets import Cifar10, Cifar100, ImageNet16
+from spaces import ConfigError, DataError, Genotype, RbflexEvoError, SearchSpace, create_space
 
 SIZES = {"nats_tss": 15625, "nats_sss": 32768}
 CLASSES = {"cifar10": 10, "cifar100": 100, "imagenet16": 120}
@@ -78,10 +79,14 @@ def space_of(name: str, dataset: str) -> SearchSpace:
     return create_space(name, classes=CLASSES[dataset])
 
 
-def images_of(folder: Path, dataset: str, n: int = 16, seed: int | None = None) -> Batch:
-    """Returns N images and, where they are of the data set's classes, labels: the file's first ones, or those a seed draws."""
-    file, array, labels, source = IMAGES[dataset]
-    path = folder / file
+def images_of(folder: Path, dataset: str, n: int = 16, seed: int | None = None, file: str | None = None) -> Batch:
+    """Returns N images and, where they are of the data set's classes, labels: the file's first ones, or those a seed draws.
+
+    Args:
+        file: of the same arrays, where it is called otherwise.
+    """
+    name, array, labels, source = IMAGES[dataset]
+    path = folder / (file or name)
     if not path.is_file():
         raise DataError(f"no file {str(path)!r}; --benchdata names the folder of known accuracies and images")
     values = {"labels": labels} if labels else {}
@@ -156,6 +161,21 @@ def measure(
         own_passes: how many of the first networks are scored by proxies that run the network themselves or a raw one; all for None.
     """
     genotypes = [space.at(int(index)) for index in indices]
+    return scored(space, genotypes, rows, batch, own_passes=own_passes, weights=weights, workers=workers, title=title)
+
+
+def scored(
+    space: SearchSpace,
+    genotypes: Sequence[Genotype],
+    rows: Sequence[Score],
+    batch: Batch,
+    *,
+    own_passes: int | None = None,
+    weights: WeightParameters | None = None,
+    workers: int | None = None,
+    title: str = "scores",
+) -> dict[str, np.ndarray]:
+    """Scores genotypes as `measure` does networks of a benchmark's order."""
     proxies = {f"{row.label}/{name}": create_proxy(name, **row.parameters) for row in rows for name in row.proxies}
     found: dict[str, np.ndarray] = {}
     for group, count in _groups(proxies, len(genotypes), own_passes):
@@ -223,5 +243,5 @@ def run(parser: argparse.ArgumentParser, command: Callable[[argparse.Namespace],
     chosen = parser.parse_args(options)
     try:
         command(chosen)
-    except (ConfigError, DataError, UnknownNameError) as error:
+    except RbflexEvoError as error:
         parser.error(str(error))

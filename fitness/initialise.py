@@ -67,7 +67,10 @@ def draw(seed: int, name: str, shape: Sequence[int], normal: bool) -> np.ndarray
     rng = _generator(seed, name)
     if normal:
         return rng.standard_normal(shape, dtype=np.float32)
-    return 2 * rng.random(shape, dtype=np.float32) - 1
+    values = rng.random(shape, dtype=np.float32)
+    values *= 2
+    values -= 1
+    return values
 
 
 def draw_signs(seed: int, name: str, shape: Sequence[int]) -> np.ndarray:
@@ -163,22 +166,31 @@ def _scale(distribution: Distribution, fan_in: int, fan_out: int) -> tuple[float
 def build_initialised(space: SearchSpace, genotype: Genotype, weights: WeightParameters) -> nn.Module:
     """Builds the genotype's network on the CPU with its weights set; no global random state is read or changed.
 
-    Torch's own initialisation is skipped while building, since every parameter is set afterwards; anything else that a
+    Torch's own initialisation of matrices is skipped while building, since each is set afterwards; anything else that a
     module draws when it is made comes from a generator that is seeded here and put back.
     """
     import torch
+    from torch.nn import Parameter, init
     from torch.overrides import TorchFunctionMode
 
-    draws = {torch.Tensor.uniform_, torch.Tensor.normal_}
+    draws = {
+        torch.Tensor.uniform_, torch.Tensor.normal_, init.uniform_, init.normal_, init.trunc_normal_, init.orthogonal_,
+        init.kaiming_uniform_, init.kaiming_normal_, init.xavier_uniform_, init.xavier_normal_,
+    }  # fmt: skip
 
     class WithoutDrawing(TorchFunctionMode):
         def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
             if func in draws:
-                return args[0]
+                tensor = args[0] if args else kwargs["tensor"]
+                if isinstance(tensor, Parameter) and tensor.dim() > 1:
+                    return tensor
             return func(*args, **(kwargs or {}))
 
     with torch.random.fork_rng(devices=[]), WithoutDrawing():
         torch.manual_seed(weights.seed)
         network = space.build(genotype)
     initialise(network, weights, space.weight_shapes())
+    known = space.known_weights()
+    if known:
+        network.load_state_dict(dict(known), strict=False)
     return network

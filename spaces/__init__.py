@@ -1,5 +1,6 @@
 """Search spaces: genes and their operators, the networks that they stand for, and what is known about those networks."""
 
+from .drawing import Drawing, Panel
 from .encoding import Encoding, Genotype, VectorEncoding, deap_random
 from .errors import (
     ConfigError,
@@ -15,7 +16,7 @@ from .errors import (
 )
 from .parameters import Parameters, parse
 from .registry import Registry
-from .space import Cell, Costs, Drawing, SearchSpace
+from .space import Cell, Costs, SearchSpace
 
 SPACES = Registry("space")
 SPACES.register("nats_tss", "spaces.nats:TopologySpace")
@@ -30,6 +31,9 @@ SPACES.register("nds_resnet", "spaces.nds_resnet:NdsResnet")
 SPACES.register("nasbench101", "spaces.nasbench101:NasBench101Space")
 SPACES.register("nasbench_macro", "spaces.nasbench_macro:MacroSpace")
 SPACES.register("mobilenet", "spaces.mobilenet:MobileNetSpace")
+SPACES.register("nafbee_bert", "spaces.nafbee_bert:BertSpace")
+SPACES.register("nafbee_vgg11", "spaces.nafbee_vgg:Vgg11Space")
+SPACES.register("nafbee_vgg19", "spaces.nafbee_vgg:Vgg19Space")
 SPACES.register("toy", "spaces.toy:ToySpace")
 
 TABLES = Registry("table")
@@ -39,6 +43,7 @@ TABLES.register("npz", "spaces.tables:NpzTable")
 TABLES.register("csv", "spaces.tables:CsvTable")
 TABLES.register("nasbench101", "spaces.nasbench101_table:NasBench101Table")
 TABLES.register("nds", "spaces.nds_table:NdsTable")
+TABLES.register("nafbee", "spaces.nafbee_table:NafbeeTable")
 
 
 
@@ -65,6 +70,7 @@ __all__ = [
     "Encoding",
     "Genotype",
     "GenotypeError",
+    "Panel",
     "Parameters",
     "PluginError",
     "RbflexEvoError",

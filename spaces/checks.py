@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .checking import CheckFailed, called, check_pickled, pure, require
+from .drawing import Drawing
 from .encoding import Genotype
 from .encoding_checks import ENUMERABLE, check_encoding, check_valid, sampled
 from .errors import GenotypeError
-from .space import Drawing, SearchSpace
+from .space import SearchSpace
 
 if TYPE_CHECKING:
     import torch
@@ -162,6 +163,16 @@ def _check_drawing(space: SearchSpace, name: str, genotype: Genotype) -> None:
             f"{what} has the edge {(source, target, label, live)!r}; expected (from, to, label, live) "
             f"with 0 <= from < to <= {last}",
         )
+    if not drawing.panels:
+        return
+    sizes = [panel.nodes for panel in drawing.panels]
+    require(
+        sum(sizes) == last + 1 and all(1 <= panel.inputs < panel.nodes for panel in drawing.panels),
+        f"{what} has panels of {sizes} nodes; they share out all {last + 1}, each with its inputs and an output",
+    )
+    panel_of = [i for i, size in enumerate(sizes) for _ in range(size)]
+    for source, target, *_ in drawing.edges:
+        require(panel_of[source] == panel_of[target], f"{what} has the edge {source}>{target} between two panels; keep it in one")
 
 
 def _check_forward(space: SearchSpace, name: str, genotype: Genotype) -> None:

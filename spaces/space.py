@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from .drawing import Drawing
 from .encoding import Encoding, Genotype
 from .parameters import Parameters as AnyParameters
 
@@ -19,20 +20,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from .plan import Plan
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """An architecture as a small graph for the report: what is drawn, not how.
-
-    Attributes:
-        nodes: labels in order, first the input, last the output.
-        edges: (from, to, label, live) with node positions; an edge that is not live is drawn grey.
-    """
-
-    nodes: tuple[str, ...]
-    edges: tuple[tuple[int, int, str, bool], ...]
-    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -167,6 +154,13 @@ class SearchSpace(ABC):
 
     def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Largest shape of each parameter's name where networks of the space differ in shape; weights are drawn at it."""
+        return {}
+
+    def known_weights(self) -> Mapping[str, torch.Tensor]:
+        """Weights by parameter's name that every network starts from in place of drawn ones; none by default.
+
+        Read whenever a network is built, so that nothing holds them. `identity` must say which they are.
+        """
         return {}
 
     def keys(self) -> Iterator[str]:

@@ -185,7 +185,7 @@ class CsvTable(Table):
 
     def __init__(self, parameters: CsvParameters, space: SearchSpace) -> None:
         self.space, self.dataset = space.name, parameters.dataset or parameters.accuracy
-        rows = _read_csv(_existing(parameters.path))
+        rows = read_csv(_existing(parameters.path))
         columns = _Columns(parameters.path, list(rows), rows)
         names = checked_notations(parameters.path, space, columns.get(parameters.notation).tolist())
         self._accuracies = columns.numbers(parameters.accuracy, names)
@@ -256,7 +256,12 @@ def _read_npz(file: Path, wanted: Collection[str | None]) -> tuple[list[str], di
         raise TableError(f"{str(file)!r} is not an .npz file of plain arrays: {reason(error)}") from error
 
 
-def _read_csv(file: Path) -> dict[str, np.ndarray]:
+def read_csv(file: Path) -> dict[str, np.ndarray]:
+    """Returns the columns of a .csv or .csv.gz file with a header, strings [rows] each.
+
+    Raises:
+        TableError: if it is no such file, or a row has another number of fields.
+    """
     try:
         content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
         text = io.StringIO(content.decode("utf-8-sig"), newline="")

@@ -51,6 +51,8 @@ class Synflow(Proxy):
         if flow == 0:
             raise CandidateFailed(NO_FLOW)
         if flow < 0:
+            raise CandidateFailed(f"the flow is {flow:g}: normalisation by layer leaves it no sign, and it has no logarithm")
+        if flow < 0:
             raise CandidateFailed(f"the flow is {flow:.3g}, below zero: a layer normalisation or attention lets signs through")
         if not math.isfinite(flow):
             raise CandidateFailed(f"the flow is {flow:g}")

@@ -30,12 +30,13 @@ def images(folder: Path) -> str:
     return f"data={{source: folder, root: {folder}, n: 4}}"
 
 
-def test_there_are_ten_examples() -> None:
+def test_these_are_the_examples() -> None:
     assert NAMES == [
         "compare_strategies.yaml",
         "constrained.yaml",
         "darts_search.yaml",
         "mobilenet_search.yaml",
+        "nafbee_search.yaml",
         "pareto.yaml",
         "quickstart.yaml",
         "rank_aggregate.yaml",
@@ -59,6 +60,8 @@ def test_an_example_runs(name: str, tmp_path: Path) -> None:
         overrides[3] = images(tmp_path / "images")
     if name == "darts_search.yaml":
         overrides += ["space.channels=8", "space.layers=6"]
+    if name == "nafbee_search.yaml":
+        overrides += ["space.channels=4"]
     if name == "mobilenet_search.yaml":
         overrides += ["space.size=64", "data.shape=[3,64,64]"]
     config = load_config(CONFIGS / name, overrides)

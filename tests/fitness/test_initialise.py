@@ -13,10 +13,12 @@ from torch import nn
 
 from fitness.initialise import WeightParameters, build_initialised, draw, initialise
 from spaces import create_space
+from spaces.toy import ToySpace
 
 SCRIPT = """
 from fitness.initialise import WeightParameters, build_initialised
 from spaces import create_space
+from spaces.toy import ToySpace
 space = create_space("nats_sss")
 network = build_initialised(space, (1, 2, 3, 4, 5), WeightParameters(seed=7))
 print(sum(float(p.double().abs().sum()) for p in network.parameters()).hex())
@@ -90,3 +92,36 @@ def test_vectors_of_other_layers_stay_as_they_were_built():
     before = [p.clone() for p in network.parameters()]
     initialise(network, WeightParameters())
     assert all(torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
+
+
+class Drawing(nn.Module):
+    """Draws matrices that are set afterwards, and a vector and a table that are not."""
+
+    def __init__(self):
+        super().__init__()
+        before = torch.get_rng_state()
+        self.linear = nn.Linear(4, 3, bias=False)
+        self.words = nn.Embedding(5, 4)
+        self.matrices_drew = not torch.equal(before, torch.get_rng_state())
+        self.scale = nn.Parameter(torch.empty(6))
+        nn.init.normal_(self.scale)
+        self.register_buffer("table", torch.empty(2, 3).uniform_(1, 2))
+
+
+def test_building_draws_what_is_not_set_afterwards_and_nothing_else():
+    space = type("Space", (ToySpace,), {"build": lambda self, genotype: Drawing()})()
+    first, second = (build_initialised(space, (0,) * 6, WeightParameters(seed=seed)) for seed in (4, 5))
+    again = build_initialised(space, (0,) * 6, WeightParameters(seed=4))
+    assert not first.matrices_drew
+    assert first.table.min() >= 1 and first.scale.abs().max() > 0
+    for name in ("scale", "table"):
+        assert torch.equal(getattr(first, name), getattr(again, name))
+        assert not torch.equal(getattr(first, name), getattr(second, name))
+
+
+def test_a_space_may_know_weights_that_are_not_drawn():
+    known = {"classifier.bias": torch.arange(10.0)}
+    space = type("Space", (ToySpace,), {"known_weights": lambda self: known})()
+    found, drawn = (build_initialised(s, (3,) * 6, WeightParameters()).state_dict() for s in (space, ToySpace()))
+    assert torch.equal(found["classifier.bias"], known["classifier.bias"])
+    assert all(torch.equal(found[name], drawn[name]) for name in drawn if name != "classifier.bias")

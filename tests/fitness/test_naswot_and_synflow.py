@@ -161,3 +161,8 @@ def test_no_score_changes_weights_buffers_or_modes(space, name):
     assert network.training
     assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
     assert not any(parameter.grad is not None for parameter in network.parameters())
+
+
+def test_a_negative_flow_fails_with_its_reason():
+    with pytest.raises(CandidateFailed, match="normalisation by layer leaves it no sign"):
+        create_proxy("synflow").score({"flow": np.array(-2.5)})

@@ -22,8 +22,11 @@ SMALL = {
     "nasbench_macro": {"channels": 4},
     "nds_resnet": {"depths": [1, 2], "widths": [8, 16]},
     "mobilenet": {"size": 32},
+    "nafbee_bert": {"per_layer": True, "layers": 3, "hidden": 12, "heads": 3, "length": 8, "vocabulary": 50},
+    "nafbee_vgg11": {"per_layer": True, "channels": 4},
+    "nafbee_vgg19": {"per_layer": True, "channels": 4},
 } | {f"nds_{name}": {"depths": [4, 6], "widths": [4]} for name in ("amoeba", "darts", "enas", "nasnet", "pnas")}
-SHARING = ("darts", "nasbench_macro", "nds_resnet", "mobilenet")
+SHARING = ("darts", "nasbench_macro", "nds_resnet", "mobilenet", "nafbee_vgg11", "nafbee_bert")
 
 
 def images():
@@ -42,9 +45,10 @@ def neighbours(space, count):
 def test_a_candidate_in_company_has_the_statistics_that_it_has_alone(name):
     space = create_space(name, **SMALL[name])
     requests = [(genotype, PROXIES) for genotype in neighbours(space, 3)]
-    together = Measurer(space, images(), WeightParameters(), "cpu", "float32").measure(requests)
+    inputs = space.example_inputs(4)
+    together = Measurer(space, inputs, WeightParameters(), "cpu", "float32").measure(requests)
     for request, found in zip(requests, together, strict=True):
-        alone = Measurer(space, images(), WeightParameters(), "cpu", "float32").measure([request])[0]
+        alone = Measurer(space, inputs, WeightParameters(), "cpu", "float32").measure([request])[0]
         assert found.failures == alone.failures
         assert found.statistics.keys() == alone.statistics.keys()
         for proxy, statistics in alone.statistics.items():
@@ -65,7 +69,7 @@ def test_stages_of_equal_identity_hold_equal_weights_and_modules(name):
     chains = [stages_of(network) for network in networks]
     shared = 0
     for chain, network in zip(chains[1:], networks[1:], strict=True):
-        states = [images()[:1]] * 2
+        states = [space.example_inputs(1)] * 2
         alike = common(*[[stage.identity for stage in one] for one in (chains[0], chain)])
         for first, second in zip(chains[0][:alike], chain[:alike], strict=True):
             with torch.no_grad():
@@ -74,7 +78,7 @@ def test_stages_of_equal_identity_hold_equal_weights_and_modules(name):
                 assert torch.equal(one, other)
             shared += 1
         with torch.no_grad():
-            assert torch.equal(network(images()[:1]), run_stages(chain, images()[:1]))
+            assert torch.equal(network(space.example_inputs(1)), run_stages(chain, space.example_inputs(1)))
     assert shared > 0
 
 

@@ -1,0 +1,121 @@
+"""NAFBee (VGG-19) and RBFleX's Fig. 2 (VGG-11): which activation function a VGG for CIFAR-10 has (Yamasaki et al. 2025).
+
+    stages of 3 x 3 convolutions (bias, batch normalisation, activation), each ended by a 2 x 2 maximum -> classifier
+    vgg19    2, 2, 4, 4, 4 convolutions    11 networks, or 11^16 with `per_layer`
+    vgg11    1, 1, 2, 2, 2 convolutions    11 networks, or 11^8
+
+Simonyan & Zisserman 2015 (arXiv 1409.1556) with the batch normalisation and the single linear layer that the benchmark has in
+place of three: no activation but those of the convolutions, so `per_layer` has one gene a convolution and none for the head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from .activations import ActivationGenes, chain
+from .encoding import Genotype
+from .errors import ConfigError
+from .parameters import Parameters as AnyParameters
+from .space import Costs, Drawing, SearchSpace
+
+if TYPE_CHECKING:
+    from .networks.vgg import VggNetwork
+
+# Of each stage's width to that of the first.
+WIDTHS = (1, 2, 4, 8, 8)
+
+
+class VggParameters(AnyParameters):
+    """What is searched, and the size.
+
+    Attributes:
+        per_layer: whether every convolution has an activation of its own.
+        classes: outputs of the classifier.
+        channels: of the first stage; the last has eight times as many.
+    """
+
+    per_layer: bool = False
+    classes: int = Field(default=10, ge=2)
+    channels: int = Field(default=64, ge=1)
+
+
+class VggSpace(SearchSpace):
+    """A VGG with an activation to choose; subclasses say how many convolutions each stage has."""
+
+    Parameters = VggParameters
+    parameters: VggParameters
+    depths: ClassVar[tuple[int, ...]]
+
+    def __init__(self, parameters: AnyParameters | None = None) -> None:
+        super().__init__(parameters)
+        self.genes = ActivationGenes(self.name, sum(self.depths), self.parameters.per_layer)
+        self.encoding = self.genes.encoding()
+
+    @property
+    def stages(self) -> list[list[int]]:
+        """Output channels of every convolution, stage by stage."""
+        return [[width * self.parameters.channels] * depth for width, depth in zip(WIDTHS, self.depths, strict=True)]
+
+    def build(self, genotype: Genotype) -> VggNetwork:
+        from .networks.vgg import VggNetwork
+
+        return VggNetwork(self.stages, self.genes.names(genotype), self.parameters.classes)
+
+    def notation(self, genotype: Genotype) -> str:
+        return self.genes.notation(genotype)
+
+    def parse(self, text: str) -> Genotype:
+        return self.genes.parse(text)
+
+    def key(self, genotype: Genotype) -> str:
+        """Returns the notation with ELU for CELU, which is the same function."""
+        return self.notation(self.genes.canonical(genotype))
+
+    def thin(self) -> VggSpace:
+        return type(self)(self.parameters.model_copy(update={"channels": 1}))
+
+    def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
+        """Counts by arithmetic; an activation has no parameters and no multiplications, so all networks cost the same."""
+        self.encoding.validate(genotype)
+        shape = input_shape or self.input_shape
+        if len(shape) != 3 or shape[0] != 3 or min(shape) < 1:
+            raise ConfigError(f"expected images of shape [3, height, width], but they are {list(shape)}")
+        params = flops = 0
+        inputs, (height, width) = 3, shape[1:]
+        for stage in self.stages:
+            for outputs in stage:
+                weights = 9 * inputs * outputs
+                params += weights + 3 * outputs  # bias, and scale and shift of the normalisation
+                flops += weights * height * width
+                inputs = outputs
+            height, width = (height + 1) // 2, (width + 1) // 2
+        classes = self.parameters.classes
+        return Costs(float(params + (inputs + 1) * classes), float(flops + inputs * classes))
+
+    def drawing(self, genotype: Genotype) -> Drawing:
+        names = iter(self.genes.names(genotype))
+        layers = [
+            f"{next(names)}\n{width}{' /2' if position == len(stage) - 1 else ''}"
+            for stage in self.stages
+            for position, width in enumerate(stage)
+        ]
+        return chain(self.notation(genotype), layers)
+
+
+class Vgg19Space(VggSpace):
+    """VGG-19: the benchmark's networks."""
+
+    name = "nafbee_vgg19"
+    description = "NAFBee: VGG-19 on CIFAR-10 with one of 11 activations, or with `per_layer` one for each of 16 convolutions"
+    depths = (2, 2, 4, 4, 4)
+
+
+class Vgg11Space(VggSpace):
+    """VGG-11: the networks of RBFleX's Fig. 2."""
+
+    name = "nafbee_vgg11"
+    description = "VGG-11 on CIFAR-10 with one of NAFBee's 11 activations, or with `per_layer` one for each of 8 convolutions"
+    depths = (1, 1, 2, 2, 2)

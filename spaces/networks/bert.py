@@ -1,0 +1,112 @@
+"""BERT for the classification of sentences (Devlin et al. 2019, arXiv 1810.04805), with an activation to choose in every layer.
+
+Word 0 is padding: no word attends to it. Every sentence is one segment. Normalisation is by layer, so sentences never mix.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..stages import Stage, run_stages
+
+# Positions that there are vectors for, and kinds of segments, as in the published networks.
+POSITIONS, SEGMENTS = 512, 2
+# Of the inner layer's width to the others'.
+WIDENING = 4
+EPSILON, DROPOUT = 1e-12, 0.1
+PADDING = 0
+
+
+class Embeddings(nn.Module):
+    """Ids [N, T] to the normalised sum of word, position and segment vectors [N, T, hidden]."""
+
+    def __init__(self, vocabulary: int, hidden: int) -> None:
+        super().__init__()
+        self.words = nn.Embedding(vocabulary, hidden)
+        self.positions = nn.Embedding(POSITIONS, hidden)
+        self.segments = nn.Embedding(SEGMENTS, hidden)
+        self.norm = nn.LayerNorm(hidden, eps=EPSILON)
+        self.dropout = nn.Dropout(DROPOUT)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        positions = self.positions(torch.arange(ids.shape[1], device=ids.device))
+        return self.dropout(self.norm(self.words(ids) + self.segments(torch.zeros_like(ids)) + positions))
+
+
+class Attention(nn.Module):
+    """Self-attention of several heads: softmax(Q K^T / sqrt(width)) V, joined and mapped once more."""
+
+    def __init__(self, hidden: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(hidden, hidden)
+        self.key = nn.Linear(hidden, hidden)
+        self.value = nn.Linear(hidden, hidden)
+        self.output = nn.Linear(hidden, hidden)
+        self.dropout = nn.Dropout(DROPOUT)
+
+    def forward(self, x: Tensor, padding: Tensor) -> Tensor:
+        query, key, value = (self._by_head(layer(x)) for layer in (self.query, self.key, self.value))
+        agreement = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
+        # The least number rather than minus infinity: a sentence of nothing but padding stays finite.
+        agreement = agreement.masked_fill(padding[:, None, None, :], torch.finfo(x.dtype).min)
+        mixed = self.dropout(agreement.softmax(dim=-1)) @ value
+        return self.output(mixed.transpose(1, 2).flatten(2))
+
+    def _by_head(self, x: Tensor) -> Tensor:
+        """Returns [N, T, hidden] as [N, heads, T, width]."""
+        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+
+
+class Layer(nn.Module):
+    """Attention, then two linear layers around the activation; each added to its input and normalised."""
+
+    def __init__(self, hidden: int, heads: int, activation: str) -> None:
+        super().__init__()
+        self.attention = Attention(hidden, heads)
+        self.attention_norm = nn.LayerNorm(hidden, eps=EPSILON)
+        self.widen = nn.Linear(hidden, WIDENING * hidden)
+        self.activation = getattr(nn, activation)()
+        self.narrow = nn.Linear(WIDENING * hidden, hidden)
+        self.output_norm = nn.LayerNorm(hidden, eps=EPSILON)
+        self.dropout = nn.Dropout(DROPOUT)
+
+    def forward(self, x: Tensor, padding: Tensor) -> Tensor:
+        x = self.attention_norm(x + self.dropout(self.attention(x, padding)))
+        return self.output_norm(x + self.dropout(self.narrow(self.activation(self.widen(x)))))
+
+
+class BertNetwork(nn.Module):
+    """Embeddings, layers, the first word's vector through a linear layer and tanh, classifier.
+
+    Args:
+        activations: names in `torch.nn`, one for every layer.
+    """
+
+    def __init__(self, vocabulary: int, hidden: int, heads: int, activations: Sequence[str], classes: int) -> None:
+        super().__init__()
+        self.activations = tuple(activations)
+        self.embeddings = Embeddings(vocabulary, hidden)
+        self.layers = nn.ModuleList(Layer(hidden, heads, activation) for activation in activations)
+        self.pooler = nn.Sequential()
+        self.pooler.add_module("linear", nn.Linear(hidden, hidden))
+        self.pooler.add_module("activation", nn.Tanh())
+        self.dropout = nn.Dropout(DROPOUT)
+        self.classifier = nn.Linear(hidden, classes)
+
+    def as_stages(self) -> list[Stage]:
+        """Returns embeddings, layers and head; in a space they differ by their activation alone. Padding is passed along."""
+
+        def through(layer: nn.Module) -> Callable[[tuple[Tensor, Tensor]], tuple[Tensor, Tensor]]:
+            return lambda state: (layer(*state), state[1])
+
+        layers = [Stage(pair, through(layer)) for pair, layer in zip(enumerate(self.activations), self.layers, strict=True)]
+        first = Stage("embeddings", lambda ids: (self.embeddings(ids), ids == PADDING))
+        return [first, *layers, Stage("head", lambda state: self.classifier(self.dropout(self.pooler(state[0][:, 0]))))]
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return run_stages(self.as_stages(), ids)

@@ -1,0 +1,49 @@
+"""VGG networks (Simonyan & Zisserman 2015) with batch normalisation, an activation a convolution, and one linear layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..stages import Stage, run_stages
+
+
+class VggNetwork(nn.Module):
+    """Stages of convolutions, each ended by a 2 x 2 maximum, then a linear classifier.
+
+    An image of 32 x 32 pixels ends in a map of one. Others are served too: odd maps are halved upwards, and what is left of a
+    large image is averaged.
+
+    Args:
+        stages: output channels of every convolution, stage by stage.
+        activations: names in `torch.nn`, one for every convolution.
+    """
+
+    def __init__(self, stages: Sequence[Sequence[int]], activations: Sequence[str], classes: int) -> None:
+        super().__init__()
+        self.activations = tuple(activations)
+        self.layers = nn.ModuleList()
+        names = iter(activations)
+        inputs = 3
+        for stage in stages:
+            for position, outputs in enumerate(stage):
+                layer = nn.Sequential()
+                layer.add_module("convolution", nn.Conv2d(inputs, outputs, 3, padding=1))
+                layer.add_module("norm", nn.BatchNorm2d(outputs))
+                layer.add_module("activation", getattr(nn, next(names))())
+                if position == len(stage) - 1:
+                    layer.add_module("pool", nn.MaxPool2d(2, ceil_mode=True))
+                self.layers.append(layer)
+                inputs = outputs
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Linear(inputs, classes)
+
+    def as_stages(self) -> list[Stage]:
+        """Returns the layers and the classifier; in a space they differ by their activation alone."""
+        layers = [Stage(pair, layer) for pair, layer in zip(enumerate(self.activations), self.layers, strict=True)]
+        return [*layers, Stage("classifier", lambda x: self.classifier(torch.flatten(self.pool(x), 1)))]
+
+    def forward(self, images: Tensor) -> Tensor:
+        return run_stages(self.as_stages(), images)

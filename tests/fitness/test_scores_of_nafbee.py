@@ -1,0 +1,48 @@
+"""Every score gives NAFBee's networks a number or a reason, or refuses their space in one line."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from fitness import PROXIES, WeightParameters, create_proxy
+from fitness.measure import Measurer
+from fitness.proxy import CandidateFailed
+from spaces import ConfigError, create_space
+
+SPACES = {
+    "nafbee_vgg11": {"channels": 4},
+    "nafbee_bert": {"layers": 2, "hidden": 12, "heads": 2, "length": 6, "vocabulary": 40},
+}
+REFUSED = {
+    "nafbee_vgg11": {"nn_mass", "nn_degree"},
+    "nafbee_bert": {"nn_mass", "nn_degree", "zen", "ni", "jacob_cov", "linear_regions"},
+}
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_every_score_gives_a_number_or_a_reason_or_refuses_the_space(name):
+    space = create_space(name, **SPACES[name])
+    proxies, refused = {}, set()
+    for score in PROXIES.names():
+        proxy = create_proxy(score)
+        try:
+            proxy.check(space)
+        except ConfigError as error:
+            assert "\n" not in str(error)
+            refused.add(score)
+        else:
+            proxies[score] = proxy.for_space(space)
+    assert refused == REFUSED[name]
+    measurer = Measurer(space, space.example_inputs(4), WeightParameters(), "cpu", "float32")
+    (measured,) = measurer.measure([(space.parse("SELU"), proxies)])
+    assert measured.failures.keys() | measured.statistics.keys() == proxies.keys()
+    assert all(reason.strip() for reason in measured.failures.values())
+    for score, statistics in measured.statistics.items():
+        if proxies[score].calibration_networks:
+            continue
+        try:
+            assert math.isfinite(proxies[score].score(statistics)), score
+        except CandidateFailed as failed:
+            assert str(failed)
