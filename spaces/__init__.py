@@ -29,6 +29,8 @@ SPACES.register("nds_resnet", "spaces.nds_resnet:NdsResnet")
 SPACES.register("nasbench101", "spaces.nasbench101:NasBench101Space")
 SPACES.register("nasbench_macro", "spaces.nasbench_macro:MacroSpace")
 SPACES.register("mobilenet", "spaces.mobilenet:MobileNetSpace")
+SPACES.register("transnas_macro", "spaces.transnas:MacroSpace")
+SPACES.register("transnas_micro", "spaces.transnas:MicroSpace")
 SPACES.register("toy", "spaces.toy:ToySpace")
 
 TABLES = Registry("table")

@@ -154,12 +154,7 @@ class TopologySpace(NatsSpace):
         return _at(official_order(), index)
 
     def drawing(self, genotype: Genotype) -> Drawing:
-        live = prune(genotype)
-        edges = tuple(
-            (source, target, OPERATIONS[gene], bool(kept))
-            for (source, target), gene, kept in zip(EDGES, genotype, live, strict=True)
-        )
-        return Drawing(("input", "node 1", "node 2", "output"), edges, self.notation(genotype))
+        return cell_drawing(genotype, self.notation(genotype))
 
 
 class SizeSpace(NatsSpace):
@@ -236,12 +231,24 @@ class SizeSpace(NatsSpace):
 _SHAPE = "'|op~0|+|op~0|op~1|+|op~0|op~1|op~2|'"
 
 
-def isomorphism(genotype: Genotype) -> str:
+def cell_drawing(genotype: Genotype, title: str) -> Drawing:
+    """Returns a cell as a graph in which edges that reach nothing or come from nothing are not live."""
+    edges = tuple(
+        (source, target, OPERATIONS[gene], bool(kept))
+        for (source, target), gene, kept in zip(EDGES, genotype, prune(genotype), strict=True)
+    )
+    return Drawing(("input", "node 1", "node 2", "output"), edges, title)
+
+
+def isomorphism(genotype: Genotype, *, projected: bool = False) -> str:
     """Returns the benchmark's canonical form of a cell: node 3 written out as an expression of the input.
 
     A skip connection is its source, ``none`` and an operation on a zeroed node 1 are zero, the terms of a sum are sorted.
     Sums of zeros are kept as they are, as the official form keeps them: that gives the 6,466 of Dong & Yang (2020), where
     full simplification would give fewer.
+
+    Args:
+        projected: a skip connection from the input is an operation, as where a cell changes the shape of its input.
     """
     forms = ["0"]
     genes = iter(genotype)
@@ -252,7 +259,8 @@ def isomorphism(genotype: Genotype) -> str:
             if gene == NONE or forms[source] == "#":
                 terms.append("#")
             else:
-                terms.append(forms[source] if gene == SKIP else f"({forms[source]})@{gene}")
+                alias = gene == SKIP and not (projected and source == 0)
+                terms.append(forms[source] if alias else f"({forms[source]})@{gene}")
         forms.append("+".join(sorted(terms)))
     return forms[-1]
 
