@@ -40,6 +40,7 @@ TABLES.register("npz", "spaces.tables:NpzTable")
 TABLES.register("csv", "spaces.tables:CsvTable")
 TABLES.register("nasbench101", "spaces.nasbench101_table:NasBench101Table")
 TABLES.register("nds", "spaces.nds_table:NdsTable")
+TABLES.register("transnas101", "spaces.transnas_table:TransNasTable")
 
 
 

@@ -240,15 +240,12 @@ def cell_drawing(genotype: Genotype, title: str) -> Drawing:
     return Drawing(("input", "node 1", "node 2", "output"), edges, title)
 
 
-def isomorphism(genotype: Genotype, *, projected: bool = False) -> str:
+def isomorphism(genotype: Genotype) -> str:
     """Returns the benchmark's canonical form of a cell: node 3 written out as an expression of the input.
 
     A skip connection is its source, ``none`` and an operation on a zeroed node 1 are zero, the terms of a sum are sorted.
     Sums of zeros are kept as they are, as the official form keeps them: that gives the 6,466 of Dong & Yang (2020), where
     full simplification would give fewer.
-
-    Args:
-        projected: a skip connection from the input is an operation, as where a cell changes the shape of its input.
     """
     forms = ["0"]
     genes = iter(genotype)
@@ -259,8 +256,7 @@ def isomorphism(genotype: Genotype, *, projected: bool = False) -> str:
             if gene == NONE or forms[source] == "#":
                 terms.append("#")
             else:
-                alias = gene == SKIP and not (projected and source == 0)
-                terms.append(forms[source] if alias else f"({forms[source]})@{gene}")
+                terms.append(forms[source] if gene == SKIP else f"({forms[source]})@{gene}")
         forms.append("+".join(sorted(terms)))
     return forms[-1]
 

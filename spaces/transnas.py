@@ -13,7 +13,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cache
-from itertools import pairwise, product
+from itertools import chain, pairwise, permutations, product
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -21,7 +21,7 @@ from pydantic import Field
 from .constrained import ConstrainedEncoding
 from .encoding import Genotype, VectorEncoding
 from .errors import GenotypeError
-from .nats import EDGES, OPERATIONS, cell_drawing, isomorphism, prune
+from .nats import EDGES, NODES, NONE, OPERATIONS, SKIP, cell_drawing, prune
 from .nats_costs import nats_cells, residual_cell
 from .parameters import Parameters as AnyParameters
 from .space import Cell, Drawing, SearchSpace
@@ -105,8 +105,8 @@ class TransSpace(SearchSpace):
 class MicroSpace(TransSpace):
     """Cells of TransNAS-Bench-101; a genotype holds positions in `MICRO_OPERATIONS`, edge by edge of `nats.EDGES`.
 
-    Cells are NATS-Bench's but for the first of a module, whose edges from the input change its shape: there a skip connection
-    has weights, so it is no alias of its source, and fewer cells are one network than under NATS-Bench's isomorphism.
+    Cells are NATS-Bench's but for the first of a module that changes its input's shape: there a skip connection from the input has
+    weights. Cells are one network where they differ in what has no effect, in the order of sums or in the numbers of nodes.
     """
 
     name = "transnas_micro"
@@ -234,14 +234,46 @@ def _broken(genotype: Genotype) -> str | None:
     return None
 
 
-def _form(genotype: Genotype) -> str:
-    """Returns the canonical form of a micro cell, zeros simplified away, since they are nothing to any network of it."""
-    return isomorphism(prune(genotype), projected=True)
+def _terms(genotype: Genotype) -> tuple[list[tuple[int, list[int]]], list[int]]:
+    """Returns a cell's operations, each with what it reads the sum of, and what the output is the sum of: 0, the input, or 1, 2, ..
+
+    A skip connection between later nodes is its source. One from the input is an operation, since there are cells in which it has
+    weights.
+    """
+    operations: list[tuple[int, list[int]]] = []
+    nodes: list[list[int]] = [[0], *([] for _ in range(1, NODES))]
+    for (source, target), gene in zip(EDGES, prune(genotype), strict=True):
+        if gene == SKIP and source:
+            nodes[target] += nodes[source]
+        elif gene != NONE:
+            operations.append((gene, nodes[source]))
+            nodes[target].append(len(operations))
+    return operations, nodes[-1]
+
+
+def _form(genotype: Genotype) -> tuple[object, ...]:
+    """Returns the first, in order, of all ways to number a cell's operations: equal for cells that are one network.
+
+    Unlike NATS-Bench's form it tells a map that is added twice from two maps that are made alike, with weights of their own.
+    """
+    operations, output = _terms(genotype)
+    names = ["input"]
+    for gene, reads in operations:
+        names.append(f"({'+'.join(sorted(names[i] for i in reads))})@{gene}")
+    # Only operations that are written alike can be mistaken for each other.
+    alike = [[i for i in range(1, len(names)) if names[i] == name] for name in sorted(set(names[1:]))]
+    forms = []
+    for orders in product(*map(permutations, alike)):
+        order = [0, *chain.from_iterable(orders)]
+        number = {old: new for new, old in enumerate(order)}
+        numbered = [(operations[old - 1][0], sorted(number[i] for i in operations[old - 1][1])) for old in order[1:]]
+        forms.append((*((gene, *reads) for gene, reads in numbered), tuple(sorted(number[i] for i in output))))
+    return min(forms)
 
 
 @cache
-def _first_of_form() -> dict[str, Genotype]:
-    first: dict[str, Genotype] = {}
+def _first_of_form() -> dict[tuple[object, ...], Genotype]:
+    first: dict[tuple[object, ...], Genotype] = {}
     for genotype in product(range(len(MICRO_OPERATIONS)), repeat=len(EDGES)):
         first.setdefault(_form(genotype), genotype)
     return first
