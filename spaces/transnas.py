@@ -24,8 +24,9 @@ from .errors import GenotypeError
 from .nats import EDGES, NODES, NONE, OPERATIONS, SKIP, cell_drawing, prune
 from .nats_costs import nats_cells, residual_cell
 from .parameters import Parameters as AnyParameters
-from .space import Cell, Drawing, SearchSpace
+from .space import Cell, Costs, Drawing, SearchSpace
 from .staged import Stage, StagedEncoding
+from .transnas_costs import transnas_costs
 from .transnas_tasks import CHANNELS, STEM_HALVINGS, TASKS, Module, Name, Task
 
 if TYPE_CHECKING:
@@ -86,6 +87,10 @@ class TransSpace(SearchSpace):
 
         network = SiameseNetwork if self.task.decoder == "pieces" else TransNetwork
         return network(self.task, self.parameters.channels, self.modules(genotype), self.operations(genotype))
+
+    def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
+        modules, operations = self.modules(genotype), self.operations(genotype)
+        return transnas_costs(self.task, self.parameters.channels, modules, operations, input_shape or self.input_shape)
 
     def classifier(self, network: nn.Module) -> nn.Module:
         """Returns the decoder's last linear layer or convolution."""

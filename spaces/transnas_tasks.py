@@ -6,14 +6,20 @@ so its numbers are round-off; a pixel decoder's last layer reads activated maps.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 # Of the stem, and how often it halves the map.
 CHANNELS = 64
 STEM_HALVINGS = 2
-# Of an image, in the jigsaw task.
-PIECES = 9
+# Of an image, in the jigsaw task: the middle of each of 3 x 3 cells, with sides that are a quarter of the image's.
+PIECES, PIECE_SHARE = 9, 4
+# Of the decoder of pictures: each layer's channels, and of how many halvings or more it undoes one.
+PICTURE_LAYERS = (
+    (1024, None), (1024, None), (512, 6), (512, None), (256, 5), (128, None), (64, 4), (64, None), (32, 3), (32, None),
+    (16, 2), (32, None), (16, 1),
+)  # fmt: skip
 
 Name = Literal["class_object", "class_scene", "room_layout", "jigsaw", "segmentsemantic", "normal", "autoencoder"]
 
@@ -56,3 +62,22 @@ TASKS: dict[str, Task] = {
     "normal": Task(3, "picture", "mean_squared_error", "ssim"),
     "autoencoder": Task(3, "picture", "mean_squared_error", "ssim"),
 }
+
+
+def decoder_layers(task: Task, channels: int, modules: Sequence[Module]) -> list[tuple[int, bool]] | None:
+    """Returns channels of a pixel decoder's layers, and whether each doubles the map; None for tasks that pool.
+
+    As many layers double the map as the encoder halves it, 2 to 6 times, its stem included.
+
+    Args:
+        channels: of the encoder's stem.
+    """
+    if task.decoder in ("pooled", "pieces"):
+        return None
+    halvings = STEM_HALVINGS + sum(module.halves for module in modules)
+    if task.decoder == "picture":
+        layers = [(width, least is not None and halvings >= least) for width, least in PICTURE_LAYERS]
+    else:  # halved from layer to layer, but for the last two, which are as wide as each other
+        widths = [1024 >> i for i in range(6)]
+        layers = [(width, i > 6 - halvings) for i, width in enumerate([*widths, widths[-1]])]
+    return [(max(1, width * channels // CHANNELS), doubles) for width, doubles in layers]

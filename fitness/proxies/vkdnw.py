@@ -58,6 +58,7 @@ class Vkdnw(Proxy):
 
     def measure(self, subject: Subject) -> Statistics:
         """Returns ``eigenvalues`` of F, ascending, and ``layers``, the number of modules with parameters of their own."""
+        self.check(subject.space)
         jacobian, probabilities = _jacobian(subject, self.parameters.layers)
         if not (np.isfinite(jacobian).all() and np.isfinite(probabilities).all()):
             raise CandidateFailed("gradients of the logits hold NaN or infinity")

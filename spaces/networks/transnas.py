@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..transnas_tasks import PIECES, Module, Task
+from ..transnas_tasks import PIECE_SHARE, Module, Task
 from .nats import Cell, ReLUConvBN
 from .transnas_decoders import create_decoder
 
@@ -136,8 +136,6 @@ def pieces(images: Tensor) -> list[Tensor]:
     """
     corners = []
     for side in images.shape[2:]:
-        cell, length = side // GRID, max(1, side // 4)
+        cell, length = side // GRID, max(1, side // PIECE_SHARE)
         corners.append([slice(start, start + length) for start in ((cell - length) // 2 + i * cell for i in range(GRID))])
-    found = [images[:, :, rows, columns] for rows in corners[0] for columns in corners[1]]
-    assert len(found) == PIECES
-    return found
+    return [images[:, :, rows, columns] for rows in corners[0] for columns in corners[1]]

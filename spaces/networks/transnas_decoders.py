@@ -16,15 +16,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ..transnas_tasks import CHANNELS, PIECES, STEM_HALVINGS, Module, Task
+from ..transnas_tasks import PIECES, Module, Task, decoder_layers
 
 SLOPE = 0.2
-# Of the picture decoder at the benchmark's width: each layer's channels, and with how many halvings or more it doubles the map.
-PICTURE_LAYERS = (
-    (1024, None), (1024, None), (512, 6), (512, None), (256, 5), (128, None), (64, 4), (64, None), (32, 3), (32, None),
-    (16, 2), (32, None), (16, 1),
-)  # fmt: skip
-
 
 class PooledDecoder(nn.Module):
     """Global average pooling and a linear layer."""
@@ -79,24 +73,7 @@ def layer(inputs: int, outputs: int, doubles: bool) -> nn.Sequential:
 def create_decoder(task: Task, channels: int, modules: Sequence[Module]) -> nn.Module:
     """Returns the decoder of `task` for an encoder of `channels` in its stem and those modules."""
     inputs = modules[-1].outputs
-    halvings = STEM_HALVINGS + sum(module.halves for module in modules)
-    if task.decoder == "pooled":
-        return PooledDecoder(inputs, task.outputs)
-    if task.decoder == "pieces":
-        return PooledDecoder(inputs * PIECES, task.outputs)
-    plan = segmentation_layers(halvings) if task.decoder == "segmentation" else picture_layers(halvings)
-    layers = [(max(1, width * channels // CHANNELS), doubles) for width, doubles in plan]
+    layers = decoder_layers(task, channels, modules)
+    if layers is None:
+        return PooledDecoder(inputs * (PIECES if task.decoder == "pieces" else 1), task.outputs)
     return PixelDecoder(inputs, layers, task.outputs, nn.Tanh() if task.decoder == "picture" else None)
-
-
-def segmentation_layers(halvings: int) -> list[tuple[int, bool]]:
-    """Returns channels of each layer, and whether it doubles the map, for an encoder of 2 .. 6 halvings."""
-    same = 6 - halvings
-    widths = [1024 >> i for i in range(6)]
-    # The last layer keeps the width of the one before it.
-    return [(width, i > same) for i, width in enumerate([*widths, widths[-1]])]
-
-
-def picture_layers(halvings: int) -> list[tuple[int, bool]]:
-    """Returns channels of each layer, and whether it doubles the map, for an encoder of 2 .. 6 halvings."""
-    return [(width, least is not None and halvings >= least) for width, least in PICTURE_LAYERS]

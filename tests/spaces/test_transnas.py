@@ -19,7 +19,7 @@ from fitness.forward import run_observed
 from fitness.initialise import WeightParameters, build_initialised
 from fitness.proxies.rbflex import RbflexObserver
 from spaces import Cell as CellNumbers
-from spaces import ConfigError, GenotypeError, create_space
+from spaces import ConfigError, GenotypeError, SearchSpace, create_space
 from spaces.nats import prune
 from spaces.networks.nats import Cell
 from spaces.networks.transnas import FactorizedReduce, edge, pieces
@@ -104,7 +104,7 @@ def test_a_wrong_genotype_and_a_wrong_task_are_one_line(macro):
 
 
 def function_of(genotype, images, drawn):
-    """What a strided cell puts out where edges of one operation and input shape have the same weights, and how many of each there are."""
+    """What a strided cell puts out where edges of one operation and input shape share weights, and how many of each it has."""
     cell = Cell([MICRO_OPERATIONS[gene] for gene in genotype], 4, 8, 2, edge).double().eval()
     counts = Counter()
     for name, parameter in cell.named_parameters():
@@ -259,18 +259,22 @@ def test_parameters_and_operations_equal_those_that_others_counted(kind, task, c
         assert naslib_flops(network, 256) / 1e6 == pytest.approx(float(row["flops"]), rel=5e-7)
 
 
-def test_costs_are_those_of_the_built_network(micro):
-    costs = micro.costs(micro.parse("64-41414-0_00_200"))
-    convolutions = 27 * 32 * 128**2 + 9 * 32 * 64 * 64**2
-    params = 27 * 32 + 2 * 32 + 9 * 32 * 64 + 2 * 64
-    side, inputs = 64, 64
-    for digit in "41414":
-        outputs, side = (2 * inputs, side // 2) if digit == "4" else (inputs, side)
-        convolutions += (inputs * outputs + outputs * outputs) * side**2
-        params += inputs * outputs + outputs * outputs + 4 * outputs
-        inputs = outputs
-    assert costs.flops == convolutions + 512 * 75
-    assert costs.params == params + 513 * 75
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_costs_by_arithmetic_are_those_of_the_built_network(name, task):
+    space = small(name, task, size=96)  # whose halves are odd in the end
+    rng = np.random.default_rng(0)
+    drawn = [] if task == "jigsaw" else [space.encoding.sample(rng) for _ in range(2)]  # an encoder runs nine times there
+    for genotype in (space.parse(EXAMPLES[name]), *drawn):
+        assert space.costs(genotype) == SearchSpace.costs(space, genotype)
+        assert space.costs(genotype, (3, 70, 64)) == SearchSpace.costs(space, genotype, (3, 70, 64))
+    with pytest.raises(ConfigError, match=r"expected images of shape \[3, height, width\]"):
+        space.costs(space.parse(EXAMPLES[name]), (1, 64, 64))
+
+
+def test_costs_at_full_size_are_those_of_the_built_network(micro, macro):
+    for space, text in ((micro, "64-41414-1_31_213"), (macro, "64-231134-basic")):
+        assert space.costs(space.parse(text)) == SearchSpace.costs(space, space.parse(text))
 
 
 class Features(RbflexObserver):
