@@ -3,10 +3,12 @@
     python -m benchmarks.large_spaces macro --table nasbench_macro.npz     scores against the test accuracy of NAS-Bench-Macro
     python -m benchmarks.large_spaces found --run runs/mobilenet-search    the found network beside 1,000 random ones of its space
     python -m benchmarks.large_spaces forward                              one mobilenet at 224 pixels: time and memory
+    python -m benchmarks.large_spaces shared                               what networks share that begin alike, in time
 
 `macro` scores the first networks of a random order of the 3,969 keys and reads accuracies when everything is scored; a failed
 score ranks last. `found` looks at scores that the search did not see: for each, how many of the random networks within the same
-limits lie below the found one. `forward` measures each way in a process of its own, on one thread. ``--quick`` is a smoke test.
+limits lie below the found one. `forward` measures each way in a process of its own, on one thread. `shared` scores the same
+candidates by RBFleX one by one and in one call, in turns, on one thread. ``--quick`` is a smoke test.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +32,7 @@ from benchmarks.output import markdown, write
 from benchmarks.speed_methods import noise, threads
 from benchmarks.speed_parts import peak_mib, timed
 from engine.correlate import combine
-from fitness import create_batch, create_proxy
+from fitness import PROXIES, create_batch, create_proxy
 from fitness.cache import default_path
 from fitness.evaluator import Evaluator
 from fitness.initialise import WeightParameters, build_initialised
@@ -39,7 +42,7 @@ from fitness.presets import PRESETS
 from spaces import ConfigError, Costs, Genotype, RunError, SearchSpace, create_space
 
 SCORES = (
-    "rbflex", "naswot", "meco", "synflow", "logsynflow", "zen", "ni", "az_expressivity", "az_progressivity", "az_trainability",
+    "rbflex", "naswot", "swap", "meco", "synflow", "logsynflow", "zen", "az_expressivity", "az_progressivity", "az_trainability",
 )  # fmt: skip
 PARAMETERS: dict[str, dict[str, Any]] = {"rbflex": {"gamma": "flat"}}
 COSTS = ("params", "flops")
@@ -78,7 +81,7 @@ def macro(options: argparse.Namespace) -> None:
     keys = list(space.keys())
     chosen = np.random.default_rng(0).permutation(len(keys))[: options.networks]
     genotypes = [space.representative(keys[i]) for i in chosen]
-    names = ["rbflex", "naswot"] if options.quick else list(SCORES)
+    names = ["rbflex", "naswot"] if options.quick else list(options.scores)
     found = with_presets(scored(space, genotypes, names, space.input_shape, options))
     table = np.load(options.table, allow_pickle=False)
     known = dict(zip(map(tuple, table["code"].tolist()), table["test_acc"].mean(axis=1).tolist(), strict=True))
@@ -110,7 +113,7 @@ def found(options: argparse.Namespace) -> None:
     space = create_space(chosen.pop("name"), **chosen)
     shape = config["data"].get("shape", list(space.input_shape))
     searched = list(config["fitness"]["proxies"])
-    unseen = [name for name in list(SCORES) if name not in searched]
+    unseen = [name for name in options.scores if name not in searched]
     unseen = unseen[:1] if options.quick else unseen
     limits = config["fitness"].get("constraints", {})
     genotypes = [space.parse(best), *random_within(space, shape, limits, options.networks)]
@@ -212,10 +215,53 @@ def measured(which: str, size: int, n: int, repeats: int) -> dict[str, float]:
     return {"seconds": float(np.median(times)), "peak_mib": peak_mib()}
 
 
+def shared(options: argparse.Namespace) -> None:
+    """Times candidates that come together in a search, alone and in company."""
+    rng = np.random.default_rng(0)
+    macro, mobile, darts = create_space("nasbench_macro"), create_space("mobilenet", size=64), create_space("darts")
+    count, rounds = (4, 1) if options.quick else (32, 3)
+    start, cell = mobile.encoding.sample(rng), darts.encoding.sample(rng)
+    keys = sorted(macro.representative(key) for key in macro.keys())  # noqa: SIM118 (a method, not a dict's)
+    together: dict[str, tuple[SearchSpace, int, list[Genotype]]] = {
+        "nasbench_macro, neighbours of a walk": (macro, 32, keys[:count]),
+        "mobilenet at 64 pixels, neighbours of one network": (mobile, 64, _some(mobile.encoding.neighbours(start), count, rng)),
+        "darts, neighbours of one network": (darts, 32, _some(darts.encoding.neighbours(cell), count // 2, rng)),
+        "mobilenet at 64 pixels, random networks": (mobile, 64, [mobile.encoding.sample(rng) for _ in range(count)]),
+    }
+    if options.quick:
+        together.pop("darts, neighbours of one network")
+    rows = []
+    with threads(1):
+        for name, (space, size, genotypes) in together.items():
+            requests = [(genotype, {"rbflex": create_proxy("rbflex", gamma="flat")}) for genotype in genotypes]
+            images = torch.from_numpy(noise(options.n, size))
+            measurer = Measurer(space, images, WeightParameters(), "cpu", "float32")
+
+            ways = [partial(_in_calls, measurer, requests, candidates) for candidates in (1, len(requests))]
+            ways[0](images)  # weights are drawn once
+            times = [[timed(run, images) for run in ways] for _ in range(rounds)]
+            alone, company = 1000 * np.median(times, axis=0) / len(requests)
+            rows.append([name, len(requests), float(alone), float(company), float(alone / company)])
+    columns = ["candidates", "number", "alone, ms a network", "in company, ms", "ratio"]
+    content = [dict(zip(columns, row, strict=True)) for row in rows]
+    title = f"Networks that begin alike, N = {options.n}, one thread, median of {rounds} rounds"
+    write(options.folder, "large_spaces_shared", title, markdown(columns, rows), {"rows": content})
+
+
+def _in_calls(measurer: Measurer, requests: Sequence[Any], candidates: int, _: torch.Tensor) -> None:
+    for first in range(0, len(requests), candidates):
+        measurer.measure(requests[first : first + candidates])
+
+
+def _some(genotypes: Iterable[Genotype], count: int, rng: np.random.Generator) -> list[Genotype]:
+    every = list(genotypes)
+    return [every[i] for i in rng.permutation(len(every))[:count]]
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parts = parser.add_subparsers(dest="part", required=True)
-    for part, work in (("macro", macro), ("found", found), ("forward", forward)):
+    for part, work in (("macro", macro), ("found", found), ("forward", forward), ("shared", shared)):
         one = parts.add_parser(part, help=work.__doc__)
         one.set_defaults(work=work)
         one.add_argument("--quick", action="store_true", help="a smoke test: few networks, few images, one or two scores")
@@ -224,15 +270,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if part == "forward":
             one.add_argument("--size", type=int, default=224)
             one.add_argument("--only", choices=("plain", "scored"), help="in this process, printed as JSON")
+        if part in ("forward", "shared"):
             continue
         one.add_argument("--networks", type=int, help="1,000, or 12 with --quick")
+        one.add_argument("--scores", nargs="+", choices=PROXIES.names(), default=SCORES, metavar="SCORE", help=", ".join(SCORES))
         one.add_argument("--workers", type=int)
         one.add_argument("--cache", type=Path, default=None, help="the file of measured statistics; the user's own without it")
         name, text = ("--table", "nasbench_macro.npz") if part == "macro" else ("--run", "the folder of a finished run")
         one.add_argument(name, type=Path, required=True, help=text)
     options = parser.parse_args(arguments)
     options.n = options.n or (4 if options.quick else 16)
-    if options.part != "forward":
+    if options.part in ("macro", "found"):
         options.networks = options.networks or (12 if options.quick else 1000)
         options.cache = options.cache or default_path()
     options.work(options)

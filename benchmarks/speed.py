@@ -68,7 +68,7 @@ def say(text: str) -> None:
 def compared(space: SearchSpace, images: torch.Tensor, genotypes: Sequence[Genotype], rounds: int) -> dict[str, list[float]]:
     """Returns candidates/s by method and round."""
     with pools(space, images) as workers:
-        return interleaved(methods(space, images), workers, genotypes, rounds, lambda text: say(f"{space.name}, {text}"))
+        return interleaved(space, methods(space, images), workers, genotypes, rounds, lambda text: say(f"{space.name}, {text}"))
 
 
 def growth(
@@ -115,7 +115,7 @@ def measured(quick: bool, rounds: int) -> dict[str, Any]:
                          for name in SPACES}  # fmt: skip
     details["large_input"] = {which: apart("forward", which) for which in ("plain", "scored")}
     topology = create_space("nats_tss")
-    cell = topology.representative(topology.key(topology.at(CELL)))  # type: ignore[attr-defined]
+    cell = topology.at(CELL)  # type: ignore[attr-defined]
     sizes, ns, limit = (QUICK_SIZES, QUICK_NS, QUICK_PUBLISHED_SIZE) if quick else (SIZES, NS, PUBLISHED_SIZE)
     details["input_sizes"] = growth(topology, cell, [(N, size) for size in sizes], limit)
     details["ns"] = growth(topology, cell, [(n, SIZE) for n in ns], limit)

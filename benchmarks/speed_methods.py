@@ -62,14 +62,19 @@ def noise(n: int, size: int, seed: int = 0) -> np.ndarray:
 
 
 def networks(space: SearchSpace, count: int, seed: int = 0) -> list[Genotype]:
-    """Returns representatives of random keys that have a path from input to output."""
+    """Returns random genotypes, as a search proposes them, that have a path from input to output."""
     rng = np.random.default_rng(seed)
     found: list[Genotype] = []
     while len(found) < count:
-        genotype = space.representative(space.key(space.encoding.sample(rng)))
-        if any(genotype):
+        genotype = space.encoding.sample(rng)
+        if any(scored(space, genotype)):
             found.append(genotype)
     return found
+
+
+def scored(space: SearchSpace, genotype: Genotype) -> Genotype:
+    """Returns what a search measures for a genotype: the representative of its key. The published procedure takes it as it is."""
+    return space.representative(space.key(genotype))
 
 
 def published(space: SearchSpace, images: Tensor, genotype: Genotype) -> float:
@@ -135,7 +140,7 @@ def ours(space: SearchSpace, images: Tensor, precision: str, backend: str, *, pl
     """Returns this project's measuring in this process, one thread."""
     measured_space: Any = space if planned else Unplanned(space)
     measurer = Measurer(measured_space, images, WeightParameters(), "cpu", precision, backend)
-    return Method(1, lambda genotype: score_of(measurer.measure([(genotype, PROXIES)])[0]))
+    return Method(1, lambda genotype: score_of(measurer.measure([(scored(space, genotype), PROXIES)])[0]))
 
 
 def backends() -> list[str]:
@@ -198,15 +203,16 @@ def seconds_of(method: Method, genotype: Genotype) -> float:
         return time.perf_counter() - started
 
 
-def seconds_of_pool(pool: Workers, genotypes: Sequence[Genotype]) -> float:
+def seconds_of_pool(pool: Workers, space: SearchSpace, genotypes: Sequence[Genotype]) -> float:
     """Returns what scoring all networks takes when they are submitted one by one and scored here as they arrive."""
     started = time.perf_counter()
-    for future in as_completed([pool.submit([(genotype, PROXIES)]) for genotype in genotypes]):
+    for future in as_completed([pool.submit([(scored(space, genotype), PROXIES)]) for genotype in genotypes]):
         score_of(result_of(future)[0])
     return time.perf_counter() - started
 
 
 def interleaved(
+    space: SearchSpace,
     methods: Mapping[str, Method],
     pools: Mapping[str, Workers],
     genotypes: Sequence[Genotype],
@@ -218,7 +224,7 @@ def interleaved(
     Args:
         said: called with a line after each round.
     """
-    warm_up(methods, pools, genotypes)
+    warm_up(space, methods, pools, genotypes)
     rates: dict[str, list[float]] = {name: [] for name in (*methods, *pools)}
     for number in range(1, rounds + 1):
         seconds = dict.fromkeys(methods, 0.0)
@@ -229,12 +235,14 @@ def interleaved(
             rates[name].append(len(genotypes) / total)
         for name, pool in pools.items():
             many = list(genotypes) * PASSES
-            rates[name].append(len(many) / seconds_of_pool(pool, many))
+            rates[name].append(len(many) / seconds_of_pool(pool, space, many))
         said(f"round {number} of {rounds}")
     return rates
 
 
-def warm_up(methods: Mapping[str, Method], pools: Mapping[str, Workers], genotypes: Sequence[Genotype]) -> None:
+def warm_up(
+    space: SearchSpace, methods: Mapping[str, Method], pools: Mapping[str, Workers], genotypes: Sequence[Genotype]
+) -> None:
     """Starts the workers and fills what is kept between candidates: drawn weights, kernels that oneDNN has made."""
     for name, method in methods.items():
         # The published procedure keeps nothing but oneDNN's kernels, and is by far the slowest.
@@ -242,7 +250,7 @@ def warm_up(methods: Mapping[str, Method], pools: Mapping[str, Workers], genotyp
             seconds_of(method, genotype)
     for pool in pools.values():
         # Either worker may take a task, so each has to meet most networks.
-        seconds_of_pool(pool, list(genotypes) * WORKERS)
+        seconds_of_pool(pool, space, list(genotypes) * WORKERS)
 
 
 def repeated(method: Method, genotype: Genotype, budget: float = 2.0, most: int = 5) -> float:

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.speed_methods import PROXIES, WORKERS, networks, noise, score_of, threads
+from benchmarks.speed_methods import PROXIES, WORKERS, networks, noise, score_of, scored, threads
 from fitness import create_proxy
 from fitness.batches import Batch
 from fitness.evaluator import Evaluator
@@ -197,7 +197,7 @@ def gpu(space: SearchSpace, images: np.ndarray, counts: Sequence[int] = GPU_COUN
     if not torch.cuda.is_available():
         return {"available": False, "said": "no CUDA device here: no throughput on a GPU"}
     measurer = Measurer(space, torch.from_numpy(images), WeightParameters(), "cuda", "float32")
-    genotypes = networks(space, max(counts))
+    genotypes = [scored(space, genotype) for genotype in networks(space, max(counts))]
     rows = []
     for count in counts:
         requests = [(genotype, PROXIES) for genotype in genotypes[:count]]

@@ -27,7 +27,7 @@ class Kind(str, Enum):
 
 
 def list_known(
-    kind: Annotated[Kind, typer.Argument(help="What to list; sources are those of input images.")],
+    kind: Annotated[Kind, typer.Argument(help="What to list; sources are those of the inputs.")],
     as_json: AsJson = False,
 ) -> None:
     """List what a configuration may name."""

@@ -25,7 +25,7 @@ def score(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Draws the random architecture.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Score one architecture; noise images and default parameters unless --set says otherwise."""
+    """Score one architecture; noise images (or random words) and default parameters unless --set says otherwise."""
     config = _config_of(space, proxy or ([] if preset else ["rbflex", "naswot", "synflow"]), preset, set_ or [])
     from .setup import batch_of, evaluator_of, space_of
 
@@ -69,12 +69,14 @@ def gammas(config: ConfigPath, set_: Overrides = None, as_json: AsJson = False) 
 
 
 def _config_of(space: str, proxies: list[str], preset: str | None, overrides: list[str]) -> Config:
+    from fitness.inputs import default_data
+
     built: SearchSpace = create_space(space)
     combined: dict[str, Any] = {"preset": preset} if preset else {"objective": {"rank": proxies}}
     values: dict[str, Any] = {
         "name": "score",
         "space": space,
-        "data": {"source": "noise", "shape": list(built.input_shape)},
+        "data": default_data(built),
         "fitness": {"proxies": {name: {} for name in proxies}, **combined},
         "strategy": "random",
         "budget": {"evaluations": 1},

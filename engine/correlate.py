@@ -228,8 +228,9 @@ def _baselines(config: Config, table: ScoreTable, space: SearchSpace, quiet: boo
 def _counted(config: Config, architectures: Sequence[str], space: SearchSpace, quiet: bool) -> dict[str, np.ndarray]:
     """Returns scores that read no image, of a table that lacks them."""
     from fitness import create_batch
+    from fitness.inputs import default_data
 
-    batch = create_batch("noise", shape=list(space.input_shape), n=2, seed=0)
+    batch = create_batch(**default_data(space), n=2, seed=0)
     genotypes = [space.parse(notation) for notation in architectures]
     evaluations = []
     with (

@@ -11,19 +11,18 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from .forward import Rewired
 
-def activation_memory(network: nn.Module, input_shape: Sequence[int]) -> int:
-    """Returns the largest sum of live activations during one forward of one input, in bytes.
+
+def activation_memory(network: nn.Module, inputs: Tensor) -> int:
+    """Returns the largest sum of live activations during one forward of `inputs` [1, ...], in bytes.
 
     Live is every tensor that exists at one moment, the input included, parameters and buffers not: what inference needs
     besides the weights, kernels' own workspaces aside. Tensors that share memory (views, in-place results) count once.
-
-    Args:
-        input_shape: [channels, height, width] of one input.
     """
-    with torch.no_grad(), _Live([*network.parameters(), *network.buffers()]) as live:
-        images = torch.zeros(1, *input_shape)
-        network(images)
+    # Without a function mode torch runs its own Transformer layers as one fused operation, of which nothing is seen.
+    with torch.no_grad(), Rewired({}, {}), _Live([*network.parameters(), *network.buffers()]) as live:
+        network(inputs.clone())
     return live.peak
 
 

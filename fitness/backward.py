@@ -50,8 +50,12 @@ def inputs_of(subject: Subject) -> Tensor:
 
 
 def weights_of(network: nn.Module) -> list[nn.Parameter]:
-    """Returns the trainable weights of convolutions and linear layers: the parameters of more than one dimension."""
-    return [parameter for parameter in network.parameters() if parameter.requires_grad and parameter.dim() > 1]
+    """Returns the trainable weights of convolutions and linear layers: the parameters of more than one dimension.
+
+    Tables that an embedding looks up are none: the papers' code takes convolutions and linear layers only.
+    """
+    tables = {id(module.weight) for module in network.modules() if isinstance(module, nn.Embedding)}
+    return [p for p in network.parameters() if p.requires_grad and p.dim() > 1 and id(p) not in tables]
 
 
 def gradients(

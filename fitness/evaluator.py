@@ -24,6 +24,7 @@ from .backends import create_backend
 from .cache import StatisticsCache, digest, digest_of
 from .evaluation import Evaluation, six_digits
 from .initialise import WeightParameters
+from .inputs import check_inputs
 from .measure import PRECISIONS, Measured, by_plan, find_device
 from .proxy import CandidateFailed, Proxy, Statistics
 from .workers import Workers, default_workers, result_of
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from .batches import Batch
 
 # Raised when measuring itself changes in a way that no space's or proxy's version shows.
-VERSION = 2
+VERSION = 3
 FAILED = "failed"
 
 # Scores, failures, seconds.
@@ -44,7 +45,7 @@ class Evaluator:
 
     Args:
         proxies: the scores by the name under which they are reported.
-        batch: the N input images.
+        batch: the N inputs.
         weights: how untrained weights are drawn.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         workers: processes; None for one a core on a CPU and one on an accelerator.
@@ -77,12 +78,8 @@ class Evaluator:
         if precision not in PRECISIONS:
             raise ConfigError(f"precision must be one of {', '.join(PRECISIONS)}, but it is {precision!r}")
         if len(batch.images) < 2:
-            raise DataError(f"a score compares at least 2 images, but the batch has {len(batch.images)}")
-        if batch.images.dim() != len(space.input_shape) + 1 or batch.images.shape[1] != space.input_shape[0]:
-            raise DataError(
-                f"{space.name} takes inputs like {list(space.input_shape)}, "
-                f"but the batch holds {list(batch.images.shape[1:])}"
-            )
+            raise DataError(f"a score compares at least 2 inputs, but the batch has {len(batch.images)}")
+        check_inputs(space, batch)
         for proxy in proxies.values():
             proxy.check(space)
         self.space = space

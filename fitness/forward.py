@@ -7,7 +7,7 @@ that way, rows are independent, so N images share one forward and give the publi
 What happens inside the forward is seen and replaced through torch's function mode, so modules and functional calls are one case:
 
     batch_norm          -> per-image (or batch) statistics with the layer's affine terms; no buffer is touched
-    an activation       -> computed, then shown to the observers
+    an activation       -> computed, then shown to the observers (what counts as one: `activations`)
     a pooling           -> computed; how large the map was is remembered, not the map, until the classifier asks
 """
 
@@ -23,24 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from .activations import FUNCTIONS, check_visible, declared, is_activation
 from .proxy import CandidateFailed, Observer
-
-# A module without children whose class name holds one of these is an activation layer (nn.ReLU6, transformers' NewGELUActivation).
-ACTIVATION_NAMES = (
-    "relu", "gelu", "elu", "silu", "swish", "mish", "sigmoid", "tanh", "softplus", "softsign", "shrink", "hardswish", "glu",
-)  # fmt: skip
-
-# The same as functions and methods. Softmax is not one: it weighs, it does not activate.
-ACTIVATIONS = {
-    functional.relu, functional.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, functional.relu6,
-    functional.leaky_relu, functional.leaky_relu_, functional.prelu, torch.prelu, functional.rrelu, functional.rrelu_,
-    functional.elu, functional.elu_, functional.selu, functional.selu_, functional.celu, functional.celu_,
-    torch.selu, torch.celu, torch.rrelu,
-    functional.gelu, functional.silu, functional.mish, functional.glu, functional.hardswish, functional.hardtanh,
-    functional.hardtanh_, functional.hardsigmoid, functional.sigmoid, torch.sigmoid, torch.sigmoid_, Tensor.sigmoid,
-    Tensor.sigmoid_, functional.tanh, torch.tanh, torch.tanh_, Tensor.tanh, Tensor.tanh_, functional.softplus,
-    functional.softsign, functional.logsigmoid, functional.hardshrink, functional.softshrink, functional.tanhshrink,
-}  # fmt: skip
 
 POOLINGS = {
     functional.adaptive_avg_pool1d, functional.adaptive_avg_pool2d, functional.adaptive_avg_pool3d,
@@ -109,16 +93,12 @@ def _in_precision(convolve: Callable[..., Tensor], dtype: torch.dtype | None) ->
     """Returns the convolution with its operands in `dtype` and its result in the input's own precision."""
 
     def convolved(x: Tensor, weight: Tensor, bias: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
+        if x.dtype == dtype:
+            return convolve(x, weight, bias, *args, **kwargs)
         result = convolve(x.to(dtype), weight.to(dtype), None, *args, **kwargs).to(x.dtype)
         return result if bias is None else result + bias.view(-1, *(1,) * (result.dim() - 2))
 
     return convolved
-
-
-def is_activation(module: nn.Module) -> bool:
-    """True for a module without children that applies a non-linearity (by its class name)."""
-    name = type(module).__name__.lower()
-    return next(module.children(), None) is None and any(part in name for part in ACTIVATION_NAMES)
 
 
 @contextmanager
@@ -144,8 +124,7 @@ def run_observed(
 ) -> None:
     """Runs `network` once on `images` [N, ...] and shows every activation layer and the features to `observers`.
 
-    Weights, buffers and modes are the same afterwards. An activation module counts once each time it is called, whatever it
-    calls inside; a functional activation outside such a module counts as a layer of its own.
+    Weights, buffers and modes are the same afterwards.
 
     Args:
         classifier: the module whose input is the feature vector; ignored for ``published`` layers.
@@ -155,50 +134,103 @@ def run_observed(
 
     Raises:
         CandidateFailed: if the classifier was never called.
+        ConfigError: if the network is compiled or scripted.
     """
-    watch = _Watch(observers, len(images))
+    watch = Watch(observers, len(images))
+    with watching(network, watch, classifier, statistics_of, layers, images.dtype, convolutions):
+        network(images)
+    watch.check()
+
+
+@contextmanager
+def watching(
+    network: nn.Module,
+    watch: Watch,
+    classifier: nn.Module,
+    statistics_of: Literal["image", "batch"],
+    layers: Literal["activations", "published"],
+    maps: torch.dtype,
+    convolutions: torch.dtype | None,
+) -> Iterator[None]:
+    """What `run_observed` does around a forward; inside, every part of `network` that is called tells `watch`."""
+    check_visible(network)
     norm = image_norm if statistics_of == "image" else batch_norm
     watched: dict[Any, Callable[[Any, tuple[Any, ...], Any], None]] = dict.fromkeys(POOLINGS, watch.pooling)
     with ExitStack() as stack:
-        if layers == "published":
+        nested = layers == "published"
+        if nested:
             chosen = [(name, m) for name, m in network.named_modules() if "ReLU" in type(m).__name__]
             classifier = list(network.modules())[-1]
         else:
-            chosen = [(name, m) for name, m in network.named_modules() if is_activation(m)]
-            watched |= dict.fromkeys(ACTIVATIONS, watch.function)
-        for name, module in chosen:
-            for handle in watch.hook(name, module):
-                stack.callback(handle.remove)
+            chosen = [(name, m) for name, m in network.named_modules() if is_activation(m) or declared(m) is False]
+            watched |= dict.fromkeys(FUNCTIONS, watch.function)
+        handles = [handle for name, module in chosen for handle in watch.hook(name, module, nested)]
+        handles += [handle for module in network.modules() if sequence_first(module) for handle in watch.turn(module)]
+        for handle in handles:
+            stack.callback(handle.remove)
         stack.callback(classifier.register_forward_pre_hook(watch.features).remove)
         stack.enter_context(evaluation_mode(network))
         stack.enter_context(torch.no_grad())
         replaced: dict[Any, Callable[..., Any]] = {functional.batch_norm: norm}
-        if convolutions not in (None, images.dtype):
+        if convolutions not in (None, maps):
             replaced |= {convolve: _in_precision(convolve, convolutions) for convolve in CONVOLUTIONS}
         stack.enter_context(Rewired(replaced, watched))
-        network(images)
-    if not watch.classified:
-        raise CandidateFailed("the classifier was never called in the forward")
+        yield
 
 
-class _Watch:
+def sequence_first(module: nn.Module) -> bool:
+    """True for torch's Transformer layers whose maps are [T, N, C] instead of [N, T, C]."""
+    return isinstance(module, nn.TransformerEncoderLayer | nn.TransformerDecoderLayer) and not module.self_attn.batch_first
+
+
+class Watch:
     """Passes what a forward does on to the observers."""
 
     def __init__(self, observers: Sequence[Observer], n: int) -> None:
         self.observers = observers
         self.n = n
         self.inside = 0
+        self.turned = 0
         self.functions = 0
         self.pooled: tuple[Tensor, int] | None = None  # magnitude of the map, numbers that were left of it
         self.classified = False
 
-    def hook(self, name: str, module: nn.Module) -> list[Any]:
+    def check(self) -> None:
+        """Looks back at a whole forward.
+
+        Raises:
+            CandidateFailed: if the classifier was never called.
+        """
+        if not self.classified:
+            raise CandidateFailed("the classifier was never called in the forward")
+
+    def fork(self) -> Watch:
+        """Returns another one that has seen the same so far, and whose observers have."""
+        other = Watch([observer.fork() for observer in self.observers], self.n)
+        other.functions, other.pooled, other.classified = self.functions, self.pooled, self.classified
+        return other
+
+    def hook(self, name: str, module: nn.Module, nested: bool) -> list[Any]:
+        """Shows what `module` returns, and nothing that runs inside of it unless it is `nested`."""
+
         def enter(module: nn.Module, inputs: Any) -> None:
             self.inside += 1
 
         def leave(module: nn.Module, inputs: Any, output: Tensor) -> None:
             self.inside -= 1
-            self.show(name, output)
+            if nested or (not self.inside and declared(module) is not False):
+                self.show(name, output)
+
+        return [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]
+
+    def turn(self, module: nn.Module) -> list[Any]:
+        """Reads the maps inside of `module` as [T, N, C]."""
+
+        def enter(module: nn.Module, inputs: Any) -> None:
+            self.turned += 1
+
+        def leave(module: nn.Module, inputs: Any, output: Tensor) -> None:
+            self.turned -= 1
 
         return [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]
 
@@ -208,6 +240,10 @@ class _Watch:
             self.show(f"{func.__name__} {self.functions}", output)
 
     def show(self, name: str, output: Tensor) -> None:
+        if not isinstance(output, Tensor):
+            raise CandidateFailed(f"the activation {name!r} returns {type(output).__name__}; expected one tensor")
+        if self.turned and output.dim() == 3:
+            output = output.transpose(0, 1)
         # An activation of something that is not per image (a gate's scalar, an embedding table) carries no distance.
         if output.dim() > 1 and len(output) == self.n:
             with torch._C.DisableTorchFunction():

@@ -94,6 +94,8 @@ def traced(space: SearchSpace, genotype: Genotype, input_shape: Sequence[int]) -
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils._pytree import tree_leaves
 
+    from .forward import Rewired
+
     matrices = {
         getattr(torch.ops.aten, name) for name in ("mm", "addmm", "bmm", "baddbmm", "matmul", "linear", "mv", "addmv")
     }
@@ -130,8 +132,9 @@ def traced(space: SearchSpace, genotype: Genotype, input_shape: Sequence[int]) -
 
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         network = space.build(genotype).eval()
-        image = torch.zeros(1, *input_shape)
-        with Tracer({memory(parameter) for parameter in network.parameters()}, image) as tracer:
+        image = space.example_inputs(1, input_shape=input_shape)
+        # Without a function mode torch runs its own Transformer layers as one fused operation.
+        with Rewired({}, {}), Tracer({memory(parameter) for parameter in network.parameters()}, image) as tracer:
             output = network(image)
         last = frozenset(tracer.writers[memory(x)] for x in tree_leaves(output) if memory(x) in tracer.writers)
     return [*tracer.operations, Operation(last)]

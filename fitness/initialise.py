@@ -77,10 +77,18 @@ def draw_signs(seed: int, name: str, shape: Sequence[int]) -> np.ndarray:
     return (2 * bits.astype(np.float32) - 1).reshape(tuple(shape))
 
 
+def draw_words(seed: int, name: str, shape: Sequence[int], vocabulary: int) -> np.ndarray:
+    """Returns int64 word ids of `shape`, uniform in 1 .. vocabulary - 1 (0 is padding), a pure function of (seed, name)."""
+    return _generator(seed, f"words/{name}").integers(1, vocabulary, tuple(shape))
+
+
 def initialise(
     network: nn.Module, weights: WeightParameters, largest: Mapping[str, Sequence[int]] | None = None
 ) -> None:
     """Sets every weight and bias of `network` in place; vectors of normalisation layers stay as they were built.
+
+    An embedding looks a vector up and sums nothing, so no fan scales it: it is N(0, 1) as PyTorch has it, or N(0, 0.02^2) where
+    the distribution is ``normal``, and its row for padding is zero.
 
     Args:
         network: any module; its parameters' names select the draws.
@@ -88,16 +96,23 @@ def initialise(
         largest: the shape at which a name is drawn where it is larger than the network's own.
     """
     import torch
+    from torch import nn
 
+    embeddings = {f"{name}.weight": m for name, m in network.named_modules() if isinstance(m, nn.Embedding)}
     parameters = dict(network.named_parameters())
     shapes = {name: tuple(tensor.shape) for name, tensor in parameters.items()}
     with torch.no_grad():
         for name, tensor in parameters.items():
             module = name.rpartition(".")[0]
             matrix = shapes.get(f"{module}.weight" if module else "weight", ())
-            values = parameter_values(name, shapes[name], weights, largest, matrix)
+            looked_up = weights.distribution != "normal" and name in embeddings
+            how = weights.model_copy(update={"distribution": "standard_normal"}) if looked_up else weights
+            values = parameter_values(name, shapes[name], how, largest, matrix)
             if values is not None:
                 tensor.copy_(torch.from_numpy(values))
+        for embedding in embeddings.values():
+            if embedding.padding_idx is not None:
+                embedding.weight[embedding.padding_idx] = 0
 
 
 def parameter_values(

@@ -51,7 +51,7 @@ class Latency(Metric):
         import torch
 
         network = architecture.network.to(self.device)
-        images = torch.zeros(1, *self.space.input_shape, device=self.device)
+        images = self.space.example_inputs(1).to(self.device)
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:

@@ -22,6 +22,7 @@ from spaces import Genotype, SearchSpace
 from . import kernels
 from .forward import run_observed
 from .initialise import WeightParameters
+from .inputs import placed
 from .measure import PRECISIONS
 from .proxies.rbflex import RowStatistics
 from .proxy import Observer, Statistics, rows_of
@@ -111,7 +112,7 @@ def layer_distances(
         CandidateFailed: if the classifier is never called.
     """
     dtype, convolutions = PRECISIONS[precision]
-    subject = Subject(space, genotype, images.to(dtype), None, weights)
+    subject = Subject(space, genotype, placed(images, images.device, dtype), None, weights, dtype)
     network = subject.network
     observer = LayerObserver()
     with ExitStack() as stack:

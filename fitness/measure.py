@@ -20,13 +20,15 @@ import torch
 
 from spaces import ConfigError, DeviceError, Genotype, SearchSpace
 from spaces.plan import Plan
+from spaces.stages import stages_of
 
 from .backends import create_backend
-from .forward import run_observed
 from .initialise import WeightParameters
+from .inputs import placed
 from .interpreter import Interpreter
 from .prefix import walk
 from .proxy import CandidateFailed, Observer, Proxy, Statistics
+from .shared_forward import SharedForward
 from .subject import Subject
 
 # Of the maps, and of the convolutions. bfloat16 spoils the features (Kendall of Q alone 0.8), hence it is nobody's default.
@@ -76,7 +78,7 @@ class Measurer:
     """Measures genotypes of one space under fixed weights, inputs, device and precision.
 
     Args:
-        images: float32 [N, ...], on any device.
+        images: float32 [N, ...], or int64 word ids [N, length], on any device.
         backend: what plans are computed with: ``auto``, ``eager`` or ``compiled``.
         labels: int64 [N], None where the data has none.
     """
@@ -95,16 +97,16 @@ class Measurer:
         self.weights = weights
         self.labels = labels
         self.device = find_device(device)
-        dtype, self.convolutions = PRECISIONS[precision]
-        self.images = images.to(self.device, dtype)
+        self.dtype, self.convolutions = PRECISIONS[precision]
+        self.images = placed(images, self.device, self.dtype)
         if self.device.type == "cpu":
             keep_freed_memory()
         self.interpreter = Interpreter(
             weights,
             space.weight_shapes(),
             self.device,
-            dtype,
-            create_backend(backend, self.device, dtype, self.convolutions),
+            self.dtype,
+            create_backend(backend, self.device, self.dtype, self.convolutions),
         )
         self.together: int | None = None  # candidates that fit the device at once, once that is known
 
@@ -155,12 +157,11 @@ class Measurer:
     def _measure_tile(self, tile: Sequence[tuple[Genotype, Mapping[str, Proxy]]]) -> list[Measured]:
         started = time.perf_counter()
         planned = self._run_plans(tile)
-        pending = [self._start(genotype, proxies, done) for (genotype, proxies), done in zip(tile, planned, strict=True)]
-        finished = [
-            self._finish(request, observers, failures) for request, (observers, failures) in zip(tile, pending, strict=True)
-        ]
+        finished: dict[int, tuple[dict[str, Statistics], dict[str, str]]] = {}
+        for i, done, failures in self._run_built(tile, planned):
+            finished[i] = self._finish(tile[i], done, failures)
         seconds = (time.perf_counter() - started) / len(tile)
-        return [Measured(statistics, failures, frozenset(failures), seconds) for statistics, failures in finished]
+        return [Measured(*finished[i], frozenset(finished[i][1]), seconds) for i in range(len(tile))]
 
     def walk(self, genotypes: Sequence[Genotype], proxies: Mapping[str, Proxy]) -> list[Measured]:
         """Measures neighbours in order, each from where its plan parts from the one before (see `prefix`).
@@ -207,41 +208,52 @@ class Measurer:
             self.interpreter.run(plans, self.images, observers)
         return results
 
-    def _start(
-        self, genotype: Genotype, proxies: Mapping[str, Proxy], planned: Mapping[str, Observer]
-    ) -> tuple[dict[str, Observer | Statistics], dict[str, str]]:
-        """Measures what no plan has served on the built network."""
-        done: dict[str, Observer | Statistics] = dict(planned)
-        failures: dict[str, str] = {}
-        proxies = {name: proxy for name, proxy in proxies.items() if name not in planned}
-        if not proxies:
-            return done, failures
-        subject = Subject(self.space, genotype, self.images, self.labels, self.weights)
-        passes: dict[Any, dict[str, Proxy]] = {}
-        for name, proxy in proxies.items():
-            if proxy.needs == "forward":
-                passes.setdefault((proxy.statistics_of, proxy.layers), {})[name] = proxy
-            else:
+    def _run_built(
+        self, tile: Sequence[tuple[Genotype, Mapping[str, Proxy]]], planned: Sequence[Mapping[str, Observer]]
+    ) -> Iterator[tuple[int, dict[str, Observer | Statistics], dict[str, str]]]:
+        """Yields each candidate's place in the tile, all that was found for it and what failed; no plan served what it measures.
+
+        Neighbours come one after another, since what their networks begin with in common is run once.
+        """
+        shared: dict[tuple[str, ...], SharedForward] = {}
+        ordered = sorted(range(len(tile)), key=lambda i: tile[i][0])
+        subjects = (self._subject(*tile[i], planned[i]) for i in ordered)
+        following = next(subjects)
+        for i in ordered:
+            subject, following = following, next(subjects, None)
+            done: dict[str, Observer | Statistics] = dict(planned[i])
+            failures: dict[str, str] = {}
+            if subject is None:
+                yield i, done, failures
+                continue
+            forwards: dict[Any, dict[str, Proxy]] = {}
+            for name, proxy in tile[i][1].items():
+                if name in done:
+                    continue
+                if proxy.needs == "forward":
+                    forwards.setdefault((proxy.statistics_of, proxy.layers), {})[name] = proxy
+                    continue
                 try:
                     done[name] = proxy.measure(subject)
                 except CandidateFailed as failed:
                     failures[name] = str(failed)
-        for (statistics_of, layers), group in passes.items():
-            observers = {name: proxy.observer() for name, proxy in group.items()}
-            try:
-                run_observed(
-                    subject.network,
-                    self.images,
-                    list(observers.values()),
-                    subject.classifier,
-                    statistics_of,
-                    layers,
-                    self.convolutions,
-                )
-                done |= observers
-            except CandidateFailed as failed:
-                failures |= dict.fromkeys(group, str(failed))
-        return done, failures
+            chained = bool(forwards) and hasattr(subject.network, "as_stages")
+            ahead = [stage.identity for stage in stages_of(following.network)] if chained and following else ()
+            for group in forwards.values():
+                names = tuple(group)
+                if names not in shared:
+                    shared[names] = SharedForward(group, self.images, self.convolutions)
+                try:
+                    done |= shared[names].run(subject.network, subject.classifier, ahead)
+                except CandidateFailed as failed:
+                    failures |= dict.fromkeys(group, str(failed))
+            yield i, done, failures
+
+    def _subject(self, genotype: Genotype, proxies: Mapping[str, Proxy], served: Mapping[str, Observer]) -> Subject | None:
+        """Returns the candidate for what no plan has served, None where nothing is left."""
+        if set(proxies) <= set(served):
+            return None
+        return Subject(self.space, genotype, self.images, self.labels, self.weights, self.dtype)
 
     def _finish(
         self,

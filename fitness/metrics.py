@@ -152,4 +152,4 @@ class ActivationMemory(Metric):
     def cost(self, architecture: Architecture) -> float:
         from .activation_memory import activation_memory
 
-        return float(activation_memory(architecture.network, self.space.input_shape))
+        return float(activation_memory(architecture.network, self.space.example_inputs(1)))

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 
 Statistics = Mapping[str, np.ndarray]
 
+# What counts as one is told in `activations`.
+NO_ACTIVATION = (
+    "the network has no activation layer that is computed per image; use torch's activations, or set is_activation = True on the "
+    "class of your own"
+)
+
 
 def rows_of(outputs: torch.Tensor) -> torch.Tensor:
     """Returns outputs [K, N, ...] as rows [K, N, L], columns in the order of memory: no statistic depends on their order."""

@@ -1,7 +1,8 @@
 """One candidate as a score with passes of its own is given it: what it is, and whatever several scores may share.
 
     subject.network       built and initialised on first use, so that a score that only counts never builds it
-    subject.images        [N, ...], on the device
+    subject.images        [N, ...], on the device: images, or word ids
+    subject.random_inputs noise images, or random words
     subject.labels        the data's, or seeded random ones where it has none (classification), or N(0, 1) targets (regression)
     subject.loss(output)  the loss of the space's task, over the whole batch or a part of it
     subject.shared(...)   a pass that several scores read, computed once
@@ -20,7 +21,7 @@ from torch.nn import functional
 
 from spaces import ConfigError, Genotype, SearchSpace
 
-from .initialise import Distribution, WeightParameters, build_initialised, draw, draw_signs
+from .initialise import Distribution, WeightParameters, build_initialised, draw, draw_signs, draw_words
 
 Result = TypeVar("Result")
 
@@ -29,8 +30,9 @@ class Subject:
     """One candidate of one space under fixed weights and inputs.
 
     Args:
-        images: [N, ...], on the device and in the precision of the forward.
+        images: [N, ...] on the device: images in the precision of the forward, or word ids.
         labels: int64 [N], None where the data has none.
+        dtype: precision of the forward; None for that of the images, float32 where they are word ids.
     """
 
     def __init__(
@@ -40,10 +42,12 @@ class Subject:
         images: Tensor,
         labels: Tensor | None = None,
         weights: WeightParameters | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         self.space = space
         self.genotype = genotype
         self.images = images
+        self.dtype = dtype or (images.dtype if images.is_floating_point() else torch.float32)
         self.weights = weights or WeightParameters()
         self._labels = labels
         self._shared: dict[str, object] = {}
@@ -66,7 +70,7 @@ class Subject:
         return self.shared(f"network/{distribution}", lambda: self._built(weights))
 
     def _built(self, weights: WeightParameters) -> nn.Module:
-        return build_initialised(self.space, self.genotype, weights).to(self.images.device, self.images.dtype)
+        return build_initialised(self.space, self.genotype, weights).to(self.images.device, self.dtype)
 
     def shared(self, name: str, compute: Callable[[], Result]) -> Result:
         """Returns what `compute` returned when `name` was first asked for; nothing outlives the candidate."""
@@ -78,6 +82,13 @@ class Subject:
         """Returns N(0, 1) noise of `shape`, a pure function of the weights' seed and `name`, like the images on their device."""
         return self._drawn(draw(self.weights.seed, f"noise/{name}", shape, True))
 
+    def random_inputs(self, name: str, n: int) -> Tensor:
+        """Returns `n` inputs shaped like the data's, a pure function of the weights' seed and `name`: N(0, 1) noise or words."""
+        shape = (n, *self.images.shape[1:])
+        if self.space.inputs == "words":
+            return torch.from_numpy(draw_words(self.weights.seed, name, shape, self.space.vocabulary)).to(self.images.device)
+        return self.normal(name, shape)
+
     def uniform(self, name: str, shape: tuple[int, ...]) -> Tensor:
         """Returns uniform values in [-1, 1) of `shape`, a pure function of the weights' seed and `name`."""
         return self._drawn(draw(self.weights.seed, f"uniform/{name}", shape, False))
@@ -87,7 +98,7 @@ class Subject:
         return self._drawn(draw_signs(self.weights.seed, f"signs/{name}", shape))
 
     def _drawn(self, values: np.ndarray) -> Tensor:
-        return torch.from_numpy(values).to(self.images.device, self.images.dtype)
+        return torch.from_numpy(values).to(self.images.device, self.dtype)
 
     def labels(self, output: Tensor, part: slice = slice(None)) -> Tensor:
         """Returns the targets of `output`, what the network gives for the images of `part`: the data's labels, or random ones.

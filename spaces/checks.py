@@ -263,6 +263,13 @@ def _check_identity(space: SearchSpace, name: str) -> None:
         isinstance(shape, tuple) and shape and all(type(length) is int and length > 0 for length in shape),
         f"{name}.input_shape is {shape!r}; set positive integers, as in (3, 32, 32)",
     )
+    _require(space.inputs in ("images", "words"), f"{name}.inputs is {space.inputs!r}; set 'images' or 'words'")
+    if space.inputs == "words":
+        _require(len(shape) == 1, f"{name}.input_shape is {shape!r}; for words set (length,), the words of a sentence")
+        _require(
+            type(space.vocabulary) is int and space.vocabulary > 1,
+            f"{name}.vocabulary is {space.vocabulary!r}; for words set how many ids there are, padding included",
+        )
 
 
 def _check_notation(space: SearchSpace, name: str, genotype: Genotype) -> None:
@@ -346,14 +353,20 @@ def _check_forward(space: SearchSpace, name: str, genotype: Genotype) -> None:
     classifier = _classifier(space, name, genotype, network)
     inputs: list[tuple[int, ...]] = []
     hook = classifier.register_forward_pre_hook(lambda _, values: inputs.append(tuple(values[0].shape)))
-    generator = torch.Generator().manual_seed(0)
+    given = space.example_inputs(2)
+    if space.inputs == "words":
+        given[1, (given.shape[1] + 1) // 2 :] = 0  # the second sentence is shorter
     with torch.no_grad():
-        output = network(torch.randn(2, *space.input_shape, generator=generator))
+        output = network(given)
     hook.remove()
     shape = tuple(getattr(output, "shape", ()))
     _require(
         len(shape) >= 2 and shape[0] == 2 and math.prod(shape) > 0,
         f"{what} maps 2 inputs to {type(output).__name__} of shape {shape}; return one tensor [2, ...]",
+    )
+    _require(
+        space.inputs == "images" or torch.isfinite(output).all(),
+        f"{what} gives NaN or infinity for a sentence that ends in padding; mask the words of id 0 and keep the others",
     )
     _require(
         len(inputs) == 1 and inputs[0][0] == 2,

@@ -27,7 +27,7 @@ class GenotypeError(RbflexEvoError, ValueError):
 
 
 class DataError(RbflexEvoError, ValueError):
-    """Input images are missing, unreadable or too few."""
+    """Inputs are missing, unreadable or too few."""
 
 
 class TableError(RbflexEvoError, ValueError):

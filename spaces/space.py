@@ -15,6 +15,7 @@ from .encoding import Encoding, Genotype
 from .parameters import Parameters as AnyParameters
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from .plan import Plan
@@ -71,7 +72,9 @@ class SearchSpace(ABC):
         version: raised when a genotype's network changes, so that no stale statistic is read from a cache.
         description: one line for ``list spaces``.
         encoding: the genes and their operators.
-        input_shape: (channels, height, width) of one input image.
+        inputs: what networks read: "images", float [N, *input_shape], or "words", int64 ids [N, length] in which 0 is padding.
+        input_shape: (channels, height, width) of one input image, or (length,) of one sentence.
+        vocabulary: how many word ids there are, 0 .. vocabulary - 1; read where the inputs are words.
         loss: of the space's task: "cross_entropy" over dimension 1 of the output, or "mean_squared_error".
         features: what a score may read from the classifier's input: how far apart images lie in it ("per_image"), or nothing
             ("none") where normalisation by each image's own statistics leaves only round-off there, or does so in many networks.
@@ -83,8 +86,11 @@ class SearchSpace(ABC):
     description: ClassVar[str] = ""
     Parameters: ClassVar[type[AnyParameters]] = AnyParameters
 
+    inputs: ClassVar[Literal["images", "words"]] = "images"
+
     encoding: Encoding
     input_shape: tuple[int, ...] = (3, 32, 32)
+    vocabulary: int = 0
     loss: Literal["cross_entropy", "mean_squared_error"] = "cross_entropy"
     features: Literal["per_image", "none"] = "per_image"
 
@@ -179,6 +185,21 @@ class SearchSpace(ABC):
         nodes = ("input", *labels, "output")
         return Drawing(nodes, tuple((i, i + 1, "", True) for i in range(len(nodes) - 1)), self.notation(genotype))
 
+    def example_inputs(self, n: int, seed: int = 0, input_shape: Sequence[int] | None = None) -> torch.Tensor:
+        """Returns `n` inputs that every network of the space can read: N(0, 1) noise, or random words without padding.
+
+        Args:
+            input_shape: of one input where it is not the space's own.
+        """
+        import numpy as np
+        import torch
+
+        rng = np.random.Generator(np.random.Philox(seed))
+        shape = (n, *(input_shape or self.input_shape))
+        if self.inputs == "words":
+            return torch.from_numpy(rng.integers(1, self.vocabulary, shape))
+        return torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
+
     def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
         """Counts parameters and multiply-accumulates of the raw network on one input, on the meta device.
 
@@ -191,7 +212,7 @@ class SearchSpace(ABC):
         with torch.device("meta"):
             network = self.build(genotype).eval()
             with torch.no_grad(), FlopCounterMode(display=False) as counter:
-                network(torch.empty(1, *(input_shape or self.input_shape)))
+                network(self.example_inputs(1, input_shape=input_shape).to("meta"))
         return Costs(
             params=float(sum(parameter.numel() for parameter in network.parameters())),
             flops=counter.get_total_flops() / 2,

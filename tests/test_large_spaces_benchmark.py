@@ -55,6 +55,14 @@ def test_a_found_network_is_compared_under_scores_that_were_not_searched_on(tmp_
     assert all(0 <= row["percentile of found"] <= 100 for row in found["rows"])
 
 
+def test_candidates_are_timed_alone_and_in_company(tmp_path):
+    large_spaces.main(["shared", "--quick", "--n=2", f"--folder={tmp_path}"])
+    rows = json.loads((tmp_path / "large_spaces_shared.json").read_text())["rows"]
+    assert [row["number"] for row in rows] == [4, 4, 4]
+    for row in rows:
+        assert row["ratio"] == pytest.approx(row["alone, ms a network"] / row["in company, ms"])
+
+
 def test_a_run_that_is_not_finished_is_refused(tmp_path):
     with pytest.raises(RunError, match=r"has no config\.yaml; expected the folder of a finished run"):
         large_spaces.finished_run(tmp_path)

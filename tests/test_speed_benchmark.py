@@ -70,7 +70,7 @@ def test_every_method_has_a_rate_in_every_round_and_all_of_ours_agree():
     space, images = create_space("nats_tss", channels=4, cells=1), torch.from_numpy(speed_methods.noise(4, 16))
     methods = speed_methods.methods(space, images)
     genotypes = speed_methods.networks(space, 2)
-    rates = speed_methods.interleaved(methods, {}, genotypes, rounds=2)
+    rates = speed_methods.interleaved(space, methods, {}, genotypes, rounds=2)
     assert set(rates) == set(methods) >= {"published", "plain", "generic_float32", "batched_eager_float32"}
     assert all(len(values) == 2 and min(values) > 0 for values in rates.values())
     scores = [methods[name].run(genotypes[0]) for name in methods if name.endswith(("float32", "float64"))]

@@ -5,7 +5,8 @@
     s_l = the largest singular value of E[g_in g_out^T], g_out random signs at f_l, g_in the gradient that they give at f_(l-1)
 
 Every pixel of every image is one observation. Where a block strides, the pixels of f_(l-1) that become one pixel of f_l are
-laid side by side as its channels; a map that the stride does not divide is filled up with zeros.
+laid side by side as its channels; a map that the stride does not divide is filled up with zeros. A space of words is given random
+words for noise, and every word of every sentence is one observation.
 
 Pitfalls: the scores want deep networks of alike blocks, and compare only networks that have the same number of them. The
 backward stops at the block before, so that no more than one block's maps are alive at a time. The paper draws weights by
@@ -140,7 +141,7 @@ def _measure(subject: Subject, images: int) -> Statistics:
     from fitness.last_map import channels_last
 
     network = subject.network
-    noise = subject.normal("az_nas/images", (images, *subject.images.shape[1:]))
+    noise = subject.random_inputs("az_nas/images", images)
     watch = _Watch(subject)
     with ExitStack() as stack:
         for block in subject.space.blocks(network):

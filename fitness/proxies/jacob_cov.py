@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fitness.inputs import refuse_words
 from fitness.proxy import CandidateFailed, Proxy, Statistics
-from spaces import ConfigError
+from spaces import SearchSpace
 
 if TYPE_CHECKING:
     from fitness.subject import Subject
@@ -33,12 +34,13 @@ class JacobCov(Proxy):
     needs = "network"
     cost = "backward"
 
+    def check(self, space: SearchSpace) -> None:
+        refuse_words(self.name, "takes gradients with respect to the inputs", space)
+
     def measure(self, subject: Subject) -> Statistics:
         """Returns ``covariances`` [N, N] of the centred rows, float64."""
         from fitness.backward import gradients, inputs_of, training
 
-        if not subject.images.is_floating_point():
-            raise ConfigError("jacob_cov takes gradients of the inputs, but these inputs are integers; leave it out")
         images = inputs_of(subject).detach().clone().requires_grad_()
         with training(subject.network):
             (gradient,) = gradients(subject.network(images).sum(), [images])

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from fitness.proxy import CandidateFailed, Observer, Proxy, Statistics
+from fitness.inputs import refuse_words
+from fitness.proxy import NO_ACTIVATION, CandidateFailed, Observer, Proxy, Statistics
 from spaces import ConfigError, Parameters, SearchSpace
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class LinearRegions(Proxy):
     parameters: LinearRegionsParameters
 
     def check(self, space: SearchSpace) -> None:
+        refuse_words(self.name, "counts regions of inputs of noise", space)
         if space.thin() is None:
             raise ConfigError(f"{self.name} counts on thin networks, and {space.name} has none (SearchSpace.thin); leave it out")
 
@@ -104,5 +106,5 @@ class PatternObserver(Observer):
 
     def finish(self) -> Statistics:
         if not self.bits:
-            raise CandidateFailed("the network has no activation layer that is computed per image")
+            raise CandidateFailed(NO_ACTIVATION)
         return {"patterns": np.concatenate(self.bits, axis=1)}

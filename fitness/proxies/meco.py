@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fitness.proxy import CandidateFailed, Observer, Proxy, Statistics, sum_dtype
+from fitness.proxy import NO_ACTIVATION, CandidateFailed, Observer, Proxy, Statistics, sum_dtype
 
 if TYPE_CHECKING:
     import torch
@@ -61,6 +61,7 @@ class MecoObserver(Observer):
 
     def reduce(self, outputs: torch.Tensor) -> torch.Tensor:
         first = outputs[:, 0]
+        first = first.mT if first.dim() == 3 else first  # words [K, T, C]: positions before channels
         return least_eigenvalues(first.reshape(*first.shape[:2], -1))
 
     def take(self, reduced: torch.Tensor, columns: int, multiplicity: int = 1) -> None:
@@ -76,7 +77,7 @@ class MecoObserver(Observer):
         import torch
 
         if not self.values:
-            raise CandidateFailed("the network has no activation layer that is computed per image")
+            raise CandidateFailed(NO_ACTIVATION)
         values = torch.stack(self.values).cpu().numpy().astype(float)
         if not np.isfinite(values).all():
             raise CandidateFailed("activations hold NaN or infinity")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from fitness.proxy import CandidateFailed, Observer, Proxy, Statistics, rows_of, sum_dtype
+from fitness.proxy import NO_ACTIVATION, CandidateFailed, Observer, Proxy, Statistics, rows_of, sum_dtype
 from spaces import Parameters
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class NaswotObserver(Observer):
         import torch
 
         if not self.blocks:
-            raise CandidateFailed("the network has no activation layer that is computed per image")
+            raise CandidateFailed(NO_ACTIVATION)
         blocks = torch.stack(self.blocks).cpu().numpy().astype(float)
         matches = (blocks * np.array(self.multiplicities, float)[:, None, None]).sum(axis=0)
         if not np.isfinite(matches).all():

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
+from fitness.inputs import refuse_words
 from fitness.proxy import CandidateFailed, Proxy, Statistics, sum_dtype
-from spaces import Parameters
+from spaces import Parameters, SearchSpace
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,6 +44,9 @@ class NoiseImmunity(Proxy):
     Parameters = NoiseImmunityParameters
     measured_by = ("sigma",)
     parameters: NoiseImmunityParameters
+
+    def check(self, space: SearchSpace) -> None:
+        refuse_words(self.name, "adds noise to the inputs", space)
 
     def measure(self, subject: Subject) -> Statistics:
         """Returns ``changes`` [pooling layers], the mean squared change of each, in the order in which they run."""

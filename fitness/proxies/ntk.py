@@ -54,7 +54,7 @@ class NtkCond(Proxy):
         kernel = torch.zeros(n, n, dtype=sum_dtype(images.device), device=images.device)
         chunks = list(_chunks([p for p in network.parameters() if p.requires_grad], HELD // n))
         for chunk in chunks:
-            rows = torch.zeros(n, sum(p.numel() for p in chunk), dtype=images.dtype, device=images.device)
+            rows = torch.zeros(n, sum(p.numel() for p in chunk), dtype=subject.dtype, device=images.device)
             for row, total in zip(rows, totals, strict=True):
                 found = gradients(total, chunk, retain_graph=True)
                 for place, gradient in zip(row.split([p.numel() for p in chunk]), found, strict=True):
@@ -68,7 +68,7 @@ class NtkCond(Proxy):
             raise CandidateFailed("gradients of the outputs hold NaN or infinity")
         if not np.diag(entries).all():
             raise CandidateFailed("no gradient of an image's output reaches a parameter")
-        return {"kernel": entries, "rounding": np.array(torch.finfo(images.dtype).eps)}
+        return {"kernel": entries, "rounding": np.array(torch.finfo(subject.dtype).eps)}
 
     def score(self, statistics: Statistics) -> float:
         values = np.linalg.eigvalsh(statistics["kernel"])

@@ -23,7 +23,7 @@ import numpy as np
 from pydantic import Field
 
 from fitness import hda, kernels
-from fitness.proxy import CandidateFailed, Observer, Proxy, Statistics, rows_of, sum_dtype
+from fitness.proxy import NO_ACTIVATION, CandidateFailed, Observer, Proxy, Statistics, rows_of, sum_dtype
 from spaces import ConfigError
 from spaces import Parameters as AnyParameters
 
@@ -222,7 +222,7 @@ class RbflexObserver(Observer):
 
     def finish(self) -> Statistics:
         if not self.parts["k"].columns:
-            raise CandidateFailed("the network has no activation layer that is computed per image")
+            raise CandidateFailed(NO_ACTIVATION)
         found = {f"{part}_{name}": array for part, rows in self.parts.items() for name, array in rows.finish().items()}
         if not all(np.isfinite(array).all() for array in found.values()):
             raise CandidateFailed("activations or features hold NaN or infinity")

@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from fitness.proxies.naswot import CHUNK, CPU_CHUNK
-from fitness.proxy import CandidateFailed, Observer, Proxy, Statistics, rows_of
+from fitness.proxy import NO_ACTIVATION, CandidateFailed, Observer, Proxy, Statistics, rows_of
 from spaces import Genotype, Parameters, SearchSpace
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class SwapObserver(Observer):
             patterns = torch.unique(torch.cat(self.codes), dim=0)
             found, poisoned = len(patterns), bool((patterns < 0).any())
         else:
-            raise CandidateFailed("the network has no activation layer that is computed per image")
+            raise CandidateFailed(NO_ACTIVATION)
         if poisoned:
             raise CandidateFailed("activations hold NaN or infinity")
         return {"patterns": np.array(found)}

@@ -1,11 +1,11 @@
 """SynFlow (Tanaka et al., NeurIPS 2020, arXiv 2006.05467) and LogSynFlow (Cavagnero et al., 2023, arXiv 2207.05135).
 
-    R = the sum of the outputs for an image of ones, with |w| for every weight, batch normalisation bypassed
+    R = the sum of the outputs for an input of ones, with |w| for every weight, batch normalisation bypassed
     synflow    = log sum over weights of |w| dR/d|w|             (survey, arXiv 2307.01998, eq. 3, in logarithm)
     logsynflow = sum over weights of |w| log(dR/d|w| + 1)        (Rank-based NAS, eq. 7)
 
 The gradient reaches 1e60 on NATS-Bench, hence float64 and the logarithms. Both need no data and share one pass; the network itself
-is never changed.
+is never changed. An input of ones is an image of ones, or a sentence whose words are all the word 1.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ class Synflow(Proxy):
     """log sum |w| dR/d|w| over the weights of convolutions and linear layers; higher is better.
 
     Cost: one backward of one image of ones; no data, loss or labels. Pitfalls: it reaches 1e61, so it is summed in float64 and
-    its logarithm is the score, which changes no rank; the sum is one network's depth and width as much as its wiring.
+    its logarithm is the score, which changes no rank; the sum is one network's depth and width as much as its wiring. Layer
+    normalisation and attention let signs through and are not bypassed: a sum over layer-normalised outputs is round-off by
+    construction (the paper's figures for BERT are about 1e-13), and one that comes out below zero fails.
     """
 
     name = "synflow"
@@ -48,6 +50,8 @@ class Synflow(Proxy):
         flow = float(statistics["flow"])
         if flow == 0:
             raise CandidateFailed(NO_FLOW)
+        if flow < 0:
+            raise CandidateFailed(f"the flow is {flow:.3g}, below zero: a layer normalisation or attention lets signs through")
         if not math.isfinite(flow):
             raise CandidateFailed(f"the flow is {flow:g}")
         return float(np.log(flow))
@@ -98,7 +102,7 @@ def _synaptic_flow(subject: Subject) -> list[tuple[torch.Tensor, torch.Tensor]]:
         for parameter in linear.parameters():
             parameter.abs_()
     weights = weights_of(linear)
-    ones = torch.ones(1, *images.shape[1:], dtype=torch.float64, device=device)
+    ones = torch.ones(1, *images.shape[1:], dtype=torch.float64 if images.is_floating_point() else images.dtype, device=device)
 
     def bypass(x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         return x

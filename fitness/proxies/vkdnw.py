@@ -92,7 +92,7 @@ def _jacobian(subject: Subject, layers: int) -> tuple[np.ndarray, np.ndarray]:
     network, images = subject.network, inputs_of(subject)
     # What image n's copy of each weight is changed by: shared weights, but a gradient for every image in one backward.
     changes = {
-        weight: torch.zeros(len(images), dtype=images.dtype, device=images.device, requires_grad=True)
+        weight: torch.zeros(len(images), dtype=subject.dtype, device=images.device, requires_grad=True)
         for weight in weights_of(network)[:layers]
     }
     replaced: dict[Any, Callable[..., Any]] = {convolve: _changed_convolution(convolve, changes) for convolve in CONVOLUTIONS}

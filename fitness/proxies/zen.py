@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
+from fitness.inputs import refuse_words
 from fitness.proxy import CandidateFailed, Proxy, Statistics, sum_dtype
-from spaces import Parameters
+from spaces import Parameters, SearchSpace
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,6 +45,9 @@ class Zen(Proxy):
     Parameters = ZenParameters
     measured_by = ("images", "alpha")
     parameters: ZenParameters
+
+    def check(self, space: SearchSpace) -> None:
+        refuse_words(self.name, "moves inputs of noise by a little noise", space)
 
     def measure(self, subject: Subject) -> Statistics:
         """Returns ``change`` [], the mean norm, and ``variances`` [batch normalisations], means over channels."""

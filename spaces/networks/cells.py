@@ -9,12 +9,14 @@ There is no drop-path and no auxiliary head. What changes a weight's shape is pa
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from spaces.cell_operations import CONVOLUTIONS, NONE, POOLINGS, SKIP, Filter
+from spaces.stages import Stage, run_stages
 
 
 @dataclass(frozen=True)
@@ -146,28 +148,45 @@ class CellNetwork(nn.Module):
         else:
             self.stem = nn.Sequential(nn.Conv2d(3, 3 * channels, 3, padding=1, bias=False), nn.BatchNorm2d(3 * channels))
             before = (3 * channels, 3 * channels)
+        self.stem_identity = ("stem", channels, large)
         self.large = large
         self.cells = nn.ModuleDict()
+        self.plans: list[CellPlan] = []
         shrunk = large
         for position in range(layers):
             reduction = position in reductions(layers)
             channels *= 2 if reduction else 1
             plan = reduce if reduction else normal
+            self.plans.append(plan)
             self.cells[f"{position}_{channels}"] = Cell(plan, before, channels, shrunk, 2 if reduction else 1)
             before = (before[1], len(plan.concatenated) * channels)
             shrunk = reduction
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Linear(before[1], classes)
 
+    def as_stages(self) -> list[Stage]:
+        """Returns stem, cells and classifier; what passes between them is the pair of maps that the next cell reads.
+
+        A cell reads what the cells before it have made, so its name and its plan are all that its weights depend on besides.
+        """
+        cells = [
+            Stage((name, plan), partial(_advance, cell)) for (name, cell), plan in zip(self.cells.items(), self.plans, strict=True)
+        ]
+        return [Stage(self.stem_identity, self._stem), *cells, Stage("classifier", self._classify)]
+
     def forward(self, images: Tensor) -> Tensor:
-        if self.large:
-            first = self.stem0(images)
-            second = self.stem1(first)
-        else:
-            first = second = self.stem(images)
-        for cell in self.cells.values():
-            first, second = second, cell(first, second)
-        return self.classifier(torch.flatten(self.pool(second), 1))
+        return run_stages(self.as_stages(), images)
+
+    def _stem(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        first = self.stem0(images) if self.large else self.stem(images)
+        return first, self.stem1(first) if self.large else first
+
+    def _classify(self, pair: tuple[Tensor, Tensor]) -> Tensor:
+        return self.classifier(torch.flatten(self.pool(pair[1]), 1))
+
+
+def _advance(cell: nn.Module, pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    return pair[1], cell(*pair)
 
 
 def _halving(inputs: int, outputs: int) -> nn.Conv2d:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..inverted_residual import Block, Chain
+from ..stages import Stage, run_stages
 
 
 def convolution(
@@ -56,6 +57,7 @@ class MobileNetwork(nn.Module):
 
     def __init__(self, chain: Chain, activation: type[nn.Module], dropout: float = 0.0) -> None:
         super().__init__()
+        self.chain = chain
         self.features = nn.Sequential()
         stem = convolution(3, chain.stem, 3, chain.stride, activation=activation)
         self.features.add_module(f"stem_{chain.stem}", nn.Sequential(*stem))
@@ -69,5 +71,15 @@ class MobileNetwork(nn.Module):
         self.classifier.add_module("dropout", nn.Dropout(dropout))
         self.classifier.add_module(f"linear_{chain.head}", nn.Linear(chain.head, chain.classes))
 
+    def as_stages(self) -> list[Stage]:
+        """Returns stem, blocks and the rest; a space has one activation, so a block's numbers are all that it depends on."""
+        stem, *blocks, head = self.features
+        chain = self.chain
+        return [
+            Stage((chain.stem, chain.stride), stem),
+            *(Stage(*pair) for pair in zip(chain.blocks, blocks, strict=True)),
+            Stage((chain.head, chain.classes), lambda x: self.classifier(torch.flatten(self.pool(head(x)), 1))),
+        ]
+
     def forward(self, images: Tensor) -> Tensor:
-        return self.classifier(torch.flatten(self.pool(self.features(images)), 1))
+        return run_stages(self.as_stages(), images)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ..stages import Stage, run_stages
+
 
 class BasicBlock(nn.Module):
     """Two normalised 3 x 3 convolutions beside a shortcut, which is a normalised 1 x 1 convolution where the shape changes."""
@@ -53,8 +55,11 @@ class ResNet(nn.Module):
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Linear(before, classes)
 
+    def as_stages(self) -> list[Stage]:
+        """Returns stem, blocks and classifier; a block's name holds its stage, place and shape."""
+        blocks = [Stage(name, block) for name, block in self.blocks.items()]
+        last = Stage("classifier", lambda x: self.classifier(torch.flatten(self.pool(x), 1)))
+        return [Stage("stem", self.stem), *blocks, last]
+
     def forward(self, images: Tensor) -> Tensor:
-        x = self.stem(images)
-        for block in self.blocks.values():
-            x = block(x)
-        return self.classifier(torch.flatten(self.pool(x), 1))
+        return run_stages(self.as_stages(), images)

@@ -233,7 +233,7 @@ def test_what_can_be_wrong_with_data_device_and_table(
     (tmp_path / "images").mkdir()
     fails(capsys, ["search", config(data={"source": "folder", "root": str(tmp_path / "images")})], "images")
     fails(capsys, ["search", config(data={"source": "noise", "shape": [1, 8, 8]})], "[1, 8, 8]")
-    fails(capsys, ["search", config(data={"source": "noise", "shape": [3, 8, 8], "n": 1})], "at least 2 images")
+    fails(capsys, ["search", config(data={"source": "noise", "shape": [3, 8, 8], "n": 1})], "at least 2 inputs")
     fails(capsys, ["search", config(device="cuda:99")], "cuda:99")
     fails(capsys, ["search", config(table={"source": "csv", "path": missing})], "nowhere")
     fails(capsys, ["search", config(table={"source": "nats_bench", "path": missing})], "nats_bench")

@@ -47,14 +47,21 @@ def made(tmp_path):
     for i in range(2, 11):
         write_pickle(tmp_path / f"train_data_batch_{i}", flat_images(1, 16), "labels", [i])
     write_images(tmp_path / "photos", 6)
+    (tmp_path / "rooms").mkdir()
+    for i in range(6):
+        Image.fromarray(np.full((20, 20, 3), 40 * i, np.uint8)).save(tmp_path / "rooms" / f"point_{i}_view_1_domain_rgb.png")
+    (tmp_path / "dev.tsv").write_text("".join(f"{i % 2}\tfilm number {i} is a film\n" for i in range(6)))
     np.save(tmp_path / "images.npy", np.arange(6 * 3 * 4 * 4, dtype=np.uint8).reshape(6, 3, 4, 4))
     root = str(tmp_path)
     return {
         "noise": {"n": 4},
+        "words": {"n": 4, "length": 5, "vocabulary": 9},
         "cifar10": {"n": 4, "root": root},
         "cifar100": {"n": 4, "root": root},
         "imagenet16_120": {"n": 4, "root": root},
         "folder": {"n": 4, "root": str(tmp_path / "photos"), "size": 8},
+        "taskonomy": {"n": 4, "root": str(tmp_path / "rooms"), "size": 8},
+        "sst2": {"n": 4, "path": str(tmp_path / "dev.tsv")},
         "file": {"n": 4, "path": str(tmp_path / "images.npy")},
     }
 
@@ -81,12 +88,12 @@ def write_images(folder, n):
 
 
 @pytest.mark.parametrize("source", sources.names())
-def test_every_source_gives_float_images_and_is_a_function_of_its_parameters(made, source):
+def test_every_source_gives_images_or_words_and_is_a_function_of_its_parameters(made, source):
     batch = create_batch(source, **made[source])
     again = create_batch(source, **made[source])
     other = create_batch(source, **made[source], seed=5)
     assert isinstance(batch, Batch)
-    assert batch.images.dtype == torch.float32
+    assert batch.images.dtype == (torch.int64 if batch.kind == "words" else torch.float32)
     assert batch.images.shape[0] == 4
     assert torch.isfinite(batch.images).all()
     assert torch.equal(batch.images, again.images)
@@ -114,13 +121,14 @@ def test_no_source_reads_or_changes_global_random_state(made, source):
         torch.random.set_rng_state(tensor)
 
 
-@pytest.mark.parametrize("source", ["cifar10", "cifar100", "imagenet16_120", "folder", "file"])
-def test_too_few_images_say_what_is_there_and_what_was_asked(made, source):
+@pytest.mark.parametrize("source", ["cifar10", "cifar100", "imagenet16_120", "folder", "taskonomy", "file", "sst2"])
+def test_too_few_inputs_say_what_is_there_and_what_was_asked(made, source):
     message = error_of(source, **{**made[source], "n": 500})
-    assert "images, but data.n asks for 500; lower data.n or add images" in message
+    what = {"sst2": "sentences", "taskonomy": "images named like point_0_view_0_domain_rgb.png"}.get(source, "images")
+    assert f" {what}, but data.n asks for 500; lower data.n or add {what}" in message
 
 
-@pytest.mark.parametrize("source", ["cifar10", "cifar100", "imagenet16_120", "folder"])
+@pytest.mark.parametrize("source", ["cifar10", "cifar100", "imagenet16_120", "folder", "taskonomy"])
 def test_a_missing_folder_is_named(source):
     assert error_of(source, root="no/where") == "no folder 'no/where'; check data.root"
 
@@ -380,13 +388,35 @@ def test_no_file_is_unpickled(tmp_path):
         ({}, "holds 3 arrays; name one in data.array: kinds, odd, photos"),
         ({"array": "photo"}, "has no array 'photo'; did you mean 'photos'?"),
         ({"array": "odd"}, "is not a .npz file of plain arrays"),
-        ({"array": "kinds"}, "holds int16 of shape (5,); expected bytes or floats [n, ...]"),
+        ({"array": "kinds"}, "holds int16 of shape (5,); expected bytes, floats or word ids [n, ...]"),
         ({"array": "photos", "labels": "kind"}, "has no array 'kind'; did you mean 'kinds'?"),
         ({"array": "photos", "labels": "photos"}, "expected 5 integers"),
     ],
 )
 def test_a_wrong_array_is_refused_in_one_line(arrays, values, expected):
     assert expected in error_of("file", path=str(arrays[0]), n=2, **values)
+
+
+@pytest.mark.parametrize("kind", ["int64", "int32", "uint16"])
+def test_whole_numbers_of_a_file_are_word_ids(tmp_path, kind):
+    ids = np.arange(12).reshape(4, 3).astype(kind)
+    np.savez(tmp_path / "x.npz", ids=ids, kinds=np.array([1, 0, 1, 0]))
+    batch = create_batch("file", path=str(tmp_path / "x.npz"), array="ids", labels="kinds", n=4, order="first")
+    assert batch.kind == "words" and batch.images.dtype == torch.int64 and batch.images.tolist() == ids.tolist()
+    assert batch.labels.tolist() == [1, 0, 1, 0] and batch.description.startswith("4 sentences of 'ids'")
+
+
+@pytest.mark.parametrize("ids", [np.zeros((2, 3, 4, 4), np.int64), np.array([[1, -1]])])
+def test_whole_numbers_that_are_no_word_ids_are_refused(tmp_path, ids):
+    np.save(tmp_path / "x.npy", ids)
+    assert "expected word ids [n, length], none below 0 (pixels are bytes or floats)" in error_of(
+        "file", path=str(tmp_path / "x.npy"), n=1
+    )
+
+
+def test_word_ids_are_not_normalised(tmp_path):
+    np.save(tmp_path / "x.npy", np.ones((2, 3), np.int64))
+    assert "leave data.mean and data.std out" in error_of("file", path=str(tmp_path / "x.npy"), n=1, mean=[0.5], std=[0.5])
 
 
 def test_bytes_that_are_no_images_are_refused(tmp_path):

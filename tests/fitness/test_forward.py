@@ -10,13 +10,8 @@ from torch import nn
 from torch.nn import functional
 
 from fitness import CandidateFailed
-from fitness.forward import image_norm, is_activation, run_observed
+from fitness.forward import image_norm, run_observed
 from fitness.proxy import Observer
-
-MODULES = """ReLU GELU SiLU LeakyReLU ReLU6 Mish Hardswish CELU ELU Hardtanh SELU
-Tanh Sigmoid Softplus Softsign Hardsigmoid Tanhshrink""".split()
-FUNCTIONS = """relu gelu silu leaky_relu relu6 mish hardswish celu elu hardtanh selu
-tanh sigmoid softplus softsign""".split()
 
 
 class Recorder(Observer):
@@ -152,30 +147,3 @@ def test_published_layers_are_all_whose_class_name_holds_relu(images):
 def test_a_classifier_that_is_never_called_fails_with_that_reason(images):
     with pytest.raises(CandidateFailed, match="classifier was never called"):
         observe(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), images, nn.Linear(1, 1))
-
-
-@pytest.mark.parametrize("name", MODULES)
-def test_torch_activations_are_known_as_modules_and_seen(name, images):
-    module = getattr(nn, name)()
-    assert is_activation(module)
-    network = nn.Sequential(nn.Conv2d(3, 4, 3), module, nn.Flatten(), nn.LazyLinear(2))
-    network(images)
-    assert [layer for layer, _ in observe(network, images, network[-1]).layers] == ["1"]
-
-
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_functional_activations_are_seen_once(name, images):
-    class Functional(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.head = nn.Linear(3 * 81, 2)
-
-        def forward(self, x):
-            return self.head(getattr(functional, name)(x).flatten(1))
-
-    assert [layer for layer, _ in observe(Functional(), images).layers] == [f"{name} 1"]
-
-
-@pytest.mark.parametrize("module", [nn.Softmax(1), nn.BatchNorm2d(3), nn.Identity(), nn.Dropout()])
-def test_what_only_weighs_or_normalises_is_no_activation(module):
-    assert not is_activation(module)

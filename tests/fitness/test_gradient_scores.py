@@ -196,11 +196,6 @@ def test_vkdnw_is_the_entropy_of_the_deciles():
         proxy.score({"eigenvalues": np.repeat([0.0, 3.0], [95, 5]), "layers": np.int64(7)})
 
 
-def test_integer_inputs_have_no_jacobian():
-    with pytest.raises(ConfigError, match="integers"):
-        score("jacob_cov", subject_of(CELLS[0], torch.zeros(2, 3, 8, 8, dtype=torch.int64)))
-
-
 def states():
     return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
 

@@ -124,7 +124,7 @@ def test_the_depth_of_a_benchmark_network_is_that_of_its_skeleton(space, notatio
 )
 def test_activation_memory_is_the_largest_sum_of_what_is_live_at_once(network, floats):
     # The input outlives the forward, as its caller holds it.
-    assert activation_memory(network, (3, 2, 2)) == 4 * floats
+    assert activation_memory(network, torch.zeros(1, 3, 2, 2)) == 4 * floats
 
 
 def test_wider_networks_take_more_activation_memory_whatever_was_counted_before():

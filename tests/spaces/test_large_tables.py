@@ -96,6 +96,21 @@ def test_nds_records_of_imagenet_come_in_two_lists(tmp_path):
     assert len(create_table("nds", Depths(), path=path, dataset="imagenet")) == 2
 
 
+@pytest.mark.parametrize("name", ["nds_amoeba", "nds_darts", "nds_enas", "nds_nasnet", "nds_pnas", "nds_resnet"])
+def test_records_of_a_space_are_found_by_its_genotypes(tmp_path, name):
+    space = create_space(name)
+    rng = np.random.default_rng(0)
+    genotypes = [space.encoding.sample(rng) for _ in range(5)]
+    # What the files hold besides: the auxiliary head that was trained with it, training's settings, errors by epoch.
+    nets = [json.loads(space.notation(genotype))["net"] | {"aux": True, "drop_prob": 0.0} for genotype in genotypes]
+    path = saved(tmp_path, [record(0, [90.0, 10.0 + i], net=net, params=1) for i, net in enumerate(nets)])
+    table = create_table("nds", space, path=path)
+    assert [table.accuracy(space.notation(genotype)) for genotype in genotypes] == [90.0, 89.0, 88.0, 87.0, 86.0]
+    other = create_space("nds_darts" if name == "nds_resnet" else "nds_resnet")
+    with pytest.raises(TableError, match=r"record 1 is no network of space"):
+        create_table("nds", other, path=path)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

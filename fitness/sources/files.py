@@ -1,4 +1,4 @@
-"""Readers of image files, none of which can run code that a file brings along."""
+"""Readers of files of images and arrays, none of which can run code that a file brings along."""
 
 from __future__ import annotations
 
@@ -86,25 +86,25 @@ def read_image(file: Path, size: int) -> np.ndarray:
 
 
 def read_array(path: str, array: str | None, labels: str | None) -> tuple[np.ndarray, np.ndarray | None]:
-    """Reads images [n, ...] (bytes or floats) and their labels [n] from a ``.npz``, ``.npy`` or ``.pt`` file.
+    """Reads inputs [n, ...] (bytes, floats or whole numbers) and their labels [n] from a ``.npz``, ``.npy`` or ``.pt`` file.
 
     Args:
-        array: name of the images; None for the only array of the file.
+        array: name of the inputs; None for the only array of the file.
         labels: name of the labels; None for none.
 
     Raises:
         DataError: if the file or an array is missing, damaged or of a wrong type or shape.
     """
     with _opened(path) as arrays:
-        images = _pick(path, arrays, array)
+        inputs = _pick(path, arrays, array)
         numbers = None if labels is None else _pick(path, arrays, labels)
-    if images.ndim < 2 or not (images.dtype == np.uint8 or np.issubdtype(images.dtype, np.floating)):
-        raise DataError(f"{path!r} holds {images.dtype} of shape {images.shape}; expected bytes or floats [n, ...]")
-    if numbers is not None and not (np.issubdtype(numbers.dtype, np.integer) and numbers.shape == images.shape[:1]):
+    if inputs.ndim < 2 or inputs.dtype.kind not in "fiu":
+        raise DataError(f"{path!r} holds {inputs.dtype} of shape {inputs.shape}; expected bytes, floats or word ids [n, ...]")
+    if numbers is not None and not (np.issubdtype(numbers.dtype, np.integer) and numbers.shape == inputs.shape[:1]):
         raise DataError(
-            f"{labels!r} of {path!r} holds {numbers.dtype} of shape {numbers.shape}; expected {len(images)} integers"
+            f"{labels!r} of {path!r} holds {numbers.dtype} of shape {numbers.shape}; expected {len(inputs)} integers"
         )
-    return images, numbers
+    return inputs, numbers
 
 
 def _pick(path: str, arrays: Mapping[str, np.ndarray], name: str | None) -> np.ndarray:

@@ -1,0 +1,64 @@
+"""What a network reads: images, which are floats, or words, which are whole numbers and never become anything else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from spaces import ConfigError, DataError, SearchSpace
+
+if TYPE_CHECKING:
+    import torch
+
+    from .batches import Batch
+
+
+def default_data(space: SearchSpace) -> dict[str, Any]:
+    """Returns the ``data`` section that needs no files: noise for a space of images, random words for a space of words."""
+    if space.inputs == "words":
+        return {"source": "words", "length": space.input_shape[0], "vocabulary": space.vocabulary}
+    return {"source": "noise", "shape": list(space.input_shape)}
+
+
+def placed(inputs: torch.Tensor, device: torch.device | str, dtype: torch.dtype) -> torch.Tensor:
+    """Returns `inputs` on `device`; images in `dtype`, word ids as they are."""
+    return inputs.to(device, dtype if inputs.is_floating_point() else None)
+
+
+def check_inputs(space: SearchSpace, batch: Batch) -> None:
+    """Makes sure that networks of `space` can read `batch`.
+
+    Raises:
+        ConfigError: if it holds words and the space takes images or the other way round, or a word that the space has not.
+        DataError: if its inputs are of another shape.
+    """
+    shape = list(batch.images.shape[1:])
+    if batch.kind != space.inputs:
+        raise ConfigError(
+            f"{space.name} takes {space.inputs}, but the batch holds {batch.kind} ({batch.description}); "
+            f"set data to {_written(default_data(space))} or another source of {space.inputs}"
+        )
+    fits = shape == list(space.input_shape) if batch.kind == "words" else shape[:1] == list(space.input_shape[:1])
+    if len(shape) != len(space.input_shape) or not fits:
+        raise DataError(f"{space.name} takes inputs like {list(space.input_shape)}, but the batch holds {shape}")
+    if batch.kind == "words" and not 0 <= int(batch.images.min()) <= int(batch.images.max()) < space.vocabulary:
+        raise ConfigError(
+            f"the batch holds word ids {int(batch.images.min())} to {int(batch.images.max())}, but {space.name} knows "
+            f"0 to {space.vocabulary - 1}; give both the same vocabulary"
+        )
+
+
+def refuse_words(score: str, why: str, space: SearchSpace) -> None:
+    """Refuses a space of words for a score that cannot read them.
+
+    Args:
+        why: what the score does with its inputs, as in "adds noise to the inputs".
+
+    Raises:
+        ConfigError: if the inputs of `space` are words.
+    """
+    if space.inputs == "words":
+        raise ConfigError(f"{score} {why}, but the inputs of {space.name} are words; leave {score} out")
+
+
+def _written(values: dict[str, Any]) -> str:
+    return "{" + ", ".join(f"{name}: {value}" for name, value in values.items()) + "}"

@@ -1,0 +1,97 @@
+"""Images of a folder: any, or Taskonomy's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from fitness.batches import Batch, Source
+from spaces import Parameters
+
+from .choosing import chosen_positions, existing_folder
+from .files import read_image
+from .pixels import Normal, NormalisedParameters, image_batch
+
+SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+class FolderParameters(NormalisedParameters):
+    """A folder that is searched with all below it; images are resized and cropped to `size` x `size` pixels."""
+
+    root: str
+    n: int = Field(16, ge=1)
+    seed: int = Field(0, ge=0)
+    size: int = Field(32, ge=1)
+
+
+class Folder(Source):
+    """JPEG and PNG images of a folder and those below it: shorter side resized, centre cropped, RGB in [0, 1]."""
+
+    name = "folder"
+    description = "JPEG and PNG images of a folder, resized and cropped to a square"
+    Parameters = FolderParameters
+    parameters: FolderParameters
+
+    def batch(self) -> Batch:
+        values = self.parameters
+        images = _drawn(values, _images_below(values.root, "*"), "images")
+        text = f"{values.n} images of {values.root}, {values.size} x {values.size}, seed {values.seed}"
+        return image_batch(images, None, text, values.normal)
+
+
+# What TransNAS-Bench-101 normalises the inputs of its tasks by; the jigsaw's pieces are only brought to [0, 1].
+OF_ROOMS = Normal((0.5224, 0.5222, 0.5221), (0.2234, 0.2235, 0.2236))
+TO_ONE = Normal((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+NORMALS: dict[str, Normal | None] = {
+    "class_object": OF_ROOMS,
+    "class_scene": OF_ROOMS,
+    "room_layout": OF_ROOMS,
+    "jigsaw": None,
+    "segmentsemantic": TO_ONE,
+    "normal": TO_ONE,
+    "autoencoder": TO_ONE,
+}
+Task = Literal["class_object", "class_scene", "room_layout", "jigsaw", "segmentsemantic", "normal", "autoencoder"]
+
+
+class TaskonomyParameters(Parameters):
+    """A folder that is searched with all below it, and the task of TransNAS-Bench-101 that decides how images are normalised."""
+
+    root: str
+    task: Task = "class_object"
+    n: int = Field(16, ge=1)
+    seed: int = Field(0, ge=0)
+    size: int = Field(256, ge=1)
+
+
+class Taskonomy(Source):
+    """RGB images of Taskonomy (Zamir et al., CVPR 2018), normalised as in TransNAS-Bench-101 (Duan et al., CVPR 2021).
+
+    Without labels: the tasks' targets are files of their own, which no score needs.
+    """
+
+    name = "taskonomy"
+    description = "RGB images of Taskonomy, 256 x 256, normalised as a task of TransNAS-Bench-101"
+    Parameters = TaskonomyParameters
+    parameters: TaskonomyParameters
+
+    def batch(self) -> Batch:
+        values = self.parameters
+        files = _images_below(values.root, "*point_*_view_*_domain_rgb.*")
+        images = _drawn(values, files, "images named like point_0_view_0_domain_rgb.png")
+        text = f"{values.n} images of Taskonomy, {values.size} x {values.size}, as for {values.task}, seed {values.seed}"
+        return image_batch(images, None, text, NORMALS[values.task])
+
+
+def _images_below(root: str, pattern: str) -> list[Path]:
+    return sorted(f for f in existing_folder(root).rglob(pattern) if f.suffix.lower() in SUFFIXES and f.is_file())
+
+
+def _drawn(values: FolderParameters | TaskonomyParameters, files: Sequence[Path], what: str) -> np.ndarray:
+    """Returns n of the images, uint8 [n, 3, size, size]."""
+    chosen = chosen_positions(len(files), values.n, values.seed, f"{values.root!r}", what=what)
+    return np.stack([read_image(files[i], values.size) for i in chosen])

@@ -1,0 +1,68 @@
+"""Inputs that need no files: noise for networks of images, random words for networks of words."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from fitness.batches import Batch, Source
+from spaces import Parameters
+
+
+class NoiseParameters(Parameters):
+    """Shape of one input, number of inputs, seed."""
+
+    shape: list[int] = Field([3, 32, 32], min_length=1)
+    n: int = Field(16, ge=1)
+    seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _positive(self) -> NoiseParameters:
+        if min(self.shape) < 1:
+            raise ValueError("lengths of 'shape' must be positive")
+        return self
+
+
+class Noise(Source):
+    """N(0, 1) noise."""
+
+    name = "noise"
+    description = "N(0, 1) noise of any shape; needs no files"
+    Parameters = NoiseParameters
+    parameters: NoiseParameters
+
+    def batch(self) -> Batch:
+        import torch
+
+        shape = self.parameters.shape
+        rng = np.random.Generator(np.random.Philox(self.parameters.seed))
+        images = rng.standard_normal((self.parameters.n, *shape), dtype=np.float32)
+        text = f"{len(images)} inputs of N(0, 1) noise, {'x'.join(map(str, shape))}, seed {self.parameters.seed}"
+        return Batch(torch.from_numpy(images), None, text)
+
+
+class WordsParameters(Parameters):
+    """Words of one sentence, number of word ids that there are (0, for padding, included), number of sentences, seed."""
+
+    length: int = Field(128, ge=1)
+    vocabulary: int = Field(30522, ge=2)
+    n: int = Field(16, ge=1)
+    seed: int = Field(0, ge=0)
+
+
+class Words(Source):
+    """Random words: ids uniform over the vocabulary but for 0, which is padding, so every sentence is of full length."""
+
+    name = "words"
+    description = "random word ids for networks that read words; needs no files"
+    Parameters = WordsParameters
+    parameters: WordsParameters
+
+    def batch(self) -> Batch:
+        import torch
+
+        values = self.parameters
+        rng = np.random.Generator(np.random.Philox(values.seed))
+        words = rng.integers(1, values.vocabulary, (values.n, values.length))
+        text = f"{values.n} sentences of {values.length} random words of a vocabulary of {values.vocabulary}, seed {values.seed}"
+        return Batch(torch.from_numpy(words), None, text)
