@@ -18,6 +18,7 @@ from . import (
     commands_compare,
     commands_correlate,
     commands_explain,
+    commands_export,
     commands_list,
     commands_score,
     commands_tabulate,
@@ -40,6 +41,7 @@ app.command("score")(commands_score.score)
 app.command("gammas")(commands_score.gammas)
 app.command("compare")(commands_compare.compare)
 app.command("explain")(commands_explain.explain)
+app.command("export")(commands_export.export)
 app.command("tabulate")(commands_tabulate.tabulate)
 app.command("correlate")(commands_correlate.correlate)
 app.command("list")(commands_list.list_known)

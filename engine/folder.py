@@ -88,7 +88,8 @@ def opened(path: Path) -> Iterator[RunFolder]:
             f"the run folder {str(path)!r} cannot be written: {error.strerror}; choose another with --set runs=FOLDER"
         ) from None
     with lock:
-        _lock(lock.fileno(), path)
+        if not locked(lock.fileno()):
+            raise RunError(f"{path} is in use by another process; wait until it is done, or give this run another name")
         try:
             yield folder
         finally:
@@ -113,17 +114,17 @@ def replace_text(path: Path, text: str) -> None:
         raise RunError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
-def _lock(descriptor: int, path: Path) -> None:
+def locked(descriptor: int) -> bool:
+    """Takes the lock of an open file until it is closed; returns False if another process has it."""
     try:
         import fcntl
     except ImportError:  # Windows has no flock; there the user sees to it that a run has one process.
-        return
+        return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        raise RunError(
-            f"{path} is in use by another process; wait until it is done, or give this run another name"
-        ) from None
+        return False
+    return True
 
 
 def _remove_empty(path: Path) -> None:

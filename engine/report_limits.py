@@ -41,11 +41,14 @@ def _cost(metric: str, best: Candidate | None) -> str:
     return written(best.costs[metric]) if best is not None and metric in best.costs else "–"
 
 
-def front(run: RunRecord, row: Callable[[Evaluation], Mapping[str, Any]], add: AddFigure) -> dict[str, Any] | None:
+def front(
+    run: RunRecord, row: Callable[[Evaluation], Mapping[str, Any]], draw: Callable[[Evaluation], Figure], add: AddFigure
+) -> dict[str, Any] | None:
     """Returns what the page says about the front, None of a run with one objective or without a candidate.
 
     Args:
         row: makes a candidate's line of a table.
+        draw: draws a candidate's architecture.
         add: keeps a figure.
     """
     objective = run.objective
@@ -66,7 +69,21 @@ def front(run: RunRecord, row: Callable[[Evaluation], Mapping[str, Any]], add: A
             *(add(f"front_{name}", figure, f"The front: {title}") for name, title, figure in _figures(data)),
             add("hypervolume", draw_hypervolume(data.volumes), "Hypervolume so far"),
         ],
+        "drawings": [
+            (f"best in {' and '.join(names)}", add(f"architecture_{names[0]}", draw(run.evaluations[place]), f"Best in {names[0]}"))
+            for place, names in _extremes(data).items()
+        ],
     }
+
+
+def _extremes(data: FrontData) -> dict[int, list[str]]:
+    """Returns the members of the front, the knee apart, that are best in an objective, and in which."""
+    best: dict[int, list[str]] = {}
+    for name, values in zip(data.members, (data.signs * data.values[data.positions]).T, strict=True):
+        place = int(data.positions[np.argmax(values)])
+        if place != data.knee:
+            best.setdefault(place, []).append(name)
+    return best
 
 
 def _figures(data: FrontData) -> list[tuple[str, str, Figure]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fitness.evaluation import Evaluation
+from fitness.initialise import WeightParameters, build_initialised
 from fitness.view import ArchiveView
 from spaces import Genotype, RunError, SearchSpace
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from spaces.tables import Table
+
+    from .export import Exported
 
 VERSION = 1
 TOP = 10
@@ -46,7 +49,7 @@ class Result:
         space: that was searched.
         ranked: every candidate that neither failed nor is infeasible, best first.
         document: what result.json holds.
-        seed: that `network` draws its initial weights with.
+        weights: how the networks' weights are drawn.
         not_dominated: of several objectives, what no other candidate dominates; None where there is one.
     """
 
@@ -54,7 +57,7 @@ class Result:
     space: SearchSpace
     ranked: Sequence[Evaluation]
     document: Mapping[str, Any]
-    seed: int = 0
+    weights: WeightParameters = field(default_factory=WeightParameters)
     not_dominated: Sequence[Evaluation] | None = None
 
     @property
@@ -77,18 +80,31 @@ class Result:
         return [candidate(evaluation, self.space) for evaluation in self.not_dominated]
 
     def network(self) -> nn.Module:
-        """Builds the best network as its benchmark counts it, with untrained weights drawn from the run's seed.
+        """Builds the best network as its benchmark counts it, with untrained weights drawn as those that are scored.
 
         Raises:
             RunError: if nothing succeeded within the limits.
         """
-        import torch
-
         if self.best is None:
             raise RunError(f"{self.folder} has no network: every candidate failed or breaks the constraints")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            return self.space.build(self.best.genotype)
+        return build_initialised(self.space, self.best.genotype, self.weights)
+
+    def export(
+        self,
+        top: int | None = None,
+        into: str | Path | None = None,
+        *,
+        classes: int | None = None,
+        program: bool = False,
+        onnx: bool = False,
+        replace: bool = False,
+    ) -> list[Exported]:
+        """Writes the best network, the front or the `top` best ones into folders, ready to be trained; see `export.export_run`."""
+        from .export import export_run
+
+        return export_run(
+            self.folder, top=top, into=into, classes=classes, program=program, onnx=onnx, replace=replace, quiet=True
+        )
 
     @property
     def stop_reason(self) -> str:

@@ -263,7 +263,7 @@ class Search:
         return self._result(folder, view, found)
 
     def _result(self, folder: RunFolder, view: ArchiveView, found: dict[str, Any]) -> Result:
-        return Result(folder.path, self.space, view.best_first(), found, self.config.seed, front_of(view))
+        return Result(folder.path, self.space, view.best_first(), found, self.config.fitness.weights, front_of(view))
 
     def _progress(self, title: str, total: int | None, *, initial: int = 0, unit: str = "evaluation") -> Progress:
         return Progress(title, total, initial=initial, unit=unit, shown=not self.quiet)

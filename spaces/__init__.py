@@ -1,5 +1,6 @@
 """Search spaces: genes and their operators, the networks that they stand for, and what is known about those networks."""
 
+from .drawing import Drawing, Panel
 from .encoding import Encoding, Genotype, VectorEncoding, deap_random
 from .errors import (
     ConfigError,
@@ -14,7 +15,7 @@ from .errors import (
 )
 from .parameters import Parameters, parse
 from .registry import Registry
-from .space import Cell, Costs, Drawing, SearchSpace
+from .space import Cell, Costs, SearchSpace
 
 SPACES = Registry("space")
 SPACES.register("nats_tss", "spaces.nats:TopologySpace")
@@ -67,6 +68,7 @@ __all__ = [
     "Encoding",
     "Genotype",
     "GenotypeError",
+    "Panel",
     "Parameters",
     "RbflexEvoError",
     "Registry",

@@ -11,10 +11,11 @@ from pydantic import Field, model_validator
 from .cell_costs import cell_network_costs
 from .cell_notation import read_cell
 from .cell_operations import NONE
-from .cells import CELLS, CellEdges, TwoCellEncoding, canonical, every
+from .cells import CellEdges, TwoCellEncoding, canonical, every
+from .drawing import Drawing, Panel, carrying
 from .encoding import Genotype
 from .parameters import Parameters as AnyParameters
-from .space import Costs, Drawing, SearchSpace
+from .space import Costs, SearchSpace
 
 if TYPE_CHECKING:
     from torch import nn
@@ -125,15 +126,23 @@ class CellSpace(SearchSpace):
     def drawing(self, genotype: Genotype) -> Drawing:
         nodes: list[str] = []
         edges: list[tuple[int, int, str, bool]] = []
-        for name, cell in zip(CELLS, self.encoding.cells(genotype), strict=True):
+        panels = []
+        for title, cell in zip(("normal cell", "reduction cell"), self.encoding.cells(genotype), strict=True):
             start, last = len(nodes), len(nodes) + len(cell) + 2
-            nodes += [f"{name}\nk-2", f"{name}\nk-1", *(str(state) for state in every(cell)), f"{name}\nk"]
-            for target, pair in enumerate(cell, start=start + 2):
-                for state, position in pair:
-                    operation = self.operations[position]
-                    edges.append((start + state, target, operation, operation != NONE))
-            edges += [(start + state, last, "", True) for state in self.output(cell)]
-        return Drawing(tuple(nodes), tuple(edges), self.notation(genotype))
+            nodes += ["cell k-2", "cell k-1", *(f"node {state}" for state in every(cell)), "concat"]
+            panels.append(Panel(title, len(cell) + 3, inputs=2))
+            drawn = [
+                (start + state, target, self.operations[position])
+                for target, pair in enumerate(cell, start=start + 2)
+                for state, position in pair
+            ]
+            drawn += [(start + state, last, "") for state in self.output(cell)]
+            connected = [(source, target) for source, target, operation in drawn if operation != NONE]
+            live = dict(zip(connected, carrying(connected, {start, start + 1}, last), strict=True))
+            edges += [
+                (source, target, operation, operation != NONE and live[source, target]) for source, target, operation in drawn
+            ]
+        return Drawing(tuple(nodes), tuple(edges), self.notation(genotype), tuple(panels))
 
     def written(self, cell: CellEdges) -> list[tuple[str, int]]:
         """Returns a cell's edges as its notations write them."""

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from .drawing import Drawing
 from .encoding import Encoding, Genotype, VectorEncoding
 from .errors import GenotypeError
-from .space import Drawing, SearchSpace
+from .space import SearchSpace
 
 if TYPE_CHECKING:
     from torch import nn
@@ -339,6 +340,16 @@ def _check_drawing(space: SearchSpace, name: str, genotype: Genotype) -> None:
             f"{what} has the edge {(source, target, label, live)!r}; expected (from, to, label, live) "
             f"with 0 <= from < to <= {last}",
         )
+    if not drawing.panels:
+        return
+    sizes = [panel.nodes for panel in drawing.panels]
+    _require(
+        sum(sizes) == last + 1 and all(1 <= panel.inputs < panel.nodes for panel in drawing.panels),
+        f"{what} has panels of {sizes} nodes; they share out all {last + 1}, each with its inputs and an output",
+    )
+    panel_of = [i for i, size in enumerate(sizes) for _ in range(size)]
+    for source, target, *_ in drawing.edges:
+        _require(panel_of[source] == panel_of[target], f"{what} has the edge {source}>{target} between two panels; keep it in one")
 
 
 def _check_forward(space: SearchSpace, name: str, genotype: Genotype) -> None:

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from .drawing import Drawing
 from .encoding import Genotype
 from .errors import GenotypeError, near_name
 from .inverted_residual import Block, Chain, chain_costs
 from .parameters import Parameters as AnyParameters
-from .space import Costs, Drawing, SearchSpace
+from .space import Costs, SearchSpace
 from .staged import Stage, StagedEncoding
 
 if TYPE_CHECKING:

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from .dag import Dag, DagEncoding, canonical, canonical_dags, pruned
+from .drawing import Drawing, carrying
 from .encoding import Genotype
 from .errors import GenotypeError, near_name
 from .nasbench101_shapes import OPERATIONS, nasbench101_costs
 from .parameters import Parameters as AnyParameters
-from .space import Costs, Drawing, SearchSpace
+from .space import Costs, SearchSpace
 
 if TYPE_CHECKING:
     from .networks.nasbench101 import NasBench101Network
@@ -105,13 +106,9 @@ class NasBench101Space(SearchSpace):
     def drawing(self, genotype: Genotype) -> Drawing:
         self.encoding.validate(genotype)
         dag = self.encoding.dag(genotype)
-        from_input, to_output = {0}, {NODES - 1}
-        for a, b in dag.edges:
-            from_input |= {b} if a in from_input else set()
-        for a, b in reversed(dag.edges):
-            to_output |= {a} if b in to_output else set()
         labels = [OPERATIONS[gene].removesuffix("-bn-relu") for gene in dag.operations]
-        edges = tuple((a, b, "", a in from_input and b in to_output) for a, b in dag.edges)
+        live = carrying(dag.edges, {0}, NODES - 1)
+        edges = tuple((a, b, "", carries) for (a, b), carries in zip(dag.edges, live, strict=True))
         return Drawing((INPUT, *labels, OUTPUT), edges, self.notation(genotype))
 
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from .drawing import Drawing
 from .encoding import Genotype, VectorEncoding
 from .errors import GenotypeError
 from .inverted_residual import Block, Chain, chain_costs
 from .parameters import Parameters as AnyParameters
-from .space import Costs, Drawing, SearchSpace
+from .space import Costs, SearchSpace
 
 if TYPE_CHECKING:
     from torch import nn

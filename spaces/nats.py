@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from .drawing import Drawing
 from .encoding import Genotype, VectorEncoding
 from .errors import GenotypeError, near_name
 from .parameters import Parameters as AnyParameters
-from .space import Cell, Costs, Drawing, SearchSpace
+from .space import Cell, Costs, SearchSpace
 
 if TYPE_CHECKING:
     from torch import nn

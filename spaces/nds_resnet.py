@@ -17,10 +17,11 @@ from pydantic import Field
 
 from .cell_notation import record_fields
 from .cell_operations import Size, ceil_half
+from .drawing import Drawing
 from .encoding import Genotype, VectorEncoding
 from .errors import ConfigError, GenotypeError
 from .parameters import Parameters as AnyParameters
-from .space import Costs, Drawing, SearchSpace
+from .space import Costs, SearchSpace
 
 if TYPE_CHECKING:
     from torch import nn

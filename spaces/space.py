@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from .drawing import Drawing
 from .encoding import Encoding, Genotype
 from .parameters import Parameters as AnyParameters
 
@@ -19,20 +20,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from .plan import Plan
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """An architecture as a small graph for the report: what is drawn, not how.
-
-    Attributes:
-        nodes: labels in order, first the input, last the output.
-        edges: (from, to, label, live) with node positions; an edge that is not live is drawn grey.
-    """
-
-    nodes: tuple[str, ...]
-    edges: tuple[tuple[int, int, str, bool], ...]
-    title: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from .drawing import Drawing
 from .encoding import Genotype, VectorEncoding
 from .errors import GenotypeError, near_name
 from .parameters import Parameters
-from .space import Cell, Costs, Drawing, SearchSpace
+from .space import Cell, Costs, SearchSpace
 
 if TYPE_CHECKING:
     from .networks.toy import ToyNetwork

@@ -82,6 +82,7 @@ def test_the_page_shows_the_front_the_limits_and_what_they_kept_out(folder: Path
     assert "Limits" in page.text and "params <= 3,500" in page.text
     for name in ("front_flops.png", "front_synflow.png", "hypervolume.png"):
         assert (folder / name).stat().st_size > 1000
+    assert (folder / "architecture_naswot.png").exists() or "Best in naswot" not in page.text
     result, _ = instant_search(toy_config_of(folder))
     found = result.run()
     assert f"{found.counts['rejected']:,} architectures rejected" in page.text or "ordered behind" in page.text

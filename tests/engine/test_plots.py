@@ -11,7 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import plots
-from engine.diagram import Box, draw_architecture, lanes, lay_out, two_lines
+from engine.diagram import draw_architecture
+from engine.lanes import lanes
+from engine.layout import lay_out
+from engine.shapes import Box, two_lines
 from spaces import Drawing
 
 scores = st.lists(st.floats(-1e6, 1e6) | st.just(math.nan), max_size=60).map(np.array)
@@ -174,7 +177,7 @@ def drawings(draw):
 def test_no_label_covers_another_one_or_a_node(drawing):
     layout = lay_out(drawing)
     assert len(layout.routes) == len(drawing.edges)
-    assert not _boxes_touch([*layout.nodes, *(route.label for route in layout.routes if route.label)])
+    assert not _boxes_touch([*layout.nodes, *layout.texts, *(route.label for route in layout.routes if route.label)])
 
 
 @given(drawings())
@@ -183,11 +186,12 @@ def test_every_route_ends_on_the_borders_of_its_nodes(drawing):
     ends = sorted((edge[0], edge[1]) for edge in drawing.edges)
     joined = []
     for route in layout.routes:
-        joined.append(tuple(_node_at(layout.nodes, point) for point in (route.points[0], route.points[-1])))
+        boxes = [_box_at(layout.nodes, point) for point in (route.points[0], route.points[-1])]
+        joined.append(tuple(layout.shown[box] for box in boxes))
     assert sorted(joined) == ends
 
 
-def _node_at(nodes, point):
+def _box_at(nodes, point):
     x, y = point
     within = [abs(x - b.x) <= b.width / 2 + 1e-6 and abs(y - b.y) <= b.height / 2 + 1e-6 for b in nodes]
     assert sum(within) == 1

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from spaces import SPACES, Cell, Costs, Drawing, GenotypeError, VectorEncoding, create_space
+from spaces import SPACES, Cell, Costs, Drawing, GenotypeError, Panel, VectorEncoding, create_space
 from spaces.checks import CheckFailed, check_encoding, check_space
 from spaces.encoding import Encoding
 from spaces.toy import ToyParameters, ToySpace
@@ -205,6 +205,14 @@ BROKEN_SPACES = {
     "drawing has an edge to nowhere": (
         {"drawing": lambda self, g: Drawing(("input", "output"), ((0, 2, "", True),))},
         "has the edge",
+    ),
+    "panels leave out a node": (
+        {"drawing": lambda self, g: Drawing(("a", "b", "c"), (), "", (Panel("one", 2),))},
+        "panels of .2. nodes; they share out all 3",
+    ),
+    "an edge leads to another panel": (
+        {"drawing": lambda self, g: Drawing(("a", "b", "c", "d"), ((1, 2, "", True),), "", (Panel("one", 2), Panel("two", 2)))},
+        "edge 1>2 between two panels",
     ),
     "build gives no module": ({"build": lambda self, g: NoModule()}, "return a torch.nn.Module"),
     "build draws from the global generator": ({"build": random_build}, "changed global random state"),

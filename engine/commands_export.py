@@ -1,0 +1,53 @@
+"""``export``: the found networks, ready to be trained."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .options import AsJson, RunPath
+
+if TYPE_CHECKING:
+    from .export import Exported
+
+
+def export(
+    run: RunPath,
+    top: Annotated[
+        int | None, typer.Option("--top", min=1, help="How many networks; by default the best one, or the whole front.")
+    ] = None,
+    into: Annotated[Path | None, typer.Option("--into", metavar="FOLDER", help="Where to; by default RUN/export.")] = None,
+    classes: Annotated[int | None, typer.Option("--classes", help="Outputs of the classifier, if not those of the run.")] = None,
+    program: Annotated[bool, typer.Option("--program", help="Also write a torch.export program, for evaluation.")] = False,
+    onnx: Annotated[bool, typer.Option("--onnx", help="Also write ONNX, checked against torch; needs the extra onnx.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace an earlier export.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write the best networks of a run, finished or not: weights, genotype in its benchmark's notation, costs, a drawing."""
+    from .export import export_run
+
+    done = export_run(run, top=top, into=into, classes=classes, program=program, onnx=onnx, replace=replace)
+    if as_json:
+        documents = [{"folder": str(one.folder), **one.architecture.model_dump(mode="json")} for one in done]
+        print(json.dumps(documents, ensure_ascii=False))
+    else:
+        print("\n".join(f"{label:<10} {text}" for label, text in summary(done)))
+
+
+def summary(done: list[Exported]) -> list[tuple[str, str]]:
+    """Returns what is printed of an export, as (label, text)."""
+    first = done[0]
+    run = first.architecture.run
+    count = f"{len(done)} network{'s' if len(done) > 1 else ''}"
+    lines = [("exported", f"{count} of {run.evaluations:,} evaluated into {first.folder.parent}")]
+    if not run.finished:
+        lines.append(("so far", "the search is not finished; a better one may come"))
+    for one in done:
+        costs = one.architecture.costs
+        lines.append((str(one.architecture.run.place), one.architecture.notation))
+        lines.append(("", f"{costs.params:,.0f} parameters, {costs.flops:,.0f} multiply-accumulates"))
+    lines.append(("load", f'engine.load_network("{first.folder}")'))
+    return lines

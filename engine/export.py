@@ -1,0 +1,276 @@
+"""``export``: the best networks of a run as folders that hold all it takes to train them.
+
+A folder is the raw network as its benchmark counts it (`SearchSpace.build`), with the weights that scores are measured with: drawn
+from the run's seed and distribution, each a pure function of its name, in float32; normalisation layers as torch makes them, their
+running statistics fresh. Everything is written beside its place and moved there when it is whole.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fitness.evaluation import Evaluation
+from fitness.initialise import WeightParameters, build_initialised
+from spaces import ConfigError, RunError, SearchSpace, create_space
+
+from . import onnx_file
+from .exported import FILE, ONNX, PROGRAM, STATE, VERSION, Architecture, Costs, Interface, Run, Space, checksum
+from .folder import LOCK, find_run, locked
+from .front import view_of
+from .journal import read_journal
+from .progress import Progress
+from .record import RunRecord, read_run
+from .result import environment
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One exported network: its folder, and what ``architecture.json`` in it says."""
+
+    folder: Path
+    architecture: Architecture
+
+
+def export_run(
+    folder: str | Path,
+    *,
+    top: int | None = None,
+    into: str | Path | None = None,
+    classes: int | None = None,
+    program: bool = False,
+    onnx: bool = False,
+    replace: bool = False,
+    quiet: bool = False,
+) -> list[Exported]:
+    """Writes the best networks of a run, finished or not, each into a folder named by its place.
+
+    Args:
+        top: how many, in the order of the run's objective over all that it has evaluated; by default the best one, or of several
+            objectives the front, the best in the first objective first.
+        into: the folder to write; by default ``export`` in the run's.
+        classes: outputs of the classifier where they are not those of the run.
+        program: also writes ``network.pt2`` (`torch.export`), the network in evaluation mode, for torch without this package.
+        onnx: also writes ``network.onnx``, checked against torch (see `onnx_file`); needs the extra ``onnx``.
+        replace: takes the place of an earlier export.
+        quiet: shows no progress.
+
+    Raises:
+        RunError: if it is no run's folder, it has fewer networks, or the place is taken or cannot be written.
+        ConfigError: if `top` is below 1, the space has no `classes` to set, or the extra is missing.
+    """
+    if top is not None and top < 1:
+        raise ConfigError(f"'top' must be at least 1, but it is {top}")
+    if onnx:
+        onnx_file.check_packages()
+    config = find_run(folder)
+    run = read_run(config.folder)
+    values = dict(config.space.values)
+    if classes is not None:
+        values["classes"] = classes
+        _check_classes(config.space.name)
+    space = create_space(config.space.name, **values)
+    chosen = networks_of(run, top)
+    target = config.folder / "export" if into is None else Path(into)
+    done = []
+    with _whole(target, replace) as draft, Progress("export", len(chosen), unit="network", shown=not quiet) as progress:
+        for place, evaluation in enumerate(chosen, 1):
+            facts = Run(
+                name=config.name,
+                finished=run.outcome is not None,
+                evaluations=len(run.evaluations),
+                place=place,
+                scores=dict(evaluation.scores),
+                costs=dict(evaluation.costs),
+            )
+            written = write_network(
+                draft / str(place), space, evaluation, facts, config.fitness.weights, program=program, onnx=onnx
+            )
+            done.append(Exported(target / str(place), written))
+            progress.advance()
+    return done
+
+
+def _check_classes(name: str) -> None:
+    from spaces import SPACES
+
+    if "classes" not in SPACES.get(name).Parameters.model_fields:
+        raise ConfigError(f"the networks of {name} have no 'classes' to set; export them without, and put a head of yours on them")
+
+
+def networks_of(run: RunRecord, top: int | None = None) -> list[Evaluation]:
+    """Returns the `top` best candidates of a run, distinct networks all; by default the best one, or the front.
+
+    Raises:
+        RunError: if there are none, or fewer.
+    """
+    view = view_of(run.evaluations, run.objective, run.constraints)
+    references = read_journal(run.folder / "journal.jsonl").references
+    if run.evaluations and view.objective.reference == "sample":
+        view.set_reference(references)
+    if not run.evaluations:
+        raise RunError(f"{run.folder} has nothing to export: nothing was evaluated yet; go on with: rbflex-evo resume {run.folder}")
+    best = view.best_first()
+    if not best:
+        raise RunError(f"{run.folder} has nothing to export: every candidate failed or breaks a limit, and its report says why")
+    if top is None:
+        return view.front() if view.objective.rule == "pareto" else best[:1]
+    if top > len(best):
+        raise RunError(f"{run.folder} has {len(best)} networks to export, but {top} were asked for; ask for --top {len(best)}")
+    return best[:top]
+
+
+def write_network(
+    folder: Path,
+    space: SearchSpace,
+    evaluation: Evaluation,
+    run: Run,
+    weights: WeightParameters,
+    *,
+    program: bool = False,
+    onnx: bool = False,
+) -> Architecture:
+    """Writes one network into a new folder and returns what ``architecture.json`` says; see `export_run`."""
+    import torch
+
+    from .diagram import draw_architecture
+
+    folder.mkdir()
+    network = build_initialised(space, evaluation.genotype, weights)
+    inputs = space.example_inputs(EXAMPLES)
+    torch.save(network.state_dict(), folder / STATE)
+    draw_architecture(space.drawing(evaluation.genotype)).savefig(folder / "architecture.png", dpi=200)
+    if program:
+        write_program(network, inputs, folder / PROGRAM)
+    if onnx:
+        onnx_file.write_onnx(network, inputs, folder / ONNX)
+    with torch.no_grad():
+        outputs = copy.deepcopy(network).eval()(inputs)
+    costs = space.costs(evaluation.genotype)
+    architecture = Architecture(
+        version=VERSION,
+        space=Space(name=space.name, version=space.version, parameters=space.parameters.model_dump(mode="json")),
+        genotype=list(evaluation.genotype),
+        notation=space.notation(evaluation.genotype),
+        key=evaluation.key,
+        run=run,
+        costs=Costs(params=costs.params, flops=costs.flops),
+        interface=Interface(kind=space.inputs, shape=list(inputs.shape[1:]), outputs=list(outputs.shape[1:])),
+        weights=weights,
+        checksums={path.name: checksum(path) for path in sorted(folder.iterdir())},
+        versions={name: version for name, version in environment().items() if name != "machine"},
+    )
+    (folder / FILE).write_text(architecture.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    (folder / "README.md").write_text(page(architecture), encoding="utf-8")
+    return architecture
+
+
+def write_program(network: nn.Module, inputs: Tensor, path: Path) -> None:
+    """Writes a network in evaluation mode as a program of `torch.export`, for any number of inputs."""
+    import torch
+
+    batch = torch.export.Dim("batch", min=1)
+    exported = torch.export.export(copy.deepcopy(network).eval(), (inputs,), dynamic_shapes=({0: batch},))
+    torch.export.save(exported, path)
+
+
+def page(architecture: Architecture) -> str:
+    """Returns the Markdown page that is written beside an exported network."""
+    run, interface = architecture.run, architecture.interface
+    shape = ", ".join(map(str, interface.shape))
+    state = "" if run.finished else ", unfinished"
+    lines = [
+        f"# Network {run.place} of {run.name}",
+        "",
+        f"`{architecture.notation}`",
+        "",
+        "![](architecture.png)",
+        "",
+        f"- space: {architecture.space.name} {json.dumps(architecture.space.parameters)}",
+        f"- found by: {run.name} ({run.evaluations:,} evaluated{state})",
+        f"- scores: {', '.join(f'{name} {score:g}' for name, score in run.scores.items())}",
+        f"- costs: {architecture.costs.params:,.0f} parameters, {architecture.costs.flops:,.0f} multiply-accumulates on one input",
+        f"- input: {interface.kind} [N, {shape}], output [N, {', '.join(map(str, interface.outputs))}]",
+        f"- weights: untrained, {architecture.weights.distribution}, seed {architecture.weights.seed}; fresh running statistics",
+        "",
+        "To train it, with rbflex-evo installed:",
+        "",
+        "```python",
+        "from engine import load_network",
+        "",
+        'network = load_network("this/folder")   # a plain torch.nn.Module, in training mode',
+        "```",
+    ]
+    if PROGRAM in architecture.checksums:
+        lines += [
+            "",
+            f"Without rbflex-evo, in evaluation mode alone: `torch.export.load({PROGRAM!r}).module()(inputs)`.",
+        ]
+    if ONNX in architecture.checksums:
+        lines += ["", f"`{ONNX}` is the network in evaluation mode, `input` to `output`, for any N."]
+    return "\n".join(lines) + "\n"
+
+
+@contextmanager
+def _whole(target: Path, replace: bool) -> Iterator[Path]:
+    """Yields a new folder beside `target` that takes its name when all went well, and is taken away when not.
+
+    Raises:
+        RunError: if `target` is taken, another process is writing there, or it cannot be written.
+    """
+    _check_free(target, replace)
+    draft, old = (target.with_name(f".{target.name}.{kind}") for kind in ("new", "old"))
+    try:
+        draft.mkdir(parents=True, exist_ok=True)
+        lock = open(draft / LOCK, "a")  # noqa: SIM115 (closed below)
+    except OSError as error:
+        raise RunError(f"{target} cannot be written: {error.strerror}; name another folder with --into") from None
+    with lock:
+        if not locked(lock.fileno()):
+            raise RunError(f"another process is exporting into {target}; wait until it is done")
+        try:
+            _clear(draft, [LOCK])
+            yield draft
+            (draft / LOCK).unlink()
+            _clear(old)
+            if target.exists():
+                os.rename(target, old)
+            os.rename(draft, target)
+            _clear(old)
+        except BaseException as error:
+            shutil.rmtree(draft, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise RunError(f"{target} cannot be written: {error.strerror or error}") from error
+            raise
+
+
+def _clear(folder: Path, keep: Sequence[str] = ()) -> None:
+    """Removes what an export that was killed left behind."""
+    if not keep:
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    for entry in folder.iterdir():
+        if entry.name not in keep:
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+def _check_free(target: Path, replace: bool) -> None:
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return
+    if not replace:
+        raise RunError(f"{target} exists already; name another folder with --into, or replace what was exported with --replace")
+    strangers = sorted(entry.name for entry in target.iterdir() if not (entry / FILE).is_file()) if target.is_dir() else [""]
+    if strangers:
+        raise RunError(f"{target} is not replaced: {strangers[0]!r} in it is no exported network; name another folder with --into")
