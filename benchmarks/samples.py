@@ -21,10 +21,11 @@ from tqdm import tqdm
 from engine import statistics
 from engine.statistics import Estimate
 from fitness import Proxy, WeightParameters, create_batch, create_proxy
-from fitness.batches import Batch, Cifar10, Cifar100, ImageNet16
+from fitness.batches import Batch
 from fitness.cache import default_path
 from fitness.evaluator import Evaluator
-from spaces import ConfigError, DataError, SearchSpace, UnknownNameError, create_space
+from fitness.sources.datasets import Cifar10, Cifar100, ImageNet16
+from spaces import ConfigError, DataError, Genotype, SearchSpace, UnknownNameError, create_space
 
 SIZES = {"nats_tss": 15625, "nats_sss": 32768}
 CLASSES = {"cifar10": 10, "cifar100": 100, "imagenet16": 120}
@@ -156,6 +157,21 @@ def measure(
         own_passes: how many of the first networks are scored by proxies that run the network themselves or a raw one; all for None.
     """
     genotypes = [space.at(int(index)) for index in indices]
+    return measure_genotypes(space, genotypes, rows, batch, own_passes=own_passes, weights=weights, workers=workers, title=title)
+
+
+def measure_genotypes(
+    space: SearchSpace,
+    genotypes: Sequence[Genotype],
+    rows: Sequence[Score],
+    batch: Batch,
+    *,
+    own_passes: int | None = None,
+    weights: WeightParameters | None = None,
+    workers: int | None = None,
+    title: str = "scores",
+) -> dict[str, np.ndarray]:
+    """Does what `measure` does, for genotypes instead of indices."""
     proxies = {f"{row.label}/{name}": create_proxy(name, **row.parameters) for row in rows for name in row.proxies}
     found: dict[str, np.ndarray] = {}
     for group, count in _groups(proxies, len(genotypes), own_passes):

@@ -32,7 +32,7 @@ from .transnas_tasks import CHANNELS, STEM_HALVINGS, TASKS, Module, Name, Task
 if TYPE_CHECKING:
     from torch import nn
 
-    from .networks.transnas import TransNetwork
+    from .networks.transnas import SiameseNetwork, TransNetwork
 
 # Of the skeleton of `transnas_micro`; the benchmark's digits of operations are positions among the first four of NATS-Bench's.
 MODULES = "41414"
@@ -82,7 +82,7 @@ class TransSpace(SearchSpace):
     def operations(self, genotype: Genotype) -> list[str] | None:
         """Returns the operations of the genotype's cells, or None for basic blocks."""
 
-    def build(self, genotype: Genotype) -> TransNetwork:
+    def build(self, genotype: Genotype) -> TransNetwork | SiameseNetwork:
         from .networks.transnas import SiameseNetwork, TransNetwork
 
         network = SiameseNetwork if self.task.decoder == "pieces" else TransNetwork

@@ -9,12 +9,14 @@ Weights are drawn by parameter name, so a cell's name holds whatever its shapes 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..stages import Stage, run_stages
 from ..transnas_tasks import PIECE_SHARE, Module, Task
 from .nats import Cell, ReLUConvBN
 from .transnas_decoders import create_decoder
@@ -82,6 +84,7 @@ class Encoder(nn.Module):
             nn.Conv2d(3, half, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(half), ReLUConvBN(half, channels, 3, stride=2)
         )
         self.cells = nn.ModuleDict()
+        self.identities: list[Hashable] = [("stem", channels)]
         inputs = channels
         for i, (outputs, halves) in enumerate(modules, start=1):
             for j, stride in enumerate((2 if halves else 1, 1), start=1):
@@ -90,21 +93,23 @@ class Encoder(nn.Module):
                     self.cells[name] = BasicBlock(inputs, outputs, stride)
                 else:
                     self.cells[name] = Cell(operations, inputs, outputs, stride, edge)
+                self.identities.append((name, stride, tuple(operations or ())))
                 inputs = outputs
 
+    def as_stages(self) -> list[Stage]:
+        """Returns the stem and the cells."""
+        return [Stage(*pair) for pair in zip(self.identities, [self.stem, *self.cells.values()], strict=True)]
+
     def forward(self, images: Tensor) -> Tensor:
-        x = self.stem(images)
-        for cell in self.cells.values():
-            x = cell(x)
-        return x
+        return run_stages(self.as_stages(), images)
 
 
 class TransNetwork(nn.Module):
     """An encoder and the decoder of a task: outputs [N, outputs], or [N, channels, height, width] for pixels.
 
     Args:
-        channels, modules, operations: as for `Encoder`.
         task: what the decoder is for.
+        channels, modules, operations: as for `Encoder`.
     """
 
     def __init__(self, task: Task, channels: int, modules: Sequence[Module], operations: Sequence[str] | None = None) -> None:
@@ -112,21 +117,45 @@ class TransNetwork(nn.Module):
         self.encoder = Encoder(channels, modules, operations)
         self.decoder = create_decoder(task, channels, modules)
 
+    def as_stages(self) -> list[Stage]:
+        """Returns the encoder's stages and the decoder, which follows from their shapes."""
+        stages = self.encoder.as_stages()
+        return [*stages, Stage(("decoder", *(stage.identity for stage in stages)), self.decoder)]
+
     def forward(self, images: Tensor) -> Tensor:
-        return self.decoder(self.encoder(images))
+        return run_stages(self.as_stages(), images)
 
 
-class SiameseNetwork(TransNetwork):
+class SiameseNetwork(nn.Module):
     """One encoder for every piece of an image; the decoder says which of 1,000 permutations the pieces are in.
 
     It takes pieces [N, 9, 3, height, width], as training permutes them, or images [N, 3, height, width], whose pieces it takes
-    itself, in their own order.
+    itself, in their own order. Arguments are those of `TransNetwork`.
     """
 
+    def __init__(self, task: Task, channels: int, modules: Sequence[Module], operations: Sequence[str] | None = None) -> None:
+        super().__init__()
+        self.encoder = Encoder(channels, modules, operations)
+        self.decoder = create_decoder(task, channels, modules)
+
+    def as_stages(self) -> list[Stage]:
+        """Returns the encoder's stages, each of which runs on one piece after another, and the decoder.
+
+        Pieces do not share a batch, as they do not in the benchmark: observers are shown maps of N images.
+        """
+        stages = self.encoder.as_stages()
+        return [
+            Stage("pieces", lambda images: images.unbind(1) if images.dim() == 5 else tuple(pieces(images))),
+            *(Stage(identity, partial(_of_each, module)) for identity, module in stages),
+            Stage(("decoder", *(stage.identity for stage in stages)), lambda maps: self.decoder(torch.cat(maps, dim=1))),
+        ]
+
     def forward(self, images: Tensor) -> Tensor:
-        # One after another, as the benchmark does: observers are shown maps of N images.
-        parts = images.unbind(1) if images.dim() == 5 else pieces(images)
-        return self.decoder(torch.cat([self.encoder(part) for part in parts], dim=1))
+        return run_stages(self.as_stages(), images)
+
+
+def _of_each(module: Callable[[Tensor], Tensor], maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    return tuple(module(x) for x in maps)
 
 
 def pieces(images: Tensor) -> list[Tensor]:

@@ -22,8 +22,10 @@ SMALL = {
     "nasbench_macro": {"channels": 4},
     "nds_resnet": {"depths": [1, 2], "widths": [8, 16]},
     "mobilenet": {"size": 32},
+    "transnas_macro": {"channels": 4, "task": "segmentsemantic"},
+    "transnas_micro": {"channels": 4, "task": "jigsaw"},
 } | {f"nds_{name}": {"depths": [4, 6], "widths": [4]} for name in ("amoeba", "darts", "enas", "nasnet", "pnas")}
-SHARING = ("darts", "nasbench_macro", "nds_resnet", "mobilenet")
+SHARING = ("darts", "nasbench_macro", "nds_resnet", "mobilenet", "transnas_macro", "transnas_micro")
 
 
 def images():
