@@ -26,6 +26,7 @@ from benchmarks.transnas_published import PUBLISHED
 from fitness import create_batch
 from spaces import Genotype, SearchSpace, create_space
 from spaces.tables import create_table
+from spaces.transnas_tasks import CHANNELS
 
 KINDS = ("transnas_macro", "transnas_micro")
 TASKS = ("class_object", "segmentsemantic")
@@ -61,11 +62,10 @@ def scored(name: str, genotypes: Sequence[Genotype], size: samples.Size, options
         print(f"{title}: {time.perf_counter() - started:.0f} s for {len(genotypes)} networks, what was cached included")
         return found
 
-    found = {
-        task: measured(create_space(name, task=task, size=options.size), ROWS, task, f"{name}, {task}") for task in TASKS
-    }
+    form = {"size": options.size, "channels": options.channels}
+    found = {task: measured(create_space(name, task=task, **form), ROWS, task, f"{name}, {task}") for task in TASKS}
     # Its images are in [0, 1], as the jigsaw's are.
-    plain = PUBLISHED[name](create_space(name, size=options.size).parameters)
+    plain = PUBLISHED[name](create_space(name, **form).parameters)
     row = measured(plain, [AS_PUBLISHED], "jigsaw", f"{name}, published network")
     return {task: scores | row for task, scores in found.items()}
 
@@ -104,8 +104,8 @@ def table(scores: Mapping[str, np.ndarray], comparisons: Sequence[Comparison]) -
 
 def command(options: argparse.Namespace) -> None:
     size = samples.Size(6, 6, 4, 20) if options.quick else samples.Size(options.networks, options.networks, options.n)
-    if options.quick:
-        options.size = 64
+    options.channels = 4 if options.quick else CHANNELS
+    options.size = 64 if options.quick else options.size
     texts, content = [], {}
     for name in options.spaces:
         space = create_space(name)
@@ -140,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--size", type=int, default=256, help="their sides in pixels")
     parser.add_argument("--workers", type=int, help="processes that measure; one a core without it")
     parser.add_argument("--folder", type=Path, default=Path("benchmarks/results"), help="where the table goes")
-    parser.add_argument("--quick", action="store_true", help="a handful of networks and images: that the command works")
+    parser.add_argument("--quick", action="store_true", help="a handful of thin networks: that the command works")
     samples.run(parser, command, arguments)
 
 
