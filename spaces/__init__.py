@@ -34,6 +34,8 @@ SPACES.register("mobilenet", "spaces.mobilenet:MobileNetSpace")
 SPACES.register("nafbee_bert", "spaces.nafbee_bert:BertSpace")
 SPACES.register("nafbee_vgg11", "spaces.nafbee_vgg:Vgg11Space")
 SPACES.register("nafbee_vgg19", "spaces.nafbee_vgg:Vgg19Space")
+SPACES.register("transnas_macro", "spaces.transnas:MacroSpace")
+SPACES.register("transnas_micro", "spaces.transnas:MicroSpace")
 SPACES.register("toy", "spaces.toy:ToySpace")
 
 TABLES = Registry("table")
@@ -44,6 +46,7 @@ TABLES.register("csv", "spaces.tables:CsvTable")
 TABLES.register("nasbench101", "spaces.nasbench101_table:NasBench101Table")
 TABLES.register("nds", "spaces.nds_table:NdsTable")
 TABLES.register("nafbee", "spaces.nafbee_table:NafbeeTable")
+TABLES.register("transnas101", "spaces.transnas_table:TransNasTable")
 
 
 

@@ -155,12 +155,7 @@ class TopologySpace(NatsSpace):
         return _at(official_order(), index)
 
     def drawing(self, genotype: Genotype) -> Drawing:
-        live = prune(genotype)
-        edges = tuple(
-            (source, target, OPERATIONS[gene], bool(kept))
-            for (source, target), gene, kept in zip(EDGES, genotype, live, strict=True)
-        )
-        return Drawing(("input", "node 1", "node 2", "output"), edges, self.notation(genotype))
+        return cell_drawing(genotype, self.notation(genotype))
 
 
 class SizeSpace(NatsSpace):
@@ -235,6 +230,15 @@ class SizeSpace(NatsSpace):
 
 
 _SHAPE = "'|op~0|+|op~0|op~1|+|op~0|op~1|op~2|'"
+
+
+def cell_drawing(genotype: Genotype, title: str) -> Drawing:
+    """Returns a cell as a graph in which edges that reach nothing or come from nothing are not live."""
+    edges = tuple(
+        (source, target, OPERATIONS[gene], bool(kept))
+        for (source, target), gene, kept in zip(EDGES, genotype, prune(genotype), strict=True)
+    )
+    return Drawing(("input", "node 1", "node 2", "output"), edges, title)
 
 
 def isomorphism(genotype: Genotype) -> str:

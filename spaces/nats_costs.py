@@ -85,12 +85,17 @@ def nats_cells(operations: Sequence[str], stem: int, widths: Sequence[int], redu
     inputs = stem
     for outputs, reduction in zip(widths, reductions, strict=True):
         if reduction:
-            cells.append(Cell(float(outputs), 2, inputs + outputs, outputs, 3 * outputs))
+            cells.append(residual_cell(inputs, outputs))
         elif layers:
             read = sum(inputs if source == 0 else outputs for source in layers)
             cells.append(Cell(float(outputs), depth, read, skips * outputs, len(EDGES) * outputs))
         inputs = outputs
     return tuple(cells)
+
+
+def residual_cell(inputs: int, outputs: int) -> Cell:
+    """Returns a residual block of two layers: its shortcut is the one skip connection of three possible ones."""
+    return Cell(float(outputs), 2, inputs + outputs, outputs, 3 * outputs)
 
 
 def _cell_graph(operations: Sequence[str]) -> tuple[int, list[int], int]:

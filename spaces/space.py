@@ -79,7 +79,7 @@ class SearchSpace(ABC):
     input_shape: tuple[int, ...] = (3, 32, 32)
     vocabulary: int = 0
     loss: Literal["cross_entropy", "mean_squared_error"] = "cross_entropy"
-    features: ClassVar[Literal["per_image", "none"]] = "per_image"
+    features: Literal["per_image", "none"] = "per_image"
 
     def __init__(self, parameters: AnyParameters | None = None) -> None:
         self.parameters = self.Parameters() if parameters is None else parameters

@@ -5,7 +5,8 @@
     K = exp(-gamma_k ||x_i - x_j||^2), Q = exp(-gamma_q ||y_i - y_j||^2)                       (eq. 2-5)
     score = log|K (x) Q| = N (log|K| + log|Q|)                                                 (eq. 6-7)
 
-A space whose features are round-off (`SearchSpace.features` is "none") is scored by K alone: N log|K|.
+A space whose features are round-off (`SearchSpace.features` is "none") is scored by K alone: N log|K|. Its networks are dead where
+the map that the features come from is zero.
 
 Normalisation is per column and squared distances add up over layers, so X never exists: each layer is reduced to its Gram
 matrix while the forward runs, and memory is bounded by the largest layer. Gammas, kernels and HDA rules read these statistics
@@ -197,6 +198,7 @@ class RbflexObserver(Observer):
 
     def __init__(self, parts: str = "kq") -> None:
         self.parts = {part: RowStatistics() for part in parts}
+        self.magnitude: torch.Tensor | None = None  # the largest number of the map that the features come from
 
     def activation(self, name: str, output: torch.Tensor, multiplicity: int = 1) -> None:
         self.parts["k"].add(rows_of(output[None])[0], None, multiplicity)
@@ -208,12 +210,14 @@ class RbflexObserver(Observer):
         self.parts["k"].take(reduced, columns, multiplicity)
 
     def features(self, output: torch.Tensor, magnitude: torch.Tensor) -> None:
+        self.magnitude = magnitude
         if "q" in self.parts:
             self.parts["q"].add(output, magnitude)
 
     def fork(self) -> RbflexObserver:
         other = RbflexObserver()
         other.parts = {part: rows.fork() for part, rows in self.parts.items()}
+        other.magnitude = self.magnitude
         return other
 
     def finish(self) -> Statistics:
@@ -222,9 +226,10 @@ class RbflexObserver(Observer):
         found = {f"{part}_{name}": array for part, rows in self.parts.items() for name, array in rows.finish().items()}
         if not all(np.isfinite(array).all() for array in found.values()):
             raise CandidateFailed("activations or features hold NaN or infinity")
-        for part in self.parts:
-            if not found[f"{part}_live"]:
-                raise CandidateFailed(f"all images have equal {ROWS[part]}: no path from input to output, or the signal died")
+        for part, name in ROWS.items():
+            dead = not found[f"{part}_live"] if part in self.parts else self.magnitude is not None and not self.magnitude
+            if dead:
+                raise CandidateFailed(f"all images have equal {name}: no path from input to output, or the signal died")
         return found
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import Field
 
 from fitness.proxy import CandidateFailed, Proxy, Statistics
-from spaces import ConfigError, Parameters
+from spaces import ConfigError, Parameters, SearchSpace
 
 if TYPE_CHECKING:
     import torch
@@ -52,8 +52,13 @@ class Vkdnw(Proxy):
     measured_by = ("layers",)
     parameters: VkdnwParameters
 
+    def check(self, space: SearchSpace) -> None:
+        if space.loss != "cross_entropy":
+            raise ConfigError(f"{self.name} is defined for classifiers, but {space.name} is none; leave it out")
+
     def measure(self, subject: Subject) -> Statistics:
         """Returns ``eigenvalues`` of F, ascending, and ``layers``, the number of modules with parameters of their own."""
+        self.check(subject.space)
         jacobian, probabilities = _jacobian(subject, self.parameters.layers)
         if not (np.isfinite(jacobian).all() and np.isfinite(probabilities).all()):
             raise CandidateFailed("gradients of the logits hold NaN or infinity")
@@ -94,8 +99,8 @@ def _jacobian(subject: Subject, layers: int) -> tuple[np.ndarray, np.ndarray]:
     replaced[functional.linear] = _changed_linear(changes)
     with evaluation_mode(network), torch.enable_grad(), Rewired(replaced, {}):
         logits = network(images)
-    if subject.space.loss != "cross_entropy" or logits.dim() != 2:
-        raise ConfigError(f"vkdnw is defined for classifiers, but {subject.space.name} is none; leave it out")
+    if logits.dim() != 2:
+        raise CandidateFailed(f"vkdnw wants one vector of logits an image, but the output has shape {list(logits.shape)}")
     found = []
     for column in logits.unbind(dim=1):
         parts = gradients(column.sum(), list(changes.values()), retain_graph=True)

@@ -6,7 +6,7 @@ name contains "ReLU", which on this space also catches the output of `ReLUConvBN
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -40,8 +40,8 @@ class Projection(nn.Module):
         return self.norm(self.conv(x))
 
 
-def operation(name: str, inputs: int, outputs: int) -> nn.Module | None:
-    """Returns the module of one edge at stride 1, or None for ``none``."""
+def operation(name: str, inputs: int, outputs: int, stride: int = 1) -> nn.Module | None:
+    """Returns the module of one edge, or None for ``none``; cells of this benchmark have stride 1."""
     if name == "none":
         return None
     if name == "skip_connect":
@@ -57,28 +57,39 @@ class Cell(nn.Module):
 
     Args:
         operations: the names on `EDGES`, in that order.
+        stride: of the edges that read the input.
+        edge: makes the module of one edge, as `operation` does.
     """
 
-    def __init__(self, operations: Sequence[str], inputs: int, outputs: int) -> None:
+    def __init__(
+        self,
+        operations: Sequence[str],
+        inputs: int,
+        outputs: int,
+        stride: int = 1,
+        edge: Callable[[str, int, int, int], nn.Module | None] = operation,
+    ) -> None:
         super().__init__()
         self.outputs = outputs
+        self.stride = stride
         self.edges = nn.ModuleDict()
         self.incoming: list[list[tuple[int, str]]] = [[] for _ in range(NODES)]
         for (source, target), name in zip(EDGES, operations, strict=True):
-            module = operation(name, inputs if source == 0 else outputs, outputs)
+            module = edge(name, inputs, outputs, stride) if source == 0 else edge(name, outputs, outputs, 1)
             if module is not None:
                 # The operation is part of the name, so that two operations of one edge never share weights.
-                edge = f"{source}>{target}_{name}"
-                self.edges[edge] = module
-                self.incoming[target].append((source, edge))
+                place = f"{source}>{target}_{name}"
+                self.edges[place] = module
+                self.incoming[target].append((source, place))
 
     def forward(self, x: Tensor) -> Tensor:
         nodes = [x]
         for incoming in self.incoming[1:]:
             if incoming:
-                nodes.append(sum_of([self.edges[edge](nodes[source]) for source, edge in incoming]))
+                nodes.append(sum_of([self.edges[place](nodes[source]) for source, place in incoming]))
             else:
-                nodes.append(x.new_zeros(x.shape[0], self.outputs, *x.shape[2:]))
+                size = [-(-side // self.stride) for side in x.shape[2:]]
+                nodes.append(x.new_zeros(x.shape[0], self.outputs, *size))
         return nodes[-1]
 
 

@@ -42,6 +42,7 @@ def test_these_are_the_examples() -> None:
         "rank_aggregate.yaml",
         "real_images.yaml",
         "sss_annealing.yaml",
+        "transnas_macro_search.yaml",
         "tss_genetic.yaml",
     ]
 
@@ -64,6 +65,8 @@ def test_an_example_runs(name: str, tmp_path: Path) -> None:
         overrides += ["space.channels=4"]
     if name == "mobilenet_search.yaml":
         overrides += ["space.size=64", "data.shape=[3,64,64]"]
+    if name == "transnas_macro_search.yaml":
+        overrides += ["space.channels=8", "data.shape=[3,64,64]"]
     config = load_config(CONFIGS / name, overrides)
     if "rbflex" in config.fitness.proxies and config.fitness.proxies["rbflex"].get("networks"):
         overrides.append("fitness.proxies.rbflex.networks=2")

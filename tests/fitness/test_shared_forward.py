@@ -25,8 +25,10 @@ SMALL = {
     "nafbee_bert": {"per_layer": True, "layers": 3, "hidden": 12, "heads": 3, "length": 8, "vocabulary": 50},
     "nafbee_vgg11": {"per_layer": True, "channels": 4},
     "nafbee_vgg19": {"per_layer": True, "channels": 4},
+    "transnas_macro": {"channels": 4, "task": "segmentsemantic"},
+    "transnas_micro": {"channels": 4, "task": "jigsaw"},
 } | {f"nds_{name}": {"depths": [4, 6], "widths": [4]} for name in ("amoeba", "darts", "enas", "nasnet", "pnas")}
-SHARING = ("darts", "nasbench_macro", "nds_resnet", "mobilenet", "nafbee_vgg11", "nafbee_bert")
+SHARING = ("darts", "nasbench_macro", "nds_resnet", "mobilenet", "nafbee_vgg11", "nafbee_bert", "transnas_macro", "transnas_micro")
 
 
 def images():

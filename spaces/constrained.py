@@ -1,0 +1,79 @@
+"""The genotypes of an encoding that keep a condition, where they are few enough to be listed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from .encoding import Encoding, Genotype
+from .errors import GenotypeError
+
+# How often an operator of the other encoding may give what breaks the condition, before something simpler is done.
+TRIES = 100
+
+
+class ConstrainedEncoding(Encoding):
+    """An encoding's valid genotypes that are not `broken`, each drawn equally often by `sample`.
+
+    Operators are the other encoding's, repeated until what they give keeps the condition.
+
+    Args:
+        inner: an encoding that can be enumerated.
+        broken: says in one line what is wrong with a genotype of `inner`, or returns None where nothing is.
+    """
+
+    def __init__(self, inner: Encoding, broken: Callable[[Genotype], str | None]) -> None:
+        self.inner = inner
+        self.broken = broken
+        self._all = tuple(genotype for genotype in inner.enumerate() if broken(genotype) is None)
+        if not self._all:
+            raise ValueError(f"no genotype of {type(inner).__name__} keeps the condition")
+
+    @property
+    def size(self) -> int:
+        return len(self._all)
+
+    def validate(self, genotype: Genotype) -> None:
+        self.inner.validate(genotype)
+        wrong = self.broken(genotype)
+        if wrong is not None:
+            raise GenotypeError(wrong)
+
+    def sample(self, rng: np.random.Generator) -> Genotype:
+        return self._all[int(rng.integers(len(self._all)))]
+
+    def mutate(self, genotype: Genotype, rng: np.random.Generator, probability: float | None = None) -> Genotype:
+        """Mutates as the other encoding does, given that the condition is kept; else takes a neighbour, or any other genotype."""
+        for _ in range(TRIES):
+            mutated = self.inner.mutate(genotype, rng, probability)
+            if mutated != genotype and self.broken(mutated) is None:
+                return mutated
+        others = list(self.neighbours(genotype)) or [other for other in self._all if other != genotype] or [genotype]
+        return others[int(rng.integers(len(others)))]
+
+    def crossover(
+        self, first: Genotype, second: Genotype, rng: np.random.Generator
+    ) -> tuple[Genotype, Genotype]:
+        """Crosses as the other encoding does, given that both children keep the condition; else the children are the parents."""
+        for _ in range(TRIES):
+            children = self.inner.crossover(first, second, rng)
+            if all(self.broken(child) is None for child in children):
+                return children
+        return first, second
+
+    def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
+        return (neighbour for neighbour in self.inner.neighbours(genotype) if self.broken(neighbour) is None)
+
+    def distance(self, first: Genotype, second: Genotype) -> float:
+        return self.inner.distance(first, second)
+
+    def repair(self, genotype: Sequence[int]) -> Genotype:
+        """Returns the genotype as the other encoding repairs it or, where that breaks the condition, the nearest that keeps it."""
+        repaired = self.inner.repair(genotype)
+        if self.broken(repaired) is None:
+            return repaired
+        return min(self._all, key=lambda other: self.inner.distance(repaired, other))
+
+    def enumerate(self) -> Iterator[Genotype]:
+        return iter(self._all)

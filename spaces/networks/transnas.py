@@ -1,0 +1,170 @@
+"""The networks of TransNAS-Bench-101 (Duan et al. 2021, CVPR, arXiv 2105.11871): a stem, modules of two cells, a task's decoder.
+
+    stem: two 3 x 3 convolutions of stride 2
+    a module: two cells, the first of which may halve the map and double the channels
+    decoder: see `transnas_decoders`
+
+Weights are drawn by parameter name, so a cell's name holds whatever its shapes depend on: equal names mean equal shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..stages import Stage, run_stages
+from ..transnas_tasks import PIECE_SHARE, Module, Task
+from .nats import Cell, ReLUConvBN
+from .transnas_decoders import create_decoder
+
+GRID = 3
+
+
+class FactorizedReduce(nn.Module):
+    """What a skip connection is where shapes differ: ReLU, two strided 1 x 1 convolutions side by side, normalised.
+
+    The second reads the map one pixel further to the right and down, so that none is left out at stride 2.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.relu = nn.ReLU()
+        self.first = nn.Conv2d(inputs, outputs // 2, 1, stride, bias=False)
+        self.second = nn.Conv2d(inputs, outputs - outputs // 2, 1, stride, bias=False)
+        self.norm = nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relu(x)
+        shifted = functional.pad(x, (0, 1, 0, 1))[:, :, 1:, 1:]
+        return self.norm(torch.cat([self.first(x), self.second(shifted)], dim=1))
+
+
+def edge(name: str, inputs: int, outputs: int, stride: int) -> nn.Module | None:
+    """Returns the module of one edge, or None for ``none``."""
+    if name == "none":
+        return None
+    if name == "skip_connect":
+        return nn.Identity() if stride == 1 and inputs == outputs else FactorizedReduce(inputs, outputs, stride)
+    return ReLUConvBN(inputs, outputs, {"nor_conv_1x1": 1, "nor_conv_3x3": 3}[name], stride)
+
+
+class BasicBlock(nn.Module):
+    """ResNet's basic block, activated first: two 3 x 3 convolutions beside the input, projected where shapes differ."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.first = ReLUConvBN(inputs, outputs, 3, stride)
+        self.second = ReLUConvBN(outputs, outputs, 3)
+        self.shortcut = nn.Sequential()
+        if stride != 1 or inputs != outputs:
+            self.shortcut.append(nn.Conv2d(inputs, outputs, 1, stride, bias=False))
+            self.shortcut.append(nn.BatchNorm2d(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.shortcut(x) + self.second(self.first(x))
+
+
+class Encoder(nn.Module):
+    """Stem and modules.
+
+    Args:
+        channels: of the stem.
+        modules: in order.
+        operations: of the cells (`nats.EDGES`); None for basic blocks.
+    """
+
+    def __init__(self, channels: int, modules: Sequence[Module], operations: Sequence[str] | None = None) -> None:
+        super().__init__()
+        half = channels // 2
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, half, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(half), ReLUConvBN(half, channels, 3, stride=2)
+        )
+        self.cells = nn.ModuleDict()
+        self.identities: list[Hashable] = [("stem", channels)]
+        inputs = channels
+        for i, (outputs, halves) in enumerate(modules, start=1):
+            for j, stride in enumerate((2 if halves else 1, 1), start=1):
+                name = f"module{i}_cell{j}_{inputs}to{outputs}"
+                if operations is None:
+                    self.cells[name] = BasicBlock(inputs, outputs, stride)
+                else:
+                    self.cells[name] = Cell(operations, inputs, outputs, stride, edge)
+                self.identities.append((name, stride, tuple(operations or ())))
+                inputs = outputs
+
+    def as_stages(self) -> list[Stage]:
+        """Returns the stem and the cells."""
+        return [Stage(*pair) for pair in zip(self.identities, [self.stem, *self.cells.values()], strict=True)]
+
+    def forward(self, images: Tensor) -> Tensor:
+        return run_stages(self.as_stages(), images)
+
+
+class TransNetwork(nn.Module):
+    """An encoder and the decoder of a task: outputs [N, outputs], or [N, channels, height, width] for pixels.
+
+    Args:
+        task: what the decoder is for.
+        channels, modules, operations: as for `Encoder`.
+    """
+
+    def __init__(self, task: Task, channels: int, modules: Sequence[Module], operations: Sequence[str] | None = None) -> None:
+        super().__init__()
+        self.encoder = Encoder(channels, modules, operations)
+        self.decoder = create_decoder(task, channels, modules)
+
+    def as_stages(self) -> list[Stage]:
+        """Returns the encoder's stages and the decoder, which follows from their shapes."""
+        stages = self.encoder.as_stages()
+        return [*stages, Stage(("decoder", *(stage.identity for stage in stages)), self.decoder)]
+
+    def forward(self, images: Tensor) -> Tensor:
+        return run_stages(self.as_stages(), images)
+
+
+class SiameseNetwork(nn.Module):
+    """One encoder for every piece of an image; the decoder says which of 1,000 permutations the pieces are in.
+
+    It takes pieces [N, 9, 3, height, width], as training permutes them, or images [N, 3, height, width], whose pieces it takes
+    itself, in their own order. Arguments are those of `TransNetwork`.
+    """
+
+    def __init__(self, task: Task, channels: int, modules: Sequence[Module], operations: Sequence[str] | None = None) -> None:
+        super().__init__()
+        self.encoder = Encoder(channels, modules, operations)
+        self.decoder = create_decoder(task, channels, modules)
+
+    def as_stages(self) -> list[Stage]:
+        """Returns the encoder's stages, each of which runs on one piece after another, and the decoder.
+
+        Pieces do not share a batch, as they do not in the benchmark: observers are shown maps of N images.
+        """
+        stages = self.encoder.as_stages()
+        return [
+            Stage("pieces", lambda images: images.unbind(1) if images.dim() == 5 else tuple(pieces(images))),
+            *(Stage(identity, partial(_of_each, module)) for identity, module in stages),
+            Stage(("decoder", *(stage.identity for stage in stages)), lambda maps: self.decoder(torch.cat(maps, dim=1))),
+        ]
+
+    def forward(self, images: Tensor) -> Tensor:
+        return run_stages(self.as_stages(), images)
+
+
+def _of_each(module: Callable[[Tensor], Tensor], maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    return tuple(module(x) for x in maps)
+
+
+def pieces(images: Tensor) -> list[Tensor]:
+    """Returns the middle of each of 3 x 3 cells of images [N, 3, H, W], a quarter of the image's sides: 64 pixels of 256.
+
+    The benchmark takes pieces of that size at random places in the cells, so that edges do not give the order away.
+    """
+    corners = []
+    for side in images.shape[2:]:
+        cell, length = side // GRID, max(1, side // PIECE_SHARE)
+        corners.append([slice(start, start + length) for start in ((cell - length) // 2 + i * cell for i in range(GRID))])
+    return [images[:, :, rows, columns] for rows in corners[0] for columns in corners[1]]

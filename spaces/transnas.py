@@ -1,0 +1,284 @@
+"""TransNAS-Bench-101's two spaces (Duan et al. 2021, CVPR, arXiv 2105.11871), each for any of its seven tasks.
+
+`transnas_micro`: a cell of 6 edges with one of 4 operations in a fixed skeleton of five modules, 4,096 cells. `transnas_macro`:
+basic blocks in four to six modules, each of which may halve the map, double the channels or do both, 3,256 networks.
+
+    64-41414-1_02_333     stem channels - modules - operations of the edges into node 1, 2 and 3
+    64-1234-basic         module 1 plain, 2 doubles the channels, 3 halves the map, 4 does both
+"""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Sequence
+from functools import cache
+from itertools import chain, pairwise, permutations, product
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from .constrained import ConstrainedEncoding
+from .encoding import Genotype, VectorEncoding
+from .errors import GenotypeError
+from .nats import EDGES, NODES, NONE, OPERATIONS, SKIP, cell_drawing, prune
+from .nats_costs import nats_cells, residual_cell
+from .parameters import Parameters as AnyParameters
+from .space import Cell, Costs, Drawing, SearchSpace
+from .staged import Stage, StagedEncoding
+from .transnas_costs import transnas_costs
+from .transnas_tasks import CHANNELS, STEM_HALVINGS, TASKS, Module, Name, Task
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from .networks.transnas import SiameseNetwork, TransNetwork
+
+# Of the skeleton of `transnas_micro`; the benchmark's digits of operations are positions among the first four of NATS-Bench's.
+MODULES = "41414"
+MICRO_OPERATIONS = OPERATIONS[:4]
+# How many modules a macro network has, and how many of them halve the map and double the channels.
+LENGTHS, HALVINGS, DOUBLINGS = (4, 6), (1, 4), (1, 3)
+
+
+class TransParameters(AnyParameters):
+    """The task, and the sides of the images that costs are counted on.
+
+    Attributes:
+        task: decides the decoder and the loss.
+        size: of the images; the benchmark trains on 256 x 256 pixels.
+        channels: of the stem, an even number; other widths follow from it. The benchmark's networks, and its names, have 64.
+    """
+
+    task: Name = "class_object"
+    size: int = Field(default=256, ge=32)
+    channels: int = Field(default=CHANNELS, ge=2, multiple_of=2)
+
+
+class TransSpace(SearchSpace):
+    """What both spaces share: a chain of modules, and the task's decoder.
+
+    With `class_object`, `class_scene`, `room_layout` and `jigsaw` the classifier's input is round-off under per-image statistics:
+    maps that were centred and not activated are pooled into it. A score that reads features reads activations alone there. (The
+    jigsaw's pieces of 64 pixels become maps of one pixel in some macro networks, where it would be more than that.)
+    """
+
+    Parameters = TransParameters
+    parameters: TransParameters
+    features: Literal["per_image", "none"] = "none"  # of the default task
+
+    def __init__(self, parameters: AnyParameters | None = None) -> None:
+        super().__init__(parameters)
+        self.task: Task = TASKS[self.parameters.task]
+        self.input_shape = (3, self.parameters.size, self.parameters.size)
+        self.loss = self.task.loss
+        self.features = self.task.features
+
+    @abstractmethod
+    def modules(self, genotype: Genotype) -> list[Module]:
+        """Returns the modules of the genotype's network, in order."""
+
+    @abstractmethod
+    def operations(self, genotype: Genotype) -> list[str] | None:
+        """Returns the operations of the genotype's cells, or None for basic blocks."""
+
+    def build(self, genotype: Genotype) -> TransNetwork | SiameseNetwork:
+        from .networks.transnas import SiameseNetwork, TransNetwork
+
+        network = SiameseNetwork if self.task.decoder == "pieces" else TransNetwork
+        return network(self.task, self.parameters.channels, self.modules(genotype), self.operations(genotype))
+
+    def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
+        modules, operations = self.modules(genotype), self.operations(genotype)
+        return transnas_costs(self.task, self.parameters.channels, modules, operations, input_shape or self.input_shape)
+
+    def classifier(self, network: nn.Module) -> nn.Module:
+        """Returns the decoder's last linear layer or convolution."""
+        return network.decoder.classifier[0]  # type: ignore[union-attr,index,return-value]
+
+    def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
+        """Returns the stem and every cell; of the jigsaw's encoder none, since it runs once for each piece."""
+        if self.task.decoder == "pieces":
+            return []
+        return [network.encoder.stem, *network.encoder.cells.values()]  # type: ignore[list-item,union-attr,operator]
+
+    def widths(self, genotype: Genotype) -> list[int]:
+        """Returns the channels of the stem and of every cell."""
+        return [self.parameters.channels, *(module.outputs for module in self.modules(genotype) for _ in range(2))]
+
+
+class MicroSpace(TransSpace):
+    """Cells of TransNAS-Bench-101; a genotype holds positions in `MICRO_OPERATIONS`, edge by edge of `nats.EDGES`.
+
+    Cells are NATS-Bench's but for the first of a module that changes its input's shape: there a skip connection from the input has
+    weights. Cells are one network where they differ in what has no effect, in the order of sums or in the numbers of nodes.
+    """
+
+    name = "transnas_micro"
+    description = "TransNAS-Bench-101 cells: 6 edges x 4 operations, 7 tasks; by activations alone but for pixel tasks"
+
+    def __init__(self, parameters: AnyParameters | None = None) -> None:
+        super().__init__(parameters)
+        self.encoding = VectorEncoding([len(MICRO_OPERATIONS)] * len(EDGES), [f"edge {a}>{b}" for a, b in EDGES])
+
+    def notation(self, genotype: Genotype) -> str:
+        self.encoding.validate(genotype)
+        digits = "".join(map(str, genotype))
+        return f"{CHANNELS}-{MODULES}-{digits[0]}_{digits[1:3]}_{digits[3:]}"
+
+    def parse(self, text: str) -> Genotype:
+        found = re.fullmatch(rf"{CHANNELS}-{MODULES}-([0-3])_([0-3]{{2}})_([0-3]{{3}})", text.strip(), re.ASCII)
+        if found is None:
+            raise GenotypeError(
+                f"{text!r} is not a cell of {self.name}; expected '{CHANNELS}-{MODULES}-1_02_333' with digits "
+                "0 none, 1 skip connection, 2 conv 1x1, 3 conv 3x3"
+            )
+        return tuple(map(int, "".join(found.groups())))
+
+    def key(self, genotype: Genotype) -> str:
+        """Returns the notation of the first cell, in order, that is this one once what has no effect is left out."""
+        self.encoding.validate(genotype)
+        return self.notation(_first_of_form()[_form(genotype)])
+
+    def representative(self, key: str) -> Genotype:
+        """Returns the key's cell without the edges that reach nothing or come from nothing."""
+        return prune(_first_of_form()[_form(self.parse(key))])
+
+    def modules(self, genotype: Genotype) -> list[Module]:
+        self.encoding.validate(genotype)
+        return modules_of(MODULES, self.parameters.channels)
+
+    def operations(self, genotype: Genotype) -> list[str]:
+        return [MICRO_OPERATIONS[gene] for gene in genotype]
+
+    def cells(self, genotype: Genotype) -> tuple[Cell, ...]:
+        stem, *widths = self.widths(genotype)
+        return nats_cells(self.operations(genotype), stem, widths, [False] * len(widths))
+
+    def thin(self) -> MicroSpace:
+        return MicroSpace(self.parameters.model_copy(update={"channels": 2}))
+
+    def drawing(self, genotype: Genotype) -> Drawing:
+        return cell_drawing(genotype, self.notation(genotype))
+
+
+class MacroSpace(TransSpace):
+    """Networks of TransNAS-Bench-101; a genotype holds the digit of each module, then 0 for those up to six that are not there.
+
+    `sample` draws the 3,256 networks equally often, so that most have six modules.
+    """
+
+    name = "transnas_macro"
+    description = "TransNAS-Bench-101 networks of 4..6 modules, 7 tasks; by activations alone but for pixel tasks"
+
+    def __init__(self, parameters: AnyParameters | None = None) -> None:
+        super().__init__(parameters)
+        self.encoding: ConstrainedEncoding = ConstrainedEncoding(StagedEncoding([], [Stage(*LENGTHS, 4)]), _broken)
+
+    def notation(self, genotype: Genotype) -> str:
+        self.encoding.validate(genotype)
+        return f"{CHANNELS}-{_code(genotype)}-basic"
+
+    def parse(self, text: str) -> Genotype:
+        found = re.fullmatch(rf"{CHANNELS}-([1-4]{{{LENGTHS[0]},{LENGTHS[1]}}})-basic", text.strip(), re.ASCII)
+        if found is None:
+            raise GenotypeError(
+                f"{text!r} is not a network of {self.name}; expected '{CHANNELS}-1234-basic' with {LENGTHS[0]}..{LENGTHS[1]} "
+                "modules, 1 plain, 2 twice the channels, 3 half the map, 4 both"
+            )
+        digits = tuple(map(int, found[1]))
+        genotype = digits + (0,) * (LENGTHS[1] - len(digits))
+        self.encoding.validate(genotype)
+        return genotype
+
+    def modules(self, genotype: Genotype) -> list[Module]:
+        self.encoding.validate(genotype)
+        return modules_of(_code(genotype), self.parameters.channels)
+
+    def operations(self, genotype: Genotype) -> None:
+        return None
+
+    def cells(self, genotype: Genotype) -> tuple[Cell, ...]:
+        widths = self.widths(genotype)
+        return tuple(residual_cell(inputs, outputs) for inputs, outputs in pairwise(widths))
+
+    def thin(self) -> MacroSpace:
+        return MacroSpace(self.parameters.model_copy(update={"channels": 2}))
+
+    def drawing(self, genotype: Genotype) -> Drawing:
+        side = -(-self.parameters.size // 2**STEM_HALVINGS)
+        nodes = ["input", f"stem\n{self.parameters.channels}, {side} x {side}"]
+        for digit, module in zip(_code(genotype), self.modules(genotype), strict=True):
+            side = -(-side // 2) if module.halves else side
+            nodes.append(f"module {digit}\n{module.outputs}, {side} x {side}")
+        nodes.append(self.parameters.task)
+        return Drawing(tuple(nodes), tuple((i, i + 1, "", True) for i in range(len(nodes) - 1)), self.notation(genotype))
+
+
+def modules_of(code: str, channels: int) -> list[Module]:
+    """Returns the modules that a code's digits stand for, after a stem of so many channels."""
+    modules = []
+    for digit in code:
+        channels *= 2 if digit in "24" else 1
+        modules.append(Module(channels, digit in "34"))
+    return modules
+
+
+def _code(genotype: Genotype) -> str:
+    return "".join(str(gene) for gene in genotype if gene)
+
+
+def _broken(genotype: Genotype) -> str | None:
+    """Says what is wrong with a sequence of modules."""
+    modules = modules_of(_code(genotype), 1)
+    halvings = sum(module.halves for module in modules)
+    doublings = modules[-1].outputs.bit_length() - 1
+    for (least, most), found, what in ((HALVINGS, halvings, "halve the map"), (DOUBLINGS, doublings, "double the channels")):
+        if not least <= found <= most:
+            return f"{least}..{most} of the modules must {what}, but {found} of {_code(genotype)!r} do"
+    return None
+
+
+def _terms(genotype: Genotype) -> tuple[list[tuple[int, list[int]]], list[int]]:
+    """Returns a cell's operations, each with what it reads the sum of, and what the output is the sum of: 0, the input, or 1, 2, ..
+
+    A skip connection between later nodes is its source. One from the input is an operation, since there are cells in which it has
+    weights.
+    """
+    operations: list[tuple[int, list[int]]] = []
+    nodes: list[list[int]] = [[0], *([] for _ in range(1, NODES))]
+    for (source, target), gene in zip(EDGES, prune(genotype), strict=True):
+        if gene == SKIP and source:
+            nodes[target] += nodes[source]
+        elif gene != NONE:
+            operations.append((gene, nodes[source]))
+            nodes[target].append(len(operations))
+    return operations, nodes[-1]
+
+
+def _form(genotype: Genotype) -> tuple[object, ...]:
+    """Returns the first, in order, of all ways to number a cell's operations: equal for cells that are one network.
+
+    Unlike NATS-Bench's form it tells a map that is added twice from two maps that are made alike, with weights of their own.
+    """
+    operations, output = _terms(genotype)
+    names = ["input"]
+    for gene, reads in operations:
+        names.append(f"({'+'.join(sorted(names[i] for i in reads))})@{gene}")
+    # Only operations that are written alike can be mistaken for each other.
+    alike = [[i for i in range(1, len(names)) if names[i] == name] for name in sorted(set(names[1:]))]
+    forms = []
+    for orders in product(*map(permutations, alike)):
+        order = [0, *chain.from_iterable(orders)]
+        number = {old: new for new, old in enumerate(order)}
+        numbered = [(operations[old - 1][0], sorted(number[i] for i in operations[old - 1][1])) for old in order[1:]]
+        forms.append((*((gene, *reads) for gene, reads in numbered), tuple(sorted(number[i] for i in output))))
+    return min(forms)
+
+
+@cache
+def _first_of_form() -> dict[tuple[object, ...], Genotype]:
+    first: dict[tuple[object, ...], Genotype] = {}
+    for genotype in product(range(len(MICRO_OPERATIONS)), repeat=len(EDGES)):
+        first.setdefault(_form(genotype), genotype)
+    return first
