@@ -29,8 +29,8 @@ SOUND = {
     Kind.space: "operators of its encoding, notation, keys, drawing, networks, costs and weights",
     Kind.proxy: "statistics, score, cache, candidates in company, labels, images, gradients and parameters",
     Kind.strategy: "proposals, seed, state, failures, ties, exhaustion, constraints, open spaces and generations",
-    Kind.table: "accuracies, notations, lookups, another space and wrong files",
-    Kind.source: "images, labels, number, seed and missing files",
+    Kind.table: "accuracies, notations, lookups, another space and, where it reads a file, wrong ones",
+    Kind.source: "inputs, labels, number, seed and, where it reads files, missing ones",
 }
 
 
