@@ -15,6 +15,7 @@ from spaces import RbflexEvoError
 
 from . import (
     commands_cache,
+    commands_check,
     commands_compare,
     commands_correlate,
     commands_explain,
@@ -45,6 +46,7 @@ app.command("export")(commands_export.export)
 app.command("tabulate")(commands_tabulate.tabulate)
 app.command("correlate")(commands_correlate.correlate)
 app.command("list")(commands_list.list_known)
+app.command("check")(commands_check.check)
 
 
 def _print_version(asked: bool) -> None:

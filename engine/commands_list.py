@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from enum import Enum
 from typing import Annotated, Any
 
 import typer
 from pydantic import BaseModel
 
-from spaces import SPACES, TABLES, Registry
+from spaces import SPACES, TABLES, PluginError, Registry
+from spaces.errors import reason
 
 from .options import AsJson
 
@@ -31,12 +33,18 @@ def list_known(
     as_json: AsJson = False,
 ) -> None:
     """List what a configuration may name."""
-    entries = [describe(kind, name) for name in registry_of(kind).names()]
+    entries = []
+    for name in registry_of(kind).names():
+        try:
+            entries.append(_described(kind, name))
+        except PluginError as error:
+            print(f"warning: {error}", file=sys.stderr)
     if as_json:
         print(json.dumps(entries, ensure_ascii=False))
         return
     for entry in entries:
         note = f" [{sized(entry['size'])} genotypes]" if entry.get("size") else f" [{entry['cost']}]" if "cost" in entry else ""
+        note += f" ({entry['package']})" if "package" in entry else ""
         print(f"{entry['name']}{note}: {entry['description']}" if entry["description"] else entry["name"] + note)
         if kind is Kind.presets:
             print(f"    {entry['rule']}: {', '.join(entry['members'])}")
@@ -66,6 +74,19 @@ def registry_of(kind: Kind) -> Registry:
     return registries[kind.value]
 
 
+def _described(kind: Kind, name: str) -> dict[str, Any]:
+    """Returns `describe`'s facts and, where another package gives the thing, which one; what it gets wrong is said, not raised."""
+    package = registry_of(kind).package_of(name)
+    if package is None:
+        return describe(kind, name)
+    try:
+        return {**describe(kind, name), "package": package}
+    except PluginError:
+        raise
+    except Exception as error:
+        raise PluginError(f"{name!r} of {package} cannot be described ({reason(error)}); run rbflex-evo check {name}") from error
+
+
 def describe(kind: Kind, name: str) -> dict[str, Any]:
     """Returns name, description, parameters with defaults and what else its kind has to tell, as JSON data."""
     thing = registry_of(kind).get(name)
@@ -78,7 +99,7 @@ def describe(kind: Kind, name: str) -> dict[str, Any]:
         "parameters": _defaults(thing.Parameters),
     }
     if kind is Kind.spaces:
-        entry["size"] = thing().encoding.size
+        entry["size"] = None if NEEDED in entry["parameters"].values() else thing().encoding.size
         entry["features"] = thing.features
     if kind is Kind.proxies:
         entry["cost"] = thing.cost

@@ -22,6 +22,10 @@ class UnknownNameError(RbflexEvoError, LookupError):
     """A name is not registered."""
 
 
+class PluginError(RbflexEvoError, ImportError):
+    """What another package registers cannot be used."""
+
+
 class GenotypeError(RbflexEvoError, ValueError):
     """A genotype or its notation does not belong to the search space."""
 

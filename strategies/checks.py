@@ -1,6 +1,6 @@
-"""The conformance kit of strategies: what `check_estimator` is to scikit-learn, for whoever adds one.
+"""The conformance kit of strategies, what `check_estimator` is to scikit-learn; `engine.checks` has all of the kit.
 
-    from strategies.checks import check_strategy
+    from engine.checks import check_strategy
 
     def test_my_strategy_keeps_the_contract():
         check_strategy(MyStrategy)                 # or its registered name, and parameters by keyword
@@ -12,25 +12,24 @@ the contract's five methods and nothing else, and evaluations whose scores canno
 from __future__ import annotations
 
 import json
-import random
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from fitness.evaluation import Evaluation
 from spaces import Encoding, Genotype, GenotypeError, Parameters, VectorEncoding, parse
+from spaces.checking import CheckFailed, called, poisoned, require
 
 from . import STRATEGIES
 from .strategy import Strategy
-from .synthetic import OpenEncoding, StrategyCheckError, World
+from .synthetic import OBJECTIVES, Chain, World
 
 Make = Callable[[Encoding, int], Strategy]
 
 SPACE = VectorEncoding((4, 4, 4, 4, 4))
 TINY = VectorEncoding((2, 2, 3))
+OPEN = Chain(8)
 ASKS = (1000, 7, 1, 1000, 30, 1000, 1000, 3)
 """What each round asks for: more than a natural batch, less, and one."""
 
@@ -39,7 +38,7 @@ def check_strategy(strategy: str | type[Strategy], **values: Any) -> None:
     """Checks that a strategy, a class or a registered name with parameters `values`, keeps the ask/tell contract.
 
     Raises:
-        StrategyCheckError: an AssertionError that names the first promise broken, and how to keep it.
+        CheckFailed: an AssertionError that names the first promise broken, and how to keep it.
         UnknownNameError: if no strategy has that name.
         ConfigError: if a parameter is unknown or of a wrong type.
     """
@@ -51,23 +50,25 @@ def check_strategy(strategy: str | type[Strategy], **values: Any) -> None:
         return chosen(encoding, seed, parameters)
 
     for check in CHECKS:
+        promise = (check.__doc__ or "").partition("\n")[0].rstrip(".")
         try:
-            check(make)
-        except StrategyCheckError as error:
-            raise StrategyCheckError(f"{chosen.__name__}: {error}") from error.__cause__
+            with called(f'while it was checked that "{promise}", it', "let ask and tell cope with whatever the view may show"):
+                check(make)
+        except CheckFailed as error:
+            raise CheckFailed(f"{chosen.__name__}: {error}") from error.__cause__
 
 
 def _check_class(strategy: type[Strategy]) -> None:
-    _require(
+    require(
         isinstance(strategy, type) and issubclass(strategy, Strategy),
         f"a strategy is a subclass of strategies.Strategy, but {strategy!r} is not",
     )
     name = getattr(strategy, "name", None)
-    _require(
+    require(
         isinstance(name, str) and bool(name),
         f"{strategy.__name__}.name must be the name that a configuration gives, but it is {name!r}",
     )
-    _require(
+    require(
         issubclass(strategy.Parameters, Parameters),
         f"{strategy.__name__}.Parameters must derive from spaces.Parameters, so that a wrong key is one clear error",
     )
@@ -75,7 +76,7 @@ def _check_class(strategy: type[Strategy]) -> None:
 
 def check_proposals(make: Make) -> None:
     """ask(n) gives 1 to n valid genotypes of distinct keys, under a raw score and under ranks."""
-    for objective in ("score", "archive", "generation", "pareto"):
+    for objective in OBJECTIVES:
         world = World(SPACE, objective=objective)
         strategy = make(SPACE, 0)
         for n in ASKS:
@@ -87,9 +88,9 @@ def check_seed(make: Make) -> None:
     runs = []
     for _ in range(2):
         # The same global state twice: a strategy that reads it is told so by `check_global_random`.
-        with _poisoned(0):
+        with poisoned(0):
             runs.append(_proposals(make))
-    _require(
+    require(
         runs[0] == runs[1],
         "two runs with one seed proposed different genotypes; draw only from self.rng, and let nothing hang on the "
         "order of a set, on id() or on the time",
@@ -100,15 +101,15 @@ def check_global_random(make: Make) -> None:
     """Global random state is neither read nor changed."""
     runs = []
     for poison in (1, 2):
-        with _poisoned(poison) as states:
+        with poisoned(poison) as states:
             before = states()
             runs.append(_proposals(make))
             for name, state in states().items():
-                _require(
+                require(
                     state == before[name],
                     f"it changed the global state of {name}; draw from self.rng, and call DEAP inside deap_random(self.rng)",
                 )
-    _require(
+    require(
         runs[0] == runs[1],
         "its proposals depend on global random state; draw from self.rng, and call DEAP inside deap_random(self.rng)",
     )
@@ -134,18 +135,18 @@ def _check_state_at(make: Make, rounds: int, asked: bool) -> None:
     loaded = json.loads(text)
     twin, twin_world = make(SPACE, 2), world.copy()
     twin.load_state_dict(loaded)
-    _require(
+    require(
         _json(twin.state_dict(), where) == text,
         f"{where}: load_state_dict() then state_dict() gives another state; set_state must restore all of get_state",
     )
     expected, actual = (_go_on(s, w, pending) for s, w in ((strategy, world), (twin, twin_world)))
-    _require(
+    require(
         expected == actual,
         f"restored {where}, it proposed other genotypes than the one that went on; keep in get_state everything that "
         "changes or is drawn, also in __init__: a checkpoint is that value and nothing else",
     )
     for value, method in ((state, "get_state"), (loaded, "set_state")):
-        _require(
+        require(
             _json(value, where) == text,
             f"a state changed after it was taken {where}; {method} must copy lists and dicts, not share them",
         )
@@ -187,17 +188,17 @@ def check_exhaustion(make: Make) -> None:
                 break
             strategy.tell(world.evaluate(genotypes), world.view)
         else:
-            raise StrategyCheckError(
+            raise CheckFailed(
                 f"ask({n}, view) still proposes after all rounds of a space of {len(keys)} keys, of which "
                 f"{len(world)} were evaluated; propose unseen genotypes (strategies.candidates.Unseen), then return []"
             )
         left = sorted(keys - {evaluation.key for evaluation in world.archive.evaluations})
-        _require(
+        require(
             not left,
             f"ask({n}, view) returned [] with {len(left)} of {len(keys)} keys never evaluated, such as {left[:1]}; "
             "[] ends the search, so return it only when nothing is left",
         )
-        _require(
+        require(
             not _ask(strategy, world, n), "ask() proposed again after it had returned []; the space is exhausted"
         )
 
@@ -219,7 +220,7 @@ def check_constraints(make: Make) -> None:
             break
         strategy.tell(world.evaluate(genotypes), world.view)
     left = allowed - {evaluation.key for evaluation in world.archive.evaluations}
-    _require(
+    require(
         not left,
         f"under a constraint, {len(left)} of {len(allowed)} allowed keys were never evaluated, such as {sorted(left)[:1]}; a "
         "rejected candidate is one that was seen, so go on to others (strategies.candidates.Unseen)",
@@ -227,12 +228,12 @@ def check_constraints(make: Make) -> None:
 
 
 def check_open_space(make: Make) -> None:
-    """It works on an encoding of unknown size that cannot be enumerated."""
-    encoding = OpenEncoding(VectorEncoding((4,) * 8))
-    world = World(encoding)
-    strategy = make(encoding, 0)
-    for n in ASKS:
-        _round(strategy, world, n)
+    """It works on genotypes of varying length, in a space of unknown size that cannot be enumerated."""
+    for objective in OBJECTIVES:
+        world = World(OPEN, objective)
+        strategy = make(OPEN, 0)
+        for n in ASKS:
+            _round(strategy, world, n)
 
 
 def check_warm_start(make: Make) -> None:
@@ -243,7 +244,7 @@ def check_warm_start(make: Make) -> None:
         rng = np.random.Generator(np.random.PCG64(9))
         given = list({world.view.key(g): g for g in (SPACE.sample(rng) for _ in range(count))}.values())
         strategy.tell(world.evaluate(given), world.view)
-        _require(
+        require(
             strategy.generation == 0,
             "a warm start raised `generation`; a generation is a batch that was asked for, so count it in ask",
         )
@@ -255,11 +256,11 @@ def check_generation(make: Make) -> None:
     """`generation` starts at 0 and rises with every batch asked for and told."""
     world = World(SPACE)
     strategy = make(SPACE, 0)
-    _require(strategy.generation == 0, f"`generation` must start at 0, but it is {strategy.generation}")
+    require(strategy.generation == 0, f"`generation` must start at 0, but it is {strategy.generation}")
     for n in ASKS:
         before = strategy.generation
         _round(strategy, world, n)
-        _require(
+        require(
             strategy.generation > before,
             f"`generation` stayed {before} over a batch; add 1 to self.generation, or a budget of generations never ends",
         )
@@ -280,11 +281,6 @@ CHECKS: tuple[Callable[[Make], None], ...] = (
 )
 
 
-def _require(holds: bool, message: str) -> None:
-    if not holds:
-        raise StrategyCheckError(message)
-
-
 def _proposals(make: Make) -> list[list[Genotype]]:
     world = World(SPACE)
     strategy = make(SPACE, 7)
@@ -294,7 +290,7 @@ def _proposals(make: Make) -> list[list[Genotype]]:
 def _round(strategy: Strategy, world: World, n: int) -> list[Genotype]:
     """Asks, evaluates and tells once, in a space where much is left."""
     genotypes = _ask(strategy, world, n)
-    _require(
+    require(
         bool(genotypes),
         f"ask({n}, view) returned nothing with {len(world)} keys evaluated and many left; [] ends the search",
     )
@@ -305,10 +301,10 @@ def _round(strategy: Strategy, world: World, n: int) -> list[Genotype]:
 
 def _ask(strategy: Strategy, world: World, n: int) -> list[Genotype]:
     genotypes = strategy.ask(n, world.view)
-    _require(
+    require(
         isinstance(genotypes, list), f"ask() must return a list of genotypes, but it returned {type(genotypes).__name__}"
     )
-    _require(
+    require(
         len(genotypes) <= n,
         f"ask({n}, view) returned {len(genotypes)} genotypes; cut the batch to n, which is what the budget still allows",
     )
@@ -316,7 +312,7 @@ def _ask(strategy: Strategy, world: World, n: int) -> list[Genotype]:
         _check_genotype(genotype, world.encoding)
     keys = [world.view.key(genotype) for genotype in genotypes]
     twice = sorted({key for key in keys if keys.count(key) > 1})
-    _require(
+    require(
         not twice,
         f"one batch holds the key {twice[:1]} more than once; genotypes of one key are one architecture: compare view.key()",
     )
@@ -324,14 +320,14 @@ def _ask(strategy: Strategy, world: World, n: int) -> list[Genotype]:
 
 
 def _check_genotype(genotype: Genotype, encoding: Encoding) -> None:
-    _require(
+    require(
         isinstance(genotype, tuple) and all(type(gene) is int for gene in genotype),
         f"a genotype is a tuple of plain ints, but ask() returned {genotype!r}; after JSON, restore tuples from lists",
     )
     try:
         encoding.validate(genotype)
     except GenotypeError as error:
-        raise StrategyCheckError(
+        raise CheckFailed(
             f"ask() returned an invalid genotype ({error}); vary genotypes only by the encoding's own operators"
         ) from error
 
@@ -340,36 +336,12 @@ def _json(state: Any, where: str) -> str:
     try:
         text = json.dumps(state, allow_nan=False, sort_keys=True)
     except (TypeError, ValueError) as error:
-        raise StrategyCheckError(
+        raise CheckFailed(
             f"state_dict() {where} is not JSON data ({error}); use dict, list, str, int, float, bool and None"
         ) from error
-    _require(
+    require(
         json.loads(text) == state,
         f"state_dict() {where} does not survive JSON unchanged; tuples become lists and keys become str there, so "
         "write lists and str keys, and restore them in set_state",
     )
     return text
-
-
-@contextmanager
-def _poisoned(seed: int) -> Iterator[Callable[[], dict[str, Any]]]:
-    """Sets every global generator to a known state and yields what reads them; the old states come back after."""
-    torch = sys.modules.get("torch")
-
-    def states() -> dict[str, Any]:
-        found = {"random": random.getstate(), "numpy.random": repr(np.random.get_state(legacy=False))}
-        return found if torch is None else {**found, "torch": torch.get_rng_state().tolist()}
-
-    old_random, old_numpy = random.getstate(), np.random.get_state()
-    old_torch = None if torch is None else torch.get_rng_state()
-    random.seed(seed)
-    np.random.seed(seed)
-    if torch is not None:
-        torch.manual_seed(seed)
-    try:
-        yield states
-    finally:
-        random.setstate(old_random)
-        np.random.set_state(old_numpy)
-        if torch is not None:
-            torch.set_rng_state(old_torch)

@@ -15,12 +15,8 @@ from fitness.limited_view import LimitedView
 from fitness.metrics import Architecture, Metric
 from fitness.objective import Objective
 from fitness.view import ArchiveView
-from spaces import Encoding, Genotype, Parameters, SearchSpace, VectorEncoding
-
-
-class StrategyCheckError(AssertionError):
-    """A strategy breaks its contract; the message says which promise, and how to keep it."""
-
+from spaces import Encoding, Genotype, GenotypeError, Parameters, SearchSpace
+from spaces.checking import CheckFailed
 
 OBJECTIVES = {
     "score": Objective(("near",)),
@@ -44,7 +40,7 @@ class World:
     """Candidates that are worth more the nearer their genes are to a fixed target; two genotypes may share a key.
 
     Args:
-        encoding: of fixed length.
+        encoding: of the genotypes.
         objective: a name of `OBJECTIVES`.
         succeeds_every: one key in that many succeeds, the others fail; None: all fail.
         flat: every candidate scores the same.
@@ -146,7 +142,7 @@ class NarrowView:
     def _check(self, keys: Sequence[str], method: str) -> None:
         for key in keys:
             if not self._archive.seen(key):
-                raise StrategyCheckError(
+                raise CheckFailed(
                     f"view.{method}() was asked for {key!r}, which was not evaluated; ask for keys of told evaluations"
                 )
 
@@ -161,7 +157,7 @@ class NarrowView:
     def __getattr__(self, name: str) -> object:
         if name.startswith("__"):
             raise AttributeError(name)
-        raise StrategyCheckError(
+        raise CheckFailed(
             f"it used view.{name}; a view has utility(keys), objectives(keys), violations(keys), key(genotype) and seen(key) only"
         )
 
@@ -170,7 +166,7 @@ class HiddenScores(Mapping[str, float]):
     """Scores that no strategy may read."""
 
     def __getitem__(self, name: str) -> float:
-        raise StrategyCheckError("it read Evaluation.scores; ask view.utility(keys), which knows the objective")
+        raise CheckFailed("it read Evaluation.scores; ask view.utility(keys), which knows the objective")
 
     def __iter__(self) -> Iterator[str]:
         self[""]
@@ -181,26 +177,37 @@ class HiddenScores(Mapping[str, float]):
         return 0
 
 
-class OpenEncoding(Encoding):
-    """A vector encoding that does not tell its size and cannot be enumerated, as of a space too large for both."""
+class Chain(Encoding):
+    """1 to `longest` genes of 0..2: no vector, of varying length, and it tells neither its size nor its genotypes.
 
-    def __init__(self, inner: VectorEncoding) -> None:
-        self.inner = inner
+    That is how an encoding of a space too large to be walked looks to a strategy.
+    """
+
+    def __init__(self, longest: int) -> None:
+        self.longest = longest
 
     def validate(self, genotype: Genotype) -> None:
-        self.inner.validate(genotype)
+        if not 1 <= len(genotype) <= self.longest or not all(0 <= gene <= 2 for gene in genotype):
+            raise GenotypeError(f"expected 1 to {self.longest} genes of 0..2, but it is {genotype}")
 
     def sample(self, rng: np.random.Generator) -> Genotype:
-        return self.inner.sample(rng)
+        return tuple(int(gene) for gene in rng.integers(0, 3, size=rng.integers(1, self.longest + 1)))
 
     def mutate(self, genotype: Genotype, rng: np.random.Generator, probability: float | None = None) -> Genotype:
-        return self.inner.mutate(genotype, rng, probability)
+        choices = list(self.neighbours(genotype))
+        return choices[int(rng.integers(len(choices)))]
 
     def crossover(self, first: Genotype, second: Genotype, rng: np.random.Generator) -> tuple[Genotype, Genotype]:
-        return self.inner.crossover(first, second, rng)
+        cut = int(rng.integers(1, min(len(first), len(second)) + 1))
+        return (*first[:cut], *second[cut:]), (*second[:cut], *first[cut:])
 
     def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
-        return self.inner.neighbours(genotype)
+        if len(genotype) > 1:
+            yield genotype[:-1]
+        if len(genotype) < self.longest:
+            yield from ((*genotype, gene) for gene in range(3))
+        for i, old in enumerate(genotype):
+            yield from ((*genotype[:i], gene, *genotype[i + 1 :]) for gene in range(3) if gene != old)
 
     def distance(self, first: Genotype, second: Genotype) -> float:
-        return self.inner.distance(first, second)
+        return float(abs(len(first) - len(second)) + sum(a != b for a, b in zip(first, second, strict=False)))

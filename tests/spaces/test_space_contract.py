@@ -86,15 +86,44 @@ BROKEN_ENCODINGS = {
     "sample is out of range": (vector(sample=lambda self, rng: (0, 0, 3)), r"sample\(\) gave a genotype that validate"),
     "sample reads the global generator": (
         vector(sample=lambda self, rng: tuple(word % 3 for word in random.getstate()[1][5:8])),
-        "from the same generator",
+        r"gave .* and then .*; draw from the generator that is passed in only",
     ),
     "sample draws from numpy's global generator": (
         vector(sample=lambda self, rng: (int(np.random.randint(3)), 0, 0)),
         r"sample\(\) changed global random state",
     ),
     "validate accepts all": (vector(validate=lambda self, genotype: None), r"validate\(\) accepts"),
+    "validate of no vector accepts all": (plain(validate=lambda self, genotype: None), r"validate\(\) accepts"),
+    "validate raises another error": (
+        plain(validate=lambda self, genotype: {i: i for i in range(5)}[genotype[0]]),
+        r"validate\(.*raised KeyError.*raise GenotypeError",
+    ),
+    "size is no number": (plain(size=10.0), r"size is 10.0; give the number"),
+    "sample is constant": (plain(sample=lambda self, rng: (0, 1)), "20 times in a row; draw from the whole space"),
+    "sample draws from torch's global generator": (
+        vector(sample=lambda self, rng: (int(torch.randint(3, ())), 0, 0)),
+        r"sample\(\) changed global random state \(torch\)",
+    ),
+    "sample seeds itself": (
+        vector(sample=lambda self, rng: tuple(int(g) for g in np.random.default_rng().integers(0, 3, 3))),
+        "draw from the generator that is passed in only",
+    ),
+    "sample raises": (vector(sample=lambda self, rng: {}["x"]), r"sample\(\) raised KeyError"),
+    "repair gives what is invalid": (
+        vector(repair=lambda self, genotype: tuple(genotype)),
+        "repair.*validate.. refuses",
+    ),
     "repair changes a valid genotype": (vector(repair=lambda self, genotype: (0, 0, 0)), "already its own nearest"),
     "mutate changes nothing": (vector(mutate=lambda self, genotype, rng, p=None: genotype), "changed nothing"),
+    "mutate changes two genes": (
+        vector(mutate=lambda self, g, rng, p=None: ((g[0] + 1) % 3, (g[1] + 1) % 3, g[2])),
+        "changed 2 genes; None changes exactly one",
+    ),
+    "mutate ignores its generator": (
+        plain(mutate=lambda self, g, rng, p=None: next(self.neighbours(g))),
+        "from each of 20 generators; draw what changes",
+    ),
+    "mutate raises": (vector(mutate=lambda self, g, rng, p=None: g[7]), r"varying \(.*raised IndexError"),
     "mutate leaves the space": (vector(mutate=lambda self, genotype, rng, p=None: (9, 9, 9)), "return valid ones"),
     "crossover gives one child": (vector(crossover=lambda self, a, b, rng: a), "return two children"),
     "crossover invents a gene": (
@@ -104,12 +133,22 @@ BROKEN_ENCODINGS = {
     "crossover leaves the space": (plain(crossover=lambda self, a, b, rng: ((4, 0), b)), "validate.. refuses"),
     "neighbours repeat": (vector(neighbours=lambda self, g: iter([(*g[:2], (g[2] + 1) % 3)] * 2)), "twice"),
     "neighbours hold the genotype": (vector(neighbours=lambda self, g: iter([g])), "the genotype itself"),
+    "neighbours are none": (vector(neighbours=lambda self, g: iter(())), "yields nothing; a local search could never leave it"),
+    "neighbours are drawn": (
+        vector(neighbours=lambda self, g: iter([tuple(int(i) for i in np.random.default_rng().integers(0, 3, 3))])),
+        "yields other genotypes the second time",
+    ),
     "neighbours lead one way": (vector(neighbours=first_gene_up), "a step must lead back"),
+    "distance is no number": (vector(distance=lambda self, a, b: float("nan")), "is nan; return a finite number"),
     "distance to itself is not 0": (vector(distance=lambda self, a, b: 1.0), "0 away from itself"),
     "distance of others is 0": (vector(distance=lambda self, a, b: 0.0), "different genotypes is positive"),
     "distance is lopsided": (
         vector(distance=lambda self, a, b: float(a != b) * (2.0 if a > b else 1.0)),
         "make it symmetric",
+    ),
+    "enumerate changes its order": (
+        vector(enumerate=lambda self: iter(np.random.default_rng().permutation(27))),
+        "yields another order the second time",
     ),
     "enumerate is short": (vector(enumerate=lambda self: iter([(0, 0, 0)])), "yields 1 genotypes, but size is 27"),
     "enumerate repeats": (vector(enumerate=lambda self: iter([(0, 0, 0)] * 27)), "yields a genotype twice"),
@@ -174,11 +213,52 @@ class Reversed(ToySpace):
         return super().notation(genotype[::-1])
 
 
+class Mixing(nn.Sequential):
+    def forward(self, x):
+        return super().forward(x - x.mean(0, keepdim=True))
+
+
+def with_dropout(self, genotype):
+    return nn.Sequential(nn.Flatten(), AlwaysDropping(), nn.Linear(192, 4))
+
+
+class AlwaysDropping(nn.Module):
+    def forward(self, x):
+        return nn.functional.dropout(x, 0.5)
+
+
+def other_every_time(self, genotype):
+    return nn.Sequential(nn.Flatten(), nn.Linear(192, 2 + self.count()))
+
+
 BROKEN_SPACES = {
+    "version is no number": ({"version": "1"}, "version is '1'; count it up"),
+    "identity leaves out the name": ({"identity": {"version": 1}}, r"lacks its name.*return \{\*\*super\(\).identity"),
+    "notation raises": ({"notation": lambda self, g: {}["x"]}, r"describing \(.*raised KeyError"),
+    "representative is of another key": (
+        {"representative": lambda self, key: tuple((g + 1) % 4 for g in ToySpace.representative(self, key))},
+        "a representative represents itself",
+    ),
+    "build raises": ({"build": lambda self, g: {}["x"]}, r"build\(.*raised KeyError"),
+    "build remembers": ({"count": counted(), "build": other_every_time}, "build from the genotype alone"),
+    "forward takes other inputs": (
+        {"build": lambda self, g: nn.Sequential(nn.Flatten(), nn.Linear(7, 2))},
+        r"the forward of .* raised RuntimeError.*it takes inputs \[N, \*Broken.input_shape\], here \[2, 3, 8, 8\]",
+    ),
+    "forward draws": ({"build": with_dropout}, "in evaluation mode a network draws nothing"),
+    "forward mixes the inputs": (
+        {"build": lambda self, g: Mixing(nn.Flatten(), nn.Linear(192, 4))},
+        "let no layer but batch normalisation mix inputs",
+    ),
+    "costs raise": ({"costs": lambda self, g: {}["x"]}, r"costs\(.*raised KeyError.*override it"),
     "identity is no data": ({"identity": {"encoding": {1, 2}}}, "identity is not plain data"),
     "input shape is a list": ({"input_shape": [3, 8, 8]}, "input_shape is .*positive integers"),
     "notation is no string": ({"notation": lambda self, g: g}, r"notation\(.*return a string"),
     "parse reads another genotype": ({"parse": lambda self, text: (0,) * 4}, r"read what notation\(\) writes"),
+    "parse refuses what notation writes": (
+        {"parse": lambda self, text: ToySpace.parse(self, f"{text}+")},
+        r"parse\(.*raised GenotypeError.*it is the notation of .*, so read what notation\(\) writes",
+    ),
     "parse accepts nonsense": (
         {"parse": lambda self, text: ToySpace.parse(self, text.strip("?"))},
         "raise GenotypeError for what is no notation",
@@ -247,6 +327,19 @@ def test_a_broken_space_is_found(what):
     with pytest.raises(CheckFailed, match=message) as caught:
         check_space(space, samples=6)
     assert "\n" not in str(caught.value)
+
+
+def test_a_space_that_no_other_process_can_be_given_is_found():
+    # A class that is made in a function has no name by which a worker process could import it.
+    space = type("Local", (ToySpace,), {})(ToyParameters(genes=4))
+    with pytest.raises(CheckFailed, match=r"sending Local to a worker process raised .*at the top of a module"):
+        check_space(space, samples=2)
+
+
+@pytest.mark.parametrize(("check", "thing"), [(check_space, ToySpace), (check_encoding, (4, 4))])
+def test_what_is_no_plug_in_at_all_is_told_so(check, thing):
+    with pytest.raises(CheckFailed, match="derive it from"):
+        check(thing)
 
 
 def test_a_check_failure_is_an_assertion_error():

@@ -2,10 +2,12 @@
 
 from collections import Counter
 
+from open_encoding import OpenEncoding
+
 from spaces import VectorEncoding
 from strategies import create_strategy
 from strategies.candidates import ENUMERABLE
-from strategies.synthetic import OpenEncoding, World, key_of
+from strategies.synthetic import World, key_of
 
 
 def run(encoding, seed, **values):

@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
+from open_encoding import OpenEncoding
 
 from fitness.evaluation import Evaluation
 from fitness.objective import Objective
 from fitness.view import ArchiveView
 from spaces import VectorEncoding
 from strategies import create_strategy
-from strategies.synthetic import OpenEncoding, World, key_of
+from strategies.synthetic import World, key_of
 
 ENCODING = VectorEncoding([5] * 8)
 

@@ -7,12 +7,13 @@ import sys
 import numpy as np
 import pytest
 
-from spaces import ConfigError, Encoding, GenotypeError, UnknownNameError, VectorEncoding
+from spaces import ConfigError, UnknownNameError, VectorEncoding
+from spaces.checking import CheckFailed
 from strategies import STRATEGIES, Strategy, create_strategy
 from strategies.candidates import Unseen
-from strategies.checks import ASKS, check_strategy
+from strategies.checks import check_strategy
 from strategies.random_search import RandomSearch
-from strategies.synthetic import OBJECTIVES, StrategyCheckError, World
+from strategies.synthetic import Chain, World
 
 VARIANTS = [
     ("random", {"batch": 1}),
@@ -80,52 +81,9 @@ def test_another_process_with_another_hash_seed_proposes_the_same():
     assert outputs[0] == outputs[1]
 
 
-class Chain(Encoding):
-    """Strings of 1 to 6 genes of 0..2, all different in length and size unknown: not a vector."""
-
-    def validate(self, genotype):
-        if not 1 <= len(genotype) <= 6 or not all(0 <= gene <= 2 for gene in genotype):
-            raise GenotypeError(f"{genotype} is no chain")
-
-    def sample(self, rng):
-        return tuple(int(gene) for gene in rng.integers(0, 3, size=rng.integers(1, 7)))
-
-    def mutate(self, genotype, rng, probability=None):
-        choices = list(self.neighbours(genotype))
-        return choices[int(rng.integers(len(choices)))]
-
-    def crossover(self, first, second, rng):
-        cut = int(rng.integers(1, min(len(first), len(second)) + 1))
-        return (*first[:cut], *second[cut:]), (*second[:cut], *first[cut:])
-
-    def neighbours(self, genotype):
-        if len(genotype) > 1:
-            yield genotype[:-1]
-        if len(genotype) < 6:
-            yield from ((*genotype, gene) for gene in range(3))
-        for i, old in enumerate(genotype):
-            yield from ((*genotype[:i], gene, *genotype[i + 1 :]) for gene in range(3) if gene != old)
-
-    def distance(self, first, second):
-        return float(abs(len(first) - len(second)) + sum(a != b for a, b in zip(first, second, strict=False)))
-
-
-@pytest.mark.parametrize("name", STRATEGIES.names())
-@pytest.mark.parametrize("objective", list(OBJECTIVES))
-def test_strategies_work_on_genotypes_of_varying_length(name, objective):
-    encoding = Chain()
-    world, strategy = World(encoding, objective), create_strategy(name, encoding, 0)
-    for n in ASKS:
-        genotypes = strategy.ask(n, world.view)
-        assert 1 <= len(genotypes) <= n
-        for genotype in genotypes:
-            encoding.validate(genotype)
-        strategy.tell(world.evaluate(genotypes), world.view)
-
-
 @pytest.mark.parametrize("name", STRATEGIES.names())
 def test_an_open_space_ends_when_no_unseen_genotype_can_be_found(name):
-    encoding = Chain()
+    encoding = Chain(6)
     world, strategy = World(encoding), create_strategy(name, encoding, 0)
     while genotypes := strategy.ask(500, world.view):
         strategy.tell(world.evaluate(genotypes), world.view)
@@ -269,6 +227,18 @@ class CountsWarmStart(RandomSearch):
         self.generation += 1
 
 
+class VectorsOnly(RandomSearch):
+    def ask(self, n, view):
+        assert len(self.encoding.categories) > 0
+        return super().ask(n, view)
+
+
+class ForgetsFailures(RandomSearch):
+    def tell(self, evaluations, view):
+        utilities = view.utility([evaluation.key for evaluation in evaluations])
+        self.rng.choice(utilities[np.isfinite(utilities)])
+
+
 class Nameless(RandomSearch):
     name = ""
 
@@ -301,12 +271,14 @@ class ForeignParameters(RandomSearch):
         (GivesUp, "return it only when nothing is left"),
         (NoGenerations, "a budget of generations never ends"),
         (CountsWarmStart, "count it in ask"),
+        (VectorsOnly, 'that "It works on genotypes of varying length.*", it raised AttributeError'),
+        (ForgetsFailures, 'that "The search goes on when most candidates fail, .*", it raised ValueError'),
         (Nameless, "name must be the name"),
         (ForeignParameters, "must derive from spaces.Parameters"),
     ],
 )
 def test_the_kit_catches_a_broken_promise_and_says_how_to_keep_it(broken, lesson):
-    with pytest.raises(StrategyCheckError, match=lesson):
+    with pytest.raises(CheckFailed, match=lesson):
         check_strategy(broken)
 
 

@@ -1,0 +1,29 @@
+"""The conformance kit: what a package that adds a space, a score, a strategy, a table or a data source tests itself with.
+
+    check_space(MySpace())                          and its encoding, which `check_encoding` checks alone
+    check_proxy(MyProxy, [MySpace()])
+    check_strategy(MyStrategy)
+    check_table(MyTable, MySpace(), path="known.txt")
+    check_source(MySource, n=4)
+
+Each raises `CheckFailed`, an AssertionError of one line: what is wrong, with which genotype or network, and how to mend it. On the
+command line, ``rbflex-evo check NAME`` runs them on whatever is registered under a name.
+"""
+
+from fitness.checks import check_proxy
+from fitness.source_checks import check_source
+from spaces.checking import CheckFailed
+from spaces.checks import check_space
+from spaces.encoding_checks import check_encoding
+from spaces.table_checks import check_table
+from strategies.checks import check_strategy
+
+__all__ = [
+    "CheckFailed",
+    "check_encoding",
+    "check_proxy",
+    "check_source",
+    "check_space",
+    "check_strategy",
+    "check_table",
+]

@@ -1,0 +1,118 @@
+"""``check NAME...``: the conformance kit on whatever is registered under a name, as an author of a plug-in wants it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from enum import Enum
+from typing import Annotated, Any
+
+import typer
+
+from spaces import SPACES, TABLES, ConfigError, Registry, UnknownNameError, create_space, near_name
+
+from .config import override
+from .options import AsJson
+
+
+class Kind(str, Enum):
+    """What can be checked."""
+
+    space = "space"
+    proxy = "proxy"
+    strategy = "strategy"
+    table = "table"
+    source = "source"
+
+
+SOUND = {
+    Kind.space: "operators of its encoding, notation, keys, drawing, networks, costs and weights",
+    Kind.proxy: "statistics, score, cache, candidates in company, labels, images, gradients and parameters",
+    Kind.strategy: "proposals, seed, state, failures, ties, exhaustion, constraints, open spaces and generations",
+    Kind.table: "accuracies, notations, lookups, another space and wrong files",
+    Kind.source: "images, labels, number, seed and missing files",
+}
+
+
+def check(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Registered names of spaces, scores, strategies, ...")],
+    kind: Annotated[Kind | None, typer.Option("--kind", help="Where a name stands for things of several kinds.")] = None,
+    space: Annotated[str | None, typer.Option("--space", help="For a table its space; for a score the one to try it on.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME.KEY=VALUE", help="Set a parameter of what is checked. Repeatable.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check that what is registered under a name keeps its contract; code 1, and what to mend, where it does not."""
+    values = _values_of([*names, *([space] if space else [])], set_ or [])
+    found = [(one, name) for name in names for one in _kinds_of(name, kind)]
+    from .checks import CheckFailed
+
+    results: list[dict[str, Any]] = []
+    for one, name in found:
+        failure = None
+        try:
+            _checker(one, name, space, values)()
+        except CheckFailed as failed:
+            failure = str(failed)
+        results.append({"kind": one.value, "name": name, "passed": failure is None, "failure": failure})
+        if not as_json:
+            print(f"{one.value:<8} {name}  " + (f"failed: {failure}" if failure else f"passed: {SOUND[one]}"), flush=True)
+    if as_json:
+        print(json.dumps(results, ensure_ascii=False))
+    if not all(result["passed"] for result in results):
+        raise typer.Exit(1)
+
+
+def _values_of(names: list[str], overrides: list[str]) -> dict[str, dict[str, Any]]:
+    """Returns the parameters that are set, by name."""
+    values: dict[str, Any] = {}
+    for text in overrides:
+        override(values, text)
+        name, dot, _ = text.partition("=")[0].partition(".")
+        if not dot or name not in names:
+            raise ConfigError(f"--set takes NAME.KEY=VALUE with a NAME that is checked, but it is {text!r}{near_name(name, names)}")
+    return values
+
+
+def _registries() -> dict[Kind, Registry]:
+    from fitness import PROXIES
+    from fitness.batches import sources
+    from strategies import STRATEGIES
+
+    return {Kind.space: SPACES, Kind.proxy: PROXIES, Kind.strategy: STRATEGIES, Kind.table: TABLES, Kind.source: sources}
+
+
+def _kinds_of(name: str, kind: Kind | None) -> list[Kind]:
+    registries = _registries() if kind is None else {kind: _registries()[kind]}
+    kinds = [one for one, registry in registries.items() if name in registry.names()]
+    if not kinds:
+        known = {known for registry in registries.values() for known in registry.names()}
+        raise UnknownNameError(f"nothing to check is registered as {name!r}{near_name(name, known)}")
+    return kinds
+
+
+def _checker(kind: Kind, name: str, space: str | None, values: dict[str, dict[str, Any]]) -> Callable[[], None]:
+    """Returns the check of one thing, which may have been given parameters."""
+    from . import checks
+
+    given = values.get(name, {})
+    on = None if space is None else create_space(space, **values.get(space, {}))
+    thing = _registries()[kind].get(name)
+    own = getattr(thing, "name", None)
+    if own != name:
+        what = getattr(thing, "__name__", repr(thing))
+        raise checks.CheckFailed(f"{what}.name is {own!r}, but it is registered as {name!r}; give both the same name")
+    if kind is Kind.space:
+        return lambda: checks.check_space(create_space(name, **given))
+    if kind is Kind.strategy:
+        return lambda: checks.check_strategy(name, **given)
+    if kind is Kind.source:
+        return lambda: checks.check_source(name, **given)
+    if kind is Kind.table:
+        if on is None:
+            raise ConfigError(f"table {name!r} is checked with the space that it belongs to; give --space NAME")
+        return lambda: checks.check_table(name, on, **given)
+    from fitness import create_proxy
+
+    return lambda: checks.check_proxy(create_proxy(name, **given), None if on is None else [on])

@@ -1,0 +1,116 @@
+"""A score on one space, as its conformance tests look at it: a few networks, and what was measured of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from spaces import Genotype, SearchSpace, VectorEncoding
+from spaces.checking import called, require
+
+from .cache import encode
+from .initialise import WeightParameters
+from .measure import Measurer
+from .proxy import Proxy, Statistics
+from .workers import one_thread
+
+IMAGES = 8
+# Architectures of a space, and among how many draws they are looked for.
+NETWORKS, DRAWS = 6, 50
+# Side by side, float32 sums are taken in another order.
+ROUNDING = 1e-3
+
+Found = Statistics | str
+"""What was measured of one network: its statistics, or the reason why there are none."""
+
+
+class Case:
+    """A score on one space, with what has been measured there."""
+
+    def __init__(self, proxy: Proxy, space: SearchSpace) -> None:
+        self.original = proxy
+        self.proxy = proxy.for_space(space)
+        self.space = space
+        self.name = type(proxy).__name__
+        self.genotypes: list[Genotype]
+        self.networks: list[Genotype]
+        self.found: list[Found]
+        self.images = space.example_inputs(IMAGES)
+        measured = []
+        for genotype in _genotypes(space):
+            network = space.representative(space.key(genotype))
+            measured.append((genotype, network, self.measure([network])[0]))
+        # Those that failed come last, so that what is tried on the first ones only is tried on something.
+        measured.sort(key=lambda one: isinstance(one[2], str))
+        self.genotypes, self.networks, self.found = (list(part) for part in zip(*measured, strict=True))
+
+    def of(self, network: Genotype) -> str:
+        """Names a network in a message."""
+        return f"{self.name} of {self.space.notation(network)!r} ({self.space.name})"
+
+    def measurer(self, images: torch.Tensor | None = None, labels: torch.Tensor | None = None) -> Measurer:
+        """Returns what a worker measures with."""
+        images = self.images if images is None else images
+        return Measurer(self.space, images.clone(), WeightParameters(), "cpu", "float32", "eager", labels)
+
+    def measure(
+        self,
+        networks: Sequence[Genotype],
+        proxy: Proxy | None = None,
+        images: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+    ) -> list[Found]:
+        """Measures networks in one call, on one thread."""
+        what = self.of(networks[0]) + (f" and {len(networks) - 1} more" if len(networks) > 1 else "")
+        requests = [(network, {self.name: proxy or self.proxy}) for network in networks]
+        with one_thread(), called(what, "raise CandidateFailed with a reason where a network has no score"):
+            return [
+                measured.statistics.get(self.name, measured.failures.get(self.name, ""))
+                for measured in self.measurer(images, labels).measure(requests)
+            ]
+
+
+def _genotypes(space: SearchSpace) -> list[Genotype]:
+    """Returns genotypes of distinct keys; of a vector encoding also its corners, where networks lead nowhere or have no weights."""
+    rng = np.random.Generator(np.random.PCG64(0))
+    drawn = [space.encoding.sample(rng) for _ in range(DRAWS)]
+    corners = []
+    if isinstance(space.encoding, VectorEncoding):
+        corners = [tuple(min(gene, count - 1) for count in space.encoding.categories) for gene in (0, 1)]
+    distinct = {space.key(genotype): genotype for genotype in [*drawn, *corners]}
+    ends = [key for key in dict.fromkeys(map(space.key, corners))]
+    keys = [key for key in dict.fromkeys(map(space.key, drawn)) if key not in ends]
+    return [distinct[key] for key in [*keys[: NETWORKS - len(ends)], *ends]]
+
+
+def check_plain(found: Mapping[str, Any], what: str) -> None:
+    """Checks that statistics hold arrays, as they are returned.
+
+    Raises:
+        CheckFailed: if one is something else.
+    """
+    require(isinstance(found, Mapping), f"{what} gave {type(found).__name__}; return a dict of arrays by name")
+    for name, array in found.items():
+        require(
+            isinstance(array, np.ndarray | np.generic),
+            f"{what} gave the statistic {name!r} as {type(array).__name__}; return plain arrays, as tensor.cpu().numpy()",
+        )
+
+
+def same(first: Sequence[Found], second: Sequence[Found]) -> bool:
+    """True if both hold the same reasons and, to the last bit, the same arrays."""
+    return all(
+        (a == b) if isinstance(a, str) or isinstance(b, str) else encode(a) == encode(b)
+        for a, b in zip(first, second, strict=True)
+    )
+
+
+def near(first: Found, second: Found) -> bool:
+    """True if both failed, or what the first names is the same in the second but for rounding."""
+    if isinstance(first, str) or isinstance(second, str):
+        return isinstance(first, str) == isinstance(second, str)
+    pairs = [(np.asarray(array, float), np.asarray(second[name], float)) for name, array in first.items()]
+    return all(np.allclose(a, b, rtol=ROUNDING, atol=ROUNDING * np.abs(b).max(initial=0.0), equal_nan=True) for a, b in pairs)

@@ -1,0 +1,285 @@
+"""What is checked of a score on one space; `checks.check_proxy` runs all of it."""
+
+from __future__ import annotations
+
+import gc
+import math
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from spaces.checking import CheckFailed, called, pure, require, shown
+
+from .batches import Batch
+from .cache import decode, encode
+from .check_case import IMAGES, Case, Found, check_plain, near, same
+from .evaluator import FAILED, Evaluator
+from .initialise import WeightParameters
+from .measure import by_plan
+from .proxy import CandidateFailed, Proxy, Statistics
+from .subject import Subject
+from .variants import variants
+from .workers import one_thread
+
+# Statistics of one network and 8 images; those of the package take some hundreds of bytes, and a cache may hold 10^6 of them.
+BYTES = 2**18
+SOURCE = "subject.normal, subject.uniform or subject.signs, which are functions of a seed and a name"
+
+
+def _check_statistics(case: Case) -> None:
+    names: set[str] = set()
+    for network, found in zip(case.networks, case.found, strict=True):
+        what = case.of(network)
+        if isinstance(found, str):
+            require(found.strip() and "\n" not in found, f"{what} failed without a reason in one line; say why in CandidateFailed")
+            continue
+        require(found, f"{what} gave no statistics; return named arrays, or raise CandidateFailed with a reason")
+        for name, array in found.items():
+            require(type(name) is str and name != FAILED, f"{what} names a statistic {name!r}; give it a string, not {FAILED!r}")
+            require(
+                array.dtype.kind in "biuf",
+                f"{what} gave the statistic {name!r} of type {array.dtype}; return plain arrays, as tensor.cpu().numpy()",
+            )
+        size = sum(array.nbytes for array in found.values())
+        require(
+            size <= BYTES,
+            f"{what} gave {size:,} bytes of statistics; reduce them to what score() needs, at most {BYTES:,} for {IMAGES} images",
+        )
+        names = names or set(found)
+        require(set(found) == names, f"{what} gave the statistics {sorted(found)}, but others had {sorted(names)}; name the same")
+    reasons = [found for found in case.found if isinstance(found, str)]
+    require(
+        len(reasons) < len(case.found),
+        f"{case.name} scores none of {len(reasons)} networks of {case.space.name}, the first because {shown(reasons[:1])}; "
+        "fail only what is dead, or refuse the space in check()",
+    )
+
+
+def _check_pure(case: Case) -> None:
+    what = f"measuring {case.of(case.networks[0])}"
+    pure(lambda: case.measure(case.networks[:1]), what, same, SOURCE)
+
+
+def _check_company(case: Case) -> None:
+    for size in (2, 5, len(case.networks)):
+        # From the last to the first, so that the order differs, too.
+        networks, alone = case.networks[:size][::-1], case.found[:size][::-1]
+        for network, together, found in zip(networks, case.measure(networks), alone, strict=True):
+            require(
+                same([together], [found]),
+                f"{case.of(network)} is {shown(together)} among {size} networks, but {shown(found)} alone; "
+                "keep what was seen in the observer or in local variables, never in the proxy, the class or the module",
+            )
+
+
+def _check_score(case: Case) -> None:
+    """Scores by hand, then evaluated twice on one cache."""
+    batch = Batch(case.images, None, "example inputs")
+    runs: list[list[tuple[float | None, str | None]]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(2):
+            evaluator = Evaluator(
+                case.space,
+                {case.name: case.original},
+                batch,
+                device="cpu",
+                workers=1,
+                backend="eager",
+                cache=Path(folder) / "cache.sqlite",
+            )
+            with evaluator, called(f"evaluating {case.name} on {case.space.name}", "try its methods one by one"):
+                evaluator.prepare()
+                if not runs:
+                    _check_scores(case, evaluator.proxies[case.name])
+                evaluations = list(evaluator.evaluate(case.genotypes))
+                runs.append([(e.scores.get(case.name), e.failures.get(case.name)) for e in evaluations])
+                measured = evaluator.counts["measured"]
+    for network, fresh, cached in zip(case.networks, *runs, strict=True):
+        require(fresh == cached, f"{case.of(network)} is {fresh} at first, but {cached} from the cache; use nothing but statistics")
+    require(not measured, f"{case.name} was measured again though the cache knew it; its identity must be the same every time")
+
+
+def _check_scores(case: Case, proxy: Proxy) -> None:
+    for network, found in zip(case.networks, case.found, strict=True):
+        if not isinstance(found, str):
+            _check_score_of(proxy, found, f"the score of {case.of(network)}")
+    _check_score_many(case, proxy)
+
+
+def _check_score_of(proxy: Proxy, found: Statistics, what: str) -> None:
+    # As the cache gives them, which is read-only.
+    given = decode(encode(found))
+    with called(what, "score() reads the statistics that were measured and writes into none"):
+        value = _scored(proxy, given)
+        require(isinstance(value, float | str), f"{what} is {shown(value)}; return a Python float")
+        require(
+            isinstance(value, str) or math.isfinite(value),
+            f"{what} is {value}; a score is finite, or there is none: raise CandidateFailed with the reason",
+        )
+        require(not isinstance(value, str) or value.strip(), f"{what} failed without a reason; say why in CandidateFailed")
+        pure(lambda: _scored(proxy, given), what, source="nothing at all")
+
+
+def _scored(proxy: Proxy, found: Statistics) -> float | str:
+    try:
+        return proxy.score(found)
+    except CandidateFailed as failed:
+        return str(failed)
+
+
+def _check_score_many(case: Case, proxy: Proxy) -> None:
+    if type(proxy).score_many is Proxy.score_many:
+        return
+    there = [(network, f) for network, f in zip(case.networks, case.found, strict=True) if not isinstance(f, str)]
+    with called(f"{case.name}.score_many()", "it takes the statistics of M networks, each stacked [M, ...]"):
+        many = proxy.score_many({name: np.stack([found[name] for _, found in there]) for name in there[0][1]})
+    for (network, found), value in zip(there, many, strict=True):
+        one = _scored(proxy, found)
+        require(
+            math.isnan(value) if isinstance(one, str) else math.isclose(one, value, rel_tol=1e-9),
+            f"{case.name}.score_many() gives {value} for {case.space.notation(network)!r}, but score() {one}; NaN where none is",
+        )
+
+
+def _check_launch(case: Case) -> None:
+    """Networks whose forwards are planned, computed side by side as an accelerator does."""
+    shape = tuple(case.images.shape[1:])
+    plans = [case.space.plan(network, shape) for network in case.networks]
+    if not by_plan(case.proxy) or any(plan is None for plan in plans):
+        return
+    for size in (2, 5):
+        observers = [case.proxy.observer() for _ in range(size)]
+        measurer = case.measurer()
+        with one_thread(), called(f"{case.name}, {size} networks at once,", "reduce() takes outputs [K, N, ...] of K candidates"):
+            measurer.interpreter.run([p for p in plans[:size] if p], measurer.images, [[observer] for observer in observers])
+        for network, observer, alone in zip(case.networks, observers, case.found, strict=False):
+            try:
+                together: Found = observer.finish()
+            except CandidateFailed as failed:
+                together = str(failed)
+            require(
+                near(together, alone),
+                f"{case.of(network)} is {shown(together)} beside {size - 1} others, but {shown(alone)} alone; "
+                "reduce() must keep candidates apart, and give each what activation() gives it",
+            )
+
+
+def _check_untouched(case: Case) -> None:
+    if case.proxy.needs != "network":
+        return
+    network = case.networks[0]
+    labels = torch.zeros(IMAGES, dtype=torch.int64)
+    subject = Subject(case.space, network, case.images.clone(), labels, WeightParameters())
+    built = subject.network.train()
+    for module in list(built.modules())[::2]:
+        module.training = False
+    before = _state(built)
+    with one_thread():
+        check_plain(case.proxy.measure(subject), case.of(network))
+    after = _state(built)
+    require(subject.network is built, f"{case.of(network)} replaces subject.network; other scores read it after this one")
+    require(torch.equal(subject.images, case.images), f"{case.of(network)} changes the images; work on a copy")
+    for part, value in before.items():
+        require(
+            after[part] == value,
+            f"{case.of(network)} changes the network's {part}; other scores read it afterwards, so put it back "
+            "(fitness.backward.training and gradients do)",
+        )
+
+
+def _state(network: nn.Module) -> dict[str, object]:
+    parts: dict[str, object] = {f"tensor {name!r}": value.numpy().tobytes() for name, value in network.state_dict().items()}
+    parts["training modes"] = [module.training for module in network.modules()]
+    parts["requires_grad"] = [parameter.requires_grad for parameter in network.parameters()]
+    parts["gradients (.grad)"] = [parameter.grad is None for parameter in network.parameters()]
+    parts["hooks"] = [len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks) for m in network.modules()]
+    return parts
+
+
+def check_keeps_nothing(case: Case) -> None:
+    """No network and no tensor outlives its measuring.
+
+    Raises:
+        CheckFailed: if one does.
+    """
+    # It was measured before, so what is made once for all is there already.
+    before = _alive()
+    case.measure(case.networks[:2])
+    kept = _alive() - before
+    require(
+        kept <= 0,
+        f"{case.name} keeps {kept} tensors or modules of the networks that it has measured; keep nothing but numbers",
+    )
+
+
+def _alive() -> int:
+    gc.collect()
+    kinds = Counter(map(type, gc.get_objects()))
+    return sum(count for kind, count in kinds.items() if issubclass(kind, torch.Tensor | nn.Module))
+
+
+def _check_labels(case: Case) -> None:
+    if case.space.loss != "cross_entropy":
+        return
+    positions = torch.arange(IMAGES)
+    one, other = (case.measure(case.networks, labels=labels) for labels in (positions % 2, positions // 2 % 2))
+    if case.proxy.uses_labels:
+        require(not same(one, other), f"{case.name}.uses_labels is True, but no label changes its statistics; set it to False")
+        return
+    for network, *found in zip(case.networks, one, other, case.found, strict=True):
+        require(
+            same(found[:1] * 2, found[1:]),
+            f"{case.of(network)} depends on the labels, but uses_labels is False; set it to True, or the cache will mix them up",
+        )
+
+
+def _check_images(case: Case) -> None:
+    if case.proxy.cost != "data-free":
+        return
+    other = case.space.example_inputs(IMAGES, seed=1)
+    for network, found, again in zip(case.networks, case.found, case.measure(case.networks, images=other), strict=True):
+        require(same([found], [again]), f"{case.of(network)} depends on the images, but cost is 'data-free'; set cost = 'forward'")
+
+
+def _check_gradients(case: Case) -> None:
+    # An observer watches a forward that records none.
+    if case.proxy.cost != "forward" or case.proxy.needs == "forward":
+        return
+    try:
+        with torch.inference_mode():
+            taken = not same(case.measure(case.networks), case.found)
+    except CheckFailed as failed:
+        taken = "grad" in str(failed)
+    require(not taken, f"{case.name} takes gradients on {case.space.name}, but cost is 'forward'; set cost = 'backward'")
+
+
+def _check_parameters(case: Case) -> None:
+    for field, value, proxy in variants(case.original):
+        chosen = proxy.for_space(case.space)
+        known = chosen.identity == case.proxy.identity
+        what = f"parameter {field!r} of {case.name}"
+        require(not known or field not in proxy.measured_by, f"{what} is in measured_by, but identity does not show it")
+        require(
+            not known or same(case.measure(case.networks[:2], chosen), case.found[:2]),
+            f"{what} changes the statistics when it is {value!r}, but is not in measured_by; name it there, "
+            "or the cache will mix them up",
+        )
+
+
+CHECKS: tuple[Callable[[Case], None], ...] = (
+    _check_statistics,
+    _check_untouched,
+    _check_pure,
+    _check_company,
+    _check_score,
+    _check_launch,
+    _check_labels,
+    _check_images,
+    _check_gradients,
+    _check_parameters,
+)

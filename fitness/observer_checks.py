@@ -1,0 +1,135 @@
+"""Conformance tests of an observer: one way in for layers of one candidate, another for those of many, and both alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from spaces.checking import CheckFailed, called, require
+
+from .check_case import check_plain
+from .proxy import CandidateFailed, Observer, Statistics
+
+# Layers [channels, height, width] of made-up networks, as they are shown to an observer.
+LAYERS = ((4, 8, 8), (6, 5, 5), (12,))
+CANDIDATES, IMAGES, FEATURES = 5, 8, 24
+ROUNDING = 1e-4
+
+
+def check_made(make: Callable[[], Observer], name: str) -> None:
+    """Checks that each network gets an observer of its own.
+
+    Raises:
+        CheckFailed: if it does not.
+    """
+    observer = make()
+    require(isinstance(observer, Observer), f"{name}.observer() gave {type(observer).__name__}; return a fitness.Observer")
+    require(make() is not observer, f"{name}.observer() gave the same observer twice; make a new one for each network")
+
+
+def check_observer(make: Callable[[], Observer], name: str) -> None:
+    """Checks that observers keep the contract of `Observer`.
+
+    Args:
+        make: returns a new observer.
+        name: of the score, for the message.
+
+    Raises:
+        CheckFailed: at the first thing that is wrong.
+    """
+    kind = f"{name}'s {type(make()).__name__}"
+    with called(f"{kind}, on made-up layers,", "activation() takes [N, ...] of any shape, features() [N, length]", CandidateFailed):
+        outputs = _layers()
+        before = [output.clone() for output in outputs]
+        alone = [_observed(make(), [output[k] for output in outputs]) for k in range(CANDIDATES)]
+        require(
+            all(torch.equal(a, b) for a, b in zip(outputs, before, strict=True)),
+            f"{kind} changes the layer that it is shown, and with it the network's forward; work on a copy",
+        )
+        _check_multiplicity(make, kind, [output[0] for output in outputs])
+        _check_fork(make, kind, [output[0] for output in outputs], alone[0])
+        _check_reduce(make, kind, outputs, alone)
+
+
+def _layers() -> list[torch.Tensor]:
+    """Returns activations [candidates, N, ...], half of them zero as after a ReLU, and the features of each candidate."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(CANDIDATES, IMAGES, *layer) for layer in LAYERS]
+    return [torch.randn(shape, generator=generator).relu() for shape in [*shapes, (CANDIDATES, IMAGES, FEATURES)]]
+
+
+def _observed(observer: Observer, layers: Sequence[torch.Tensor], times: int = 1, multiplicity: int = 1) -> Statistics:
+    for i, layer in enumerate(layers[:-1]):
+        for _ in range(times):
+            observer.activation(f"layer {i}", layer, multiplicity)
+    return _finished(observer, layers[-1])
+
+
+def _finished(observer: Observer, features: torch.Tensor) -> Statistics:
+    observer.features(features, features.abs().max())
+    try:
+        found = observer.finish()
+    except CandidateFailed as failed:
+        raise CheckFailed(
+            f"{type(observer).__name__} fails a lively network, random layers of {IMAGES} images, because {str(failed)!r}; "
+            "fail only what is dead"
+        ) from failed
+    check_plain(found, f"{type(observer).__name__}.finish()")
+    return {name: np.asarray(array, float) for name, array in found.items()}
+
+
+def _check_multiplicity(make: Callable[[], Observer], kind: str, layers: Sequence[torch.Tensor]) -> None:
+    twice, counted = _observed(make(), layers, times=2), _observed(make(), layers, multiplicity=2)
+    require(
+        _near(twice, counted),
+        f"{kind}.activation(..., multiplicity=2) is not the same as two calls; a planned forward shows a map once "
+        "and says how many layers it stands for",
+    )
+
+
+def _check_fork(make: Callable[[], Observer], kind: str, layers: Sequence[torch.Tensor], whole: Statistics) -> None:
+    observer = make()
+    observer.activation("layer 0", layers[0])
+    other = observer.fork()
+    # What the first one sees from here on must not reach the second.
+    observer.activation("another layer", layers[1] + 1)
+    for i, layer in enumerate(layers[1:-1], start=1):
+        other.activation(f"layer {i}", layer)
+    require(
+        _near(_finished(other, layers[-1]), whole),
+        f"{kind}.fork() shares what it has seen with the observer it came from; copy lists and arrays",
+    )
+
+
+def _check_reduce(
+    make: Callable[[], Observer], kind: str, outputs: Sequence[torch.Tensor], alone: Sequence[Statistics]
+) -> None:
+    if make().reduce(outputs[0]) is None:
+        return
+    for size in (1, 2, CANDIDATES):
+        observers = [make() for _ in range(size)]
+        for output in outputs[:-1]:
+            reduced = observers[0].reduce(output[:size])
+            assert reduced is not None
+            require(
+                len(reduced) == size,
+                f"{kind}.reduce() of {size} candidates gave {list(reduced.shape)}; return one part for each, [K, ...]",
+            )
+            for k, observer in enumerate(observers):
+                observer.take(reduced[k], output[k, 0].numel())
+        for k, observer in enumerate(observers):
+            require(
+                _near(_finished(observer, outputs[-1][k]), alone[k]),
+                f"{kind}.reduce() and take() of {size} candidates give another result than activation() of each; "
+                "they are two ways to the same statistics",
+            )
+
+
+def _near(first: Statistics, second: Statistics) -> bool:
+    return first.keys() == second.keys() and all(
+        first[name].shape == array.shape
+        and np.allclose(first[name], array, rtol=ROUNDING, atol=ROUNDING * np.abs(array).max(initial=0.0), equal_nan=True)
+        for name, array in second.items()
+    )

@@ -1,0 +1,42 @@
+"""The same score with one parameter changed: values that a parameter's type allows, found without knowing what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import ValidationError
+
+from spaces import ConfigError
+
+from .proxy import Proxy
+
+
+def variants(proxy: Proxy) -> Iterator[tuple[str, Any, Proxy]]:
+    """Yields (parameter, value, proxy), one for each parameter that can have another value while the others stay."""
+    kind, values = type(proxy), proxy.parameters.model_dump()
+    for field, info in type(proxy.parameters).model_fields.items():
+        for value in other_values(info.annotation, values[field]):
+            try:
+                changed = kind(kind.Parameters.model_validate({**values, field: value}))
+            except (ValidationError, ConfigError):
+                continue
+            yield field, value, changed
+            break
+
+
+def other_values(annotation: Any, value: Any) -> Iterator[Any]:
+    """Yields values of that type that differ from `value`, the nearest ones first."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        yield from (choice for choice in inner if choice != value)
+    elif origin is Annotated:
+        yield from other_values(inner[0], value)
+    elif annotation is bool:
+        yield not value
+    elif annotation in (int, float):
+        number = annotation(value) if isinstance(value, int | float) else annotation(1)
+        yield from (number + 1, number - 1, 2 * number, number / 2 if annotation is float else number // 2)
+    else:
+        for part in inner:
+            yield from other_values(part, value)

@@ -1,0 +1,28 @@
+"""A vector encoding that hides that it is one."""
+
+from spaces import Encoding
+
+
+class OpenEncoding(Encoding):
+    """A vector encoding that does not tell its size and cannot be enumerated, as of a space too large for both."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def validate(self, genotype):
+        self.inner.validate(genotype)
+
+    def sample(self, rng):
+        return self.inner.sample(rng)
+
+    def mutate(self, genotype, rng, probability=None):
+        return self.inner.mutate(genotype, rng, probability)
+
+    def crossover(self, first, second, rng):
+        return self.inner.crossover(first, second, rng)
+
+    def neighbours(self, genotype):
+        return self.inner.neighbours(genotype)
+
+    def distance(self, first, second):
+        return self.inner.distance(first, second)
