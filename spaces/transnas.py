@@ -14,7 +14,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cache
 from itertools import chain, pairwise, permutations, product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -65,7 +65,7 @@ class TransSpace(SearchSpace):
 
     Parameters = TransParameters
     parameters: TransParameters
-    features = "none"
+    features: Literal["per_image", "none"] = "none"  # of the default task
 
     def __init__(self, parameters: AnyParameters | None = None) -> None:
         super().__init__(parameters)
