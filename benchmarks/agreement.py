@@ -52,6 +52,8 @@ FORMS: dict[str, dict[str, Any]] = {
     "nafbee_bert": {"per_layer": True, "layers": 6, "hidden": 96, "heads": 6, "length": 20, "vocabulary": 1000},
     "nafbee_vgg11": {"per_layer": True, "channels": 16},
     "nafbee_vgg19": {"per_layer": True, "channels": 16},
+    "transnas_macro": {"size": 64, "channels": 16, "task": "segmentsemantic"},
+    "transnas_micro": {"size": 64, "channels": 16},
 }
 COLUMNS = [
     "space", "computed by", "precision", "candidates", "dead", "dead in one only",
