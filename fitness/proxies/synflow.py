@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from fitness.subject import Subject
 
-NO_FLOW = "no weight carries any flow: no path from input to output"
+NO_FLOW = "no weight carries any flow: no path from input to output, or an activation that saturates (tanh) on the way"
 
 
 class Synflow(Proxy):
@@ -50,8 +50,6 @@ class Synflow(Proxy):
         flow = float(statistics["flow"])
         if flow == 0:
             raise CandidateFailed(NO_FLOW)
-        if flow < 0:
-            raise CandidateFailed(f"the flow is {flow:g}: normalisation by layer leaves it no sign, and it has no logarithm")
         if flow < 0:
             raise CandidateFailed(f"the flow is {flow:.3g}, below zero: a layer normalisation or attention lets signs through")
         if not math.isfinite(flow):
