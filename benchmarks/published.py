@@ -184,7 +184,7 @@ RBFLEX_REASONS: dict[str, dict[str, str]] = {
     "eproxy": dict.fromkeys(("Pearson", "Kendall"), EPROXY),
 }
 OTHER_NETWORK = "the published scripts score other networks than the benchmark's, of no task: see rbflex as published"
-OTHER_IMAGES = "its images have 256 pixels, those of the scripts 512, and the paper's figure is of the whole space"
+OTHER_IMAGES = "its images are smaller than the scripts' 512 pixels, and the paper's figure is of the whole space"
 TABLE_2_REASONS: dict[str, dict[str, str]] = {
     "rbflex": dict.fromkeys(("Pearson", "Kendall"), OTHER_NETWORK),
     "naswot": dict.fromkeys(("Pearson", "Kendall"), OTHER_NETWORK),
