@@ -68,6 +68,15 @@ def gammas(config: ConfigPath, set_: Overrides = None, as_json: AsJson = False) 
         print(f"{name:<10} " + ", ".join(f"{key} {value:.6g}" for key, value in values.items()))
 
 
+# Multiply-accumulates of one image from which the networks that HDA looks at are worth the start of worker processes.
+DEAR = 4e8
+
+
+def _is_dear(space: SearchSpace) -> bool:
+    genotype = space.encoding.sample(np.random.default_rng(0))
+    return space.costs(space.representative(space.key(genotype))).flops >= DEAR
+
+
 def _config_of(space: str, proxies: list[str], preset: str | None, overrides: list[str]) -> Config:
     from fitness.inputs import default_data
 
@@ -80,7 +89,7 @@ def _config_of(space: str, proxies: list[str], preset: str | None, overrides: li
         "fitness": {"proxies": {name: {} for name in proxies}, **combined},
         "strategy": "random",
         "budget": {"evaluations": 1},
-        "workers": 1,
+        "workers": "auto" if _is_dear(built) else 1,
     }
     for text in overrides:
         override(values, text)
