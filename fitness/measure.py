@@ -215,7 +215,7 @@ class Measurer:
 
         Neighbours come one after another, since what their networks begin with in common is run once.
         """
-        shared: dict[tuple[str, ...], SharedForward] = {}
+        shared: dict[tuple[tuple[str, Proxy], ...], SharedForward] = {}
         ordered = sorted(range(len(tile)), key=lambda i: tile[i][0])
         subjects = (self._subject(*tile[i], planned[i]) for i in ordered)
         following = next(subjects)
@@ -240,11 +240,11 @@ class Measurer:
             chained = bool(forwards) and hasattr(subject.network, "as_stages")
             ahead = [stage.identity for stage in stages_of(following.network)] if chained and following else ()
             for group in forwards.values():
-                names = tuple(group)
-                if names not in shared:
-                    shared[names] = SharedForward(group, self.images, self.convolutions)
+                watching = tuple(group.items())
+                if watching not in shared:
+                    shared[watching] = SharedForward(group, self.images, self.convolutions)
                 try:
-                    done |= shared[names].run(subject.network, subject.classifier, ahead)
+                    done |= shared[watching].run(subject.network, subject.classifier, ahead)
                 except CandidateFailed as failed:
                     failures |= dict.fromkeys(group, str(failed))
             yield i, done, failures

@@ -58,6 +58,17 @@ def test_a_candidate_in_company_has_the_statistics_that_it_has_alone(name):
                 np.testing.assert_array_equal(found.statistics[proxy][part], array)
 
 
+def test_scores_of_one_name_and_other_settings_share_no_forward():
+    space = create_space("nasbench_macro", **SMALL["nasbench_macro"])
+    genotype = (1, 0, 0, 0, 0, 0, 0, 0)
+    requests = [(genotype, {"score": create_proxy("naswot", statistics=kind)}) for kind in ("image", "batch")]
+    together = Measurer(space, images(), WeightParameters(), "cpu", "float32").measure(requests)
+    for request, found in zip(requests, together, strict=True):
+        alone = Measurer(space, images(), WeightParameters(), "cpu", "float32").measure([request])[0]
+        np.testing.assert_array_equal(found.statistics["score"]["matches"], alone.statistics["score"]["matches"])
+    assert not np.array_equal(*[found.statistics["score"]["matches"] for found in together])
+
+
 @pytest.mark.parametrize("name", [name for name in SPACES.names() if name != "toy"])
 def test_stages_of_equal_identity_hold_equal_weights_and_modules(name):
     space = create_space(name, **SMALL.get(name, {}))
