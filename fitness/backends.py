@@ -1,21 +1,20 @@
 """What a plan's steps are computed with: plain torch on any device, or the fused kernels of `native` on a CPU.
 
 A backend is four primitives over maps [images, C, H, W] in channels_last memory: convolve, combine, reduce, and preparing a weight.
-Convolutions are torch's in both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from spaces import ConfigError, near_name
-from spaces.plan import EPSILON
+from spaces.plan import EPSILON, Convolve
 
 from .proxy import Observer
 
@@ -31,6 +30,15 @@ class Combined:
     magnitude: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class Postponed:
+    """A convolution that has not been computed: of `source`, by a weight that the backend has prepared for the step."""
+
+    source: Tensor
+    weight: Any
+    step: Convolve
+
+
 class Backend:
     """Plain eager torch: the reference, for every device and precision.
 
@@ -43,18 +51,28 @@ class Backend:
     def __init__(self, convolutions: torch.dtype) -> None:
         self.convolutions = convolutions
 
-    def prepare(self, weight: Tensor) -> Tensor:
-        """Returns a weight [outputs, inputs, height, width] in the form that `convolve` likes best."""
+    def prepare(self, weight: Tensor, step: Convolve) -> Any:
+        """Returns a weight [outputs, inputs, height, width] in the form that `convolve` wants for that step; it has ``nbytes``."""
+        if step.pooled > 1:
+            weight = weight.expand(*step.shape[:2], step.pooled, step.pooled) / step.pooled**2
         return weight.to(self.convolutions).contiguous(memory_format=torch.channels_last)
 
-    def convolve(self, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
-        """Returns a convolution without bias."""
-        return functional.conv2d(x.to(self.convolutions), weight, stride=stride, padding=padding).to(x.dtype)
+    def convolve(self, x: Tensor, weight: Any, step: Convolve) -> Tensor:
+        """Returns a convolution without bias; `weight` is what `prepare` made of it."""
+        return functional.conv2d(x.to(self.convolutions), weight, stride=step.stride, padding=step.padding).to(x.dtype)
+
+    def postpone(self, x: Tensor, weight: Any, step: Convolve) -> Tensor | Postponed:
+        """Returns a convolution that may be left to the `combine` that reads it; here it is computed at once."""
+        return self.convolve(x, weight, step)
+
+    def made(self, x: Tensor | Postponed) -> Tensor:
+        """Returns the map itself."""
+        return self.convolve(x.source, x.weight, x.step) if isinstance(x, Postponed) else x
 
     def combine(
         self,
         kinds: Sequence[str],
-        inputs: Sequence[Tensor],
+        inputs: Sequence[Tensor | Postponed],
         shape: tuple[int, ...],
         dtype: torch.dtype,
         device: torch.device,
@@ -69,7 +87,7 @@ class Backend:
             value, active: which of the two is wanted.
         """
         total: Tensor | None = None
-        for kind, x in zip(kinds, inputs, strict=True):
+        for kind, x in zip(kinds, map(self.made, inputs), strict=True):
             if kind == "norm":
                 total = _add_normalised(total, x)
             else:

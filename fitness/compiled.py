@@ -1,32 +1,51 @@
-"""The compiled backend: a plan's sums, activations and statistics in the fused kernels of `native`, on a CPU in one thread."""
+"""The compiled backend: a plan's convolutions, sums, activations and statistics in the fused kernels of `native`, on a CPU in one
+thread.
+
+A convolution that `native` knows is left to the sum that reads it and made there image by image, so that its result never leaves
+the cache. All others are torch's: oneDNN has no faster form of them to be written here.
+"""
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from spaces.plan import EPSILON
+from spaces.plan import EPSILON, Convolve
 
 from . import native
-from .backends import Backend, Combined
+from .backends import Backend, Combined, Postponed
 from .proxies.naswot import NaswotObserver
 from .proxies.rbflex import ROUNDINGS, RbflexObserver
 from .proxy import Observer
 
 KINDS = {"alias": 0, "norm": 1, "pool": 2}
 REALS = {torch.float32: "float", torch.float64: "double"}
-TILE = 512  # as in fused.c
+# As in convolve.h.
+WINOGRAD, POINTWISE, POOLED, NONE = 0, 1, 2, -1
+# Fewer channels fill too little of a vector for Winograd's transforms to pay.
+WINOGRAD_CHANNELS = 16
+# Winograd's weights, G g G^T, of F(4 x 4, 3 x 3) (Lavin & Gray, CVPR 2016, section 4.3).
+G = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
+
+
+class NativeWeight(NamedTuple):
+    """The weight of one of `native`'s convolutions, ``values`` [points, inputs, whole vectors of outputs]."""
+
+    kind: int
+    values: Tensor
+    nbytes: int
 
 
 class CompiledBackend(Backend):
-    """Equal to the eager backend but for the order of sums.
+    """Equal to the eager backend but for round-off.
 
     Args:
         dtype: of the maps.
-        convolutions: the precision of convolutions.
+        convolutions: the precision of convolutions; where it is another one, all of them are torch's.
 
     Raises:
         NativeError: if the kernels cannot be compiled here.
@@ -36,13 +55,42 @@ class CompiledBackend(Backend):
 
     def __init__(self, dtype: torch.dtype, convolutions: torch.dtype) -> None:
         super().__init__(convolutions)
+        self.dtype = dtype
         self.library = native.load(REALS[dtype])
-        self._scratch = torch.empty(0, dtype=dtype)
+        self._scratch, self._room = torch.empty(0, dtype=dtype), 0
+
+    def prepare(self, weight: Tensor, step: Convolve) -> Any:
+        kind = NONE if self.convolutions != self.dtype else _kind(step)
+        if kind == NONE:
+            return super().prepare(weight, step)
+        # [height, width, inputs, outputs] of the kernel
+        matrices = weight.double().numpy().transpose(2, 3, 1, 0)
+        if kind == WINOGRAD:
+            matrices = np.einsum("ya,abio,xb->yxio", G, matrices, G)
+        missing = -step.shape[0] % self.library.lanes()
+        values = np.pad(np.ascontiguousarray(matrices.reshape(-1, *matrices.shape[2:])), ((0, 0), (0, 0), (0, missing)))
+        tensor = torch.from_numpy(values).to(self.dtype)
+        return NativeWeight(kind, tensor, tensor.nbytes)
+
+    def convolve(self, x: Tensor, weight: Any, step: Convolve) -> Tensor:
+        if not isinstance(weight, NativeWeight):
+            return super().convolve(x, weight, step)
+        x = _in_order(x)
+        images, inputs, height, width = x.shape
+        out = self._empty((images, step.shape[0], height // step.pooled, width // step.pooled))
+        sizes = (weight.kind, images, height, width, inputs, step.shape[0])
+        self._run(self.library.convolve, *sizes, x.data_ptr(), weight.values.data_ptr(), out.data_ptr())
+        return out
+
+    def postpone(self, x: Tensor, weight: Any, step: Convolve) -> Tensor | Postponed:
+        if not isinstance(weight, NativeWeight):
+            return super().convolve(x, weight, step)
+        return Postponed(_in_order(x), weight, step)
 
     def combine(
         self,
         kinds: Sequence[str],
-        inputs: Sequence[Tensor],
+        inputs: Sequence[Tensor | Postponed],
         shape: tuple[int, ...],
         dtype: torch.dtype,
         device: torch.device,
@@ -52,25 +100,12 @@ class CompiledBackend(Backend):
     ) -> Combined:
         images, channels, height, width = shape
         # Named, so that a copy lives until the call is over.
-        maps = [x.contiguous(memory_format=torch.channels_last) for x in inputs]
-        count = len(maps)
-        total, relu = (_empty(shape, dtype) if wanted else None for wanted in (value, active))
+        maps = [x if isinstance(x, Postponed) else _in_order(x) for x in inputs]
+        terms = (native.Term * len(maps))(*map(_term, kinds, maps))
+        total, relu = (self._empty(shape) if wanted else None for wanted in (value, active))
         magnitude = torch.empty(images, dtype=dtype)
-        scratch = self._room((3 + 2 * count) * width * channels + 2 * channels)
-        self.library.combine(
-            images,
-            height,
-            width,
-            channels,
-            count,
-            (ctypes.c_int * count)(*(KINDS[kind] for kind in kinds)),
-            (ctypes.c_void_p * count)(*(x.data_ptr() for x in maps)),
-            EPSILON,
-            None if total is None else total.data_ptr(),
-            None if relu is None else relu.data_ptr(),
-            magnitude.data_ptr(),
-            scratch.data_ptr(),
-        )
+        pointers = [None if x is None else x.data_ptr() for x in (total, relu, magnitude)]
+        self._run(self.library.combine, images, height, width, channels, len(maps), terms, EPSILON, *pointers)
         return Combined(total, relu, magnitude)
 
     def reduce(self, observer: Observer, outputs: Tensor, magnitude: Tensor | None) -> Tensor | None:
@@ -78,45 +113,51 @@ class CompiledBackend(Backend):
         if type(observer) is RbflexObserver and magnitude is not None:
             return self._reduce_rows(outputs, magnitude)
         if type(observer) is NaswotObserver:
-            return self._reduce_signs(outputs)
+            layers, n = outputs.shape[:2]
+            matches = torch.empty(layers, n, n, dtype=torch.float64)
+            self._run(self.library.reduce_signs, outputs.data_ptr(), layers, n, outputs[0, 0].numel(), matches.data_ptr())
+            return matches
         return super().reduce(observer, outputs, magnitude)
 
     def show_features(self, observer: Observer, features: Tensor, magnitude: Tensor) -> None:
         if type(observer) is RbflexObserver:
-            reduced = self._reduce_rows(features[None].contiguous(), magnitude.expand(len(features)))
+            reduced = self._reduce_rows(features.contiguous()[None], magnitude.repeat(len(features)))
             observer.parts["q"].take(reduced[0], features.shape[1])
         else:
             super().show_features(observer, features, magnitude)
 
     def _reduce_rows(self, outputs: Tensor, magnitude: Tensor) -> Tensor:
-        candidates, n = outputs.shape[:2]
-        length = outputs[0, 0].numel()
-        blocks = torch.empty(candidates, n * n + 3 * n + 1, dtype=torch.float64)
-        tile, gram = self._tile(n)
-        for output, block, largest in zip(outputs, blocks, magnitude.reshape(candidates, n).amax(dim=1).tolist(), strict=True):
-            self.library.reduce_rows(
-                output.data_ptr(), n, length, largest, ROUNDINGS, block.data_ptr(), tile.data_ptr(), gram.data_ptr()
-            )
+        """Returns `reduce_rows` of layers [K, N, ...] whose rows have those largest values [K N]."""
+        layers, n = outputs.shape[:2]
+        blocks = torch.empty(layers, n * n + 3 * n + 1, dtype=torch.float64)
+        sizes = (layers, n, outputs[0, 0].numel())
+        self._run(self.library.reduce_rows, outputs.data_ptr(), *sizes, magnitude.data_ptr(), ROUNDINGS, blocks.data_ptr())
         return blocks
 
-    def _reduce_signs(self, outputs: Tensor) -> Tensor:
-        candidates, n = outputs.shape[:2]
-        matches = torch.empty(candidates, n, n, dtype=torch.float64)
-        tile, gram = self._tile(n)
-        for output, block in zip(outputs, matches, strict=True):
-            length = output[0].numel()
-            self.library.reduce_signs(output.data_ptr(), n, length, block.data_ptr(), tile.data_ptr(), gram.data_ptr())
-        return matches
+    def _run(self, function: Any, *arguments: Any) -> None:
+        """Calls a function of the library, which does nothing but say what it needs where it has too little scratch."""
+        while needed := function(*arguments, self._scratch.data_ptr(), self._room):
+            self._scratch, self._room = torch.empty(needed, dtype=self.dtype), needed
 
-    def _tile(self, n: int) -> tuple[Tensor, Tensor]:
-        padded = (n + 3) // 4 * 4
-        return self._room((padded + 2) * TILE), torch.empty(padded * padded, dtype=torch.float64)
-
-    def _room(self, numbers: int) -> Tensor:
-        if len(self._scratch) < numbers:
-            self._scratch = torch.empty(numbers, dtype=self._scratch.dtype)
-        return self._scratch
+    def _empty(self, shape: tuple[int, ...]) -> Tensor:
+        return torch.empty(shape, dtype=self.dtype, memory_format=torch.channels_last)
 
 
-def _empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    return torch.empty(shape, dtype=dtype, memory_format=torch.channels_last)
+def _kind(step: Convolve) -> int:
+    """Returns which of `native`'s convolutions that is."""
+    outputs, inputs, *kernel = step.shape
+    if kernel == [1, 1] and step.padding == 0 and step.stride == step.pooled and step.pooled in (1, 2):
+        return POINTWISE if step.pooled == 1 else POOLED
+    if kernel == [3, 3] and (step.stride, step.padding) == (1, 1) and min(outputs, inputs) >= WINOGRAD_CHANNELS:
+        return WINOGRAD
+    return NONE
+
+
+def _in_order(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def _term(kind: str, x: Tensor | Postponed) -> native.Term:
+    if isinstance(x, Tensor):
+        return native.Term(KINDS[kind], NONE, 0, 0, 0, x.data_ptr(), None)
+    return native.Term(KINDS[kind], x.weight.kind, *x.source.shape[1:], x.source.data_ptr(), x.weight.values.data_ptr())

@@ -15,13 +15,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from spaces.plan import INPUT, Combine, Convolve, Features, Plan, Register, Step
 
-from .backends import Backend
+from .backends import Backend, Postponed
 from .initialise import WeightParameters, parameter_values
 from .proxy import Observer
 
@@ -32,7 +33,7 @@ Member = tuple["_Candidate", Step]
 class _Candidate:
     observers: Sequence[Observer]
     last_uses: tuple[tuple[Register, ...], ...]
-    registers: dict[Register, Tensor] = field(default_factory=dict)
+    registers: dict[Register, Tensor | Postponed] = field(default_factory=dict)
     done: int = 0
 
     def free(self) -> None:
@@ -65,7 +66,7 @@ class Interpreter:
         self.backend = backend
         self.memory = memory
         self._used = 0
-        self._prepared: OrderedDict[tuple[str, tuple[int, ...], int], Tensor] = OrderedDict()
+        self._prepared: OrderedDict[tuple[str, tuple[int, ...], int], Any] = OrderedDict()
 
     @property
     def slices_outputs(self) -> bool:
@@ -79,6 +80,10 @@ class Interpreter:
         candidates = [
             _Candidate(own, plan.last_uses(), {INPUT: images}) for plan, own in zip(plans, observers, strict=True)
         ]
+        if len(plans) == 1:
+            for step in plans[0].steps:
+                self._single(candidates[0], step, len(images))
+            return
         for group in _lockstep(plans, candidates):
             self._group(group, len(images))
 
@@ -89,7 +94,7 @@ class Interpreter:
         """Computes one step of one candidate on N images and returns what it writes; nothing is freed."""
         candidate = _Candidate(observers, ((),), dict(registers))
         self._single(candidate, step, n)
-        return {register: candidate.registers[register] for register in _written(step)}
+        return {register: self.backend.made(candidate.registers[register]) for register in _written(step)}
 
     def _group(self, group: Sequence[Member], n: int) -> None:
         """Computes the steps of a group, which differ in their registers and multiplicities only."""
@@ -97,7 +102,7 @@ class Interpreter:
             self._single(*group[0], n)
             return
         step = group[0][1]
-        inputs = [_read(candidate, own) for candidate, own in group]
+        inputs = [tuple(map(self.backend.made, _read(candidate, own))) for candidate, own in group]
         # Candidates that feed a step the very same tensors get the very same result.
         positions: dict[tuple[int, ...], int] = {}
         at = [positions.setdefault(tuple(map(id, tensors)), len(positions)) for tensors in inputs]
@@ -121,21 +126,22 @@ class Interpreter:
         """Computes one step of one candidate: the same primitives, nothing to join or to split."""
         inputs = _read(candidate, step)
         if isinstance(step, Convolve):
-            candidate.registers[step.target] = self._convolve(step, inputs[0])
+            # In most plans a sum is all that reads a convolution.
+            x = self.backend.made(inputs[0])
+            candidate.registers[step.target] = self.backend.postpone(x, self._weight(step, x.device), step)
         elif isinstance(step, Combine):
             results = self._combine(step, inputs, n, 1, [(candidate, step, 0)])
             for register, parts in zip(_written(step), results, strict=True):
                 candidate.registers[register] = parts[0]
         else:
-            self._features(inputs[0], n, [(candidate, 0)])
+            self._features(self.backend.made(inputs[0]), n, [(candidate, 0)])
         candidate.free()
 
     def _convolve(self, step: Convolve, x: Tensor) -> Tensor:
-        weight = self._weight(step, x.device)
-        return self.backend.convolve(x, weight, step.stride, step.padding)
+        return self.backend.convolve(x, self._weight(step, x.device), step)
 
     def _combine(
-        self, step: Combine, inputs: Sequence[Tensor], n: int, count: int, members: Sequence[tuple[_Candidate, Step, int]]
+        self, step: Combine, inputs: Sequence[Tensor | Postponed], n: int, count: int, members: Sequence[tuple[_Candidate, Step, int]]
     ) -> list[Sequence[Tensor]]:
         kinds = [term.kind for term in step.terms]
         shape = (n * count, *step.shape)
@@ -172,17 +178,14 @@ class Interpreter:
             for observer in candidate.observers:
                 self.backend.show_features(observer, features[position], magnitude)
 
-    def _weight(self, step: Convolve, device: torch.device) -> Tensor:
+    def _weight(self, step: Convolve, device: torch.device) -> Any:
         key = (step.weight, step.shape, step.pooled)
         if key in self._prepared:
             self._prepared.move_to_end(key)
             return self._prepared[key]
         values = parameter_values(step.weight, step.shape, self.weights, self.largest)
         assert values is not None
-        weight = torch.from_numpy(values).to(device, self.dtype)
-        if step.pooled > 1:
-            weight = weight.expand(*step.shape[:2], step.pooled, step.pooled) / step.pooled**2
-        weight = self.backend.prepare(weight)
+        weight = self.backend.prepare(torch.from_numpy(values).to(device, self.dtype), step)
         self._prepared[key] = weight
         self._used += weight.nbytes
         while self._used > self.memory:
@@ -192,9 +195,6 @@ class Interpreter:
 
 def _lockstep(plans: Sequence[Plan], candidates: Sequence[_Candidate]) -> Iterator[list[Member]]:
     """Yields groups of steps that may share calls, in an order that every plan allows."""
-    if len(plans) == 1:
-        yield from ([(candidates[0], step)] for step in plans[0].steps)
-        return
     groups: dict[tuple[object, ...], list[Member]] = {}
     for plan, candidate in zip(plans, candidates, strict=True):
         for step in plan.steps:
@@ -225,7 +225,7 @@ def _likeness(step: Step) -> tuple[object, ...]:
     return (Features, step.shape)
 
 
-def _read(candidate: _Candidate, step: Step) -> tuple[Tensor, ...]:
+def _read(candidate: _Candidate, step: Step) -> tuple[Tensor | Postponed, ...]:
     if isinstance(step, Combine):
         return tuple(candidate.registers[term.source] for term in step.terms)
     return (candidate.registers[step.source],)

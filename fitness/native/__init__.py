@@ -19,9 +19,25 @@ from spaces import RbflexEvoError
 from spaces.places import cache_folder
 
 SOURCE = Path(__file__).with_name("fused.c")
+SOURCES = [SOURCE, *sorted(SOURCE.parent.glob("*.h"))]
 # Sums may be reordered, which is what makes them vectors; NaN and infinity keep their meaning.
-FLAGS = ("-O3", "-std=c11", "-shared", "-fPIC", "-fassociative-math", "-fno-signed-zeros", "-fno-trapping-math", "-fno-math-errno")
+FLAGS = ("-O3", "-std=c11", "-shared", "-fPIC", "-fassociative-math", "-fno-signed-zeros", "-fno-trapping-math", "-fno-math-errno", "-ffp-contract=fast")
+WHOLE = {"float": "int32_t", "double": "int64_t"}
 TARGETS = (("-march=native",), ("-mcpu=native",), ())
+
+
+class Term(ctypes.Structure):
+    """A summand, as `struct term` of fused.c has it."""
+
+    _fields_ = [
+        ("kind", ctypes.c_long),
+        ("convolution", ctypes.c_long),
+        ("inputs", ctypes.c_long),
+        ("height", ctypes.c_long),
+        ("width", ctypes.c_long),
+        ("source", ctypes.c_void_p),
+        ("weight", ctypes.c_void_p),
+    ]
 
 
 class NativeError(RbflexEvoError, RuntimeError):
@@ -45,8 +61,8 @@ def load(real: str) -> ctypes.CDLL:
         raise NativeError("no C compiler was found (cc, gcc, clang or the variable CC)")
     try:
         target, predefined = _target(compiler)
-        command = [compiler, *FLAGS, *target, f"-DREAL={real}"]
-        text = SOURCE.read_bytes()
+        command = [compiler, *FLAGS, *target, f"-DREAL={real}", f"-DWHOLE={WHOLE[real]}"]
+        text = b"\0".join(source.read_bytes() for source in SOURCES)
         name = hashlib.sha256(b"\0".join([text, predefined, " ".join(command).encode()])).hexdigest()[:32]
         library = cache_folder() / "native" / f"fused-{name}.so"
         if not library.exists():
@@ -83,9 +99,15 @@ def _last_line(text: bytes) -> str:
 
 def _typed(library: ctypes.CDLL) -> ctypes.CDLL:
     long, double, pointer = ctypes.c_long, ctypes.c_double, ctypes.c_void_p
-    library.combine.argtypes = [long] * 5 + [pointer] * 2 + [double] + [pointer] * 4
-    library.reduce_rows.argtypes = [pointer, long, long, double, double, pointer, pointer, pointer]
-    library.reduce_signs.argtypes = [pointer, long, long, pointer, pointer, pointer]
-    for function in (library.combine, library.reduce_rows, library.reduce_signs):
-        function.restype = None
+    terms = ctypes.POINTER(Term)
+    signatures = {
+        "lanes": [],
+        "convolve": [long] * 6 + [pointer] * 4 + [long],
+        "combine": [long] * 5 + [terms, double] + [pointer] * 4 + [long],
+        "reduce_rows": [pointer] + [long] * 3 + [pointer, double, pointer, pointer, long],
+        "reduce_signs": [pointer] + [long] * 3 + [pointer, pointer, long],
+    }
+    for name, arguments in signatures.items():
+        function = getattr(library, name)
+        function.argtypes, function.restype = arguments, long
     return library

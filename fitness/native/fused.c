@@ -1,47 +1,62 @@
 /* The fused passes of a plan's forward on a CPU, one thread, maps in memory as [images, height, width, channels].
  *
- *   combine   per image, while it is in cache: sum of {alias, normalised map, pooled map} -> value, and its ReLU -> active
+ *   combine   per image, while it is in cache: convolutions that nothing else reads, sum of {alias, normalised map, pooled map}
+ *             -> value, and its ReLU -> active
  *   reduce    tile of columns by tile, while it is in cache: column min and max over the images -> rows in [0, 1] -> Gram matrix
  *
- * Compiled with -DREAL=float or -DREAL=double. Loops run over rows of pixels, so that nothing depends on the number of channels,
+ * Compiled with -DREAL=float -DWHOLE=int32_t or -DREAL=double -DWHOLE=int64_t. Loops run over rows of pixels, so that nothing depends on the number of channels,
  * and are plain enough for a compiler to vectorise. Results equal those of the eager backend but for the order of sums.
  */
 
 #include <float.h>
 #include <math.h>
+#include <stdint.h>
 #include <string.h>
 
+#include "convolve.h"
+
 #define EPS (sizeof(REAL) == 4 ? (REAL)FLT_EPSILON : (REAL)DBL_EPSILON)
-#define TILE 512
+#define TILE 256     /* columns that are reduced at once: sixteen rows of them are half of a cache of the first level */
+#define CHUNK 4096   /* columns whose sums stay in the maps' precision */
 
 enum { ALIAS = 0, NORM = 1, POOL = 2 };
 
+/* An integer of a number's size, by -DWHOLE. */
+typedef WHOLE whole;
+
 static REAL square_root(REAL x) { return sizeof(REAL) == 4 ? (REAL)__builtin_sqrtf((float)x) : (REAL)__builtin_sqrt((double)x); }
 
-/* Adds the rows of a map into `sum` [row], then its pixels into the first one, and spreads the channels' means over `sum` again. */
-static void spread_means(REAL *restrict sum, long row, long channels, REAL count) {
-    for (long r = channels; r < row; r += channels)
-        for (long c = 0; c < channels; c++) sum[c] += sum[r + c];
-    for (long c = 0; c < channels; c++) sum[c] /= count;
-    for (long r = channels; r < row; r++) sum[r] = sum[r - channels];
+/* Finds the mean and 1 / deviation of `count` (at most LANES) channels of one image [height, width, channels], in one pass: numbers
+ * are taken relative to the first pixel, which is as near to the mean as they are to each other, so that no digits cancel. */
+INLINE void moments_of(const REAL *restrict x, long height, long width, long channels, long count, REAL eps, vec *mean, vec *scale) {
+    vec first = load_part(x, count), sum = {0}, square = {0};
+    for (long h = 0; h < height; h++) {
+        vec s[4] = {{0}}, q[4] = {{0}};
+        for (long w = 0; w < width; w += 4)
+            for (int k = 0; k < 4; k++)
+                if (w + k < width) {
+                    vec d = load_part(x + (h * width + w + k) * channels, count) - first;
+                    s[k] += d;
+                    q[k] += d * d;
+                }
+        sum += (s[0] + s[1]) + (s[2] + s[3]);
+        square += (q[0] + q[1]) + (q[2] + q[3]);
+    }
+    vec middle = sum / (REAL)(height * width), variance = square / (REAL)(height * width) - middle * middle;
+    *mean = first + middle;
+    for (long k = 0; k < LANES; k++) (*scale)[k] = 1 / square_root((variance[k] < 0 ? 0 : variance[k]) + eps);
 }
 
-/* Finds each channel's mean and 1 / deviation of one image [height, row], repeated over a row of pixels. */
-static void moments(const REAL *restrict x, long height, long row, long channels, REAL eps, REAL *restrict mean, REAL *restrict scale) {
-    REAL count = (REAL)(height * (row / channels));
-    memset(mean, 0, row * sizeof(REAL));
-    memset(scale, 0, row * sizeof(REAL));
-    for (long h = 0; h < height; h++)
-        for (long r = 0; r < row; r++) mean[r] += x[h * row + r];
-    spread_means(mean, row, channels, count);
-    for (long h = 0; h < height; h++)
-        for (long r = 0; r < row; r++) {
-            REAL d = x[h * row + r] - mean[r];
-            scale[r] += d * d;
-        }
-    spread_means(scale, row, channels, count);
-    for (long c = 0; c < channels; c++) scale[c] = 1 / square_root(scale[c] + eps);
-    for (long r = channels; r < row; r++) scale[r] = scale[r - channels];
+/* Finds each channel's mean and 1 / deviation of one image, repeated over a row of pixels. */
+static void moments(const REAL *restrict x, long height, long width, long channels, REAL eps, REAL *restrict mean, REAL *restrict scale) {
+    for (long c = 0; c < channels; c += LANES) {
+        vec m, s;
+        if (channels - c >= LANES) moments_of(x + c, height, width, channels, LANES, eps, &m, &s);
+        else moments_of(x + c, height, width, channels, channels - c, eps, &m, &s);
+        store_part(mean + c, m, channels - c);
+        store_part(scale + c, s, channels - c);
+    }
+    for (long r = channels; r < width * channels; r++) mean[r] = mean[r - channels], scale[r] = scale[r - channels];
 }
 
 /* Adds the average over the 3 x 3 window of each pixel of row `h` to `out`; `sum` [row + 2 channels] is scratch. */
@@ -60,146 +75,254 @@ static void add_pooled(const REAL *restrict x, long h, long height, long row, lo
     }
 }
 
-/* Scratch: (3 + 2 * terms) * row + 2 * channels numbers. `value` or `active` may be NULL; magnitude [images]: the largest of active. */
-void combine(long images, long height, long width, long channels, long terms, const int *kinds, const REAL *const *sources,
-             double eps, REAL *value, REAL *active, REAL *magnitude, REAL *scratch) {
-    long row = width * channels, size = height * row;
-    REAL *sum = scratch, *high = sum + row, *window = high + row, *patterns = window + row + 2 * channels;
-    for (long i = 0; i < images; i++) {
-        for (long t = 0; t < terms; t++)
-            if (kinds[t] == NORM)
-                moments(sources[t] + i * size, height, row, channels, (REAL)eps, patterns + 2 * t * row, patterns + (2 * t + 1) * row);
-        memset(high, 0, row * sizeof(REAL));
-        for (long h = 0; h < height; h++) {
-            memset(sum, 0, row * sizeof(REAL));
-            for (long t = 0; t < terms; t++) {
-                const REAL *restrict image = sources[t] + i * size, *restrict x = image + h * row;
-                const REAL *restrict mean = patterns + 2 * t * row, *restrict scale = mean + row;
-                if (kinds[t] == ALIAS)
-                    for (long r = 0; r < row; r++) sum[r] += x[r];
-                else if (kinds[t] == NORM)
-                    for (long r = 0; r < row; r++) sum[r] += (x[r] - mean[r]) * scale[r];
-                else
-                    add_pooled(image, h, height, row, channels, window, sum);
-            }
-            if (value) memcpy(value + i * size + h * row, sum, row * sizeof(REAL));
-            if (active) {
-                REAL *restrict out = active + i * size + h * row;
-                for (long r = 0; r < row; r++) {
-                    REAL v = sum[r] < 0 ? 0 : sum[r]; /* NaN stays NaN */
-                    out[r] = v;
-                    high[r] = v > high[r] ? v : high[r];
-                }
-            }
+/* A summand. What is convolved comes of `source` [images, ...] of the term's own size, and is made here image by image. */
+struct term {
+    long kind;        /* ALIAS, NORM or POOL */
+    long convolution; /* of convolve.h, or -1 where `source` is the map itself */
+    long inputs;      /* channels, height and width of what is convolved */
+    long height;
+    long width;
+    const REAL *source;
+    const REAL *weight;
+};
+
+/* How many images are convolved before they are summed: one, or more of them where they are so small that they share loads. */
+static long images_together(long images, long height, long width) {
+    long tiles = ((height + EDGE - 1) / EDGE) * ((width + EDGE - 1) / EDGE);
+    return least(images, tiles >= TILES ? 1 : (TILES + tiles - 1) / tiles);
+}
+
+static long combine_room(long images, long height, long width, long channels, long terms, const struct term *term) {
+    long row = padded(width * channels), together = images_together(images, height, width), most = 0, made = 0;
+    for (long t = 0; t < terms; t++)
+        if (term[t].convolution >= 0) {
+            long room = convolve_room(term[t].convolution, together, term[t].height, term[t].width, term[t].inputs, channels);
+            made += together * height * row;
+            most = room > most ? room : most;
         }
-        if (active) {
-            REAL largest = 0;
-            for (long r = 0; r < row; r++) largest = high[r] > largest ? high[r] : largest;
-            magnitude[i] = largest;
-        }
+    return (2 + 2 * terms) * row + padded(2 * channels) + made + most;
+}
+
+/* Adds row `h` of a map to total, or writes it there if it is the `first`; patterns [2, padded row]: mean and 1 / deviation. */
+static void add_term(long kind, int first, const REAL *restrict map, long h, long height, long row, long channels,
+                     const REAL *restrict patterns, REAL *restrict window, REAL *restrict total) {
+    const REAL *restrict x = map + h * row, *restrict mean = patterns, *restrict scale = patterns + padded(row);
+    if (kind == POOL) {
+        if (first) memset(total, 0, row * sizeof(REAL));
+        add_pooled(map, h, height, row, channels, window, total);
+    } else if (kind == ALIAS && first) {
+        memcpy(total, x, row * sizeof(REAL));
+    } else if (kind == ALIAS) {
+        for (long r = 0; r < row; r++) total[r] += x[r];
+    } else if (first) {
+        for (long r = 0; r < row; r++) total[r] = (x[r] - mean[r]) * scale[r];
+    } else {
+        for (long r = 0; r < row; r++) total[r] += (x[r] - mean[r]) * scale[r];
     }
 }
 
-/* Adds t t^T to the upper 4 x 4 blocks of gram [n, n]; t [n, TILE] with n a multiple of 4. */
-static void add_gram(const REAL *restrict t, long n, double *restrict gram) {
-    for (long i = 0; i < n; i += 4)
-        for (long j = i; j < n; j += 4) {
-            const REAL *p = t + i * TILE, *q = t + j * TILE;
-            REAL a00 = 0, a01 = 0, a02 = 0, a03 = 0, a10 = 0, a11 = 0, a12 = 0, a13 = 0;
-            REAL a20 = 0, a21 = 0, a22 = 0, a23 = 0, a30 = 0, a31 = 0, a32 = 0, a33 = 0;
-            for (long c = 0; c < TILE; c++) {
-                REAL x0 = p[c], x1 = p[TILE + c], x2 = p[2 * TILE + c], x3 = p[3 * TILE + c];
-                REAL y0 = q[c], y1 = q[TILE + c], y2 = q[2 * TILE + c], y3 = q[3 * TILE + c];
-                a00 += x0 * y0, a01 += x0 * y1, a02 += x0 * y2, a03 += x0 * y3;
-                a10 += x1 * y0, a11 += x1 * y1, a12 += x1 * y2, a13 += x1 * y3;
-                a20 += x2 * y0, a21 += x2 * y1, a22 += x2 * y2, a23 += x2 * y3;
-                a30 += x3 * y0, a31 += x3 * y1, a32 += x3 * y2, a33 += x3 * y3;
+/* The ReLU of a row, and its largest number: numbers that are not negative are ordered as the integers with their bits are, which
+ * a compiler can compare in any order. */
+static void activate(const REAL *restrict total, long row, REAL *restrict out, whole *largest) {
+    whole most = *largest;
+    for (long r = 0; r < row; r++) {
+        REAL v = total[r] < 0 ? 0 : total[r]; /* NaN stays NaN */
+        whole bits;
+        memcpy(&bits, &v, sizeof(REAL));
+        out[r] = v;
+        most = bits > most ? bits : most;
+    }
+    *largest = most;
+}
+
+/* `value` or `active` may be NULL; magnitude [images]: the largest of active. Like each function below, it does nothing but return
+ * the numbers of scratch that it needs where there is less `room`; else it returns 0. */
+long combine(long images, long height, long width, long channels, long terms, const struct term *term, double eps, REAL *value,
+             REAL *active, REAL *magnitude, REAL *scratch, long room) {
+    long needed = combine_room(images, height, width, channels, terms, term);
+    if (room < needed) return needed;
+    long row = width * channels, size = height * row, spread = padded(row), together = images_together(images, height, width);
+    REAL *sum = scratch, *window = sum + spread, *patterns = window + spread + padded(2 * channels);
+    REAL *convolved = patterns + 2 * terms * spread, *rest = convolved;
+    for (long t = 0; t < terms; t++) rest += term[t].convolution >= 0 ? together * height * spread : 0;
+    for (long i = 0; i < images; i++) {
+        const REAL *maps[terms > 0 ? terms : 1];
+        REAL *made = convolved;
+        for (long t = 0; t < terms; t++) {
+            maps[t] = term[t].source + i * size;
+            if (term[t].convolution >= 0) {
+                const struct term *own = term + t;
+                if (i % together == 0)
+                    make(own->convolution, least(together, images - i), own->height, own->width, own->inputs, channels,
+                         own->source + i * own->height * own->width * own->inputs, own->weight, made, rest);
+                maps[t] = made + i % together * size;
+                made += together * height * spread;
             }
-            double *g = gram + i * n + j;
-            g[0] += a00, g[1] += a01, g[2] += a02, g[3] += a03, g += n;
-            g[0] += a10, g[1] += a11, g[2] += a12, g[3] += a13, g += n;
-            g[0] += a20, g[1] += a21, g[2] += a22, g[3] += a23, g += n;
-            g[0] += a30, g[1] += a31, g[2] += a32, g[3] += a33;
+            if (term[t].kind == NORM)
+                moments(maps[t], height, width, channels, (REAL)eps, patterns + 2 * t * spread, patterns + (2 * t + 1) * spread);
+        }
+        whole largest = 0;
+        for (long h = 0; h < height; h++) {
+            REAL *total = value ? value + i * size + h * row : sum;
+            for (long t = 0; t < terms; t++)
+                add_term(term[t].kind, t == 0, maps[t], h, height, row, channels, patterns + 2 * t * spread, window, total);
+            if (terms == 0) memset(total, 0, row * sizeof(REAL));
+            if (active) activate(total, row, active + i * size + h * row, &largest);
+        }
+        if (active) memcpy(magnitude + i, &largest, sizeof(REAL));
+    }
+    return 0;
+}
+
+/* A Gram matrix is found in blocks of 4 x ACROSS pairs of rows on and above the diagonal; each pair has a vector of sums. */
+#define ACROSS MOST_ACROSS
+#define PAIRS (4 * ACROSS)
+
+static long gram_blocks(long n) { return n / 4 * (n / ACROSS); }
+
+/* Adds t t^T to the vectors of sums; t [n, TILE] with n a multiple of 4. */
+static void add_gram(const REAL *restrict t, long n, REAL *restrict sums) {
+    for (long i = 0; i < n; i += 4)
+        for (long j = i; j < n; j += ACROSS, sums += PAIRS * LANES) {
+            const REAL *p = t + i * TILE, *q = t + j * TILE;
+            vec a[4][ACROSS];
+            for (int r = 0; r < 4; r++)
+                for (int s = 0; s < ACROSS; s++) a[r][s] = load(sums + (r * ACROSS + s) * LANES);
+            for (long c = 0; c < TILE; c += LANES) {
+                vec x[4], y[ACROSS];
+                for (int r = 0; r < 4; r++) x[r] = load(p + r * TILE + c);
+                for (int s = 0; s < ACROSS; s++) y[s] = load(q + s * TILE + c);
+                for (int r = 0; r < 4; r++)
+                    for (int s = 0; s < ACROSS; s++) a[r][s] += x[r] * y[s];
+            }
+            for (int r = 0; r < 4; r++)
+                for (int s = 0; s < ACROSS; s++) store(sums + (r * ACROSS + s) * LANES, a[r][s]);
         }
 }
 
-/* Copies the upper triangle of a padded gram [padded, padded] into both triangles of out [n, n]. */
-static void unpad(const double *gram, long n, long padded, double *out) {
-    for (long i = 0; i < n; i++)
-        for (long j = i; j < n; j++) out[i * n + j] = out[j * n + i] = gram[i * padded + j];
+/* Adds the vectors of sums to both triangles of gram [n, n], where `rows` [>= n] of them were multiplied, and clears them. */
+static void take_gram(REAL *restrict sums, long rows, long n, double *restrict gram) {
+    for (long i = 0; i < rows; i += 4)
+        for (long j = i; j < rows; j += ACROSS)
+            for (int r = 0; r < 4; r++)
+                for (int s = 0; s < ACROSS; s++, sums += LANES) {
+                    double sum = 0;
+                    for (long lane = 0; lane < LANES; lane++) sum += sums[lane];
+                    memset(sums, 0, LANES * sizeof(REAL));
+                    if (i + r > j + s || j + s >= n) continue; /* of a block on the diagonal, the half above it */
+                    gram[(i + r) * n + j + s] += sum;
+                    if (i + r < j + s) gram[(j + s) * n + i + r] += sum;
+                }
+}
+
+/* Numbers of scratch that the reductions of n rows need. */
+static long reduce_room(long n) {
+    long rows = (n + 3) / 4 * 4;
+    return (rows + 2) * TILE + gram_blocks(rows) * PAIRS * LANES;
+}
+
+/* Copies columns of x [n, length] to tile [rows, TILE], zeros where there are none. */
+static long take_tile(const REAL *restrict x, long n, long rows, long length, long start, REAL *restrict tile) {
+    long width = least(TILE, length - start);
+    if (width < TILE) memset(tile, 0, rows * TILE * sizeof(REAL));
+    for (long i = 0; i < n; i++) memcpy(tile + i * TILE, x + i * length + start, width * sizeof(REAL));
+    return width;
+}
+
+INLINE REAL smaller(REAL a, REAL b) { return a < b ? a : b; }
+INLINE REAL larger(REAL a, REAL b) { return a > b ? a : b; }
+
+/* Lowers `low` and raises `high` to n more rows [n, TILE], four at a time, since each time costs a store. */
+static void bounds(const REAL *restrict t, long n, REAL *restrict low, REAL *restrict high) {
+    for (; n >= 4; n -= 4, t += 4 * TILE)
+        for (long c = 0; c < TILE; c++) {
+            REAL p = t[c], q = t[TILE + c], r = t[2 * TILE + c], s = t[3 * TILE + c];
+            low[c] = smaller(low[c], smaller(smaller(p, q), smaller(r, s)));
+            high[c] = larger(high[c], larger(larger(p, q), larger(r, s)));
+        }
+    for (; n > 0; n--, t += TILE)
+        for (long c = 0; c < TILE; c++) low[c] = smaller(t[c], low[c]), high[c] = larger(t[c], high[c]);
 }
 
 /* Eq. 1 and the sums that RowStatistics adds up, of one layer x [n, length]: block [n^2 + 3 n + 1] is gram, sums of the rows in
- * [0, 1], sums and sums of squares of the rows, live columns. Scratch: (padded + 2) * TILE numbers, then padded^2 doubles. */
-void reduce_rows(const REAL *x, long n, long length, double magnitude, double roundings, double *block, REAL *tile, double *gram) {
-    long padded = (n + 3) / 4 * 4, live = 0;
-    REAL *restrict low = tile + padded * TILE, *restrict high = low + TILE;
-    REAL least = (REAL)roundings * EPS * (REAL)magnitude;
+ * [0, 1], sums and sums of squares of the rows, live columns: those whose range is not below `shortest`. */
+static void reduce_layer(const REAL *x, long n, long length, REAL shortest, double *block, REAL *scratch) {
+    long rows = (n + 3) / 4 * 4, live = 0;
+    REAL *restrict tile = scratch, *restrict low = tile + rows * TILE, *restrict scale = low + TILE, *pairs = scale + TILE;
     double *normalised_sums = block + n * n, *sums = normalised_sums + n, *squares = sums + n;
-    memset(gram, 0, padded * padded * sizeof(double));
+    memset(tile + n * TILE, 0, (rows - n) * TILE * sizeof(REAL));
+    memset(pairs, 0, gram_blocks(rows) * PAIRS * LANES * sizeof(REAL));
     memset(block, 0, (n * n + 3 * n + 1) * sizeof(double));
-    memset(tile, 0, padded * TILE * sizeof(REAL));
     for (long start = 0; start < length; start += TILE) {
-        long width = length - start < TILE ? length - start : TILE;
-        if (width < TILE) memset(tile, 0, padded * TILE * sizeof(REAL));
-        memcpy(low, x + start, width * sizeof(REAL));
-        memcpy(high, x + start, width * sizeof(REAL));
-        for (long i = 0; i < n; i++) {
-            const REAL *restrict row = x + i * length + start;
-            REAL *restrict to = tile + i * TILE, sum = 0, square = 0;
-            for (long c = 0; c < width; c++) {
-                REAL v = row[c];
-                to[c] = v;
-                sum += v;
-                square += v * v;
-                low[c] = v < low[c] ? v : low[c];
-                high[c] = v > high[c] ? v : high[c];
-            }
-            sums[i] += sum; /* NaN and infinity end here, whatever becomes of them below */
-            squares[i] += square;
-        }
+        take_tile(x, n, rows, length, start, tile);
+        memcpy(low, tile, TILE * sizeof(REAL));
+        memcpy(scale, tile, TILE * sizeof(REAL));
+        bounds(tile + TILE, n - 1, low, scale);
         int alive = 0;
-        for (long c = 0; c < width; c++) {
-            REAL range = high[c] - low[c];
-            alive += range > least;
-            high[c] = range > least ? 1 / range : 0;
+        for (long c = 0; c < TILE; c++) {
+            REAL range = scale[c] - low[c];
+            alive += range > shortest;
+            scale[c] = range > shortest ? 1 / range : 0;
         }
         live += alive;
         for (long i = 0; i < n; i++) {
-            REAL *restrict to = tile + i * TILE, sum = 0;
-            for (long c = 0; c < width; c++) {
-                REAL v = (to[c] - low[c]) * high[c];
-                to[c] = v;
+            REAL *restrict row = tile + i * TILE, sum = 0, square = 0, normalised = 0;
+            for (long c = 0; c < TILE; c++) {
+                REAL v = row[c], z = (v - low[c]) * scale[c];
                 sum += v;
+                square += v * v;
+                normalised += z;
+                row[c] = z;
             }
-            normalised_sums[i] += sum;
+            sums[i] += sum; /* NaN and infinity end here, whatever becomes of them below */
+            squares[i] += square;
+            normalised_sums[i] += normalised;
         }
-        add_gram(tile, padded, gram);
+        add_gram(tile, rows, pairs);
+        if ((start / TILE + 1) % (CHUNK / TILE) == 0 || start + TILE >= length) take_gram(pairs, rows, n, block);
     }
-    unpad(gram, n, padded, block);
     block[n * n + 3 * n] = (double)live;
 }
 
-/* For each pair of rows of x [n, length], in how many columns both or neither are positive: matches [n, n]. Scratch as above. */
-void reduce_signs(const REAL *x, long n, long length, double *matches, REAL *tile, double *gram) {
-    long padded = (n + 3) / 4 * 4;
+/* reduce_layer of layers x [layers, n, length] whose rows' largest magnitudes are [layers, n]; ranges count roundings of these. */
+long reduce_rows(const REAL *x, long layers, long n, long length, const REAL *magnitude, double roundings, double *blocks,
+                 REAL *scratch, long room) {
+    if (room < reduce_room(n)) return reduce_room(n);
+    for (long k = 0; k < layers; k++) {
+        REAL largest = 0;
+        for (long i = 0; i < n; i++) largest = larger(magnitude[k * n + i], largest);
+        reduce_layer(x + k * n * length, n, length, (REAL)roundings * EPS * largest, blocks + k * (n * n + 3 * n + 1), scratch);
+    }
+    return 0;
+}
+
+/* For each pair of rows of a layer x [n, length], in how many columns both or neither are positive: matches [n, n]. */
+static void match_layer(const REAL *x, long n, long length, double *matches, REAL *scratch) {
+    long rows = (n + 3) / 4 * 4;
+    REAL *restrict tile = scratch, *pairs = tile + (rows + 2) * TILE;
     const REAL most = sizeof(REAL) == 4 ? (REAL)FLT_MAX : (REAL)DBL_MAX;
     int finite = 1;
-    memset(gram, 0, padded * padded * sizeof(double));
-    memset(tile, 0, padded * TILE * sizeof(REAL));
+    memset(tile + n * TILE, 0, (rows - n) * TILE * sizeof(REAL));
+    memset(pairs, 0, gram_blocks(rows) * PAIRS * LANES * sizeof(REAL));
+    memset(matches, 0, n * n * sizeof(double));
     for (long start = 0; start < length; start += TILE) {
-        long width = length - start < TILE ? length - start : TILE;
-        if (width < TILE) memset(tile, 0, padded * TILE * sizeof(REAL));
+        long width = take_tile(x, n, rows, length, start, tile);
         for (long i = 0; i < n; i++) {
-            const REAL *restrict row = x + i * length + start;
-            REAL *restrict to = tile + i * TILE;
+            REAL *restrict row = tile + i * TILE;
             for (long c = 0; c < width; c++) {
-                to[c] = row[c] > 0 ? 1 : -1;
                 finite &= row[c] >= -most && row[c] <= most; /* NaN is neither, and must not pass for a dead unit */
+                row[c] = row[c] > 0 ? 1 : -1;
             }
         }
-        add_gram(tile, padded, gram);
+        add_gram(tile, rows, pairs);
+        if ((start / TILE + 1) % (CHUNK / TILE) == 0 || start + TILE >= length) take_gram(pairs, rows, n, matches);
     }
-    unpad(gram, n, padded, matches);
     for (long k = 0; k < n * n; k++) matches[k] = finite ? (matches[k] + (double)length) / 2 : (double)NAN;
+}
+
+/* match_layer of layers x [layers, n, length]. */
+long reduce_signs(const REAL *x, long layers, long n, long length, double *matches, REAL *scratch, long room) {
+    if (room < reduce_room(n)) return reduce_room(n);
+    for (long k = 0; k < layers; k++) match_layer(x + k * n * length, n, length, matches + k * n * n, scratch);
+    return 0;
 }

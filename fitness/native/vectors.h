@@ -1,0 +1,50 @@
+/* Vectors of the machine's own width, in the form that gcc and clang share; numbers need no alignment. */
+
+#ifndef VECTORS_H
+#define VECTORS_H
+
+#include <string.h>
+
+#if defined(__AVX512F__)
+#define VECTOR_BYTES 64
+#elif defined(__AVX__)
+#define VECTOR_BYTES 32
+#else
+#define VECTOR_BYTES 16
+#endif
+
+/* How many sums a kernel may keep: vectors across times rows. Half of the sixteen registers that AVX2 has go to one vector each. */
+#if defined(__AVX512F__) || defined(__aarch64__)
+#define MOST_ACROSS 4
+#else
+#define MOST_ACROSS 2
+#endif
+
+#define LANES ((long)(VECTOR_BYTES / sizeof(REAL)))
+#define INLINE static inline __attribute__((always_inline))
+
+typedef REAL vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
+
+INLINE vec load(const REAL *p) { return *(const vec *)p; }
+INLINE void store(REAL *p, vec v) { *(vec *)p = v; }
+INLINE long least(long a, long b) { return a < b ? a : b; }
+
+/* The first `count` numbers at p, zeros behind; half a vector, the commonest part, is a single move. */
+INLINE vec load_part(const REAL *p, long count) {
+    vec v = {0};
+    if (count >= LANES) return load(p);
+    if (count == LANES / 2) memcpy(&v, p, VECTOR_BYTES / 2);
+    else memcpy(&v, p, (size_t)count * sizeof(REAL));
+    return v;
+}
+
+INLINE void store_part(REAL *p, vec v, long count) {
+    if (count >= LANES) store(p, v);
+    else if (count == LANES / 2) memcpy(p, &v, VECTOR_BYTES / 2);
+    else memcpy(p, &v, (size_t)count * sizeof(REAL));
+}
+
+/* Numbers in whole vectors. */
+INLINE long padded(long count) { return (count + LANES - 1) / LANES * LANES; }
+
+#endif

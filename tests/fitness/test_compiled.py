@@ -1,0 +1,103 @@
+"""The kernels of the compiled backend against plain torch."""
+
+import platform
+
+import pytest
+import torch
+
+from fitness import native
+from fitness.backends import Backend
+from fitness.compiled import CompiledBackend, NativeWeight
+from spaces.plan import Convolve
+
+pytestmark = pytest.mark.skipif(native.find_compiler() is None, reason="no C compiler here")
+
+TOLERANCES = {torch.float64: 1e-12, torch.float32: 2e-5}
+# inputs, outputs, height, width: whole and partial vectors of channels, whole and partial tiles of pixels, less than one tile
+SHAPES = [(16, 16, 32, 32), (32, 32, 16, 16), (64, 64, 8, 8), (64, 64, 2, 2), (24, 40, 9, 7), (16, 72, 5, 18), (17, 19, 4, 6), (8, 8, 6, 6)]
+# kernel, stride, padding, pooled
+FORMS = {"winograd": (3, 1, 1, 1), "pointwise": (1, 1, 0, 1), "pooled": (1, 2, 0, 2)}
+TARGETS = [target for target in native.TARGETS if target] + (
+    [("-mavx2", "-mfma"), ("-msse4.2",)] if platform.machine() == "x86_64" else []
+)
+
+
+def compiled(dtype, target, monkeypatch, tmp_path):
+    """Returns a backend whose kernels were compiled for that target."""
+    if target != native.TARGETS[0]:
+        monkeypatch.setattr(native, "TARGETS", (target,))
+        monkeypatch.setenv("RBFLEX_EVO_CACHE", str(tmp_path))
+    native.load.cache_clear()
+    try:
+        return CompiledBackend(dtype, dtype)
+    except native.NativeError as error:
+        pytest.skip(str(error))
+    finally:
+        native.load.cache_clear()
+
+
+def drawn(shape, dtype, seed):
+    return torch.randn(shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
+
+
+def convolution(form, inputs, outputs):
+    kernel, stride, padding, pooled = FORMS[form]
+    return Convolve((0, 0, 0), "made", "source", "weight", (outputs, inputs, kernel, kernel), stride, padding, pooled)
+
+
+def assert_close(found, expected):
+    largest = expected.abs().max()
+    assert (found - expected).abs().max() <= TOLERANCES[expected.dtype] * largest
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=" ".join)
+@pytest.mark.parametrize("dtype", TOLERANCES)
+def test_convolutions_equal_those_of_torch(dtype, target, monkeypatch, tmp_path):
+    backend, eager = compiled(dtype, target, monkeypatch, tmp_path), Backend(dtype)
+    for form in FORMS:
+        for inputs, outputs, height, width in SHAPES:
+            step = convolution(form, inputs, outputs)
+            weight, x = drawn(step.shape, dtype, 0), drawn((3, inputs, height, width), dtype, 1)
+            found = backend.convolve(x, backend.prepare(weight, step), step)
+            assert_close(found, eager.convolve(x, eager.prepare(weight, step), step))
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=" ".join)
+@pytest.mark.parametrize("dtype", TOLERANCES)
+def test_a_sum_of_postponed_convolutions_equals_that_of_torch(dtype, target, monkeypatch, tmp_path):
+    backend, eager = compiled(dtype, target, monkeypatch, tmp_path), Backend(dtype)
+    kinds = ["norm", "alias", "pool", "norm", "alias"]
+    for inputs, outputs, height, width in SHAPES:
+        step, other, wide = (convolution(form, inputs, outputs) for form in FORMS)
+        x, large = drawn((5, inputs, height, width), dtype, 0), drawn((5, inputs, 2 * height + 1, 2 * width), dtype, 1)
+        made = drawn((5, outputs, height, width), dtype, 2)
+        results = []
+        for one in (backend, eager):
+            terms = [
+                one.postpone(source, one.prepare(drawn(s.shape, dtype, 3), s), s)
+                for source, s in ((x, step), (x, other), (large, wide))
+            ]
+            given = [terms[0], made, made, terms[1], terms[2]]
+            results.append(one.combine(kinds, given, tuple(made.shape), dtype, made.device, value=True, active=True))
+        found, expected = results
+        assert_close(found.value, expected.value)
+        assert_close(found.active, expected.active)
+        assert_close(found.magnitude, expected.active.amax(dim=(1, 2, 3)))
+
+
+def test_convolutions_of_another_precision_and_all_other_forms_are_torchs():
+    step = convolution("winograd", 16, 16)
+    strided = Convolve((0, 0, 0), "made", "source", "weight", (16, 16, 3, 3), 2, 1, 1)
+    weight = torch.randn(step.shape)
+    assert isinstance(CompiledBackend(torch.float32, torch.float32).prepare(weight, step), NativeWeight)
+    assert isinstance(CompiledBackend(torch.float32, torch.float32).prepare(weight, strided), torch.Tensor)
+    assert isinstance(CompiledBackend(torch.float32, torch.bfloat16).prepare(weight, step), torch.Tensor)
+
+
+def test_the_moments_of_a_map_far_from_zero_keep_their_digits():
+    backend, eager = CompiledBackend(torch.float32, torch.float32), Backend(torch.float64)
+    x = drawn((3, 16, 8, 8), torch.float64, 0) + 1000
+    sizes = (["norm"], [x.float()], (3, 16, 8, 8), torch.float32, x.device)
+    found = backend.combine(*sizes, value=True, active=False).value
+    expected = eager.combine(["norm"], [x.float().double()], *sizes[2:], value=True, active=False).value
+    assert (found - expected).abs().max() < 1e-3
