@@ -6,8 +6,7 @@ A backend is four primitives over maps [images, C, H, W] in channels_last memory
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,8 +20,7 @@ from .proxy import Observer
 BACKENDS = ("auto", "eager", "compiled")
 
 
-@dataclass(frozen=True)
-class Combined:
+class Combined(NamedTuple):
     """The sum of terms and its ReLU, [images, C, H, W]; ``magnitude`` [images]: the ReLU's largest value, where it is known."""
 
     value: Tensor | None
@@ -30,8 +28,7 @@ class Combined:
     magnitude: Tensor | None = None
 
 
-@dataclass(frozen=True)
-class Postponed:
+class Postponed(NamedTuple):
     """A convolution that has not been computed: of `source`, by a weight that the backend has prepared for the step."""
 
     source: Tensor

@@ -5,13 +5,14 @@
         the rest is laid side by side along the image dimension and computed in one call
         what observers are shown is reduced for all of the group at once and told to each candidate's own observers
 
-With a single candidate every group has one member and nothing is copied: the form for a CPU, where one candidate stays in cache.
-Candidates side by side are the form for an accelerator, where launches cost more than arithmetic. Rows are independent, so both
-give equal statistics but for round-off.
+A single candidate is run step by step and nothing is copied: the form for a CPU, where one candidate stays in cache; what it begins
+with in common with the ones before is not computed again (`opening`). Candidates side by side are the form for an accelerator,
+where launches cost more than arithmetic. Rows are independent, so both give equal statistics but for round-off.
 """
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from spaces.plan import INPUT, Combine, Convolve, Features, Plan, Register, Step
 
 from .backends import Backend, Postponed
 from .initialise import WeightParameters, parameter_values
+from .opening import Known, Node, Opening
 from .proxy import Observer
 
 Member = tuple["_Candidate", Step]
@@ -65,6 +67,7 @@ class Interpreter:
         self.dtype = dtype
         self.backend = backend
         self.memory = memory
+        self.opening = Opening()
         self._used = 0
         self._prepared: OrderedDict[tuple[str, tuple[int, ...], int], Any] = OrderedDict()
 
@@ -76,16 +79,17 @@ class Interpreter:
     @torch.no_grad()
     def run(self, plans: Sequence[Plan], images: Tensor, observers: Sequence[Sequence[Observer]]) -> None:
         """Runs one forward of every plan on `images` [N, C, H, W] and shows it to that plan's observers."""
-        images = images.contiguous(memory_format=torch.channels_last)
+        ordered, n = images.contiguous(memory_format=torch.channels_last), len(images)
         candidates = [
-            _Candidate(own, plan.last_uses(), {INPUT: images}) for plan, own in zip(plans, observers, strict=True)
+            _Candidate(own, plan.last_uses(), {INPUT: ordered}) for plan, own in zip(plans, observers, strict=True)
         ]
         if len(plans) == 1:
+            known = self.opening.begin(images)
             for step in plans[0].steps:
-                self._single(candidates[0], step, len(images))
+                self._single(candidates[0], step, n, known)
             return
         for group in _lockstep(plans, candidates):
-            self._group(group, len(images))
+            self._group(group, n)
 
     @torch.no_grad()
     def advance(
@@ -109,7 +113,7 @@ class Interpreter:
         distinct = [inputs[at.index(position)] for position in range(len(positions))]
         joined = [_join(tensors) for tensors in zip(*distinct, strict=True)]
         if isinstance(step, Convolve):
-            results = [_split(self._convolve(step, joined[0]), n)]
+            results: list[Sequence[Tensor]] = [self._convolve(step, joined[0]).split(n)]
         elif isinstance(step, Combine):
             results = self._combine(step, joined, n, len(positions), [(c, own, p) for (c, own), p in zip(group, at, strict=True)])
         else:
@@ -122,26 +126,59 @@ class Interpreter:
         for candidate, _ in group:
             candidate.free()
 
-    def _single(self, candidate: _Candidate, step: Step, n: int) -> None:
-        """Computes one step of one candidate: the same primitives, nothing to join or to split."""
-        inputs = _read(candidate, step)
+    def _single(self, candidate: _Candidate, step: Step, n: int, known: dict[Register, Known] | None = None) -> None:
+        """Computes one step of one candidate: the same primitives, nothing to join or to split.
+
+        Args:
+            known: what the registers are known by in `opening`; None if nothing is looked up.
+        """
+        found = self.opening.key(step, known) if known else None
         if isinstance(step, Convolve):
-            # In most plans a sum is all that reads a convolution.
-            x = self.backend.made(inputs[0])
-            candidate.registers[step.target] = self.backend.postpone(x, self._weight(step, x.device), step)
+            candidate.registers[step.target] = self._convolved(step, candidate.registers[step.source], found)
+            if known is not None and found is not None:
+                known[step.target] = found
         elif isinstance(step, Combine):
-            results = self._combine(step, inputs, n, 1, [(candidate, step, 0)])
-            for register, parts in zip(_written(step), results, strict=True):
-                candidate.registers[register] = parts[0]
+            node = self._node(step, candidate, n, found)
+            if node.made.active is not None and step.active is not None:
+                self._show(step, node.reduced, node.made.active[None], node.made.magnitude, [(candidate, step, 0)])
+            for register, made in ((step.value, node.made.value), (step.active, node.made.active)):
+                if register is not None and made is not None:
+                    candidate.registers[register] = made
+                    if known is not None and found is not None:
+                        known[register] = ((found[0], register == step.active), found[1])
         else:
-            self._features(self.backend.made(inputs[0]), n, [(candidate, 0)])
+            self._features(self.backend.made(candidate.registers[step.source]), n, [(candidate, 0)])
         candidate.free()
 
+    def _convolved(self, step: Convolve, source: Tensor | Postponed, found: Known | None) -> Tensor | Postponed:
+        """Returns a convolution, from the opening or for it if it is `found` there; else the sum that reads it may compute it."""
+        if found is None:
+            # In most plans a sum is all that reads a convolution.
+            return self.backend.postpone(self.backend.made(source), self._weight(step), step)
+        made = self.opening.get(found[0])
+        if made is None:
+            made = self._convolve(step, self.backend.made(source))
+            self.opening.keep(found[0], made, [made])
+        return made
+
+    def _node(self, step: Combine, candidate: _Candidate, n: int, found: Known | None) -> Node:
+        """Returns a sum, from the opening or for it if it is `found` there."""
+        node = None if found is None else self.opening.get(found[0])
+        if node is not None:
+            return node
+        kinds, inputs = [term.kind for term in step.terms], _read(candidate, step)
+        # What is kept will be read by candidates that want the other of the two.
+        value, active = (found is not None or register is not None for register in (step.value, step.active))
+        node = Node(self.backend.combine(kinds, inputs, (n, *step.shape), self.dtype, self.device, value=value, active=active))
+        if found is not None:
+            self.opening.keep(found[0], node, [x for x in (node.made.value, node.made.active) if x is not None])
+        return node
+
     def _convolve(self, step: Convolve, x: Tensor) -> Tensor:
-        return self.backend.convolve(x, self._weight(step, x.device), step)
+        return self.backend.convolve(x, self._weight(step), step)
 
     def _combine(
-        self, step: Combine, inputs: Sequence[Tensor | Postponed], n: int, count: int, members: Sequence[tuple[_Candidate, Step, int]]
+        self, step: Combine, inputs: Sequence[Tensor], n: int, count: int, members: Sequence[tuple[_Candidate, Step, int]]
     ) -> list[Sequence[Tensor]]:
         kinds = [term.kind for term in step.terms]
         shape = (n * count, *step.shape)
@@ -150,14 +187,18 @@ class Interpreter:
         )
         if made.active is not None:
             # Nodes that are fed nothing share no input that could tell them apart: one result serves them all.
-            self._show(step, made.active.unflatten(0, (-1, n)), made.magnitude, members)
-        return [_split(tensor, n) for tensor in (made.value, made.active) if tensor is not None]
+            self._show(step, {}, made.active.unflatten(0, (-1, n)), made.magnitude, members)
+        return [tensor.split(n) for tensor in (made.value, made.active) if tensor is not None]
 
     def _show(
-        self, step: Combine, outputs: Tensor, magnitude: Tensor | None, members: Sequence[tuple[_Candidate, Step, int]]
+        self,
+        step: Combine,
+        reduced: dict[type, Tensor | None],
+        outputs: Tensor,
+        magnitude: Tensor | None,
+        members: Sequence[tuple[_Candidate, Step, int]],
     ) -> None:
-        columns = outputs[0, 0].numel()
-        reduced: dict[type, Tensor | None] = {}
+        columns = math.prod(step.shape)
         for candidate, own, position in members:
             assert isinstance(own, Combine)
             for observer in candidate.observers:
@@ -178,14 +219,14 @@ class Interpreter:
             for observer in candidate.observers:
                 self.backend.show_features(observer, features[position], magnitude)
 
-    def _weight(self, step: Convolve, device: torch.device) -> Any:
+    def _weight(self, step: Convolve) -> Any:
         key = (step.weight, step.shape, step.pooled)
         if key in self._prepared:
             self._prepared.move_to_end(key)
             return self._prepared[key]
         values = parameter_values(step.weight, step.shape, self.weights, self.largest)
         assert values is not None
-        weight = self.backend.prepare(torch.from_numpy(values).to(device, self.dtype), step)
+        weight = self.backend.prepare(torch.from_numpy(values).to(self.device, self.dtype), step)
         self._prepared[key] = weight
         self._used += weight.nbytes
         while self._used > self.memory:
@@ -241,8 +282,3 @@ def _written(step: Step) -> list[Register]:
 
 def _join(tensors: Sequence[Tensor]) -> Tensor:
     return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
-
-
-def _split(tensor: Tensor, n: int) -> Sequence[Tensor]:
-    # A lone candidate keeps the tensor itself: a view would cost a little and nothing would be gained.
-    return [tensor] if len(tensor) == n else tensor.split(n)

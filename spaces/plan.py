@@ -107,9 +107,9 @@ class Plan:
         seen: set[Register] = set()
         uses: list[tuple[Register, ...]] = []
         for step in reversed(self.steps):
-            fresh = set(sources(step)) - seen
-            seen |= fresh
-            uses.append(tuple(fresh))
+            fresh = tuple({register: None for register in sources(step) if register not in seen})
+            seen.update(fresh)
+            uses.append(fresh)
         uses.reverse()
         return tuple(uses)
 
@@ -120,7 +120,7 @@ INPUT = "images"
 def sources(step: Step) -> tuple[Register, ...]:
     """Returns the registers that a step reads."""
     if isinstance(step, Combine):
-        return tuple(term.source for term in step.terms)
+        return tuple([term.source for term in step.terms])
     return (step.source,)
 
 

@@ -21,7 +21,10 @@ from spaces.places import cache_folder
 SOURCE = Path(__file__).with_name("fused.c")
 SOURCES = [SOURCE, *sorted(SOURCE.parent.glob("*.h"))]
 # Sums may be reordered, which is what makes them vectors; NaN and infinity keep their meaning.
-FLAGS = ("-O3", "-std=c11", "-shared", "-fPIC", "-fassociative-math", "-fno-signed-zeros", "-fno-trapping-math", "-fno-math-errno", "-ffp-contract=fast")
+FLAGS = (
+    "-O3", "-std=c11", "-shared", "-fPIC",
+    "-fassociative-math", "-fno-signed-zeros", "-fno-trapping-math", "-fno-math-errno", "-ffp-contract=fast",
+)  # fmt: skip
 WHOLE = {"float": "int32_t", "double": "int64_t"}
 TARGETS = (("-march=native",), ("-mcpu=native",), ())
 

@@ -14,7 +14,10 @@ pytestmark = pytest.mark.skipif(native.find_compiler() is None, reason="no C com
 
 TOLERANCES = {torch.float64: 1e-12, torch.float32: 2e-5}
 # inputs, outputs, height, width: whole and partial vectors of channels, whole and partial tiles of pixels, less than one tile
-SHAPES = [(16, 16, 32, 32), (32, 32, 16, 16), (64, 64, 8, 8), (64, 64, 2, 2), (24, 40, 9, 7), (16, 72, 5, 18), (17, 19, 4, 6), (8, 8, 6, 6)]
+SHAPES = [
+    (16, 16, 32, 32), (32, 32, 16, 16), (64, 64, 8, 8), (64, 64, 2, 2),
+    (24, 40, 9, 7), (16, 72, 5, 18), (17, 19, 4, 6), (8, 8, 6, 6),
+]  # fmt: skip
 # kernel, stride, padding, pooled
 FORMS = {"winograd": (3, 1, 1, 1), "pointwise": (1, 1, 0, 1), "pooled": (1, 2, 0, 2)}
 TARGETS = [target for target in native.TARGETS if target] + (

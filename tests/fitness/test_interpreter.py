@@ -12,6 +12,7 @@ from fitness.forward import run_observed
 from fitness.initialise import WeightParameters, build_initialised
 from fitness.interpreter import Interpreter
 from fitness.native import find_compiler
+from fitness.opening import Opening
 from fitness.proxies.naswot import NaswotObserver
 from fitness.proxies.rbflex import RbflexObserver
 from fitness.proxy import Observer
@@ -205,10 +206,51 @@ def test_an_observer_without_reductions_sees_the_same(backend):
 def test_any_number_of_images_is_reduced_alike_by_both_backends(n):
     if find_compiler() is None:
         pytest.skip("this machine has no C compiler")
-    space = create_space("nats_tss", channels=8, cells=1)
+    # Wide enough for every convolution that has a compiled form.
+    space = create_space("nats_tss", channels=16, cells=1)
     images = noise(n, 12, torch.float64)
     genotype = (3, 2, 4, 1, 3, 2)
     assert_equal_in_float64(planned(space, [genotype], images, "compiled")[0], planned(space, [genotype], images)[0])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_no_bit_depends_on_the_candidates_before(backend):
+    space = create_space("nats_tss", channels=16, cells=1)
+    images, others = noise(4, 8, torch.float32), noise(4, 8, torch.float32) + 1
+    genotypes = [(3, 2, 4, 1, 3, 2), (3, 2, 0, 1, 3, 2), (1, 2, 4, 3, 0, 3), (2, 1, 3, 3, 3, 3), (3, 1, 1, 3, 4, 2)]
+    alone = [[outcome(one) for one in planned(space, [genotype], images, backend)[0]] for genotype in genotypes]
+    used = interpreter(space, torch.float32, backend)
+    for given in (images, others, images):
+        for genotype, expected in zip(genotypes, alone, strict=True):
+            observers = [RbflexObserver(), NaswotObserver()]
+            used.run([space.plan(genotype, (3, 8, 8))], given, [observers])
+            found = [outcome(one) for one in observers]
+            equal = all(np.array_equal(a[name], b[name]) for a, b in zip(found, expected, strict=True) for name in a)
+            assert equal == (given is images)
+
+
+def test_images_changed_in_place_are_other_images():
+    space = create_space("nats_tss", channels=8, cells=1)
+    images, genotype = noise(4, 8, torch.float32), (3, 2, 4, 1, 3, 2)
+    used = interpreter(space, torch.float32)
+    grams = []
+    for _ in range(2):
+        observer = RbflexObserver()
+        used.run([space.plan(genotype, (3, 8, 8))], images, [[observer]])
+        grams.append(observer.finish()["k_gram"])
+        images.mul_(torch.linspace(0.5, 2, 4).view(4, 1, 1, 1))
+    assert not np.array_equal(*grams)
+
+
+def test_what_is_kept_of_the_opening_fits_its_memory():
+    opening = Opening(memory=1000)
+    maps = [torch.zeros(25) for _ in range(20)]
+    for position, one in enumerate(maps):
+        opening.keep(position, one, [one])
+    assert [position for position in range(20) if opening.get(position) is not None] == list(range(10, 20))
+    opening.keep("large", torch.zeros(100), [torch.zeros(100)])
+    assert opening.get("large") is None
+    assert opening.get(19) is maps[19]
 
 
 def test_weights_that_do_not_fit_are_prepared_again():

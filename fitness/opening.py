@@ -1,0 +1,94 @@
+"""What the candidates of a space begin with in common, kept from one candidate to the next.
+
+Weights are drawn by name, so a step that reads only the images, or only what reads only the images, gives every candidate that has
+it the same map: the stem, what is convolved of it, the first nodes that are fed by nothing else.
+
+    depth 0: the images   1: sums of what was made of them (the stem)   2: sums of what was made of depth 1
+
+What is deeper is rarely met again. Results are the very tensors of the candidate that came first.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from spaces.plan import INPUT, Combine, Convolve, Register, Step
+
+from .backends import Combined
+
+# What a register is known by, and its depth.
+Known = tuple[Hashable, int]
+
+DEPTH = 2
+# The share of the memory that one result may take: at large images nothing is kept rather than little.
+SHARE = 8
+
+
+@dataclass
+class Node:
+    """A sum, and what observers of a kind made of it: what `reduce` returned, by class."""
+
+    made: Combined
+    reduced: dict[type, Tensor | None] = field(default_factory=dict)
+
+
+class Opening:
+    """Keeps results of steps by what they read, the least recently used one forgotten first.
+
+    Args:
+        memory: bytes of kept maps.
+    """
+
+    def __init__(self, memory: int = 32 * 2**20) -> None:
+        self.memory = memory
+        self._images: tuple[Tensor, int] | None = None
+        self._used = 0
+        self._kept: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+
+    def begin(self, images: Tensor) -> dict[Register, Known]:
+        """Returns what a forward's registers are known by, and their depth: at first only the images'."""
+        # The images are held, so that no other tensor can be taken for them.
+        if self._images is None or self._images[0] is not images or self._images[1] != images._version:
+            self._images = (images, images._version)
+            self._kept.clear()
+            self._used = 0
+        return {INPUT: (INPUT, 0)}
+
+    def key(self, step: Step, known: Mapping[Register, Known]) -> Known | None:
+        """Returns what the step's result is known by, and its depth; None if it is not worth keeping."""
+        if isinstance(step, Convolve):
+            source = known.get(step.source)
+            if source is None or source[1] == DEPTH:
+                return None
+            return (step.weight, step.shape, step.stride, step.padding, step.pooled, source[0]), source[1]
+        if not isinstance(step, Combine) or not step.terms:
+            return None
+        sources = [known.get(term.source) for term in step.terms]
+        if None in sources:
+            return None
+        depth = 1 + max(source[1] for source in sources if source is not None)
+        parts = tuple((term.kind, source[0]) for term, source in zip(step.terms, sources, strict=True) if source is not None)
+        return (parts, depth) if depth <= DEPTH else None
+
+    def get(self, key: Hashable) -> Any:
+        """Returns what is kept for the key, or None."""
+        found = self._kept.get(key)
+        if found is None:
+            return None
+        self._kept.move_to_end(key)
+        return found[0]
+
+    def keep(self, key: Hashable, result: Any, maps: Sequence[Tensor]) -> None:
+        """Keeps a result that holds those maps, unless they are too large."""
+        size = sum(x.nbytes for x in maps)
+        if size > self.memory // SHARE:
+            return
+        self._kept[key] = (result, size)
+        self._used += size
+        while self._used > self.memory:
+            self._used -= self._kept.popitem(last=False)[1][1]
