@@ -25,7 +25,7 @@ from .proxy import Observer
 KINDS = {"alias": 0, "norm": 1, "pool": 2}
 REALS = {torch.float32: "float", torch.float64: "double"}
 # As in convolve.h.
-WINOGRAD, POINTWISE, POOLED, NONE = 0, 1, 2, -1
+WINOGRAD, POINTWISE, POOLED, STRIDED, NONE = 0, 1, 2, 3, -1
 # Fewer channels fill too little of a vector for Winograd's transforms to pay.
 WINOGRAD_CHANNELS = 16
 # Winograd's weights, G g G^T, of F(4 x 4, 3 x 3) (Lavin & Gray, CVPR 2016, section 4.3).
@@ -77,7 +77,9 @@ class CompiledBackend(Backend):
             return super().convolve(x, weight, step)
         x = _in_order(x)
         images, inputs, height, width = x.shape
-        out = self._empty((images, step.shape[0], height // step.pooled, width // step.pooled))
+        window = max(step.shape[2], step.pooled)
+        made = [(size + 2 * step.padding - window) // step.stride + 1 for size in (height, width)]
+        out = self._empty((images, step.shape[0], *made))
         sizes = (weight.kind, images, height, width, inputs, step.shape[0])
         self._run(self.library.convolve, *sizes, x.data_ptr(), weight.values.data_ptr(), out.data_ptr())
         return out
@@ -148,6 +150,8 @@ def _kind(step: Convolve) -> int:
     outputs, inputs, *kernel = step.shape
     if kernel == [1, 1] and step.padding == 0 and step.stride == step.pooled and step.pooled in (1, 2):
         return POINTWISE if step.pooled == 1 else POOLED
+    if kernel == [3, 3] and (step.stride, step.padding) == (2, 1):
+        return STRIDED
     if kernel == [3, 3] and (step.stride, step.padding) == (1, 1) and min(outputs, inputs) >= WINOGRAD_CHANNELS:
         return WINOGRAD
     return NONE

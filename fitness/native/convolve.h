@@ -3,14 +3,15 @@
  *   WINOGRAD   3 x 3, stride 1, padding 1 (Lavin & Gray, CVPR 2016, F(4 x 4, 3 x 3)): 36 products for 16 pixels instead of 144
  *   POINTWISE  1 x 1
  *   POOLED     1 x 1 of the means of 2 x 2 windows
+ *   STRIDED    3 x 3, stride 2, padding 1, as a product with gathered windows
  *
- * Weights come prepared, their outputs padded with zeros to whole vectors: [36, inputs, outputs] in Winograd's domain, or
- * [inputs, outputs]. Rows of tiles are taken a few at a time, so that what is between the transforms stays in the nearest caches.
+ * Weights come prepared, their outputs padded with zeros to whole vectors: [36, inputs, outputs] in Winograd's domain, else
+ * [pixels of the kernel, inputs, outputs]. Rows of tiles are taken a few at a time, so that what is between the transforms stays in the nearest caches.
  */
 
 #include "vectors.h"
 
-enum { WINOGRAD = 0, POINTWISE = 1, POOLED = 2 };
+enum { WINOGRAD = 0, POINTWISE = 1, POOLED = 2, STRIDED = 3 };
 
 #define EDGE 4         /* pixels of a tile */
 #define POINTS 36      /* (EDGE + 2) squared */
@@ -139,12 +140,19 @@ INLINE long block_rows(long images, long down, long across) {
     return least(rows, images * down);
 }
 
+/* How many rows of a strided convolution's pixels are found at a time. */
+INLINE long strided_rows(long width) {
+    long across = (width + 1) / 2;
+    return across >= TILES ? 1 : (TILES + across - 1) / across;
+}
+
 /* Returns the numbers of scratch that `make` needs. */
 static long convolve_room(long kind, long images, long height, long width, long inputs, long outputs) {
     long down = (height + EDGE - 1) / EDGE, across = (width + EDGE - 1) / EDGE, columns = padded(outputs);
     if (kind == WINOGRAD)
         return padded(width * inputs) + 6 * (EDGE * across + 2) * LANES
                + block_rows(images, down, across) * across * POINTS * (padded(inputs) + columns);
+    if (kind == STRIDED) return strided_rows(width) * ((width + 1) / 2) * (9 * inputs + columns);
     return (kind == POOLED ? width / 2 * padded(inputs) : 0) + (kind == POOLED ? width / 2 : width) * columns;
 }
 
@@ -200,7 +208,35 @@ static void average(const REAL *restrict x, long width, long channels, REAL *res
         }
 }
 
-/* A convolution without bias of x [images, height, width, inputs]; of POOLED, out has half the height and width. */
+/* Gathers the windows of one row of pixels of one image: out [width / 2, 9, channels], zeros outside the map. */
+static void gather(const REAL *restrict x, long height, long width, long channels, long y, REAL *restrict out) {
+    for (long w = 0; w < (width + 1) / 2; w++)
+        for (long r = 0; r < 3; r++, out += 3 * channels) {
+            long h = 2 * y + r - 1, left = w == 0, right = 2 * w + 1 >= width, inside = h >= 0 && h < height;
+            if (!inside || left || right) memset(out, 0, (size_t)(3 * channels) * sizeof(REAL));
+            if (inside)
+                memcpy(out + left * channels, x + (h * width + 2 * w - 1 + left) * channels,
+                       (size_t)((3 - left - right) * channels) * sizeof(REAL));
+        }
+}
+
+static void strided(long images, long height, long width, long inputs, long outputs, const REAL *x, const REAL *weight, REAL *out,
+                    REAL *scratch) {
+    long down = (height + 1) / 2, across = (width + 1) / 2, most = strided_rows(width), out_row = padded(outputs);
+    REAL *windows = scratch, *room = windows + most * across * 9 * inputs;
+    for (long first = 0; first < images * down; first += most) {
+        long count = least(most, images * down - first);
+        for (long b = 0; b < count; b++)
+            gather(x + (first + b) / down * height * width * inputs, height, width, inputs, (first + b) % down,
+                   windows + b * across * 9 * inputs);
+        REAL *to = out_row == outputs ? out + first * across * outputs : room;
+        multiply_any(windows, 9 * inputs, count * across, weight, out_row, 9 * inputs, to, out_row);
+        for (long r = 0; to == room && r < count * across; r++)
+            memcpy(out + (first * across + r) * outputs, room + r * out_row, (size_t)outputs * sizeof(REAL));
+    }
+}
+
+/* A convolution without bias of x [images, height, width, inputs]; of POOLED and STRIDED, out has half the height and width. */
 static void make(long kind, long images, long height, long width, long inputs, long outputs, const REAL *x, const REAL *weight,
                  REAL *out, REAL *scratch) {
     if (kind == WINOGRAD) {
@@ -209,6 +245,8 @@ static void make(long kind, long images, long height, long width, long inputs, l
         long most = padded(outputs) == outputs ? images * height * width : width;
         for (long r = 0; r < images * height * width; r += most)
             pointwise(most, inputs, outputs, x + r * inputs, weight, out + r * outputs, scratch);
+    } else if (kind == STRIDED) {
+        strided(images, height, width, inputs, outputs, x, weight, out, scratch);
     } else {
         REAL *means = scratch + width / 2 * padded(outputs);
         for (long i = 0; i < images; i++)

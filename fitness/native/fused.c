@@ -63,9 +63,15 @@ static void moments(const REAL *restrict x, long height, long width, long channe
 static void add_pooled(const REAL *restrict x, long h, long height, long row, long channels, REAL *restrict sum, REAL *restrict out) {
     long first = h > 0 ? h - 1 : h, last = h + 1 < height ? h + 1 : h, rows = last - first + 1, width = row / channels;
     REAL *middle = sum + channels;
-    memset(sum, 0, (row + 2 * channels) * sizeof(REAL));
-    for (long k = first; k <= last; k++)
-        for (long r = 0; r < row; r++) middle[r] += x[k * row + r];
+    const REAL *restrict top = x + first * row, *restrict low = x + last * row;
+    memset(sum, 0, channels * sizeof(REAL));
+    memset(middle + row, 0, channels * sizeof(REAL));
+    if (rows == 3)
+        for (long r = 0; r < row; r++) middle[r] = (top[r] + low[r]) + top[row + r];
+    else if (rows == 2)
+        for (long r = 0; r < row; r++) middle[r] = top[r] + low[r];
+    else
+        memcpy(middle, top, row * sizeof(REAL));
     for (long w = 0; w < width;) {
         int inside = w > 0 && w + 1 < width;
         long end = inside ? width - 1 : w + 1, across = 1 + (w > 0) + (w + 1 < width);
@@ -103,6 +109,18 @@ static long combine_room(long images, long height, long width, long channels, lo
     return (2 + 2 * terms) * row + padded(2 * channels) + made + most;
 }
 
+/* A row of a sum: what is there already, where there is something, and a part: the row itself, or shifted and scaled. */
+INLINE REAL summed(const int kind, const int first, const REAL *restrict before, const REAL *restrict x, const REAL *restrict mean,
+                   const REAL *restrict scale, long r) {
+    REAL part = kind == ALIAS ? x[r] : (x[r] - mean[r]) * scale[r];
+    return first ? part : before[r] + part;
+}
+
+INLINE void add_part(const int kind, const int first, REAL *restrict total, const REAL *restrict x, const REAL *restrict mean,
+                     const REAL *restrict scale, long row) {
+    for (long r = 0; r < row; r++) total[r] = summed(kind, first, total, x, mean, scale, r);
+}
+
 /* Adds row `h` of a map to total, or writes it there if it is the `first`; patterns [2, padded row]: mean and 1 / deviation. */
 static void add_term(long kind, int first, const REAL *restrict map, long h, long height, long row, long channels,
                      const REAL *restrict patterns, REAL *restrict window, REAL *restrict total) {
@@ -110,29 +128,52 @@ static void add_term(long kind, int first, const REAL *restrict map, long h, lon
     if (kind == POOL) {
         if (first) memset(total, 0, row * sizeof(REAL));
         add_pooled(map, h, height, row, channels, window, total);
-    } else if (kind == ALIAS && first) {
-        memcpy(total, x, row * sizeof(REAL));
     } else if (kind == ALIAS) {
-        for (long r = 0; r < row; r++) total[r] += x[r];
-    } else if (first) {
-        for (long r = 0; r < row; r++) total[r] = (x[r] - mean[r]) * scale[r];
+        if (first) add_part(ALIAS, 1, total, x, mean, scale, row);
+        else add_part(ALIAS, 0, total, x, mean, scale, row);
     } else {
-        for (long r = 0; r < row; r++) total[r] += (x[r] - mean[r]) * scale[r];
+        if (first) add_part(NORM, 1, total, x, mean, scale, row);
+        else add_part(NORM, 0, total, x, mean, scale, row);
     }
 }
 
-/* The ReLU of a row, and its largest number: numbers that are not negative are ordered as the integers with their bits are, which
- * a compiler can compare in any order. */
-static void activate(const REAL *restrict total, long row, REAL *restrict out, whole *largest) {
+/* Adds the last part, keeps the sum in value and its ReLU in out, where these are wanted, and finds the ReLU's largest number:
+ * numbers that are not negative are ordered as the integers with their bits are, which a compiler can compare in any order. */
+INLINE void close_row(const int kind, const int first, const int kept, const int active, const REAL *restrict total,
+                      const REAL *restrict x, const REAL *restrict mean, const REAL *restrict scale, long row, REAL *restrict value,
+                      REAL *restrict out, whole *largest) {
     whole most = *largest;
     for (long r = 0; r < row; r++) {
-        REAL v = total[r] < 0 ? 0 : total[r]; /* NaN stays NaN */
+        REAL v = summed(kind, first, total, x, mean, scale, r);
+        if (kept) value[r] = v;
+        if (!active) continue;
+        v = v < 0 ? 0 : v; /* NaN stays NaN */
         whole bits;
         memcpy(&bits, &v, sizeof(REAL));
         out[r] = v;
         most = bits > most ? bits : most;
     }
     *largest = most;
+}
+
+#define CLOSE(kind, first)                                                                                                         \
+    do {                                                                                                                           \
+        if (!out) close_row(kind, first, 1, 0, total, x, mean, scale, row, value, out, largest);                                   \
+        else if (value) close_row(kind, first, 1, 1, total, x, mean, scale, row, value, out, largest);                             \
+        else close_row(kind, first, 0, 1, total, x, mean, scale, row, value, out, largest);                                        \
+    } while (0)
+
+/* close_row for what is known when it runs: a last part of a kind, the `first` or not; `value` or `out` may be NULL. */
+static void close_sum(long kind, int first, const REAL *total, const REAL *x, const REAL *patterns, long row, REAL *value, REAL *out,
+                      whole *largest) {
+    const REAL *mean = patterns, *scale = patterns + padded(row);
+    if (kind == ALIAS) {
+        if (first) CLOSE(ALIAS, 1);
+        else CLOSE(ALIAS, 0);
+    } else {
+        if (first) CLOSE(NORM, 1);
+        else CLOSE(NORM, 0);
+    }
 }
 
 /* `value` or `active` may be NULL; magnitude [images]: the largest of active. Like each function below, it does nothing but return
@@ -163,11 +204,14 @@ long combine(long images, long height, long width, long channels, long terms, co
         }
         whole largest = 0;
         for (long h = 0; h < height; h++) {
-            REAL *total = value ? value + i * size + h * row : sum;
-            for (long t = 0; t < terms; t++)
-                add_term(term[t].kind, t == 0, maps[t], h, height, row, channels, patterns + 2 * t * spread, window, total);
-            if (terms == 0) memset(total, 0, row * sizeof(REAL));
-            if (active) activate(total, row, active + i * size + h * row, &largest);
+            REAL *kept = value ? value + i * size + h * row : NULL, *out = active ? active + i * size + h * row : NULL;
+            /* A pooled map that comes last, or no map at all, is added before and leaves nothing but the sum. */
+            long last = terms > 0 && term[terms - 1].kind != POOL ? terms - 1 : terms;
+            if (terms == 0) memset(sum, 0, row * sizeof(REAL));
+            for (long t = 0; t < last; t++)
+                add_term(term[t].kind, t == 0, maps[t], h, height, row, channels, patterns + 2 * t * spread, window, sum);
+            if (last < terms) close_sum(term[last].kind, last == 0, sum, maps[last] + h * row, patterns + 2 * last * spread, row, kept, out, &largest);
+            else close_sum(ALIAS, 1, NULL, sum, patterns, row, kept, out, &largest);
         }
         if (active) memcpy(magnitude + i, &largest, sizeof(REAL));
     }
@@ -192,6 +236,8 @@ static void add_gram(const REAL *restrict t, long n, REAL *restrict sums) {
                 vec x[4], y[ACROSS];
                 for (int r = 0; r < 4; r++) x[r] = load(p + r * TILE + c);
                 for (int s = 0; s < ACROSS; s++) y[s] = load(q + s * TILE + c);
+                for (int r = 0; r < 4; r++) IN_REGISTER(x[r]);
+                for (int s = 0; s < ACROSS; s++) IN_REGISTER(y[s]);
                 for (int r = 0; r < 4; r++)
                     for (int s = 0; s < ACROSS; s++) a[r][s] += x[r] * y[s];
             }

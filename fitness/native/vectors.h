@@ -25,6 +25,15 @@
 
 typedef REAL vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
 
+/* Tells a compiler that v must be in a register here; gcc would rather load it again for each product. */
+#if defined(__x86_64__)
+#define IN_REGISTER(v) __asm__("" : "+v"(v))
+#elif defined(__aarch64__)
+#define IN_REGISTER(v) __asm__("" : "+w"(v))
+#else
+#define IN_REGISTER(v)
+#endif
+
 INLINE vec load(const REAL *p) { return *(const vec *)p; }
 INLINE void store(REAL *p, vec v) { *(vec *)p = v; }
 INLINE long least(long a, long b) { return a < b ? a : b; }

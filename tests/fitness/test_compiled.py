@@ -19,7 +19,7 @@ SHAPES = [
     (24, 40, 9, 7), (16, 72, 5, 18), (17, 19, 4, 6), (8, 8, 6, 6),
 ]  # fmt: skip
 # kernel, stride, padding, pooled
-FORMS = {"winograd": (3, 1, 1, 1), "pointwise": (1, 1, 0, 1), "pooled": (1, 2, 0, 2)}
+FORMS = {"winograd": (3, 1, 1, 1), "pointwise": (1, 1, 0, 1), "pooled": (1, 2, 0, 2), "strided": (3, 2, 1, 1)}
 TARGETS = [target for target in native.TARGETS if target] + (
     [("-mavx2", "-mfma"), ("-msse4.2",)] if platform.machine() == "x86_64" else []
 )
@@ -69,18 +69,19 @@ def test_convolutions_equal_those_of_torch(dtype, target, monkeypatch, tmp_path)
 @pytest.mark.parametrize("dtype", TOLERANCES)
 def test_a_sum_of_postponed_convolutions_equals_that_of_torch(dtype, target, monkeypatch, tmp_path):
     backend, eager = compiled(dtype, target, monkeypatch, tmp_path), Backend(dtype)
-    kinds = ["norm", "alias", "pool", "norm", "alias"]
+    kinds = ["norm", "alias", "pool", "norm", "alias", "norm"]
     for inputs, outputs, height, width in SHAPES:
-        step, other, wide = (convolution(form, inputs, outputs) for form in FORMS)
+        step, other, wide, strided = (convolution(form, inputs, outputs) for form in FORMS)
         x, large = drawn((5, inputs, height, width), dtype, 0), drawn((5, inputs, 2 * height + 1, 2 * width), dtype, 1)
+        half = drawn((5, inputs, 2 * height, 2 * width - 1), dtype, 4)
         made = drawn((5, outputs, height, width), dtype, 2)
         results = []
         for one in (backend, eager):
             terms = [
                 one.postpone(source, one.prepare(drawn(s.shape, dtype, 3), s), s)
-                for source, s in ((x, step), (x, other), (large, wide))
+                for source, s in ((x, step), (x, other), (large, wide), (half, strided))
             ]
-            given = [terms[0], made, made, terms[1], terms[2]]
+            given = [terms[0], made, made, *terms[1:]]
             results.append(one.combine(kinds, given, tuple(made.shape), dtype, made.device, value=True, active=True))
         found, expected = results
         assert_close(found.value, expected.value)
@@ -90,10 +91,10 @@ def test_a_sum_of_postponed_convolutions_equals_that_of_torch(dtype, target, mon
 
 def test_convolutions_of_another_precision_and_all_other_forms_are_torchs():
     step = convolution("winograd", 16, 16)
-    strided = Convolve((0, 0, 0), "made", "source", "weight", (16, 16, 3, 3), 2, 1, 1)
+    large = Convolve((0, 0, 0), "made", "source", "weight", (16, 16, 5, 5), 1, 2, 1)
     weight = torch.randn(step.shape)
     assert isinstance(CompiledBackend(torch.float32, torch.float32).prepare(weight, step), NativeWeight)
-    assert isinstance(CompiledBackend(torch.float32, torch.float32).prepare(weight, strided), torch.Tensor)
+    assert isinstance(CompiledBackend(torch.float32, torch.float32).prepare(torch.randn(large.shape), large), torch.Tensor)
     assert isinstance(CompiledBackend(torch.float32, torch.bfloat16).prepare(weight, step), torch.Tensor)
 
 
