@@ -1,7 +1,7 @@
 """The ways to score one network that `benchmarks.speed` compares, and the clock that runs them side by side.
 
 for each round: for each network: for each method: run it once          a drift of the machine meets all of them alike
-                for each pool of workers: all networks, submitted one by one
+                for each pool of workers: all networks, in micro-batches as a search submits them
 a method's rate in a round is networks / seconds; the median over the rounds counts
 """
 
@@ -31,8 +31,10 @@ from spaces import ConfigError, Genotype, SearchSpace
 RBFLEX = create_proxy("rbflex", gamma="flat")
 PROXIES = {"rbflex": RBFLEX}
 WORKERS = 2
-# How often a pool measures every network in a round: its last candidate, for which one worker waits, then weighs less.
-PASSES = 2
+# How many a worker takes at once, as in a search (`Evaluator`).
+MICRO_BATCH = 8
+# How often a pool measures every network in a round: its last micro-batch, for which one worker waits, then weighs less.
+PASSES = 8
 
 
 @dataclass(frozen=True)
@@ -122,25 +124,27 @@ def plain(space: SearchSpace, images: Tensor, genotype: Genotype) -> float:
     return 0.0
 
 
-def score_of(measured: Measured) -> float:
-    """Returns rbflex, determinants included.
+def scores_of(measured: Sequence[Measured]) -> list[float]:
+    """Returns rbflex of each, determinants included.
 
     Raises:
         RuntimeError: if there is none: a failure may cost next to nothing, so it must not be timed as a score.
     """
-    if measured.failures:
-        raise RuntimeError(f"a network of the benchmark cannot be scored: {dict(measured.failures)}")
-    (score,) = score_block(RBFLEX, [measured.statistics["rbflex"]])
-    if isinstance(score, str):
-        raise RuntimeError(f"a network of the benchmark cannot be scored: {score}")
-    return score
+    failures = [one.failures for one in measured if one.failures]
+    if failures:
+        raise RuntimeError(f"a network of the benchmark cannot be scored: {dict(failures[0])}")
+    scores = score_block(RBFLEX, [one.statistics["rbflex"] for one in measured])
+    found = [score for score in scores if not isinstance(score, str)]
+    if len(found) < len(scores):
+        raise RuntimeError(f"a network of the benchmark cannot be scored: {scores}")
+    return found
 
 
 def ours(space: SearchSpace, images: Tensor, precision: str, backend: str, *, planned: bool = True) -> Method:
     """Returns this project's measuring in this process, one thread."""
     measured_space: Any = space if planned else Unplanned(space)
     measurer = Measurer(measured_space, images, WeightParameters(), "cpu", precision, backend)
-    return Method(1, lambda genotype: score_of(measurer.measure([(scored(space, genotype), PROXIES)])[0]))
+    return Method(1, lambda genotype: scores_of(measurer.measure([(scored(space, genotype), PROXIES)]))[0])
 
 
 def backends() -> list[str]:
@@ -204,10 +208,12 @@ def seconds_of(method: Method, genotype: Genotype) -> float:
 
 
 def seconds_of_pool(pool: Workers, space: SearchSpace, genotypes: Sequence[Genotype]) -> float:
-    """Returns what scoring all networks takes when they are submitted one by one and scored here as they arrive."""
+    """Returns what scoring all networks takes when they are submitted in micro-batches and scored here as they arrive."""
     started = time.perf_counter()
-    for future in as_completed([pool.submit([(scored(space, genotype), PROXIES)]) for genotype in genotypes]):
-        score_of(result_of(future)[0])
+    requests = [(scored(space, genotype), PROXIES) for genotype in genotypes]
+    blocks = [requests[i : i + MICRO_BATCH] for i in range(0, len(requests), MICRO_BATCH)]
+    for future in as_completed([pool.submit(block) for block in blocks]):
+        scores_of(result_of(future))
     return time.perf_counter() - started
 
 
@@ -250,7 +256,7 @@ def warm_up(
             seconds_of(method, genotype)
     for pool in pools.values():
         # Either worker may take a task, so each has to meet most networks.
-        seconds_of_pool(pool, space, list(genotypes) * WORKERS)
+        seconds_of_pool(pool, space, list(genotypes) * 2 * WORKERS)
 
 
 def repeated(method: Method, genotype: Genotype, budget: float = 2.0, most: int = 5) -> float:

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.speed_methods import PROXIES, WORKERS, networks, noise, score_of, scored, threads
+from benchmarks.speed_methods import PROXIES, WORKERS, networks, noise, scored, scores_of, threads
 from fitness import create_proxy
 from fitness.batches import Batch
 from fitness.evaluator import Evaluator
@@ -206,8 +206,7 @@ def gpu(space: SearchSpace, images: np.ndarray, counts: Sequence[int] = GPU_COUN
         times = []
         for _ in range(5):
             started = time.perf_counter()
-            for measured in measurer.measure(requests):
-                score_of(measured)
+            scores_of(measurer.measure(requests))
             torch.cuda.synchronize()
             times.append(time.perf_counter() - started)
         rate = count / float(np.median(times))
