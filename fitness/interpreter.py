@@ -72,17 +72,18 @@ class Interpreter:
         """True if a narrow convolution's weights are a part of a wide one's: they are, where only the inputs scale them."""
         return not self.weights.distribution.startswith("xavier")
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def run(self, plans: Sequence[Plan], images: Tensor, observers: Sequence[Sequence[Observer]]) -> None:
         """Runs one forward of every plan on `images` [N, C, H, W] and shows it to that plan's observers."""
         images = images.contiguous(memory_format=torch.channels_last)
         candidates = [
             _Candidate(own, plan.last_uses(), {INPUT: images}) for plan, own in zip(plans, observers, strict=True)
         ]
+        n = len(images)
         for group in _lockstep(plans, candidates):
-            self._group(group, len(images))
+            self._group(group, n)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def advance(
         self, step: Step, registers: Mapping[Register, Tensor], observers: Sequence[Observer], n: int
     ) -> dict[Register, Tensor]:
@@ -150,7 +151,7 @@ class Interpreter:
     def _show(
         self, step: Combine, outputs: Tensor, magnitude: Tensor | None, members: Sequence[tuple[_Candidate, Step, int]]
     ) -> None:
-        columns = outputs[0, 0].numel()
+        columns = outputs.shape[2:].numel()
         reduced: dict[type, Tensor | None] = {}
         for candidate, own, position in members:
             assert isinstance(own, Combine)
@@ -245,4 +246,4 @@ def _join(tensors: Sequence[Tensor]) -> Tensor:
 
 def _split(tensor: Tensor, n: int) -> Sequence[Tensor]:
     # A lone candidate keeps the tensor itself: a view would cost a little and nothing would be gained.
-    return [tensor] if len(tensor) == n else tensor.split(n)
+    return [tensor] if tensor.shape[0] == n else tensor.split(n)
