@@ -5,6 +5,7 @@ A backend is four primitives over maps [images, C, H, W] in channels_last memory
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -56,7 +57,7 @@ class Backend:
 
     def convolve(self, x: Tensor, weight: Any, step: Convolve) -> Tensor:
         """Returns a convolution without bias; `weight` is what `prepare` made of it."""
-        return functional.conv2d(x.to(self.convolutions), weight, stride=step.stride, padding=step.padding).to(x.dtype)
+        return torch.conv2d(x.to(self.convolutions), weight, None, step.stride, step.padding).to(x.dtype)
 
     def postpone(self, x: Tensor, weight: Any, step: Convolve) -> Tensor | Postponed:
         """Returns a convolution that may be left to the `combine` that reads it; here it is computed at once."""
@@ -84,16 +85,21 @@ class Backend:
             value, active: which of the two is wanted.
         """
         total: Tensor | None = None
+        own = False  # whether nobody else holds the sum, so that it may be changed
         for kind, x in zip(kinds, map(self.made, inputs), strict=True):
             if kind == "norm":
                 total = _add_normalised(total, x)
+            elif kind == "pool":
+                pooled = _pool(x)
+                total = pooled if total is None else pooled.add_(total)
+            elif total is None:
+                total = x
             else:
-                term = x if kind == "alias" else _pool(x)
-                total = term if total is None else total + term
+                total = total.add_(x) if own else total + x
+            own = own or kind != "alias" or total is not x
         if total is None:
-            total = torch.zeros(shape, dtype=dtype, device=device).contiguous(memory_format=torch.channels_last)
-        # A sum that nobody keeps and that is no alias is activated in place.
-        own = not value and list(kinds) != ["alias"]
+            total, own = torch.zeros(shape, dtype=dtype, device=device).contiguous(memory_format=torch.channels_last), True
+        own = own and not value
         return Combined(total if value else None, (total.relu_() if own else total.relu()) if active else None)
 
     def reduce(self, observer: Observer, outputs: Tensor, magnitude: Tensor | None) -> Tensor | None:
@@ -108,12 +114,13 @@ class Backend:
 def _add_normalised(total: Tensor | None, x: Tensor) -> Tensor:
     # [images, pixels, C]: means over the middle dimension are sums of rows, many times faster than over pixels of a channel.
     pixels = x.permute(0, 2, 3, 1).flatten(1, 2)
-    centred = pixels - pixels.mean(dim=1, keepdim=True)
-    variance = (centred * centred).mean(dim=1, keepdim=True)
-    scale = (variance + EPSILON).rsqrt_()
+    result = pixels - pixels.mean(dim=1, keepdim=True)
+    scale = (result * result).mean(dim=1, keepdim=True).add_(EPSILON).rsqrt_()
+    if total is None:
+        result.mul_(scale)
+    else:
+        torch.addcmul(total.permute(0, 2, 3, 1).flatten(1, 2), result, scale, out=result)
     images, channels, height, width = x.shape
-    before = None if total is None else total.permute(0, 2, 3, 1).flatten(1, 2)
-    result = centred.mul_(scale) if before is None else torch.addcmul(before, centred, scale)
     return result.view(images, height, width, channels).permute(0, 3, 1, 2)
 
 
@@ -123,11 +130,19 @@ def _pool(x: Tensor) -> Tensor:
         return functional.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
     # On a CPU a depthwise convolution with ones is several times faster than torch's pooling.
     channels, height, width = x.shape[1:]
-    sums = functional.conv2d(x, torch.ones(channels, 1, 3, 3), padding=1, groups=channels)
-    counts = [
-        torch.tensor([min(i + 2, size) - max(i - 1, 0) for i in range(size)], dtype=x.dtype) for size in (height, width)
-    ]
-    return sums.mul_(1 / (counts[0][:, None] * counts[1]))
+    ones, parts = _pooling(channels, height, width)
+    sums = torch.conv2d(x, ones, None, 1, 1, 1, channels)
+    # Whole rows at once: broadcasting over the channels of a pixel is several times slower.
+    means = sums.permute(0, 2, 3, 1).flatten(2).mul_(parts)
+    return means.view(-1, height, width, channels).permute(0, 3, 1, 2)
+
+
+@functools.lru_cache(maxsize=32)
+def _pooling(channels: int, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Returns a depthwise kernel of ones, and 1 / the pixels in the window of each pixel, [height, width * channels]."""
+    counts = functional.conv2d(torch.ones(1, height, width), torch.ones(1, 1, 3, 3), padding=1)
+    parts = 1 / counts.squeeze(0)
+    return torch.ones(channels, 1, 3, 3), parts[:, :, None].expand(-1, -1, channels).flatten(1)
 
 
 def create_backend(name: str, device: torch.device, dtype: torch.dtype, convolutions: torch.dtype) -> Backend:

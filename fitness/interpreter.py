@@ -76,7 +76,7 @@ class Interpreter:
         """True if a narrow convolution's weights are a part of a wide one's: they are, where only the inputs scale them."""
         return not self.weights.distribution.startswith("xavier")
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def run(self, plans: Sequence[Plan], images: Tensor, observers: Sequence[Sequence[Observer]]) -> None:
         """Runs one forward of every plan on `images` [N, C, H, W] and shows it to that plan's observers."""
         ordered, n = images.contiguous(memory_format=torch.channels_last), len(images)
@@ -91,7 +91,7 @@ class Interpreter:
         for group in _lockstep(plans, candidates):
             self._group(group, n)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def advance(
         self, step: Step, registers: Mapping[Register, Tensor], observers: Sequence[Observer], n: int
     ) -> dict[Register, Tensor]:

@@ -15,6 +15,7 @@ only; changing one costs no forward. Gamma hardly matters once it is small (the 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 
 # The constants of the published scripts for convolutional networks, the same for every space.
 PUBLISHED_GAMMAS = (2.68690173088039e-12, 1.02460061284506e-11)
-# Columns that one product reduces; fixed, so that sums do not depend on the number of threads.
-CHUNK = 4096
+# Columns that one product reduces, more for many images; fixed, so that sums do not depend on the number of threads.
+CHUNK = 512
 # A column whose range is below this many roundings of its map's largest value is constant.
 ROUNDINGS = 64
 
@@ -292,54 +293,51 @@ def reduce_rows(rows: torch.Tensor, magnitude: torch.Tensor | None = None) -> to
     """
     import torch
 
-    # A tile of a CPU stays in its cache; an accelerator wants few launches. Nothing here is as large as the layer.
-    tile = (8 if rows.device.type == "cpu" else 1024) * CHUNK
+    # Tiles of a CPU stay in its cache; an accelerator wants few launches. Nothing here is as large as the layer.
+    tiles = _tiles(rows, 32 if rows.device.type == "cpu" else 8192)
+    if magnitude is None and len(tiles) > 1:
+        magnitude = functools.reduce(torch.maximum, (_largest(tile, tile) for tile in tiles))
+    return functools.reduce(torch.add, (_reduce_tile(tile, magnitude) for tile in tiles))
+
+
+def _tiles(rows: torch.Tensor, chunks: int) -> list[torch.Tensor]:
+    """Cuts rows [K, N, L] into tiles [K, chunks, N, columns]; what is left of full chunks is a tile of one short chunk."""
     k, n, length = rows.shape
-    if magnitude is None and length > tile:
-        magnitude = torch.stack([_largest(part) for part in rows.split(tile, dim=2)]).amax(dim=0)
-    sums = torch.zeros(k, n, n + 3, dtype=sum_dtype(rows.device), device=rows.device)
-    live = torch.zeros(k, 1, dtype=sums.dtype, device=rows.device)
-    for part in rows.split(tile, dim=2):
-        low, high = part.amin(dim=1, keepdim=True), part.amax(dim=1, keepdim=True)
-        scale = _scale(low, high, _largest(low, high) if magnitude is None else magnitude)
-        sums += _reduce_tile(part, low, scale)
-        # NaN is no constant, but no distance either.
-        live += (scale > 0).sum(dim=2, dtype=sums.dtype)
-    gram, rest = sums[..., :n], sums[..., n:]
-    return torch.cat([gram.flatten(1), rest.transpose(1, 2).flatten(1), live], dim=1)
+    # Products of many rows outweigh the sums of their results only where chunks are long.
+    chunk = max(CHUNK, 32 * n)
+    chunk = chunk if length >= 2 * chunk else length
+    whole, tile = length // chunk * chunk, chunk * chunks
+    if whole == length <= tile:
+        return [rows.view(k, n, -1, chunk).transpose(1, 2)]
+    parts = [part.unflatten(2, (-1, chunk)).transpose(1, 2) for part in rows[..., :whole].split(tile, dim=2)]
+    return parts if whole == length else [*parts, rows[:, None, :, whole:]]
 
 
-def _largest(low: torch.Tensor, high: torch.Tensor | None = None) -> torch.Tensor:
-    """Returns the largest absolute value [K, 1, 1] between bounds [K, R, L], or in one block that is its own bounds."""
+def _largest(low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
+    """Returns the largest absolute value [K, 1, 1, 1] between bounds [K, chunks, R, columns]; a tile is its own bounds."""
     import torch
 
-    high = low if high is None else high
-    return torch.maximum(high.amax(dim=(1, 2), keepdim=True), -low.amin(dim=(1, 2), keepdim=True))
+    return torch.maximum(high.amax(dim=(1, 2, 3), keepdim=True), low.amin(dim=(1, 2, 3), keepdim=True).neg_())
 
 
-def _scale(low: torch.Tensor, high: torch.Tensor, magnitude: torch.Tensor) -> torch.Tensor:
-    """Returns what each column [K, 1, L] is multiplied by: 1 / its range, 0 where it is constant."""
+def _reduce_tile(rows: torch.Tensor, magnitude: torch.Tensor | None) -> torch.Tensor:
+    """Returns the sums of one tile [K, chunks, N, columns], as `reduce_rows`; without a magnitude it is the whole layer."""
     import torch
 
-    width = high - low
-    live = width > ROUNDINGS * torch.finfo(width.dtype).eps * magnitude
-    # NaN must not hide as a constant column.
-    return torch.where(live, 1 / width, torch.where(width.isnan(), width, 0.0))
-
-
-def _reduce_tile(rows: torch.Tensor, low: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """Returns, of one tile [K, N, L], the Gram matrix and the three sums side by side: [K, N, N + 3]."""
-    import torch
-
-    whole = rows.shape[2] // CHUNK * CHUNK
-    if 0 < whole < rows.shape[2]:
-        parts = (slice(whole), slice(whole, None))
-        first, rest = (_reduce_tile(rows[..., p], low[..., p], scale[..., p]) for p in parts)
-        return first + rest
-    double = sum_dtype(rows.device)
-    chunk = min(CHUNK, rows.shape[2])
-    normalised = torch.sub(rows, low).mul_(scale).unflatten(2, (-1, chunk)).transpose(1, 2)
-    raw = rows.unflatten(2, (-1, chunk)).transpose(1, 2)
-    gram = normalised @ normalised.transpose(2, 3)
-    columns = torch.stack([normalised.sum(dim=3), raw.sum(dim=3), torch.linalg.vector_norm(raw, dim=3).square()], dim=3)
-    return torch.cat([gram, columns], dim=3).sum(dim=1, dtype=double)
+    k, chunks, n, columns = rows.shape
+    precision = torch.finfo(rows.dtype)
+    low, high = rows.amin(dim=2, keepdim=True), rows.amax(dim=2, keepdim=True)
+    magnitude = _largest(low, high) if magnitude is None else magnitude
+    width = high.sub_(low)
+    least = (magnitude * (ROUNDINGS * precision.eps)).clamp_min_(precision.tiny)
+    # Ones and zeros in the precision of the rows: several times faster than a mask. A range of NaN is no constant: NaN stays NaN.
+    live = torch.gt(width, least, out=torch.empty_like(width))
+    scale = live / torch.maximum(width, least)
+    # Each chunk lies in one piece: what products of small matrices are fastest with.
+    normalised = torch.sub(rows, low, out=torch.empty_like(rows, memory_format=torch.contiguous_format)).mul_(scale)
+    flat = normalised.view(k * chunks, n, columns)
+    gram = torch.bmm(flat, flat.transpose(1, 2)).view(k, chunks, n * n)
+    squares = torch.linalg.vector_norm(rows, dim=3).square_()
+    counts = live.sum(dim=3, dtype=torch.float32)
+    sums = torch.cat([gram, normalised.sum(dim=3), rows.sum(dim=3), squares, counts], dim=2)
+    return sums.to(sum_dtype(rows.device)).sum(dim=1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -251,6 +253,44 @@ def test_what_is_kept_of_the_opening_fits_its_memory():
     opening.keep("large", torch.zeros(100), [torch.zeros(100)])
     assert opening.get("large") is None
     assert opening.get(19) is maps[19]
+
+
+def terms(kinds, dtype, shape=(3, 4, 6, 5)):
+    made = torch.Generator().manual_seed(len(kinds))
+    return [torch.randn(shape, generator=made, dtype=dtype).contiguous(memory_format=torch.channels_last) for _ in kinds]
+
+
+def literal_term(kind, x):
+    if kind == "norm":
+        return torch.nn.functional.instance_norm(x)
+    return x if kind == "alias" else torch.nn.functional.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_every_sum_is_that_of_its_terms_and_leaves_them_as_they_are(backend, dtype):
+    chosen = create_backend(backend, CPU, dtype, dtype)
+    for kinds in [p for count in range(1, 4) for p in itertools.product(("alias", "norm", "pool"), repeat=count)]:
+        inputs = terms(kinds, dtype)
+        copies = [x.clone() for x in inputs]
+        expected = sum(map(literal_term, kinds, inputs))
+        for value, active in ((True, True), (True, False), (False, True)):
+            made = chosen.combine(kinds, inputs, tuple(inputs[0].shape), dtype, CPU, value=value, active=active)
+            assert (made.value is not None, made.active is not None) == (value, active)
+            if made.value is not None:
+                torch.testing.assert_close(made.value, expected, rtol=1e-5, atol=1e-5)
+            if made.active is not None:
+                torch.testing.assert_close(made.active, expected.relu(), rtol=1e-5, atol=1e-5)
+            assert all(map(torch.equal, inputs, copies))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("shape", [(2, 1, 1, 1), (2, 3, 1, 5), (2, 1, 4, 1), (1, 1, 2, 2), (2, 16, 3, 8)])
+def test_pooling_averages_what_lies_inside_maps_of_any_shape(backend, shape):
+    (x,) = terms(["pool"], torch.float32, shape)
+    chosen = create_backend(backend, CPU, torch.float32, torch.float32)
+    made = chosen.combine(["pool"], [x], shape, torch.float32, CPU, value=True, active=False)
+    torch.testing.assert_close(made.value, literal_term("pool", x))
 
 
 def test_weights_that_do_not_fit_are_prepared_again():

@@ -184,13 +184,21 @@ def test_multiplicity_counts_a_layer_as_often_as_it_is_used():
 
 
 def test_a_block_of_any_length_gives_the_gram_of_its_rows():
-    for length in (1, 7, 4096, 10000):
+    for length in (1, 7, 4096, 10000, 40000):
         rows = torch.rand(5, length, dtype=torch.float64, generator=torch.Generator().manual_seed(length))
         observer = RbflexObserver()
         observer.activation("layer", rows)
         observer.features(rows, torch.tensor(1.0))
         normalised = literal_rbflex.normalise(rows.numpy())
         np.testing.assert_allclose(observer.finish()["k_gram"], normalised @ normalised.T, rtol=1e-12)
+
+
+def test_a_column_is_constant_by_the_largest_value_of_the_whole_layer():
+    rows = torch.rand(5, 40000, generator=torch.Generator().manual_seed(0)) * 1e-7
+    rows[:, -10:] += torch.arange(5.0)[:, None]
+    observer = RbflexObserver("k")
+    observer.activation("layer", rows)
+    assert observer.finish()["k_live"] == 10
 
 
 @pytest.mark.parametrize(
