@@ -7,6 +7,7 @@ the cache. All others are torch's: oneDNN has no faster form of them to be writt
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -28,8 +29,10 @@ REALS = {torch.float32: "float", torch.float64: "double"}
 WINOGRAD, POINTWISE, POOLED, STRIDED, NONE = 0, 1, 2, 3, -1
 # Fewer channels fill too little of a vector for Winograd's transforms to pay.
 WINOGRAD_CHANNELS = 16
-# Winograd's weights, G g G^T, of F(4 x 4, 3 x 3) (Lavin & Gray, CVPR 2016, section 4.3).
-G = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
+# Winograd's finite points, as in convolve.h, and the transform of a kernel's three weights: the values of their polynomial at the
+# points over the points' distances, and the last weight for the point at infinity (Lavin & Gray, CVPR 2016, section 4).
+FINITE = (0, 0.75, -0.75, 1.5, -1.5)
+G = np.array([[p**k / math.prod(p - q for q in FINITE if q != p) for k in range(3)] for p in FINITE] + [[0, 0, 1]])
 
 
 class NativeWeight(NamedTuple):
