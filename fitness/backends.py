@@ -140,9 +140,8 @@ def _pool(x: Tensor) -> Tensor:
 @functools.lru_cache(maxsize=32)
 def _pooling(channels: int, height: int, width: int) -> tuple[Tensor, Tensor]:
     """Returns a depthwise kernel of ones, and 1 / the pixels in the window of each pixel, [height, width * channels]."""
-    counts = functional.conv2d(torch.ones(1, height, width), torch.ones(1, 1, 3, 3), padding=1)
-    parts = 1 / counts.squeeze(0)
-    return torch.ones(channels, 1, 3, 3), parts[:, :, None].expand(-1, -1, channels).flatten(1)
+    counts = functional.avg_pool2d(torch.ones(1, height, width), 3, stride=1, padding=1, divisor_override=1)
+    return torch.ones(channels, 1, 3, 3), (1 / counts.squeeze(0))[:, :, None].expand(-1, -1, channels).flatten(1)
 
 
 def create_backend(name: str, device: torch.device, dtype: torch.dtype, convolutions: torch.dtype) -> Backend:
