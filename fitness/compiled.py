@@ -29,10 +29,13 @@ REALS = {torch.float32: "float", torch.float64: "double"}
 WINOGRAD, POINTWISE, POOLED, STRIDED, NONE = 0, 1, 2, 3, -1
 # Fewer channels fill too little of a vector for Winograd's transforms to pay.
 WINOGRAD_CHANNELS = 16
-# Winograd's finite points, as in convolve.h, and the transform of a kernel's three weights: the values of their polynomial at the
-# points over the points' distances, and the last weight for the point at infinity (Lavin & Gray, CVPR 2016, section 4).
+# Winograd's finite points, and the transform of a kernel's three weights: the values of their polynomial at the points over the
+# points' distances, and the last weight for the point at infinity (Lavin & Gray, CVPR 2016, section 4); scaled as convolve.h says.
 FINITE = (0, 0.75, -0.75, 1.5, -1.5)
-G = np.array([[p**k / math.prod(p - q for q in FINITE if q != p) for k in range(3)] for p in FINITE] + [[0, 0, 1]])
+AB = 0.75**2 * 1.5**2
+G = np.array(
+    [[(abs(p) or AB) * p**k / math.prod(p - q for q in FINITE if q != p) for k in range(3)] for p in FINITE] + [[0, 0, AB]]
+)
 
 
 class NativeWeight(NamedTuple):

@@ -76,23 +76,24 @@ INLINE void multiply(const long points, const REAL *restrict x, long x_step, lon
 #define AB (A * A * B * B)
 #define SUM (A * A + B * B)
 
-/* One dimension of the transform of six inputs (B^T) and of six products (A^T). Weights come transformed (G). */
+/* One dimension of the transform of six inputs (B^T) and of six products (A^T). Weights come transformed (G), and scaled by what
+ * spares operations here: rows of B^T at 0 and infinity are over AB, columns of A^T at +-A and +-B over A and B. */
 INLINE void transform_inputs(vec a, vec b, vec c, vec d, vec e, vec f, vec *out) {
-    vec p = e - B * B * c, q = A * (d - B * B * b), r = e - A * A * c, s = B * (d - A * A * b);
-    out[0] = AB * a - SUM * c + e;
-    out[1] = p + q;
-    out[2] = p - q;
-    out[3] = r + s;
-    out[4] = r - s;
-    out[5] = AB * b - SUM * d + f;
+    vec p = e - B * B * c, q = d - B * B * b, r = e - A * A * c, s = d - A * A * b;
+    out[0] = (a - SUM / AB * c) + 1 / AB * e;
+    out[1] = p + A * q;
+    out[2] = p - A * q;
+    out[3] = r + B * s;
+    out[4] = r - B * s;
+    out[5] = (b - SUM / AB * d) + 1 / AB * f;
 }
 
 INLINE void transform_products(vec a, vec b, vec c, vec d, vec e, vec f, vec *out) {
     vec p = b + c, m = b - c, q = d + e, n = d - e;
-    out[0] = a + p + q;
-    out[1] = A * m + B * n;
-    out[2] = A * A * p + B * B * q;
-    out[3] = A * A * A * m + B * B * B * n + f;
+    out[0] = (a + 1 / A * p) + 1 / B * q;
+    out[1] = m + n;
+    out[2] = A * p + B * q;
+    out[3] = (f + A * A * m) + B * B * n;
 }
 
 /* Transforms one row of tiles: rows [6] of pixels, zero rows outside the map, into tiles [across, POINTS, padded channels]. */
