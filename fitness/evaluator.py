@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .batches import Batch
 
 # Raised when measuring itself changes in a way that no space's or proxy's version shows.
-VERSION = 3
+VERSION = 4
 FAILED = "failed"
 
 # Scores, failures, seconds.

@@ -206,16 +206,17 @@ def test_a_planned_forward_and_a_walk_give_the_statistics_of_the_built_network(n
 def test_scores_that_watch_a_forward_share_one_pass(space):
     names = ("rbflex", "naswot", "das", "swap", "meco")
     proxies = {name: create_proxy(name, **({"gamma": "flat"} if name == "rbflex" else {})) for name in names}
-    measurer = Measurer(space, noise(6).float(), WeightParameters(), "cpu", "float32")
-    genotype = (3, 2, 4, 1, 3, 2)
+    images, genotype = noise(6).float(), (3, 2, 4, 1, 3, 2)
+    # New ones each time, since a measurer keeps what candidates begin with.
+    measurers = [Measurer(space, images, WeightParameters(), "cpu", "float32", "eager") for _ in range(2)]
     convolutions = [
-        calls_of(lambda wanted=wanted: measurer.measure([(genotype, wanted)]))["conv2d"]
-        for wanted in ({"meco": proxies["meco"]}, proxies)
+        calls_of(lambda one=one, wanted=wanted: one.measure([(genotype, wanted)]))["conv2d"]
+        for one, wanted in zip(measurers, ({"meco": proxies["meco"]}, proxies), strict=True)
     ]
     assert convolutions[0] == convolutions[1] > 0
-    together = measurer.measure([(genotype, proxies)])[0]
+    together = measurers[0].measure([(genotype, proxies)])[0]
     for name, proxy in proxies.items():
-        alone = measurer.measure([(genotype, {name: proxy})])[0]
+        alone = measurers[1].measure([(genotype, {name: proxy})])[0]
         assert proxy.score(together.statistics[name]) == proxy.score(alone.statistics[name])
 
 
