@@ -224,25 +224,33 @@ long combine(long images, long height, long width, long channels, long terms, co
 
 static long gram_blocks(long n) { return n / 4 * (n / ACROSS); }
 
+/* Adds the products of four rows p and ACROSS rows q, which begin `offset` rows later, for pairs on and above the diagonal. */
+INLINE void gram_block(const int offset, const REAL *restrict p, const REAL *restrict q, REAL *restrict sums) {
+    vec a[4][ACROSS];
+    for (int r = 0; r < 4; r++)
+        for (int s = 0; s < ACROSS; s++) a[r][s] = load(sums + (r * ACROSS + s) * LANES);
+    for (long c = 0; c < TILE; c += LANES) {
+        vec x[4], y[ACROSS];
+        for (int r = 0; r < 4; r++) x[r] = load(p + r * TILE + c);
+        for (int s = 0; s < ACROSS; s++) y[s] = load(q + s * TILE + c);
+        for (int r = 0; r < 4; r++) IN_REGISTER(x[r]);
+        for (int s = 0; s < ACROSS; s++) IN_REGISTER(y[s]);
+        for (int r = 0; r < 4; r++)
+            for (int s = 0; s < ACROSS; s++)
+                if (s + offset >= r) a[r][s] += x[r] * y[s];
+    }
+    for (int r = 0; r < 4; r++)
+        for (int s = 0; s < ACROSS; s++) store(sums + (r * ACROSS + s) * LANES, a[r][s]);
+}
+
 /* Adds t t^T to the vectors of sums; t [n, TILE] with n a multiple of 4. */
 static void add_gram(const REAL *restrict t, long n, REAL *restrict sums) {
     for (long i = 0; i < n; i += 4)
         for (long j = i; j < n; j += ACROSS, sums += PAIRS * LANES) {
             const REAL *p = t + i * TILE, *q = t + j * TILE;
-            vec a[4][ACROSS];
-            for (int r = 0; r < 4; r++)
-                for (int s = 0; s < ACROSS; s++) a[r][s] = load(sums + (r * ACROSS + s) * LANES);
-            for (long c = 0; c < TILE; c += LANES) {
-                vec x[4], y[ACROSS];
-                for (int r = 0; r < 4; r++) x[r] = load(p + r * TILE + c);
-                for (int s = 0; s < ACROSS; s++) y[s] = load(q + s * TILE + c);
-                for (int r = 0; r < 4; r++) IN_REGISTER(x[r]);
-                for (int s = 0; s < ACROSS; s++) IN_REGISTER(y[s]);
-                for (int r = 0; r < 4; r++)
-                    for (int s = 0; s < ACROSS; s++) a[r][s] += x[r] * y[s];
-            }
-            for (int r = 0; r < 4; r++)
-                for (int s = 0; s < ACROSS; s++) store(sums + (r * ACROSS + s) * LANES, a[r][s]);
+            if (j == i) gram_block(0, p, q, sums);
+            else if (j == i + 2) gram_block(2, p, q, sums);
+            else gram_block(4, p, q, sums);
         }
 }
 
