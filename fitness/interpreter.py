@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,8 @@ from .opening import Known, Node, Opening
 from .proxy import Observer
 
 Member = tuple["_Candidate", Step]
+Registers = Mapping[Register, Tensor | Postponed]
+Shared = Callable[[Convolve, Tensor], Tensor | None]
 
 
 @dataclass
@@ -93,12 +95,46 @@ class Interpreter:
 
     @torch.inference_mode()
     def advance(
-        self, step: Step, registers: Mapping[Register, Tensor], observers: Sequence[Observer], n: int
-    ) -> dict[Register, Tensor]:
-        """Computes one step of one candidate on N images and returns what it writes; nothing is freed."""
-        candidate = _Candidate(observers, ((),), dict(registers))
-        self._single(candidate, step, n)
-        return {register: self.backend.made(candidate.registers[register]) for register in _written(step)}
+        self, step: Step, registers: Registers, observers: Sequence[Observer], n: int, shared: Shared
+    ) -> dict[Register, Tensor | Postponed]:
+        """Computes one step of one candidate on N images and returns what it writes; nothing is freed.
+
+        Args:
+            shared: returns the convolution of a map where that is known, else None.
+        """
+        candidate = self._follow([(step, ())], registers, observers, n, shared)
+        return {register: candidate.registers[register] for register in _written(step)}
+
+    @torch.inference_mode()
+    def follow(
+        self,
+        steps: Sequence[tuple[Step, Sequence[Register]]],
+        registers: Registers,
+        observers: Sequence[Observer],
+        n: int,
+        shared: Shared,
+    ) -> None:
+        """Computes steps of one candidate, each with the registers that are read no more after it; `shared` as for `advance`."""
+        self._follow(steps, registers, observers, n, shared)
+
+    def _follow(
+        self,
+        steps: Sequence[tuple[Step, Sequence[Register]]],
+        registers: Registers,
+        observers: Sequence[Observer],
+        n: int,
+        shared: Shared,
+    ) -> _Candidate:
+        candidate = _Candidate(observers, tuple(tuple(last) for _, last in steps), dict(registers))
+        for step, _ in steps:
+            source = candidate.registers[step.source] if isinstance(step, Convolve) else None
+            found = shared(step, source) if isinstance(step, Convolve) and isinstance(source, Tensor) else None
+            if isinstance(step, Convolve) and found is not None:
+                candidate.registers[step.target] = found
+                candidate.free()
+            else:
+                self._single(candidate, step, n)
+        return candidate
 
     def _group(self, group: Sequence[Member], n: int) -> None:
         """Computes the steps of a group, which differ in their registers and multiplicities only."""
@@ -113,7 +149,7 @@ class Interpreter:
         distinct = [inputs[at.index(position)] for position in range(len(positions))]
         joined = [_join(tensors) for tensors in zip(*distinct, strict=True)]
         if isinstance(step, Convolve):
-            results: list[Sequence[Tensor]] = [self._convolve(step, joined[0]).split(n)]
+            results: list[Sequence[Tensor]] = [self.convolve(step, joined[0]).split(n)]
         elif isinstance(step, Combine):
             results = self._combine(step, joined, n, len(positions), [(c, own, p) for (c, own), p in zip(group, at, strict=True)])
         else:
@@ -157,7 +193,7 @@ class Interpreter:
             return self.backend.postpone(self.backend.made(source), self._weight(step), step)
         made = self.opening.get(found[0])
         if made is None:
-            made = self._convolve(step, self.backend.made(source))
+            made = self.convolve(step, self.backend.made(source))
             self.opening.keep(found[0], made, [made])
         return made
 
@@ -174,7 +210,9 @@ class Interpreter:
             self.opening.keep(found[0], node, [x for x in (node.made.value, node.made.active) if x is not None])
         return node
 
-    def _convolve(self, step: Convolve, x: Tensor) -> Tensor:
+    @torch.inference_mode()
+    def convolve(self, step: Convolve, x: Tensor) -> Tensor:
+        """Returns the step's convolution of any map."""
         return self.backend.convolve(x, self._weight(step), step)
 
     def _combine(

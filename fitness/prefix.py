@@ -2,7 +2,8 @@
 
     for each plan, in an order that keeps neighbours together:
         the steps that it has in common with the plan before are not run: registers and observers are those of that point
-        the other steps are run, and a mark is left after each
+        the steps that it has in common with the plan after are run, and a mark is left after each
+        the rest is run as for a plan alone
 
 Siblings that convolve one map to different widths share that too: weights are drawn at the widest and sliced, so a narrow result
 is a part of the widest one. It is kept for as long as the map that it comes from.
@@ -23,6 +24,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from spaces.plan import INPUT, Combine, Convolve, Features, Plan, Register, Step
 
+from .backends import Postponed
 from .proxy import Observer, Proxy
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ class _Mark:
 
     step: Step | None
     freed: Sequence[Register]
-    registers: Mapping[Register, Tensor]
+    registers: Mapping[Register, Tensor | Postponed]
     observers: Sequence[Observer]
 
 
@@ -46,49 +48,71 @@ def walk(interpreter: Interpreter, plans: Iterable[Plan], images: Tensor, proxie
     """
     images = images.contiguous(memory_format=torch.channels_last)
     path = [_Mark(None, (), {INPUT: images}, [proxy.observer() for proxy in proxies])]
-    walker = _Walker(interpreter, len(images))
-    for plan in plans:
-        steps = list(zip(plan.steps, plan.last_uses(), strict=True))
-        common = 0
-        # An equal step is not enough: this plan may still read what the one before let go of after it.
-        while common < min(len(path) - 1, len(steps)) and (path[common + 1].step, path[common + 1].freed) == steps[common]:
-            common += 1
+    walker = _Walker(interpreter, images)
+    # An equal step is not enough: this plan may still read what the one before let go of after it.
+    sequences = (list(zip(plan.steps, plan.last_uses(), strict=True)) for plan in plans)
+    steps = next(sequences, None)
+    while steps is not None:
+        following = next(sequences, None)
+        common = _common([(mark.step, mark.freed) for mark in path[1:]], steps)
         del path[common + 1 :]
-        for step, last in steps[common:]:
+        ahead = max(common, _common(steps, following or []))
+        for step, last in steps[common:ahead]:
             path.append(walker.advance(path[-1], step, last))
-        yield [observer.fork() for observer in path[-1].observers]
+        observers = [observer.fork() for observer in path[-1].observers]
+        walker.finish(path[-1], steps[ahead:], observers)
+        yield observers
+        steps = following
+
+
+def _common(first: Sequence[object], second: Sequence[object]) -> int:
+    """Returns how many entries two sequences begin with in common."""
+    count = 0
+    while count < min(len(first), len(second)) and first[count] == second[count]:
+        count += 1
+    return count
 
 
 class _Walker:
-    def __init__(self, interpreter: Interpreter, n: int) -> None:
+    def __init__(self, interpreter: Interpreter, images: Tensor) -> None:
         self.interpreter = interpreter
-        self.n = n
-        # By the map that is convolved: the block that it was made in, and its convolutions at their widest.
+        self.n = len(images)
+        # By the map that is convolved, if a mark holds it: the block that it was made in, and its convolutions at their widest.
         self.made: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+        self.made[images] = -1
         self.wide: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 
     def advance(self, mark: _Mark, step: Step, last: Sequence[Register]) -> _Mark:
         shows = isinstance(step, Features) or (isinstance(step, Combine) and step.observed > 0)
         observers = [observer.fork() for observer in mark.observers] if shows else mark.observers
-        if isinstance(step, Convolve) and self._is_shared(mark.registers[step.source], step):
-            written = {step.target: self._narrowed(mark.registers[step.source], step)}
-        else:
-            written = self.interpreter.advance(step, mark.registers, observers, self.n)
+        written = self.interpreter.advance(step, mark.registers, observers, self.n, self._shared)
         for tensor in written.values():
-            self.made[tensor] = step.order[0]
+            if isinstance(tensor, Tensor):
+                self.made[tensor] = step.order[0]
         registers = {name: tensor for name, tensor in mark.registers.items() if name not in last}
         return _Mark(step, last, registers | {name: tensor for name, tensor in written.items() if name not in last}, observers)
 
+    def finish(self, mark: _Mark, steps: Sequence[tuple[Step, Sequence[Register]]], observers: Sequence[Observer]) -> None:
+        """Runs the rest of a plan, which the next one has not in common with it."""
+        self.interpreter.follow(steps, mark.registers, observers, self.n, self._shared)
+
+    def _shared(self, step: Convolve, source: Tensor) -> Tensor | None:
+        """Returns a convolution that siblings have in common; None if it is this plan's alone."""
+        return self._narrowed(source, step) if self._is_shared(source, step) else None
+
     def _is_shared(self, source: Tensor, step: Convolve) -> bool:
-        """True for a map of an earlier block, which siblings have in common."""
-        return self.interpreter.slices_outputs and self.made.get(source, -1) < step.order[0]
+        """True for a map of an earlier block, which siblings have in common, where they convolve it to different widths."""
+        earlier = self.made.get(source, step.order[0]) < step.order[0]
+        return self.interpreter.slices_outputs and earlier and (self._widest(step) > step.shape[0] or source in self.wide)
+
+    def _widest(self, step: Convolve) -> int:
+        return self.interpreter.largest.get(step.weight, step.shape)[0]
 
     def _narrowed(self, source: Tensor, step: Convolve) -> Tensor:
         outputs, inputs, height, width = step.shape
-        widest = self.interpreter.largest.get(step.weight, step.shape)[0]
         known = self.wide.setdefault(source, {})
         key = (step.weight, inputs, height, width, step.stride, step.padding, step.pooled)
         if key not in known:
-            whole = replace(step, shape=(widest, inputs, height, width))
-            known[key] = self.interpreter.advance(whole, {step.source: source}, (), self.n)[step.target]
+            whole = replace(step, shape=(self._widest(step), inputs, height, width))
+            known[key] = self.interpreter.convolve(whole, source)
         return known[key][:, :outputs].contiguous(memory_format=torch.channels_last)
