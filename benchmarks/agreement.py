@@ -47,6 +47,7 @@ CELLS = {"depths": [4, 8], "widths": [8, 16]}
 FORMS: dict[str, dict[str, Any]] = {
     "darts": {"channels": 8, "layers": 8},
     **{f"nds_{name}": CELLS for name in ("amoeba", "darts", "enas", "nasnet", "pnas")},
+    "nds_resnet": {"depths": [1, 2, 4], "widths": [8, 16, 32]},
     "nasbench101": {"channels": 32},
     "mobilenet": {"size": 64},
     "nafbee_bert": {"per_layer": True, "layers": 6, "hidden": 96, "heads": 6, "length": 20, "vocabulary": 1000},
