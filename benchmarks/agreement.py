@@ -27,7 +27,7 @@ from scipy.stats import kendalltau
 from tqdm import tqdm
 
 from benchmarks.output import markdown, write
-from fitness import CandidateFailed, Observer, Statistics, create_proxy, kernels
+from fitness import CandidateFailed, Observer, Proxy, Statistics, create_proxy, kernels
 from fitness.backends import create_backend
 from fitness.evaluation import six_digits
 from fitness.forward import run_observed
@@ -85,9 +85,10 @@ COMPILED = [Way("compiled", precision) for precision in PRECISIONS]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one candidate gave: squared distances [N, N] of X and Y, and naswot's matches [N, N]; None if it is dead for a score."""
+    """What one candidate gave: squared distances [N, N] of X, and of Y where the space's features say something, and naswot's
+    matches [N, N]; None if it is dead for a score."""
 
-    distances: tuple[np.ndarray, np.ndarray] | None
+    distances: tuple[np.ndarray, ...] | None
     matches: np.ndarray | None
 
     @property
@@ -99,7 +100,8 @@ def outcome(rbflex: Statistics | None, naswot: Statistics | None) -> Outcome:
     """Keeps of the statistics what is compared."""
     distances = None
     if rbflex is not None:
-        distances = (kernels.squared_distances(rbflex["k_gram"]), kernels.squared_distances(rbflex["q_gram"]))
+        grams = [rbflex[name] for name in ("k_gram", "q_gram") if name in rbflex]
+        distances = tuple(kernels.squared_distances(gram) for gram in grams)
     return Outcome(distances, None if naswot is None else naswot["matches"])
 
 
@@ -144,8 +146,12 @@ def measure(name: str, genotypes: Sequence[Genotype], chosen: Sequence[Way]) -> 
     ]
 
 
-def observers() -> list[Observer]:
-    return [create_proxy(name).observer() for name in ("rbflex", "naswot")]
+def proxies_for(space: SearchSpace) -> dict[str, Proxy]:
+    return {name: create_proxy(name).for_space(space) for name in ("rbflex", "naswot")}
+
+
+def observers(space: SearchSpace) -> list[Observer]:
+    return [proxy.observer() for proxy in proxies_for(space).values()]
 
 
 def finished(seen: Sequence[Observer]) -> Outcome:
@@ -165,7 +171,7 @@ def generic(space: SearchSpace, genotypes: Sequence[Genotype], way: Way) -> list
     inputs = inputs.to(dtype) if inputs.is_floating_point() else inputs
     results = []
     for genotype in genotypes:
-        network, seen = build_initialised(space, genotype, WEIGHTS).to(dtype), observers()
+        network, seen = build_initialised(space, genotype, WEIGHTS).to(dtype), observers(space)
         run_observed(network, inputs, seen, space.classifier(network), convolutions=convolutions)
         results.append(finished(seen))
     return results
@@ -177,7 +183,7 @@ def planned(space: SearchSpace, genotypes: Sequence[Genotype], way: Way) -> Iter
     run = interpreter(space.name, way.path, way.precision).run
     for start in range(0, len(genotypes), way.together):
         plans = [space.plan(genotype, space.input_shape) for genotype in genotypes[start : start + way.together]]
-        seen = [observers() for _ in plans]
+        seen = [observers(space) for _ in plans]
         run([plan for plan in plans if plan is not None], inputs, seen)
         yield from map(finished, seen)
 
@@ -192,7 +198,7 @@ def interpreter(name: str, backend: str, precision: str) -> Interpreter:
 
 def by_workers(space: SearchSpace, genotypes: Sequence[Genotype], count: int) -> list[Outcome]:
     """Measures as a search does: float32, the best backend, that many worker processes."""
-    proxies = {name: create_proxy(name) for name in ("rbflex", "naswot")}
+    proxies = proxies_for(space)
     requests = [(genotype, proxies) for genotype in genotypes]
     workers = Workers(space, images(space).numpy(), WEIGHTS, "cpu", "float32", count)
     try:
@@ -206,26 +212,27 @@ def by_workers(space: SearchSpace, genotypes: Sequence[Genotype], count: int) ->
 def row(space: SearchSpace, title: str, precision: str, found: Sequence[Outcome], reference: Sequence[Outcome]) -> list[object]:
     """Compares the outcomes of one way with the reference's: one row of the table."""
     pairs = [(a, b) for a, b in zip(found, reference, strict=True) if not (a.dead or b.dead)]
-    scores = [np.array([logs(pair[side]) for pair in pairs]).T for side in (0, 1)]
     # A space whose features are round-off is scored by K alone.
     parts = 1 if space.features == "none" else 2
-    taus = [kendall(a, b) for a, b in zip(*([whole[:parts].sum(axis=0), *whole] for whole in scores), strict=True)]
-    errors = [
+    scores = [np.array([logs(pair[side]) for pair in pairs]).reshape(-1, parts).T for side in (0, 1)]
+    taus: list[object] = [kendall(a, b) for a, b in zip(*([whole.sum(axis=0), *whole] for whole in scores), strict=True)]
+    errors: list[object] = [
         max((relative(a.distances[part], b.distances[part]) for a, b in pairs if a.distances and b.distances), default=math.nan)
-        for part in (0, 1)
+        for part in range(parts)
     ]
+    missing: list[object] = [""] * (2 - parts)
     matches = [relative(a.matches, b.matches) for a, b in pairs if a.matches is not None and b.matches is not None]
     alone = sum(a.dead != b.dead for a, b in zip(found, reference, strict=True))
     wanted = "" if precision == "bfloat16" else f">= {WANTED}"
     dead = sum(b.dead for b in reference)
-    return [space.name, title, precision, len(reference), dead, alone, *taus, wanted, *errors, max(matches, default=math.nan)]
+    columns = [*taus, *missing, wanted, *errors, *missing, max(matches, default=math.nan)]
+    return [space.name, title, precision, len(reference), dead, alone, *columns]
 
 
-def logs(one: Outcome) -> tuple[float, float]:
-    """Returns log|K| and log|Q| in the flat limit; rbflex is N times their sum."""
+def logs(one: Outcome) -> list[float]:
+    """Returns log|K|, and log|Q| where there is one, in the flat limit; rbflex is N times their sum."""
     assert one.distances is not None
-    x, y = (kernels.flat_log_determinant(distances) for distances in one.distances)
-    return x, y
+    return [kernels.flat_log_determinant(distances) for distances in one.distances]
 
 
 def kendall(a: np.ndarray, b: np.ndarray) -> float:
