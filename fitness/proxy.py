@@ -55,7 +55,10 @@ class Observer(ABC):
 
     @abstractmethod
     def activation(self, name: str, output: torch.Tensor, multiplicity: int = 1) -> None:
-        """Takes the output [N, ...] of one activation layer, which counts `multiplicity` times."""
+        """Takes the output [N, ...] of one activation layer, which counts `multiplicity` times.
+
+        Others read the output, too, so it must not be changed, and it carries no gradient.
+        """
 
     def reduce(self, outputs: torch.Tensor) -> torch.Tensor | None:
         """Reduces one layer's outputs of K candidates [K, N, ...] to what `take` takes of each, [K, ...], in one go.
