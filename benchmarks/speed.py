@@ -88,8 +88,7 @@ def growth(
 
 
 def large_input(rounds: int) -> dict[str, dict[str, float]]:
-    """Returns seconds and memory of a 224-pixel network, plain and scored: medians of processes, of which no two lay out their memory
-    alike."""
+    """Returns seconds and memory of a 224-pixel network, plain and scored: medians of processes, for they vary."""
     runs = [{which: apart("forward", which) for which in ("plain", "scored")} for _ in range(rounds)]
     return {which: {key: float(np.median([run[which][key] for run in runs])) for key in runs[0][which]} for which in runs[0]}
 
