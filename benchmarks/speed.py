@@ -6,6 +6,7 @@ Every method runs in one process, interleaved, several rounds; medians, in candi
 determinants, N = 16 noise images of 32 x 32. Writes speed.json, speed.md and speed.png. Run it on an otherwise idle machine.
 
     published                    building the raw network, 16 forwards of one image, float64 matrices N x L, slogdet; all cores
+    published_as_written         the same by every step of the published script: a forward more, rows that grow, nothing in place
     plain                        building the network and one forward of the batch in training mode, no score; all cores
     ..._one_thread               the same on one thread
     generic_float32              ours on any module: observers on the built network; one process of one thread
