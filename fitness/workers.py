@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import resource_tracker
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,8 @@ class Workers:
                     self.count, multiprocessing.get_context("spawn"), _start_worker, self._arguments
                 )
             try:
-                return self._pool.submit(_call, method, *arguments)
+                with _interrupts_waiting():
+                    return self._pool.submit(_call, method, *arguments)
             except BrokenProcessPool:
                 raise WorkerError(_DIED) from None
         future: Future[list[Measured]] = Future()
@@ -121,6 +123,21 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def _interrupts_waiting() -> Iterator[None]:
+    """Lets a Ctrl-C wait until this is over; a process that starts inside never sees one, not even before it can ignore it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    # When it starts, it unblocks what is blocked.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _worker: Measurer | None = None
