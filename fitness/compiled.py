@@ -2,7 +2,7 @@
 thread.
 
 A convolution that `native` knows is left to the sum that reads it and made there image by image, so that its result never leaves
-the cache. All others are torch's: oneDNN has no faster form of them to be written here.
+the cache. All others are torch's.
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ class NativeWeight(NamedTuple):
 
     kind: int
     values: Tensor
-    nbytes: int
+
+    @property
+    def nbytes(self) -> int:
+        return self.values.nbytes
 
 
 class CompiledBackend(Backend):
@@ -75,8 +78,7 @@ class CompiledBackend(Backend):
             matrices = np.einsum("ya,abio,xb->yxio", G, matrices, G)
         missing = -step.shape[0] % self.library.lanes()
         values = np.pad(np.ascontiguousarray(matrices.reshape(-1, *matrices.shape[2:])), ((0, 0), (0, 0), (0, missing)))
-        tensor = torch.from_numpy(values).to(self.dtype)
-        return NativeWeight(kind, tensor, tensor.nbytes)
+        return NativeWeight(kind, torch.from_numpy(values).to(self.dtype))
 
     def convolve(self, x: Tensor, weight: Any, step: Convolve) -> Tensor:
         if not isinstance(weight, NativeWeight):

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spaces.plan import INPUT, Combine, Convolve, Features, Plan, Register, Step
+from spaces.plan import INPUT, Combine, Convolve, Features, Plan, Register, Step, sources, targets
 
 from .backends import Backend, Postponed
 from .initialise import WeightParameters, parameter_values
@@ -29,8 +29,6 @@ from .opening import Known, Node, Opening
 from .proxy import Observer
 
 Member = tuple["_Candidate", Step]
-Registers = Mapping[Register, Tensor | Postponed]
-Shared = Callable[[Convolve, Tensor], Tensor | None]
 
 
 @dataclass
@@ -94,37 +92,20 @@ class Interpreter:
             self._group(group, n)
 
     @torch.inference_mode()
-    def advance(
-        self, step: Step, registers: Registers, observers: Sequence[Observer], n: int, shared: Shared
-    ) -> dict[Register, Tensor | Postponed]:
-        """Computes one step of one candidate on N images and returns what it writes; nothing is freed.
-
-        Args:
-            shared: returns the convolution of a map where that is known, else None.
-        """
-        candidate = self._follow([(step, ())], registers, observers, n, shared)
-        return {register: candidate.registers[register] for register in _written(step)}
-
-    @torch.inference_mode()
     def follow(
         self,
         steps: Sequence[tuple[Step, Sequence[Register]]],
-        registers: Registers,
+        registers: Mapping[Register, Tensor | Postponed],
         observers: Sequence[Observer],
         n: int,
-        shared: Shared,
-    ) -> None:
-        """Computes steps of one candidate, each with the registers that are read no more after it; `shared` as for `advance`."""
-        self._follow(steps, registers, observers, n, shared)
+        shared: Callable[[Convolve, Tensor], Tensor | None],
+    ) -> dict[Register, Tensor | Postponed]:
+        """Computes steps of one candidate on N images and returns the registers that are left.
 
-    def _follow(
-        self,
-        steps: Sequence[tuple[Step, Sequence[Register]]],
-        registers: Registers,
-        observers: Sequence[Observer],
-        n: int,
-        shared: Shared,
-    ) -> _Candidate:
+        Args:
+            steps: each with the registers that are read no more after it.
+            shared: returns the convolution of a map where that is known, else None.
+        """
         candidate = _Candidate(observers, tuple(tuple(last) for _, last in steps), dict(registers))
         for step, _ in steps:
             source = candidate.registers[step.source] if isinstance(step, Convolve) else None
@@ -134,7 +115,7 @@ class Interpreter:
                 candidate.free()
             else:
                 self._single(candidate, step, n)
-        return candidate
+        return candidate.registers
 
     def _group(self, group: Sequence[Member], n: int) -> None:
         """Computes the steps of a group, which differ in their registers and multiplicities only."""
@@ -156,7 +137,7 @@ class Interpreter:
             self._features(joined[0], n, [(candidate, p) for (candidate, _), p in zip(group, at, strict=True)])
             results = []
         for (candidate, own), position in zip(group, at, strict=True):
-            for register, parts in zip(_written(own), results, strict=True):
+            for register, parts in zip(targets(own), results, strict=True):
                 candidate.registers[register] = parts[position]
         # A tensor's id is only its own while it lives, so nothing is freed before every result is stored.
         for candidate, _ in group:
@@ -305,17 +286,7 @@ def _likeness(step: Step) -> tuple[object, ...]:
 
 
 def _read(candidate: _Candidate, step: Step) -> tuple[Tensor | Postponed, ...]:
-    if isinstance(step, Combine):
-        return tuple(candidate.registers[term.source] for term in step.terms)
-    return (candidate.registers[step.source],)
-
-
-def _written(step: Step) -> list[Register]:
-    if isinstance(step, Convolve):
-        return [step.target]
-    if isinstance(step, Combine):
-        return [register for register in (step.value, step.active) if register is not None]
-    return []
+    return tuple([candidate.registers[register] for register in sources(step)])
 
 
 def _join(tensors: Sequence[Tensor]) -> Tensor:

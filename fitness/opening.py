@@ -49,6 +49,7 @@ class Opening:
         self._images: tuple[Tensor, int] | None = None
         self._used = 0
         self._kept: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        self._refused: set[Hashable] = set()
 
     def begin(self, images: Tensor) -> dict[Register, Known]:
         """Returns what a forward's registers are known by, and their depth: at first only the images'."""
@@ -56,24 +57,26 @@ class Opening:
         if self._images is None or self._images[0] is not images or self._images[1] != images._version:
             self._images = (images, images._version)
             self._kept.clear()
+            self._refused.clear()
             self._used = 0
         return {INPUT: (INPUT, 0)}
 
     def key(self, step: Step, known: Mapping[Register, Known]) -> Known | None:
-        """Returns what the step's result is known by, and its depth; None if it is not worth keeping."""
+        """Returns what the step's result is known by, and its depth; None if it is not worth keeping, or too large to be kept."""
         if isinstance(step, Convolve):
-            source = known.get(step.source)
-            if source is None or source[1] == DEPTH:
-                return None
-            return (step.weight, step.shape, step.stride, step.padding, step.pooled, source[0]), source[1]
-        if not isinstance(step, Combine) or not step.terms:
+            read = [known.get(step.source)]
+            what: tuple[Hashable, ...] = (step.weight, step.shape, step.stride, step.padding, step.pooled)
+        elif isinstance(step, Combine) and step.terms:
+            read = [known.get(term.source) for term in step.terms]
+            what = tuple([term.kind for term in step.terms])
+        else:
             return None
-        sources = [known.get(term.source) for term in step.terms]
-        if None in sources:
+        there = [source for source in read if source is not None]
+        deepest = max((depth for _, depth in there), default=DEPTH)
+        if len(there) < len(read) or deepest == DEPTH:
             return None
-        depth = 1 + max(source[1] for source in sources if source is not None)
-        parts = tuple((term.kind, source[0]) for term, source in zip(step.terms, sources, strict=True) if source is not None)
-        return (parts, depth) if depth <= DEPTH else None
+        key = (what, *(name for name, _ in there))
+        return None if key in self._refused else (key, deepest + isinstance(step, Combine))
 
     def get(self, key: Hashable) -> Any:
         """Returns what is kept for the key, or None."""
@@ -87,6 +90,7 @@ class Opening:
         """Keeps a result that holds those maps, unless they are too large."""
         size = sum(x.nbytes for x in maps)
         if size > self.memory // SHARE:
+            self._refused.add(key)
             return
         self._kept[key] = (result, size)
         self._used += size

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from spaces.plan import INPUT, Combine, Convolve, Features, Plan, Register, Step
+from spaces.plan import INPUT, Combine, Convolve, Features, Plan, Register, Step, targets
 
 from .backends import Postponed
 from .proxy import Observer, Proxy
@@ -85,7 +85,8 @@ class _Walker:
     def advance(self, mark: _Mark, step: Step, last: Sequence[Register]) -> _Mark:
         shows = isinstance(step, Features) or (isinstance(step, Combine) and step.observed > 0)
         observers = [observer.fork() for observer in mark.observers] if shows else mark.observers
-        written = self.interpreter.advance(step, mark.registers, observers, self.n, self._shared)
+        left = self.interpreter.follow([(step, ())], mark.registers, observers, self.n, self._shared)
+        written = {register: left[register] for register in targets(step)}
         for tensor in written.values():
             if isinstance(tensor, Tensor):
                 self.made[tensor] = step.order[0]

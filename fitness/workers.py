@@ -131,7 +131,7 @@ def _interrupts_waiting() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    # When it starts, it unblocks what is blocked.
+    # The tracker starts with the first process otherwise, and unblocks signals when it does.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

@@ -1,4 +1,4 @@
-/* Convolutions of maps [images, height, width, channels] that torch's library has no fast form of, one thread.
+/* Convolutions of maps [images, height, width, channels], small enough to be made where they are summed, one thread.
  *
  *   WINOGRAD   3 x 3, stride 1, padding 1 (Lavin & Gray, CVPR 2016, F(4 x 4, 3 x 3)): 36 products for 16 pixels instead of 144
  *   POINTWISE  1 x 1
@@ -6,7 +6,8 @@
  *   STRIDED    3 x 3, stride 2, padding 1, as a product with gathered windows
  *
  * Weights come prepared, their outputs padded with zeros to whole vectors: [36, inputs, outputs] in Winograd's domain, else
- * [pixels of the kernel, inputs, outputs]. Rows of tiles are taken a few at a time, so that what is between the transforms stays in the nearest caches.
+ * [pixels of the kernel, inputs, outputs]. Rows of tiles are taken a few at a time, so that what is between the transforms stays in
+ * the nearest caches.
  */
 
 #include "vectors.h"
@@ -141,32 +142,23 @@ static void write_row(const REAL *restrict products, long width, long channels, 
     }
 }
 
-/* How many rows of tiles a block has. */
-INLINE long block_rows(long images, long down, long across) {
-    long rows = across >= TILES ? 1 : (TILES + across - 1) / across;
-    return least(rows, images * down);
-}
-
-/* How many rows of a strided convolution's pixels are found at a time. */
-INLINE long strided_rows(long width) {
-    long across = (width + 1) / 2;
-    return across >= TILES ? 1 : (TILES + across - 1) / across;
-}
+/* How many groups of so many tiles, or of pixels, make a block. */
+INLINE long groups(long size) { return (TILES + size - 1) / size; }
 
 /* Returns the numbers of scratch that `make` needs. */
 static long convolve_room(long kind, long images, long height, long width, long inputs, long outputs) {
     long down = (height + EDGE - 1) / EDGE, across = (width + EDGE - 1) / EDGE, columns = padded(outputs);
     if (kind == WINOGRAD)
         return padded(width * inputs) + 6 * (EDGE * across + 2) * LANES
-               + block_rows(images, down, across) * across * POINTS * (padded(inputs) + columns);
-    if (kind == STRIDED) return strided_rows(width) * ((width + 1) / 2) * (9 * inputs + columns);
+               + least(groups(across), images * down) * across * POINTS * (padded(inputs) + columns);
+    if (kind == STRIDED) return groups((width + 1) / 2) * ((width + 1) / 2) * (9 * inputs + columns);
     return (kind == POOLED ? width / 2 * padded(inputs) : 0) + (kind == POOLED ? width / 2 : width) * columns;
 }
 
 static void winograd(long images, long height, long width, long inputs, long outputs, const REAL *x, const REAL *weight, REAL *out,
                      REAL *scratch) {
     long down = (height + EDGE - 1) / EDGE, across = (width + EDGE - 1) / EDGE, span = EDGE * across + 2;
-    long in_row = padded(inputs), out_row = padded(outputs), most = block_rows(images, down, across);
+    long in_row = padded(inputs), out_row = padded(outputs), most = least(groups(across), images * down);
     REAL *zero = scratch, *line = zero + padded(width * inputs), *tiles = line + 6 * span * LANES;
     REAL *products = tiles + most * across * POINTS * in_row;
     memset(zero, 0, (size_t)(width * inputs) * sizeof(REAL));
@@ -229,17 +221,14 @@ static void gather(const REAL *restrict x, long height, long width, long channel
 
 static void strided(long images, long height, long width, long inputs, long outputs, const REAL *x, const REAL *weight, REAL *out,
                     REAL *scratch) {
-    long down = (height + 1) / 2, across = (width + 1) / 2, most = strided_rows(width), out_row = padded(outputs);
+    long down = (height + 1) / 2, across = (width + 1) / 2, most = groups(across);
     REAL *windows = scratch, *room = windows + most * across * 9 * inputs;
     for (long first = 0; first < images * down; first += most) {
         long count = least(most, images * down - first);
         for (long b = 0; b < count; b++)
             gather(x + (first + b) / down * height * width * inputs, height, width, inputs, (first + b) % down,
                    windows + b * across * 9 * inputs);
-        REAL *to = out_row == outputs ? out + first * across * outputs : room;
-        multiply_any(windows, 9 * inputs, count * across, weight, out_row, 9 * inputs, to, out_row);
-        for (long r = 0; to == room && r < count * across; r++)
-            memcpy(out + (first * across + r) * outputs, room + r * out_row, (size_t)outputs * sizeof(REAL));
+        pointwise(count * across, 9 * inputs, outputs, windows, weight, out + first * across * outputs, room);
     }
 }
 

@@ -95,7 +95,7 @@ struct term {
 /* How many images are convolved before they are summed: one, or more of them where they are so small that they share loads. */
 static long images_together(long images, long height, long width) {
     long tiles = ((height + EDGE - 1) / EDGE) * ((width + EDGE - 1) / EDGE);
-    return least(images, tiles >= TILES ? 1 : (TILES + tiles - 1) / tiles);
+    return least(images, groups(tiles));
 }
 
 static long combine_room(long images, long height, long width, long channels, long terms, const struct term *term) {
@@ -210,8 +210,10 @@ long combine(long images, long height, long width, long channels, long terms, co
             if (terms == 0) memset(sum, 0, row * sizeof(REAL));
             for (long t = 0; t < last; t++)
                 add_term(term[t].kind, t == 0, maps[t], h, height, row, channels, patterns + 2 * t * spread, window, sum);
-            if (last < terms) close_sum(term[last].kind, last == 0, sum, maps[last] + h * row, patterns + 2 * last * spread, row, kept, out, &largest);
-            else close_sum(ALIAS, 1, NULL, sum, patterns, row, kept, out, &largest);
+            if (last < terms)
+                close_sum(term[last].kind, last == 0, sum, maps[last] + h * row, patterns + 2 * last * spread, row, kept, out, &largest);
+            else
+                close_sum(ALIAS, 1, NULL, sum, patterns, row, kept, out, &largest);
         }
         if (active) memcpy(magnitude + i, &largest, sizeof(REAL));
     }

@@ -13,7 +13,7 @@
 #define VECTOR_BYTES 16
 #endif
 
-/* How many sums a kernel may keep: vectors across times rows. Half of the sixteen registers that AVX2 has go to one vector each. */
+/* How many vectors across a kernel sums at once: what 32 registers hold, or the 16 of AVX2. */
 #if defined(__AVX512F__) || defined(__aarch64__)
 #define MOST_ACROSS 4
 #else

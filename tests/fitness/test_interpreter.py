@@ -231,6 +231,20 @@ def test_no_bit_depends_on_the_candidates_before(backend):
             assert equal == (given is images)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_is_too_large_to_be_kept_gives_the_same_bits(backend):
+    space = create_space("nats_tss", channels=16, cells=1)
+    images, genotype = noise(4, 8, torch.float32), (3, 2, 4, 1, 3, 2)
+    used = interpreter(space, torch.float32, backend)
+    expected = [outcome(one) for one in planned(space, [genotype], images, backend)[0]]
+    used.opening = Opening(memory=0)
+    for _ in range(2):
+        observers = [RbflexObserver(), NaswotObserver()]
+        used.run([space.plan(genotype, (3, 8, 8))], images, [observers])
+        for found, wanted in zip(map(outcome, observers), expected, strict=True):
+            assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
+
+
 def test_images_changed_in_place_are_other_images():
     space = create_space("nats_tss", channels=8, cells=1)
     images, genotype = noise(4, 8, torch.float32), (3, 2, 4, 1, 3, 2)
