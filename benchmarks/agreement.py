@@ -14,9 +14,7 @@ from __future__ import annotations
 import argparse
 import functools
 import math
-import multiprocessing
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +32,8 @@ from fitness.forward import run_observed
 from fitness.initialise import WeightParameters, build_initialised
 from fitness.interpreter import Interpreter
 from fitness.measure import PRECISIONS, keep_freed_memory
-from fitness.workers import Workers, default_workers, result_of
+from fitness.processes import Processes, cores
+from fitness.workers import Workers, result_of
 from spaces import SPACES, ConfigError, Genotype, SearchSpace, create_space
 
 WEIGHTS = WeightParameters()
@@ -250,7 +249,7 @@ def start_process() -> None:
     keep_freed_memory()
 
 
-def compare(name: str, count: int, seed: int, pool: ProcessPoolExecutor) -> list[list[object]]:
+def compare(name: str, count: int, seed: int, pool: Processes) -> list[list[object]]:
     """Returns the rows of one space."""
     space = space_of(name)
     genotypes, chosen = candidates(space, count, seed), ways(space)
@@ -273,8 +272,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args()
     count = 16 if options.quick else options.candidates
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(default_workers("cpu"), context, start_process) as pool:
+    with Processes(cores(), start_process) as pool:
         rows = [row for name in options.spaces for row in compare(name, count, options.seed, pool)]
     title = f"Agreement with one network alone in float64: {count} random candidates of each space, N = {IMAGES}"
     content = {"candidates": count, "seed": options.seed, "rows": [dict(zip(COLUMNS, row, strict=True)) for row in rows]}

@@ -12,18 +12,16 @@ after another with one evaluator and one cache, and keep their folders.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import shutil
-import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fitness.evaluation import Evaluation
+from fitness.processes import Processes, cores
 from spaces import RunError
 
 from . import setup
@@ -137,17 +135,15 @@ def _clear(config: Config, jobs: Sequence[Job], traces: Mapping[tuple[str, int],
 def _processes(config: Config, runs: int) -> int:
     if config.scores is None:
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(runs, cores if config.workers == "auto" else config.workers))
+    return max(1, min(runs, cores() if config.workers == "auto" else config.workers))
 
 
 def _in_processes(
     config: Config, jobs: Sequence[Job], processes: int, interrupt: Interrupt
 ) -> Iterator[tuple[Job, str | None]]:
     """The same in several processes, in the order in which runs end."""
-    context = multiprocessing.get_context("spawn")
-    stop = context.Event()
-    with ProcessPoolExecutor(processes, context, _start_worker, (config, stop)) as pool:
+    stop = multiprocessing.get_context("spawn").Event()
+    with Processes(processes, _start_worker, config, stop) as pool:
         running: dict[Future[Any], Job] = {pool.submit(_run_in_worker, job): job for job in jobs}
         try:
             while running:
@@ -174,17 +170,8 @@ _worker: tuple[Config, EvaluatorLike, Provenance, Callable[[], bool]] | None = N
 
 def _start_worker(config: Config, stop: Any) -> None:
     global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     evaluator = setup.tabulated_evaluator_of(config, setup.space_of(config))
     _worker = config, evaluator, {"inputs": None, "backend": None, "scores": evaluator.table.fingerprint}, stop.is_set
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _run_in_worker(job: Job) -> tuple[bool, str | None]:

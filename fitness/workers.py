@@ -1,20 +1,15 @@
 """Where measuring happens: in this process, or in worker processes of one thread each.
 
 One torch thread a worker makes sums the same for any number of workers; on a CPU, processes of one thread each are also
-faster than threads. Workers are spawned, leave Ctrl-C to the parent, and end when the parent does, however it ends.
+faster than threads.
 """
 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import resource_tracker
 from typing import Any
 
 import numpy as np
@@ -23,6 +18,7 @@ from spaces import DeviceError, Genotype, RbflexEvoError, SearchSpace
 
 from .initialise import WeightParameters
 from .measure import Measured, Measurer, find_device
+from .processes import Processes, cores
 from .proxy import Proxy
 
 Request = tuple[Genotype, Mapping[str, Proxy]]
@@ -34,9 +30,7 @@ class WorkerError(RbflexEvoError, RuntimeError):
 
 def default_workers(device: str) -> int:
     """Returns one worker for an accelerator, and one a core for the CPU."""
-    if find_device(device).type != "cpu":
-        return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores() if find_device(device).type == "cpu" else 1
 
 
 class Workers:
@@ -58,7 +52,7 @@ class Workers:
             raise DeviceError(f"an Apple device takes one worker, but {count} were asked for")
         self.count = count
         self._arguments = (space, images, weights, device, precision, backend, labels)
-        self._pool: ProcessPoolExecutor | None = None
+        self._pool: Processes | None = None
         self._own: Measurer | None = None
 
     def submit(self, requests: Sequence[Request]) -> Future[list[Measured]]:
@@ -72,12 +66,9 @@ class Workers:
     def _start(self, method: str, *arguments: Any) -> Future[list[Measured]]:
         if self.count > 1:
             if self._pool is None:
-                self._pool = ProcessPoolExecutor(
-                    self.count, multiprocessing.get_context("spawn"), _start_worker, self._arguments
-                )
+                self._pool = Processes(self.count, _start_worker, *self._arguments)
             try:
-                with _interrupts_waiting():
-                    return self._pool.submit(_call, method, *arguments)
+                return self._pool.submit(_call, method, *arguments)
             except BrokenProcessPool:
                 raise WorkerError(_DIED) from None
         future: Future[list[Measured]] = Future()
@@ -125,40 +116,15 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-@contextlib.contextmanager
-def _interrupts_waiting() -> Iterator[None]:
-    """Lets a Ctrl-C wait until this is over; a process that starts inside never sees one, not even before it can ignore it."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    # The tracker starts with the first process otherwise, and unblocks signals when it does.
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 _worker: Measurer | None = None
 
 
 def _start_worker(*arguments: Any) -> None:
     global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
 
     torch.set_num_threads(1)
     _worker = _measurer(*arguments)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        # The parent was killed: nobody waits for a result any more.
-        os._exit(1)
 
 
 def _measurer(
