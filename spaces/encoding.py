@@ -115,21 +115,24 @@ class VectorEncoding(Encoding):
     def mutate(self, genotype: Genotype, rng: np.random.Generator, probability: float | None = None) -> Genotype:
         if not self._free:
             return genotype
-        from deap import tools
-
         # DEAP mutates offsets, not genes: an offset of 1 .. count - 1 cannot give the old value back.
-        offsets = [0] * len(self._free)
-        highest = [self.categories[i] - 1 for i in self._free]
-        if probability:
-            with deap_random(rng):
-                tools.mutUniformInt(offsets, low=[1] * len(offsets), up=highest, indpb=probability)
-        if not any(offsets):
-            chosen = int(rng.integers(len(offsets)))
-            offsets[chosen] = int(rng.integers(1, highest[chosen] + 1))
+        offsets = self._offsets(rng, probability) if probability else {}
+        if not offsets:
+            chosen = self._free[int(rng.integers(len(self._free)))]
+            offsets = {chosen: int(rng.integers(1, self.categories[chosen]))}
         genes = list(genotype)
-        for i, offset in zip(self._free, offsets, strict=True):
+        for i, offset in offsets.items():
             genes[i] = (genes[i] + offset) % self.categories[i]
         return tuple(genes)
+
+    def _offsets(self, rng: np.random.Generator, probability: float) -> dict[int, int]:
+        from deap import tools
+
+        offsets = [0] * len(self._free)
+        highest = [self.categories[i] - 1 for i in self._free]
+        with deap_random(rng):
+            tools.mutUniformInt(offsets, low=[1] * len(offsets), up=highest, indpb=probability)
+        return {i: offset for i, offset in zip(self._free, offsets, strict=True) if offset}
 
     def crossover(
         self, first: Genotype, second: Genotype, rng: np.random.Generator
