@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -127,3 +130,10 @@ def test_the_tables_name_every_method_and_the_missing_gpu():
 def test_the_plot_is_drawn(tmp_path):
     speed_plot.draw(document()["details"], tmp_path / "speed.png")
     assert (tmp_path / "speed.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_it_also_runs_by_its_path_from_anywhere(tmp_path):
+    script = Path(speed.__file__)
+    done = subprocess.run([sys.executable, str(script), "--help"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "python -m benchmarks.speed" in done.stdout
