@@ -13,8 +13,8 @@ from typing import Any
 from . import compare_plots as draw
 from .compare_tables import headline, markdown, runs_csv, sheets, title_of, wins
 from .folder import replace_text
+from .page import Gallery, Shown, flat, render_page
 from .plots import accuracy_name
-from .report import Gallery, Shown, flat, render_page
 
 
 def write_all(folder: Path, document: Mapping[str, Any], config_text: str) -> Path:

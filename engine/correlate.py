@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from spaces import ConfigError, RunError, SearchSpace, TableError, near_name, pa
 
 from . import setup
 from .config import Choice, Config
+from .correlation import Column, Correlation, Known
 from .folder import opened, replace_text
 from .progress import Progress
 from .result import environment
@@ -42,42 +43,6 @@ VERSION = 1
 COUNTS = ("params", "flops", "depth")
 BASELINES = (*COUNTS, "random")
 FEWEST = 3
-
-
-@dataclass(frozen=True)
-class Column:
-    """One score of all architectures.
-
-    Attributes:
-        name: as it is shown.
-        kind: a single score, a combination of several by rank, or a baseline.
-        values: float64 [A], higher is better, NaN where it failed.
-        about: what it is made of, in words.
-    """
-
-    name: str
-    kind: Literal["score", "combination", "baseline"]
-    values: np.ndarray
-    about: str = ""
-
-
-@dataclass(frozen=True)
-class Known:
-    """What one table knows of the architectures: float64 [A], percent, NaN where it does not know."""
-
-    dataset: str
-    source: str
-    accuracies: np.ndarray
-
-
-@dataclass(frozen=True)
-class Correlation:
-    """All that was compared, and the document that keeps what was found."""
-
-    folder: Path
-    columns: list[Column]
-    known: list[Known]
-    document: dict[str, Any]
 
 
 def correlate(config: Config, scores: Path | None = None, *, quiet: bool = False, page: bool = True) -> Correlation:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import correlation_figures as figures
+from .correlation import Correlation, Known
 from .folder import replace_text
+from .page import Gallery, flat, render_page
 from .plots import accuracy_name
-from .report import Gallery, flat, render_page
-
-if TYPE_CHECKING:
-    from .correlate import Correlation, Known
 
 Judged = Mapping[str, Mapping[str, Mapping[str, Any]]]
 

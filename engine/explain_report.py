@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .explain import scores_of_others
 from .explain_plots import block_shares, draw_blocks, draw_spread
 from .explanation import Explanation, Layers, read_explanation
+from .page import Gallery, Shown
 from .record import RunRecord
-
-if TYPE_CHECKING:
-    from .report import Gallery, Shown
 
 LAYERS_SHOWN = 10
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from spaces.plan import EPSILON, Convolve
 
 from . import native
-from .backends import Backend, Combined, Postponed
+from .eager import Backend, Combined, Postponed
 from .proxies.naswot import NaswotObserver
 from .proxies.rbflex import ROUNDINGS, RbflexObserver
 from .proxy import Observer

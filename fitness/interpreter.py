@@ -23,7 +23,7 @@ from torch import Tensor
 
 from spaces.plan import INPUT, Combine, Convolve, Features, Plan, Register, Step, sources, targets
 
-from .backends import Backend, Postponed
+from .eager import Backend, Postponed
 from .initialise import WeightParameters, parameter_values
 from .opening import Known, Node, Opening
 from .proxy import Observer

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from spaces.plan import INPUT, Combine, Convolve, Register, Step
 
-from .backends import Combined
+from .eager import Combined
 
 # What a register is known by, and its depth.
 Known = tuple[Hashable, int]

@@ -24,7 +24,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from spaces.plan import INPUT, Combine, Convolve, Features, Plan, Register, Step, targets
 
-from .backends import Postponed
+from .eager import Postponed
 from .proxy import Observer, Proxy
 
 if TYPE_CHECKING:

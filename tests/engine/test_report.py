@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from engine.journal import encode, evaluation_line, header_line
+from engine.page import amount, breakable, flat, number
 from engine.record import read_run
-from engine.report import amount, breakable, flat, number, write_report
+from engine.report import write_report
 from fitness.evaluation import Evaluation
 from spaces import RunError, UnknownNameError, create_space
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from fitness import native
-from fitness.backends import Backend
 from fitness.compiled import CompiledBackend, NativeWeight
+from fitness.eager import Backend
 from spaces.plan import Convolve
 
 pytestmark = pytest.mark.skipif(native.find_compiler() is None, reason="no C compiler here")
