@@ -31,8 +31,8 @@ import numpy as np
 
 from engine import snapshot as snapshots
 from engine.config import Config, identity, parse_config
+from engine.environment import environment
 from engine.folder import replace_text
-from engine.result import environment
 from engine.search import Search
 from fitness.evaluation import Evaluation, six_digits
 from spaces import Genotype, SearchSpace, create_space

@@ -24,7 +24,7 @@ from .compare import Runs
 from .compare_plan import open_tables
 from .comparison import VERSION, Reference, RunCurve, anytime, contender_rows, evaluations_to, final, pairs, plain
 from .config import Config
-from .result import environment
+from .environment import environment
 from .trace import Trace
 
 MOST_LISTED = 10

@@ -28,9 +28,9 @@ from spaces import ConfigError, RunError, SearchSpace, TableError, near_name, pa
 from . import setup
 from .config import Choice, Config
 from .correlation import Column, Correlation, Known
+from .environment import environment
 from .folder import opened, replace_text
 from .progress import Progress
-from .result import environment
 from .sample import architectures_of
 from .score_table import ScoreTable, read_scores
 from .statistics import DRAWS, LEVEL, TOPS, judge

@@ -22,13 +22,13 @@ from fitness.initialise import WeightParameters, build_initialised
 from spaces import ConfigError, RunError, SearchSpace, create_space
 
 from . import onnx_file
+from .environment import environment
 from .exported import FILE, ONNX, PROGRAM, STATE, VERSION, Architecture, Costs, Interface, Run, Space, checksum
 from .folder import LOCK, find_run, locked
 from .front import view_of
 from .journal import read_journal
 from .progress import Progress
 from .record import RunRecord, read_run
-from .result import environment
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -17,7 +17,9 @@ from fitness.objective import Objective, ObjectiveParameters, create_objective
 from spaces import RunError, parse
 
 from .journal import read_journal
-from .result import read_document
+
+# Of result.json.
+VERSION = 1
 
 
 class Part(BaseModel):
@@ -182,6 +184,21 @@ def _arrivals(path: Path) -> np.ndarray:
     with open(path, encoding="utf-8") as file:
         lines = (json.loads(line) for line in file if line.endswith("\n"))
         return np.array([line["time_elapsed"] for line in lines if line["kind"] == "evaluation"], dtype=np.float64)
+
+
+def read_document(path: Path) -> dict[str, Any] | None:
+    """Returns result.json's content, or None where the run has not finished.
+
+    Raises:
+        RunError: if the file is damaged.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return content if content["version"] == VERSION and content["finished"] else None
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise RunError(f"{path} is damaged; remove it, and resuming the run writes it again") from None
 
 
 def _outcome(path: Path) -> Outcome | None:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +12,9 @@ from fitness.initialise import WeightParameters, build_initialised
 from fitness.view import ArchiveView
 from spaces import Genotype, RunError, SearchSpace
 
+from .environment import environment
 from .front import front_data, front_facts
+from .record import VERSION
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
 
     from .export import Exported
 
-VERSION = 1
 TOP = 10
 
 
@@ -187,35 +184,3 @@ def table_facts(table: Table, source: str, best: Mapping[str, Any] | None) -> di
         "best_notation": best_notation,
         "mean": table.mean(),
     }
-
-
-def read_document(path: Path) -> dict[str, Any] | None:
-    """Returns result.json's content, or None where the run has not finished.
-
-    Raises:
-        RunError: if the file is damaged.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return content if content["version"] == VERSION and content["finished"] else None
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError):
-        raise RunError(f"{path} is damaged; remove it, and resuming the run writes it again") from None
-
-
-def environment() -> dict[str, str]:
-    """Returns the versions and the machine that a number was measured with."""
-    return {
-        "python": platform.python_version(),
-        "torch": _version("torch"),
-        "rbflex-evo": _version("rbflex-evo"),
-        "machine": f"{platform.platform()}, {platform.machine()}, {os.cpu_count()} CPUs",
-    }
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "unknown"

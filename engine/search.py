@@ -30,8 +30,9 @@ from .interrupt import Interrupt, Interrupted
 from .journal import Journal, JournalContent, evaluation_line, header_line, read_journal
 from .loop import EvaluatorLike, Loop, check_answer, evaluate
 from .progress import Progress
+from .record import read_document
 from .report import write_report
-from .result import Result, document, front_of, read_document, table_facts
+from .result import Result, document, front_of, table_facts
 
 if TYPE_CHECKING:
     from spaces.tables import Table
