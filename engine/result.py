@@ -64,7 +64,7 @@ class Result:
 
     def top(self, n: int = TOP) -> list[Candidate]:
         """Returns the `n` best candidates, best first."""
-        return [candidate(evaluation, self.space) for evaluation in self.ranked[:n]]
+        return [candidate(evaluation, self.space) for evaluation in self.ranked[: max(0, n)]]
 
     def front(self) -> list[Candidate]:
         """Returns the feasible candidates that no other dominates, the best in the first objective first.

@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from .forward import Rewired, batch_norm, evaluation_mode
+from .forward import Rewired, batch_norm, evaluation_mode, normalisations
 from .proxy import CandidateFailed
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def training(
         norm: `forward.batch_norm` (statistics of the whole batch) or `forward.image_norm` (each image alone).
         replaced: functions that are called otherwise besides.
     """
-    with evaluation_mode(network), torch.enable_grad(), Rewired({functional.batch_norm: norm, **(replaced or {})}, {}):
+    with evaluation_mode(network), torch.enable_grad(), Rewired({**normalisations(norm), **(replaced or {})}, {}):
         yield
 
 

@@ -13,9 +13,9 @@ from spaces.checking import called, require
 
 from .cache import encode
 from .initialise import WeightParameters
-from .measure import Measurer
+from .measure import Measurer, MeasuringFailed
 from .proxy import Proxy, Statistics
-from .workers import one_thread
+from .workers import as_in_a_worker
 
 IMAGES = 8
 # Architectures of a space, and among how many draws they are looked for.
@@ -62,15 +62,18 @@ class Case:
         proxy: Proxy | None = None,
         images: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
+        gradients: bool = True,
     ) -> list[Found]:
-        """Measures networks in one call, on one thread."""
+        """Measures networks in one call, on one thread; without `gradients`, what needs one raises."""
         what = self.of(networks[0]) + (f" and {len(networks) - 1} more" if len(networks) > 1 else "")
         requests = [(network, {self.name: proxy or self.proxy}) for network in networks]
-        with one_thread(), called(what, "raise CandidateFailed with a reason where a network has no score"):
-            return [
-                measured.statistics.get(self.name, measured.failures.get(self.name, ""))
-                for measured in self.measurer(images, labels).measure(requests)
-            ]
+        remedy = "raise CandidateFailed with a reason where a network has no score"
+        with as_in_a_worker(), torch.inference_mode(not gradients), called(what, remedy):
+            try:
+                found = self.measurer(images, labels).measure(requests)
+            except MeasuringFailed as failed:
+                raise failed.__cause__ or failed from None
+            return [measured.statistics.get(self.name, measured.failures.get(self.name, "")) for measured in found]
 
 
 def _genotypes(space: SearchSpace) -> list[Genotype]:

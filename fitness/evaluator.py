@@ -77,6 +77,9 @@ class Evaluator:
     ) -> None:
         if precision not in PRECISIONS:
             raise ConfigError(f"precision must be one of {', '.join(PRECISIONS)}, but it is {precision!r}")
+        for name, count in (("workers", workers), ("micro_batch", micro_batch)):
+            if count is not None and count < 1:
+                raise ConfigError(f"{name} must be at least 1, or None for what suits the device, but it is {count}")
         if len(batch.images) < 2:
             raise DataError(f"a score compares at least 2 inputs, but the batch has {len(batch.images)}")
         check_inputs(space, batch)
@@ -189,7 +192,13 @@ class Evaluator:
 
         Args:
             names: of the scores that are wanted; None for all.
+
+        Raises:
+            ConfigError: if there is no score of a name.
         """
+        unknown = [] if names is None else [name for name in names if name not in self.proxies]
+        if unknown:
+            raise ConfigError(f"this evaluator has no score {unknown[0]!r}; it has {', '.join(self.proxies)}")
         self.prepare()
         proxies = {name: proxy for name, proxy in self.proxies.items() if names is None or name in names}
         keys = [self.key(genotype) for genotype in genotypes]

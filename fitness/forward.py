@@ -6,7 +6,7 @@ that way, rows are independent, so N images share one forward and give the publi
 
 What happens inside the forward is seen and replaced through torch's function mode, so modules and functional calls are one case:
 
-    batch_norm          -> per-image (or batch) statistics with the layer's affine terms; no buffer is touched
+    batch normalisation -> per-image (or batch) statistics with the layer's affine terms; no buffer is touched
     an activation       -> computed, then shown to the observers (what counts as one: `activations`)
     a pooling           -> computed; how large the map was is remembered, not the map, until the classifier asks
 """
@@ -14,7 +14,7 @@ What happens inside the forward is seen and replaced through torch's function mo
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Literal
 
@@ -52,12 +52,17 @@ class Rewired(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
         output = self.replaced.get(func, func)(*args, **(kwargs or {}))
         if func in self.watched:
-            self.watched[func](func, args, output)
+            self.watched[func](func, (given(args, kwargs or {}), *args[1:]), output)
         return output
 
 
+def given(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Returns what a call works on, however it is passed: its first argument, as torch's functions and layers have it."""
+    return args[0] if args else kwargs.get("input", next(iter(kwargs.values()), None))
+
+
 def image_norm(
-    x: Tensor,
+    input: Tensor,
     running_mean: Tensor | None = None,
     running_var: Tensor | None = None,
     weight: Tensor | None = None,
@@ -66,17 +71,17 @@ def image_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Batch normalisation of each image alone, x [N, C, ...]; a group of one value passes through its affine terms only."""
-    if math.prod(x.shape[2:]) > 1:
-        return functional.instance_norm(x, weight=weight, bias=bias, use_input_stats=True, eps=eps)
-    shape = (1, -1) + (1,) * (x.dim() - 2)
+    """Batch normalisation of each image alone, input [N, C, ...]; a group of one value passes through its affine terms only."""
+    if math.prod(input.shape[2:]) > 1:
+        return functional.instance_norm(input, weight=weight, bias=bias, use_input_stats=True, eps=eps)
+    shape = (1, -1) + (1,) * (input.dim() - 2)
     if weight is not None:
-        x = x * weight.view(shape)
-    return x if bias is None else x + bias.view(shape)
+        input = input * weight.view(shape)
+    return input if bias is None else input + bias.view(shape)
 
 
 def batch_norm(
-    x: Tensor,
+    input: Tensor,
     running_mean: Tensor | None = None,
     running_var: Tensor | None = None,
     weight: Tensor | None = None,
@@ -86,16 +91,53 @@ def batch_norm(
     eps: float = 1e-5,
 ) -> Tensor:
     """Batch normalisation of the whole batch, as training mode does, without running averages."""
-    return functional.batch_norm(x, None, None, weight, bias, training=True, eps=eps)
+    return functional.batch_norm(input, None, None, weight, bias, training=True, eps=eps)
+
+
+def normalisations(norm: Callable[..., Tensor]) -> dict[Any, Callable[..., Tensor]]:
+    """Returns what is called instead of all in torch that may normalise by running statistics.
+
+    Args:
+        norm: what is computed for a batch normalisation, `image_norm` or `batch_norm`; an instance normalisation is the former.
+    """
+
+    def raw(of: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        # torch's own functions take their arguments in another order than those of torch.nn.functional.
+        def normalised(
+            input: Tensor, weight: Tensor | None, bias: Tensor | None,
+            running_mean: Tensor | None, running_var: Tensor | None, training: bool, momentum: float, eps: float, *_: Any, **__: Any
+        ) -> Tensor:  # fmt: skip
+            return of(input, None, None, weight, bias, eps=eps)
+
+        return normalised
+
+    def instance(
+        input: Tensor,
+        running_mean: Tensor | None = None,
+        running_var: Tensor | None = None,
+        weight: Tensor | None = None,
+        bias: Tensor | None = None,
+        use_input_stats: bool = True,
+        momentum: float = 0.1,
+        eps: float = 1e-5,
+    ) -> Tensor:
+        return image_norm(input, None, None, weight, bias, eps=eps)
+
+    return {
+        functional.batch_norm: norm,
+        functional.instance_norm: instance,
+        torch.batch_norm: raw(norm),
+        torch.instance_norm: raw(image_norm),
+    }
 
 
 def _in_precision(convolve: Callable[..., Tensor], dtype: torch.dtype | None) -> Callable[..., Tensor]:
     """Returns the convolution with its operands in `dtype` and its result in the input's own precision."""
 
-    def convolved(x: Tensor, weight: Tensor, bias: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
-        if x.dtype == dtype:
-            return convolve(x, weight, bias, *args, **kwargs)
-        result = convolve(x.to(dtype), weight.to(dtype), None, *args, **kwargs).to(x.dtype)
+    def convolved(input: Tensor, weight: Tensor, bias: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
+        if input.dtype == dtype:
+            return convolve(input, weight, bias, *args, **kwargs)
+        result = convolve(input.to(dtype), weight.to(dtype), None, *args, **kwargs).to(input.dtype)
         return result if bias is None else result + bias.view(-1, *(1,) * (result.dim() - 2))
 
     return convolved
@@ -111,6 +153,16 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes.items():
             module.training = training
+
+
+@contextmanager
+def own_precision() -> Iterator[None]:
+    """Switches off the reduced precision that a caller may have switched on for the whole thread (`torch.autocast`)."""
+    with ExitStack() as stack:
+        for device in ("cpu", "cuda", "mps"):
+            if torch.is_autocast_enabled(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
+        yield
 
 
 def run_observed(
@@ -168,10 +220,10 @@ def watching(
         handles += [handle for module in network.modules() if sequence_first(module) for handle in watch.turn(module)]
         for handle in handles:
             stack.callback(handle.remove)
-        stack.callback(classifier.register_forward_pre_hook(watch.features).remove)
+        stack.callback(classifier.register_forward_pre_hook(watch.features, with_kwargs=True).remove)
         stack.enter_context(evaluation_mode(network))
         stack.enter_context(torch.no_grad())
-        replaced: dict[Any, Callable[..., Any]] = {functional.batch_norm: norm}
+        replaced = normalisations(norm)
         if convolutions not in (None, maps):
             replaced |= {convolve: _in_precision(convolve, convolutions) for convolve in CONVOLUTIONS}
         stack.enter_context(Rewired(replaced, watched))
@@ -255,9 +307,15 @@ class Watch:
             with torch._C.DisableTorchFunction():
                 self.pooled = (_magnitude(args[0]), output.numel())
 
-    def features(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+    def features(self, module: nn.Module, inputs: tuple[Any, ...], named: Mapping[str, Any]) -> None:
         self.classified = True
-        features = inputs[0].reshape(self.n, -1)
+        rows = given(inputs, named)
+        # Rows of one vector each may be [N x places, C]; anything else must say which image is which.
+        if not (rows.shape[0] == self.n or (rows.dim() == 2 and rows.shape[0] % self.n == 0)):
+            raise CandidateFailed(
+                f"the classifier reads {list(rows.shape)}; expected [{self.n}, ...], one entry an input (sequences: batch_first)"
+            )
+        features = rows.reshape(self.n, -1)
         with torch._C.DisableTorchFunction():
             # Pooling may cancel what it averages: what is left is judged by the size of the map before it.
             magnitude, left = self.pooled or (None, 0)

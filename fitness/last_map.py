@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from .forward import POOLINGS, Rewired, batch_norm, evaluation_mode
+from .forward import POOLINGS, Rewired, batch_norm, evaluation_mode, given, normalisations
 from .proxy import CandidateFailed
 
 
@@ -39,14 +38,15 @@ def last_map(
         if isinstance(output, Tensor):
             pooled[:] = [(args[0], output.numel())]
 
-    def features(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        before = pooled and pooled[0][1] == inputs[0].numel()
-        found[:] = [pooled[0][0] if before else inputs[0]]
+    def features(module: nn.Module, inputs: tuple[Any, ...], named: Mapping[str, Any]) -> None:
+        rows = given(inputs, named)
+        before = pooled and pooled[0][1] == rows.numel()
+        found[:] = [pooled[0][0] if before else rows]
 
     with ExitStack() as stack:
-        stack.callback(classifier.register_forward_pre_hook(features).remove)
+        stack.callback(classifier.register_forward_pre_hook(features, with_kwargs=True).remove)
         stack.enter_context(evaluation_mode(network))
-        stack.enter_context(Rewired({functional.batch_norm: norm}, dict.fromkeys(POOLINGS, pooling)))
+        stack.enter_context(Rewired(normalisations(norm), dict.fromkeys(POOLINGS, pooling)))
         network(channels_last(images))
     if not found:
         raise CandidateFailed("the classifier was never called in the forward")

@@ -11,14 +11,15 @@ from __future__ import annotations
 import ctypes
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from spaces import ConfigError, DeviceError, Genotype, SearchSpace
+from spaces import ConfigError, DeviceError, Genotype, RbflexEvoError, SearchSpace
 from spaces.plan import Plan
 from spaces.stages import stages_of
 
@@ -40,6 +41,10 @@ PRECISIONS = {
 
 # As in glibc's malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+
+
+class MeasuringFailed(RuntimeError):
+    """An error of a space's or a score's own code, and the candidate that met it; unlike `CandidateFailed`, it ends a run."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +202,8 @@ class Measurer:
         planned: list[tuple[Plan, list[Observer]]] = []
         for genotype, proxies in tile:
             served = {name: proxy.observer() for name, proxy in proxies.items() if by_plan(proxy)}
-            plan = self.space.plan(genotype, shape) if served else None
+            with self._named(genotype):
+                plan = self.space.plan(genotype, shape) if served else None
             results.append({} if plan is None else served)
             if plan is not None:
                 planned.append((plan, list(served.values())))
@@ -234,20 +240,42 @@ class Measurer:
                     forwards.setdefault((proxy.statistics_of, proxy.layers), {})[name] = proxy
                     continue
                 try:
-                    done[name] = proxy.measure(subject)
+                    with self._named(subject.genotype):
+                        done[name] = proxy.measure(subject)
                 except CandidateFailed as failed:
                     failures[name] = str(failed)
-            chained = bool(forwards) and hasattr(subject.network, "as_stages")
-            ahead = [stage.identity for stage in stages_of(following.network)] if chained and following else ()
+            ahead: Sequence[Hashable] = ()
+            if forwards:
+                with self._named(subject.genotype):
+                    chained = hasattr(subject.network, "as_stages")
+                if chained and following:
+                    with self._named(following.genotype):
+                        ahead = [stage.identity for stage in stages_of(following.network)]
             for group in forwards.values():
                 watching = tuple(group.items())
                 if watching not in shared:
                     shared[watching] = SharedForward(group, self.images, self.convolutions)
                 try:
-                    done |= shared[watching].run(subject.network, subject.classifier, ahead)
+                    with self._named(subject.genotype):
+                        done |= shared[watching].run(subject.network, subject.classifier, ahead)
                 except CandidateFailed as failed:
                     failures |= dict.fromkeys(group, str(failed))
             yield i, done, failures
+
+    @contextmanager
+    def _named(self, genotype: Genotype) -> Iterator[None]:
+        """Says of which candidate an error is that says nothing of it.
+
+        Raises:
+            MeasuringFailed: in place of any error but this package's own and that of a full memory.
+        """
+        try:
+            yield
+        except Exception as error:
+            if isinstance(error, CandidateFailed | RbflexEvoError) or is_out_of_memory(error):
+                raise
+            which = f"{self.space.notation(genotype)} of {self.space.name}"
+            raise MeasuringFailed(f"{which}: {type(error).__name__}: {error}") from error
 
     def _subject(self, genotype: Genotype, proxies: Mapping[str, Proxy], served: Mapping[str, Observer]) -> Subject | None:
         """Returns the candidate for what no plan has served, None where nothing is left."""
@@ -266,7 +294,8 @@ class Measurer:
         for name, found in done.items():
             try:
                 if isinstance(found, Observer):
-                    statistics[name] = {**found.finish(), **proxies[name].facts(self.space, genotype)}
+                    with self._named(genotype):
+                        statistics[name] = {**found.finish(), **proxies[name].facts(self.space, genotype)}
                 else:
                     statistics[name] = found
             except CandidateFailed as failed:

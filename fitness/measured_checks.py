@@ -24,7 +24,7 @@ from .measure import by_plan
 from .proxy import CandidateFailed, Proxy, Statistics
 from .subject import Subject
 from .variants import variants
-from .workers import one_thread
+from .workers import as_in_a_worker
 
 # Statistics of one network and 8 images; those of the package take some hundreds of bytes, and a cache may hold 10^6 of them.
 BYTES = 2**18
@@ -155,7 +155,8 @@ def _check_launch(case: Case) -> None:
     for size in (2, 5):
         observers = [case.proxy.observer() for _ in range(size)]
         measurer = case.measurer()
-        with one_thread(), called(f"{case.name}, {size} networks at once,", "reduce() takes outputs [K, N, ...] of K candidates"):
+        wanted = "reduce() takes outputs [K, N, ...] of K candidates"
+        with as_in_a_worker(), called(f"{case.name}, {size} networks at once,", wanted):
             measurer.interpreter.run([p for p in plans[:size] if p], measurer.images, [[observer] for observer in observers])
         for network, observer, alone in zip(case.networks, observers, case.found, strict=False):
             try:
@@ -179,7 +180,7 @@ def _check_untouched(case: Case) -> None:
     for module in list(built.modules())[::2]:
         module.training = False
     before = _state(built)
-    with one_thread():
+    with as_in_a_worker():
         check_plain(case.proxy.measure(subject), case.of(network))
     after = _state(built)
     require(subject.network is built, f"{case.of(network)} replaces subject.network; other scores read it after this one")
@@ -251,8 +252,7 @@ def _check_gradients(case: Case) -> None:
     if case.proxy.cost != "forward" or case.proxy.needs == "forward":
         return
     try:
-        with torch.inference_mode():
-            taken = not same(case.measure(case.networks), case.found)
+        taken = not same(case.measure(case.networks, gradients=False), case.found)
     except CheckFailed as failed:
         taken = "grad" in str(failed)
     require(not taken, f"{case.name} takes gradients on {case.space.name}, but cost is 'forward'; set cost = 'backward'")

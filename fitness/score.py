@@ -23,10 +23,12 @@ def rbflex_score(
     """Returns N (log|K| + log|Q|) of `model` as it is, on `images` [N, ...] (RBFleX eq. 1-7).
 
     Weights, buffers and training modes are the same afterwards. Compare scores only under the same images and gammas.
+    Fewer features than N - 1, or images that are nearly equal, span no volume: eigenvalues below 1e-5 of a determinant's largest
+    are raised to that (`kernels`), where the formula itself would give round-off or -infinity.
 
     Args:
         model: any module; its weights are used as they are.
-        images: a batch on the model's device.
+        images: at least 2, on the model's device, one an entry of the first dimension, in every map of the model too.
         classifier: the layer whose input is the feature vector Y, or its name; by default the last registered Linear layer.
         gamma: ``published`` (the constants of the paper's scripts), ``flat`` (the gamma-free limit), two numbers
             [gamma_k, gamma_q], or ``hda``: detected on this model alone (M = 1), so not comparable with another model's.
@@ -36,22 +38,37 @@ def rbflex_score(
         ConfigError: if a parameter is wrong or there is no classifier.
         CandidateFailed: if the model cannot be scored, saying why.
     """
+    import contextlib
+
     import numpy as np
     from torch import nn
 
     from spaces import ConfigError, near_name, parse
 
-    from .forward import run_observed
+    from .forward import own_precision, run_observed
 
-    given = gamma if isinstance(gamma, str) else [float(g) for g in gamma]
+    given: object = gamma
+    if not isinstance(gamma, str):
+        # What is no sequence of numbers is for `parse` to refuse.
+        with contextlib.suppress(TypeError, ValueError):
+            given = [float(g) for g in gamma]
     parameters = parse(RbflexParameters, {"gamma": given, "kernel": kernel, "networks": 1}, "")
+    if len(images) < 2:
+        raise ConfigError(f"a score compares at least 2 images, but there are {len(images)}")
+    for what, tensor in (("images are", images), *((f"parameter {name!r} is", p) for name, p in model.named_parameters())):
+        if tensor.is_floating_point() and tensor.itemsize < 4:
+            raise ConfigError(
+                f"the {what} {tensor.dtype}, too coarse to tell how far images lie apart; score model.float() on images.float()"
+            )
     modules = dict(model.named_modules())
     if isinstance(classifier, str):
         if classifier not in modules:
             raise ConfigError(f"the model has no module {classifier!r}{near_name(classifier, modules)}")
         last = modules[classifier]
-    elif classifier is not None:
+    elif isinstance(classifier, nn.Module):
         last = classifier
+    elif classifier is not None:
+        raise ConfigError(f"classifier should be a module of the model or its name, but it is {classifier!r}")
     else:
         linear = [module for module in modules.values() if isinstance(module, nn.Linear)]
         if not linear:
@@ -59,7 +76,9 @@ def rbflex_score(
         last = linear[-1]
     proxy = Rbflex(parameters)
     observer = proxy.observer()
-    run_observed(model, images, [observer], last)
+    with own_precision():
+        # A first layer may change in place what it is given.
+        run_observed(model, images.clone(), [observer], last)
     statistics = observer.finish()
     values = proxy.calibrate([statistics], np.random.default_rng(0))
     return proxy.calibrated(values).score(statistics)

@@ -16,6 +16,7 @@ import numpy as np
 
 from spaces import DeviceError, Genotype, RbflexEvoError, SearchSpace
 
+from .forward import own_precision
 from .initialise import WeightParameters
 from .measure import Measured, Measurer, find_device
 from .processes import Processes, cores
@@ -72,7 +73,7 @@ class Workers:
             except BrokenProcessPool:
                 raise WorkerError(_DIED) from None
         future: Future[list[Measured]] = Future()
-        with one_thread():
+        with as_in_a_worker():
             if self._own is None:
                 self._own = _measurer(*self._arguments)
             future.set_result(getattr(self._own, method)(*arguments))
@@ -104,14 +105,15 @@ def result_of(future: Future[list[Measured]]) -> list[Measured]:
 
 
 @contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Lets torch use one thread inside, so that results equal those of a worker process."""
+def as_in_a_worker() -> Iterator[None]:
+    """Computes as a worker process does: in one torch thread, and in none of the modes that a caller may have switched on."""
     import torch
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with torch.inference_mode(False), own_precision():
+            yield
     finally:
         torch.set_num_threads(before)
 

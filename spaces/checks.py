@@ -53,6 +53,7 @@ def check_space(space: SearchSpace, *, samples: int = 20, seed: int = 0) -> None
             _check_drawing(space, name, genotype)
             _check_cells(space, name, genotype)
             _check_thin(space, name, genotype)
+    _check_representatives(space, name, genotypes)
     _check_keys(space, name, genotypes)
     with torch.random.fork_rng(devices=[]):
         for genotype in genotypes[:FORWARDS]:
@@ -135,6 +136,17 @@ def _check_key(space: SearchSpace, name: str, genotype: Genotype) -> None:
     )
 
 
+def _check_representatives(space: SearchSpace, name: str, genotypes: Sequence[Genotype]) -> None:
+    """A representative that forgets a part of the architecture passes every check of one key: many keys then share one."""
+    keys = {space.key(genotype) for genotype in genotypes}
+    representatives = {space.representative(key) for key in keys}
+    require(
+        2 * len(representatives) >= len(keys),
+        f"{name}.representative() gave {len(representatives)} genotypes for {len(keys)} keys; "
+        "genotypes of different keys are different networks, so each key wants its own",
+    )
+
+
 def _check_keys(space: SearchSpace, name: str, genotypes: Sequence[Genotype]) -> None:
     if space.encoding.size is None or space.encoding.size > ENUMERABLE:
         return
@@ -182,13 +194,19 @@ def _check_forward(space: SearchSpace, name: str, genotype: Genotype) -> None:
     what = f"{name}.build({genotype})"
     classifier = _classifier(space, name, genotype, network)
     inputs: list[tuple[int, ...]] = []
-    hook = classifier.register_forward_pre_hook(lambda _, values: inputs.append(tuple(values[0].shape)))
+    hook = classifier.register_forward_pre_hook(
+        lambda _, values, named: inputs.append(tuple([*values, *named.values()][0].shape)), with_kwargs=True
+    )
     given = space.example_inputs(2)
     if space.inputs == "words":
         given[1, (given.shape[1] + 1) // 2 :] = 0  # the second sentence is shorter
     with torch.no_grad(), called(f"the forward of {what}", f"it takes inputs [N, *{name}.input_shape], here {list(given.shape)}"):
-        output = network(given)
+        output = network(first := given.clone())
     hook.remove()
+    require(
+        torch.equal(first, given),
+        f"the forward of {what} changes its inputs in place, which others still read; let its first layer make a new tensor",
+    )
     shape = tuple(getattr(output, "shape", ()))
     require(
         len(shape) >= 2 and shape[0] == 2 and math.prod(shape) > 0,

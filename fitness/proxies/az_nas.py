@@ -135,9 +135,8 @@ def block_statistics(subject: Subject, images: int) -> Statistics:
 
 def _measure(subject: Subject, images: int) -> Statistics:
     import torch
-    from torch.nn import functional
 
-    from fitness.forward import Rewired, batch_norm, evaluation_mode
+    from fitness.forward import Rewired, batch_norm, evaluation_mode, normalisations
     from fitness.last_map import channels_last
 
     network = subject.network
@@ -148,7 +147,7 @@ def _measure(subject: Subject, images: int) -> Statistics:
             stack.callback(block.register_forward_hook(watch.block).remove)
         stack.enter_context(evaluation_mode(network))
         stack.enter_context(torch.enable_grad())
-        stack.enter_context(Rewired({functional.batch_norm: batch_norm}, {}))
+        stack.enter_context(Rewired(normalisations(batch_norm), {}))
         network(channels_last(noise))  # its pixels are rows
     return watch.finish()
 

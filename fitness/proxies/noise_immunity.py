@@ -51,9 +51,8 @@ class NoiseImmunity(Proxy):
     def measure(self, subject: Subject) -> Statistics:
         """Returns ``changes`` [pooling layers], the mean squared change of each, in the order in which they run."""
         import torch
-        from torch.nn import functional
 
-        from fitness.forward import POOLINGS, Rewired, batch_norm, evaluation_mode
+        from fitness.forward import POOLINGS, Rewired, batch_norm, evaluation_mode, normalisations
         from fitness.last_map import channels_last
 
         network, images = subject.network, subject.images
@@ -73,7 +72,7 @@ class NoiseImmunity(Proxy):
         noisy = images + self.parameters.sigma * subject.normal("ni/noise", tuple(images.shape))
         with torch.no_grad(), evaluation_mode(network):
             for inputs, watcher in ((images, remember), (noisy, compare)):
-                with Rewired({functional.batch_norm: batch_norm}, dict.fromkeys(POOLINGS, watcher)):
+                with Rewired(normalisations(batch_norm), dict.fromkeys(POOLINGS, watcher)):
                     network(channels_last(inputs))
         return {"changes": np.array(changes)}
 
