@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .wording import counted
+
 # What a strategy is offered where evaluations are not limited; each proposes its own natural batch anyway.
 UNLIMITED = 2**31 - 1
 
@@ -31,13 +33,9 @@ class Budget:
     def spent(self, evaluations: int, seconds: float, generations: int) -> str | None:
         """Returns the stop reason as a sentence, or None while there is something left of every limit."""
         if self.evaluations is not None and evaluations >= self.evaluations:
-            return f"the budget of {_count(self.evaluations, 'evaluation')} is spent"
+            return f"the budget of {counted(self.evaluations, 'evaluation')} is spent"
         if self.generations is not None and generations >= self.generations:
-            return f"the budget of {_count(self.generations, 'generation')} is spent"
+            return f"the budget of {counted(self.generations, 'generation')} is spent"
         if self.out_of_time(seconds):
             return f"the budget of {self.seconds:g} seconds is spent"
         return None
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .options import AsJson, RunPath
+from .wording import counted
 
 if TYPE_CHECKING:
     from .export import Exported
@@ -41,7 +42,7 @@ def summary(done: list[Exported]) -> list[tuple[str, str]]:
     """Returns what is printed of an export, as (label, text)."""
     first = done[0]
     run = first.architecture.run
-    count = f"{len(done)} network{'s' if len(done) > 1 else ''}"
+    count = counted(len(done), "network")
     lines = [("exported", f"{count} of {run.evaluations:,} evaluated into {first.folder.parent}")]
     if not run.finished:
         lines.append(("so far", "the search is not finished; a better one may come"))

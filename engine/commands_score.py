@@ -12,6 +12,7 @@ from spaces import SearchSpace, create_space
 
 from .config import Config, load_config, override, parse_config
 from .options import AsJson, ConfigPath, Overrides
+from .wording import columns
 
 
 def score(
@@ -43,9 +44,9 @@ def score(
         print(json.dumps({**found, "scores": dict(evaluation.scores), "failures": dict(evaluation.failures)}))
     else:
         print(notation)
-        for name in config.fitness.proxies:
-            failure = evaluation.failures.get(name)
-            print(f"{name:<10} {evaluation.scores[name]:g}" if failure is None else f"{name:<10} failed: {failure}")
+        failures = {name: f"failed: {why}" for name, why in evaluation.failures.items()}
+        rows = [(name, failures[name] if name in failures else f"{evaluation.scores[name]:g}") for name in config.fitness.proxies]
+        print("\n".join(columns(rows)))
     if evaluation.failed:
         raise typer.Exit(1)
 
@@ -64,8 +65,9 @@ def gammas(config: ConfigPath, set_: Overrides = None, as_json: AsJson = False) 
         print(json.dumps(found))
     elif not found:
         print("no proxy of this configuration detects anything")
-    for name, values in {} if as_json else found.items():
-        print(f"{name:<10} " + ", ".join(f"{key} {value:.6g}" for key, value in values.items()))
+    else:
+        rows = [(name, ", ".join(f"{key} {value:.6g}" for key, value in values.items())) for name, values in found.items()]
+        print("\n".join(columns(rows)))
 
 
 # Multiply-accumulates of one image from which the networks that HDA looks at are worth the start of worker processes.

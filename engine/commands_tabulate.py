@@ -9,6 +9,7 @@ import typer
 
 from .config import load_scoring
 from .options import AsJson, ConfigPath, Overrides
+from .wording import columns, counted
 
 
 def tabulate(config: ConfigPath, set_: Overrides = None, as_json: AsJson = False) -> None:
@@ -31,7 +32,6 @@ def tabulate(config: ConfigPath, set_: Overrides = None, as_json: AsJson = False
     if as_json:
         print(json.dumps({"path": str(path), **sizes, "failed": failed}))
         return
-    print(f"table      {sizes['architectures']:,} architectures, {sizes['keys']:,} distinct networks")
-    for name, count in failed.items():
-        print(f"{name:<10} {count:,} failed")
-    print(f"file       {path}")
+    size = f"{counted(sizes['architectures'], 'architecture')}, {counted(sizes['keys'], 'distinct network')}"
+    scores = [(name, f"{count:,} failed") for name, count in failed.items()]
+    print("\n".join(columns([("table", size), *scores, ("file", str(path))])))

@@ -219,6 +219,12 @@ def test_the_command_prints_what_the_table_holds(tmp_path: Path, capsys: pytest.
     assert Path(found["path"]).exists()
 
 
+def test_a_table_of_one_architecture_is_told_in_the_singular(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "config.yaml").write_text(YAML)
+    assert run(["tabulate", str(tmp_path / "config.yaml"), "--set", f"runs={tmp_path}", "--set", "sample.size=1"]) == 0
+    assert "table      1 architecture, 1 distinct network\n" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
 def test_a_killed_table_goes_on_to_the_same_table(tmp_path: Path) -> None:
