@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from .plots import accuracy_name
+from .wording import counted
 
 LEVEL = 0.01
+# Markdown has no table where a cell of the rule under its header is a colon alone.
+NARROWEST_CELL = 3
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ def _winner(document: Mapping[str, Any]) -> Iterator[str]:
     if not ranked:
         return
     best, baseline = ranked[0], document["baseline"]
-    yield f"Least mean score regret: {best['label']}, {short(best['regret']['mean'])} over {_count(best['runs'], 'run')}."
+    yield f"Least mean score regret: {best['label']}, {short(best['regret']['mean'])} over {counted(best['runs'], 'run')}."
     if baseline is None:
         yield "Random search is not among the contenders, so nothing here says whether any of them is better than chance."
         return
@@ -68,7 +71,7 @@ def _failures(document: Mapping[str, Any]) -> Iterator[str]:
     if failures:
         first = failures[0]
         yield (
-            f"{_count(len(failures), 'run')} failed and {'is' if len(failures) == 1 else 'are'} left out, "
+            f"{counted(len(failures), 'run')} failed and {'is' if len(failures) == 1 else 'are'} left out, "
             f"the first being {first['label']}, seed {first['seed']}: {first['reason']}"
         )
 
@@ -192,7 +195,7 @@ def markdown(document: Mapping[str, Any]) -> str:
         f"# {document['name']}: {len(document['contenders'])} strategies compared",
         "",
         f"{document['space']}, {_objective(objective)}, {document['budget']:,} unique evaluations, "
-        f"{_count(len(document['seeds']), 'seed')}, {how}.",
+        f"{counted(len(document['seeds']), 'seed')}, {how}.",
         "",
         *(f"- {sentence}" for sentence in headline(document)),
     ]
@@ -208,7 +211,7 @@ def _objective(objective: Mapping[str, Any]) -> str:
 
 def _markdown_table(sheet: Sheet) -> Iterator[str]:
     cells = [[cell.replace("|", "\\|") for cell in row] for row in (sheet.header, *sheet.rows)]
-    first, *others = (max(len(row[i]) for row in cells) for i in range(len(sheet.header)))
+    first, *others = (max(NARROWEST_CELL, *(len(row[i]) for row in cells)) for i in range(len(sheet.header)))
     rows = [[row[0].ljust(first), *(cell.rjust(width) for cell, width in zip(row[1:], others, strict=True))] for row in cells]
     rule = ["-" * first, *("-" * (width - 1) + ":" for width in others)]
     yield from (f"| {' | '.join(row)} |" for row in (rows[0], rule, *rows[1:]))
@@ -236,7 +239,3 @@ def short(value: float | None) -> str:
 def percent(value: float | None) -> str:
     """Writes a percentage without its sign."""
     return "–" if value is None else f"{value:.2f}"
-
-
-def _count(how_many: int, noun: str) -> str:
-    return f"{how_many:,} {noun}{'' if how_many == 1 else 's'}"

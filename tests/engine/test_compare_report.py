@@ -156,6 +156,14 @@ def test_markdown_tables_have_a_cell_for_every_column(document: dict[str, Any]) 
     assert sum(len(found) for found in lengths.values()) <= len(sheets(document))
 
 
+def test_a_column_of_single_characters_is_a_column_of_markdown(document: dict[str, Any]) -> None:
+    pairs = {of: [{**pair, "p": 1.0} for pair in document["pairs"][of]] for of in ("all", "against_random")}
+    rules = [line for line in markdown({**document, "pairs": pairs}).splitlines() if re.fullmatch(r"[|: -]+", line)]
+    cells = [cell.strip() for rule in rules for cell in rule.strip("|").split("|")]
+    assert cells and all(re.fullmatch(r"-{2,}[-:]", cell) for cell in cells)
+    assert "--:" in cells
+
+
 def test_the_page_is_whole_and_loads_nothing(compared: Path, document: dict[str, Any]) -> None:
     page = Page(compared / "comparison.html")
     for sentence in headline(document):
