@@ -19,7 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from spaces import TABLES, ConfigError, Parameters, SearchSpace, parse
 
-from .config import NAME, Choice, Config, read_choice
+from .config import NAME, NAME_RULE, Choice, Config, read_choice
 
 if TYPE_CHECKING:
     from spaces.tables import Table
@@ -131,7 +131,7 @@ def _contender(entry: Any, where: str) -> Contender:
 
     label = entry.get("label") if isinstance(entry, Mapping) else None
     if label is not None and (not isinstance(label, str) or not NAME.fullmatch(label)):
-        raise ConfigError(f"'{where}.label': should be letters, digits, spaces and any of . _ -, but it is {label!r}")
+        raise ConfigError(f"'{where}.label': should be {NAME_RULE}, but it is {label!r}")
     given = {key: value for key, value in entry.items() if key != "label"} if isinstance(entry, Mapping) else entry
     strategy = read_choice(given, where, "name")
     parse(STRATEGIES.get(strategy.name).Parameters, strategy.values, where)

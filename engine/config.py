@@ -24,6 +24,7 @@ from .yaml_reader import read_file, read_value
 
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]*")
+NAME_RULE = "ASCII letters (a to z) and digits, and after the first one also spaces and any of . _ -"
 
 
 class Choice(Parameters):
@@ -125,9 +126,7 @@ class Config(Parameters):
     @classmethod
     def _names_a_folder(cls, value: str) -> str:
         if not NAME.fullmatch(value):
-            raise PydanticCustomError(
-                "name", "should be a folder's name of letters, digits, spaces and any of . _ - after the first one"
-            )
+            raise PydanticCustomError("name", f"should be a folder's name of {NAME_RULE}")
         return value
 
     @field_validator("device")

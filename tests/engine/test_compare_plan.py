@@ -59,7 +59,7 @@ def test_a_search_of_a_comparison_takes_its_first_strategy(tmp_path: Path) -> No
         ({"strategies": []}, {}, "compare.strategies"),
         ({"seeds": 3}, {"strategy": "random"}, "'compare.strategies' is missing"),
         ({"strategies": [{"name": "genetic", "populaton": 3}]}, {}, "'compare.strategies.0.populaton'; did you mean 'population'?"),
-        ({"strategies": [{"name": "random", "label": "a/b"}]}, {}, "'compare.strategies.0.label': should be letters"),
+        ({"strategies": [{"name": "random", "label": "a/b"}]}, {}, "'compare.strategies.0.label': should be ASCII letters (a to z"),
         ({"strategies": ["random"]}, {"budget": {"seconds": 3}}, "one budget of unique evaluations"),
         ({"strategies": ["random"]}, {"budget": {"evaluations": 9, "generations": 3}}, "one budget of unique evaluations"),
         ({"strategies": ["random"], "tables": [{"path": "x"}]}, {}, "'compare.tables.0.source' is missing"),

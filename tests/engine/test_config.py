@@ -172,6 +172,7 @@ def test_a_missing_file_a_folder_and_a_binary_file_are_told_apart(tmp_path: Path
         ("seed", True, "'seed'"),
         ("name", "a/b", "'name': should be a folder's name"),
         ("name", "..", "'name': should be a folder's name"),
+        ("name", "größe", r"ASCII letters \(a to z\).*but it is 'größe'"),
         ("space", "tyo", "unknown space 'tyo'; did you mean 'toy'"),
         ("space", 3, "'space': should be a name"),
         ("space", {"genes": 3}, "'space.name' is missing"),
