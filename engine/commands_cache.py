@@ -13,6 +13,7 @@ import typer
 from spaces import RunError
 
 from .options import AsJson
+from .wording import columns, counted
 
 if TYPE_CHECKING:
     from fitness.cache import StatisticsCache
@@ -30,27 +31,39 @@ def info(path: CachePath = None, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps(facts, default=str))
     else:
-        print("\n".join(f"{name:<12} {value}" for name, value in facts.items()))
+        print("\n".join(columns([(name, _written(value)) for name, value in facts.items()])))
 
 
 @app.command()
 def prune(
     path: CachePath = None,
     days: Annotated[float | None, typer.Option("--days", min=0, help="Keep what is younger; by default nothing.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Remove statistics, all of them or the old ones."""
     with _existing(path) as cache:
-        print(f"removed {cache.prune(days)} rows")
+        removed = cache.prune(days)
+    print(json.dumps({"removed": removed}) if as_json else f"removed {counted(removed, 'row')}")
 
 
 @app.command()
-def verify(path: CachePath = None) -> None:
+def verify(path: CachePath = None, as_json: AsJson = False) -> None:
     """Read every row, remove the damaged ones, and exit with code 1 if there were any."""
     with _existing(path) as cache:
         good, bad = cache.verify()
-    print(f"{good} rows are good, {bad} were damaged{' and are removed' if bad else ''}")
+    if as_json:
+        print(json.dumps({"good": good, "damaged": bad}))
+    else:
+        damaged = f"{bad:,} {'was' if bad == 1 else 'were'} damaged{' and removed' if bad else ''}"
+        print(f"{counted(good, 'row')} {'is' if good == 1 else 'are'} good, {damaged}")
     if bad:
         raise typer.Exit(1)
+
+
+def _written(value: object) -> str:
+    if isinstance(value, int | float):
+        return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
+    return "–" if value is None else str(value)
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from .config import Config
 from .explanation import FILE, VERSION, Explanation, Layer, Layers, Rank, Spread, Tied, Ties
 from .folder import find_run, replace_text
 from .progress import Progress
-from .record import RunRecord, read_run
+from .record import RunRecord, read_run, why_nothing
 
 if TYPE_CHECKING:
     from fitness.batches import Batch
@@ -49,7 +49,7 @@ def explain(folder: str | Path, architecture: str | None = None, *, seeds: int =
         quiet: shows no progress.
 
     Raises:
-        RunError: if the run has no result, every candidate or this one failed, or its inputs are gone.
+        RunError: if the run has no result or found nothing, this candidate failed, or the run's inputs are gone.
         GenotypeError: if the architecture is not of the space.
         ConfigError: if fewer than two seeds are asked for.
         DataError, DeviceError: if the images or the device of the run are not there.
@@ -64,7 +64,7 @@ def explain(folder: str | Path, architecture: str | None = None, *, seeds: int =
     if run.outcome is None:
         raise RunError(f"{folder} has no result yet; go on with: rbflex-evo resume {folder}")
     if run.outcome.best is None:
-        raise RunError(f"{folder} has nothing to explain: every candidate failed, and its report says why")
+        raise RunError(f"{folder} has nothing to explain: {why_nothing(run)}")
     space = setup.space_of(config)
     genotype = tuple(run.outcome.best.genotype) if architecture is None else space.parse(architecture)
     batch = setup.batch_of(config)

@@ -28,7 +28,7 @@ from .folder import LOCK, find_run, locked
 from .front import view_of
 from .journal import read_journal
 from .progress import Progress
-from .record import RunRecord, read_run
+from .record import RunRecord, read_run, why_nothing
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -120,11 +120,9 @@ def networks_of(run: RunRecord, top: int | None = None) -> list[Evaluation]:
     references = read_journal(run.folder / "journal.jsonl").references
     if run.evaluations and view.objective.reference == "sample":
         view.set_reference(references)
-    if not run.evaluations:
-        raise RunError(f"{run.folder} has nothing to export: nothing was evaluated yet; go on with: rbflex-evo resume {run.folder}")
     best = view.best_first()
     if not best:
-        raise RunError(f"{run.folder} has nothing to export: every candidate failed or breaks a limit, and its report says why")
+        raise RunError(f"{run.folder} has nothing to export: {why_nothing(run)}")
     if top is None:
         return view.front() if view.objective.rule == "pareto" else best[:1]
     if top > len(best):

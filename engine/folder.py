@@ -6,15 +6,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from spaces import RunError
+from spaces import ConfigError, RunError
 
-from .config import Config, as_values, identity, load_config
+from .config import Config, as_values, identity, parse_config
+from .difference import difference
+from .yaml_reader import read_value
 
 LOCK = ".lock"
 
@@ -44,9 +47,11 @@ class RunFolder:
                     "give the run another name"
                 )
             return
-        if identity(load_config(self.config)) != identity(config):
+        there = own_config(self.config)
+        if identity(there) != identity(config):
+            found = difference(there, config)
             raise RunError(
-                f"{self.path} holds a run of another configuration; "
+                f"{self.path} holds a run of another configuration{f' ({found})' if found else ''}; "
                 f"give this one another name (--set name=...), or remove {self.path}"
             )
 
@@ -59,8 +64,8 @@ def find_run(path: str | Path) -> Config:
     """Returns the configuration of an existing run.
 
     Raises:
-        RunError: if there is none.
-        ConfigError: if its configuration is damaged.
+        RunError: if there is none, or its configuration is damaged.
+        UnknownNameError: if it names what is not registered.
     """
     folder = RunFolder(Path(path) if Path(path).name else Path(path).resolve())
     if not folder.path.is_dir():
@@ -69,7 +74,60 @@ def find_run(path: str | Path) -> Config:
         if not file.exists():
             raise RunError(f"{str(path)!r} is no run's folder: it has no {file.name}; start one with: rbflex-evo search CONFIG")
     # The folder may have been moved or renamed since.
-    return load_config(folder.config).model_copy(update={"name": folder.path.name, "runs": str(folder.path.parent)})
+    return own_config(folder.config).model_copy(update={"name": folder.path.name, "runs": str(folder.path.parent)})
+
+
+def own_config(path: Path) -> Config:
+    """Returns the configuration in a run's folder.
+
+    Raises:
+        RunError: if it is damaged, naming the file, what is wrong with it and the way out.
+        UnknownNameError: if it names what is not registered.
+    """
+    return own_parsed(path, own_values(path, own_text(path)))
+
+
+def own_text(path: Path) -> str:
+    """Returns what is in a file of a run's folder.
+
+    Raises:
+        RunError: if it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"cannot read {path}: {error}") from None
+
+
+def own_values(path: Path, text: str) -> dict[str, Any]:
+    """Returns the mapping that `text`, the content of the file `path`, holds, an empty one of whatever else it holds.
+
+    Raises:
+        RunError: if it is no YAML.
+    """
+    try:
+        values = read_value(text, str(path))
+    except ConfigError as error:
+        raise damaged(path, error) from None
+    return values if isinstance(values, dict) else {}
+
+
+def own_parsed(path: Path, values: Mapping[str, Any]) -> Config:
+    """Returns the configuration that the values of the file `path` make.
+
+    Raises:
+        RunError: if they make none.
+        UnknownNameError: if they name what is not registered.
+    """
+    try:
+        return parse_config(values)
+    except ConfigError as error:
+        raise damaged(path, error) from None
+
+
+def damaged(path: Path, why: object) -> RunError:
+    """Returns the error that a run's configuration cannot be used, with the way out."""
+    return RunError(f"{path} is damaged: {str(why).removeprefix(f'{path}, ')}; restore the configuration that the run had")
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from fitness.constraints import Constraints, read_constraints
 from fitness.evaluation import Evaluation
 from fitness.objective import Objective, ObjectiveParameters, create_objective
-from spaces import RunError, parse
+from spaces import RunError, UnknownNameError, parse
 
+from .folder import damaged, own_parsed, own_text, own_values
 from .journal import read_journal
 
 # Of result.json.
@@ -140,7 +142,7 @@ def read_run(folder: Path) -> RunRecord:
     path = folder / "config.yaml"
     if not path.is_file():
         raise RunError(f"{folder} is not a run folder: it has no config.yaml; name the folder that a search wrote")
-    config_text = _text(path)
+    config_text = own_text(path)
     journal = folder / "journal.jsonl"
     content = read_journal(journal)
     return RunRecord(
@@ -154,26 +156,16 @@ def read_run(folder: Path) -> RunRecord:
     )
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RunError(f"cannot read {path}: {error}") from None
-
-
 def _config(path: Path, text: str) -> dict[str, Any]:
-    import yaml
-
-    try:
-        config = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RunError(f"{path} is damaged: {' '.join(str(error).split())}") from None
-    needed = ("name", "space", "fitness")
-    missing = [key for key in needed if key not in config] if isinstance(config, dict) else list(needed)
+    config = own_values(path, text)
+    missing = [key for key in ("name", "space", "fitness") if key not in config]
     if missing:
-        raise RunError(f"{path} is damaged: {missing[0]!r} is missing; restore the configuration that the run had")
+        raise damaged(path, f"{missing[0]!r} is missing")
     if not isinstance(config["fitness"], dict) or not isinstance(config["fitness"].get("proxies", {}), dict):
-        raise RunError(f"{path} is damaged: 'fitness' must map 'proxies' to scores, but it is {config['fitness']!r}")
+        raise damaged(path, f"'fitness' must map 'proxies' to scores, but it is {config['fitness']!r}")
+    # What is not registered here, or is called as no run may be, does not keep what was measured from being read.
+    with contextlib.suppress(UnknownNameError):
+        own_parsed(path, {**config, "name": "run"})
     return config
 
 
@@ -204,6 +196,21 @@ def read_document(path: Path) -> dict[str, Any] | None:
 def _outcome(path: Path) -> Outcome | None:
     document = read_document(path)
     return None if document is None else _part(Outcome, document, str(path))
+
+
+def why_nothing(run: RunRecord) -> str:
+    """Returns why a run has no best candidate, as half a sentence that ends with the way out where there is one."""
+    if run.outcome is None:
+        way_out = f"; go on with: rbflex-evo resume {run.folder}"
+        return f"{_why_nothing(run, ' yet', ' so far')}{way_out}"
+    return _why_nothing(run, f", since {run.outcome.stop_reason}", "")
+
+
+def _why_nothing(run: RunRecord, ending: str, so_far: str) -> str:
+    if not run.evaluations:
+        return f"nothing was evaluated{ending}"
+    outside = "" if all(evaluation.failed for evaluation in run.evaluations) else " or breaks a limit"
+    return f"every candidate{so_far} failed{outside}, and its report says why"
 
 
 PartT = TypeVar("PartT", bound=Part)

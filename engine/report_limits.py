@@ -33,6 +33,7 @@ def limits(run: RunRecord, best: Candidate | None) -> dict[str, Any] | None:
         "rejecting": constraints.handling == "reject",
         "rejected": run.rejected,
         "infeasible": sum(outside),
+        "within": sum(not (e.failed or out) for e, out in zip(run.evaluations, outside, strict=True)),
         "count": len(run.evaluations),
     }
 

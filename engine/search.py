@@ -25,7 +25,7 @@ from spaces import RunError
 from . import setup
 from .budget import Budget
 from .config import Config, identity, load_config
-from .folder import RunFolder, find_run, opened, replace_text
+from .folder import RunFolder, find_run, opened, own_config, replace_text
 from .interrupt import Interrupt, Interrupted
 from .journal import Journal, JournalContent, evaluation_line, header_line, read_journal
 from .loop import EvaluatorLike, Loop, check_answer, evaluate
@@ -33,6 +33,7 @@ from .progress import Progress
 from .record import read_document
 from .report import write_report
 from .result import Result, document, front_of, table_facts
+from .wording import counted
 
 if TYPE_CHECKING:
     from spaces.tables import Table
@@ -108,7 +109,7 @@ class Search:
                 except Interrupted:
                     done = len(read_journal(folder.journal).evaluations)
                     raise Interrupted(
-                        f"stopped after {done} evaluations, all saved; go on with: rbflex-evo resume {folder.path}"
+                        f"stopped after {counted(done, 'evaluation')}, all saved; go on with: rbflex-evo resume {folder.path}"
                     ) from None
 
     @contextmanager
@@ -254,7 +255,7 @@ class Search:
             view.add(evaluation)
         if view.objective.reference == "sample":
             view.set_reference(content.references)
-        if load_config(folder.config).table != self.config.table:
+        if own_config(folder.config).table != self.config.table:
             found["table"] = None
             table = setup.table_of(self.config, self.space)
             folder.write_config(self.config)

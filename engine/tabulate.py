@@ -27,8 +27,8 @@ from fitness.exhaustive import Subtree, score_all, subtrees
 from spaces import Genotype, RunError
 
 from . import setup
-from .config import Config, load_config, settings
-from .folder import RunFolder, opened, replace_text
+from .config import Config, settings
+from .folder import RunFolder, opened, own_config, replace_text
 from .progress import Progress
 from .sample import architectures_of
 from .score_table import FAILURE, Arrays, load, save
@@ -104,7 +104,7 @@ def _claim(folder: RunFolder, config: Config, architectures: Sequence[str], inpu
         )
     if not path.exists() or scores.keys() - there.keys():
         # The configuration beside the scores tells the parameters of all of them.
-        before = load_config(folder.config).fitness.proxies if folder.config.exists() else {}
+        before = own_config(folder.config).fitness.proxies if folder.config.exists() else {}
         fitness = config.fitness.model_copy(update={"proxies": {**before, **config.fitness.proxies}})
         folder.write_config(config.model_copy(update={"fitness": fitness}))
         replace_text(path, json.dumps({**wanted, "scores": there | scores}) + "\n")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +18,7 @@ from instant import instant_search, toy_config
 
 from engine.cli import run
 from engine.config import as_values
+from fitness.cache import StatisticsCache
 from spaces import create_space
 
 Write = Callable[..., str]
@@ -124,6 +128,14 @@ def test_score_prints_each_score(capsys: pytest.CaptureFixture[str]) -> None:
     assert [f"{scores[line.split()[0]]:g}" for line in lines[1:]] == [line.split()[1] for line in lines[1:]]
 
 
+def test_scores_stand_below_each_other_however_long_their_names_are(capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["naswot", "az_progressivity"]
+    assert run(["score", "toy", CELL, *(f"--proxy={name}" for name in names), "--set", "cache=off"]) == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert [line.split()[0] for line in lines] == names
+    assert {line.index(line.split()[1]) for line in lines} == {len("az_progressivity") + 1}
+
+
 def test_score_of_a_random_architecture_depends_on_the_seed_alone(capsys: pytest.CaptureFixture[str]) -> None:
     printed = []
     for seed in ("1", "1", "2"):
@@ -182,9 +194,26 @@ def test_the_cache_can_be_looked_at_pruned_and_verified(
     assert json.loads(capsys.readouterr().out)["rows"] > 0
     assert run(["cache", "verify", "--path", cache]) == 0
     assert "0 were damaged" in capsys.readouterr().out
-    assert run(["cache", "prune", "--path", cache]) == 0
     assert run(["cache", "info", "--path", cache]) == 0
+    assert re.search(r"^oldest_days +\d+\.\d\d$", capsys.readouterr().out, re.MULTILINE)
+    assert run(["cache", "prune", "--path", cache]) == 0
+    assert re.fullmatch(r"removed \d+ rows\n", capsys.readouterr().out)
+    assert run(["cache", "info", "--path", cache]) == 0
+    assert re.search(r"^oldest_days +–$", capsys.readouterr().out, re.MULTILINE)
     fails(capsys, ["cache", "info", "--path", str(tmp_path / "none")], "there is no cache at")
+
+
+def test_what_became_of_the_cache_is_printed_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "statistics.sqlite"
+    cache = StatisticsCache(path)
+    cache.put((str(i), i) for i in range(3))
+    cache.close()
+    with contextlib.closing(sqlite3.connect(path)) as file, file:
+        file.execute("UPDATE statistics SET checksum = checksum + 1 WHERE key = '1'")
+    assert run(["cache", "verify", "--path", str(path), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out) == {"good": 2, "damaged": 1}
+    assert run(["cache", "prune", "--path", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"removed": 2}
 
 
 def test_a_damaged_cache_is_moved_aside_and_the_search_goes_on(
@@ -255,7 +284,7 @@ def test_what_can_be_wrong_with_the_run_folder(
     (tmp_path / "file").write_text("")
     fails(capsys, ["search", config(runs=str(tmp_path / "file"))], "cannot be written", "--set runs=")
     assert run(["search", config()]) == 0
-    fails(capsys, ["search", config(seed=5)], "another configuration", "--set name=")
+    fails(capsys, ["search", config(seed=5)], "another configuration ('seed' is 0 there and 5 here); ", "--set name=")
     folder = tmp_path / "runs" / "run"
     journal = folder / "journal.jsonl"
     journal.write_bytes(journal.read_bytes().replace(b'"key": "', b'"key": "x', 1))
@@ -264,6 +293,21 @@ def test_what_can_be_wrong_with_the_run_folder(
     fails(capsys, ["report", str(folder)], "line 2 is damaged")
     fails(capsys, ["resume", str(tmp_path / "nowhere")], "there is no run folder")
     fails(capsys, ["resume", str(tmp_path)], "no run's folder")
+
+
+@pytest.mark.parametrize("ends_before", ["budget:", "strategy:", "name:"])
+def test_a_configuration_that_was_cut_is_damaged_for_every_command(
+    config: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str], ends_before: str
+) -> None:
+    folder = instant_search(toy_config(tmp_path))[0].run().folder
+    own = folder / "config.yaml"
+    text = own.read_text()
+    own.write_text(text[: text.index(ends_before)])
+    for command in ("resume", "report", "export", "explain"):
+        expected = f"{own} is damaged: '{ends_before[:-1]}' is missing; restore the configuration that the run had"
+        fails(capsys, [command, str(folder)], expected)
+    fails(capsys, ["search", config(runs=str(tmp_path))], f"{own} is damaged")
+    assert not (folder / "report.html").exists()
 
 
 def test_what_can_be_wrong_with_an_architecture(capsys: pytest.CaptureFixture[str]) -> None:

@@ -239,8 +239,15 @@ def test_a_run_without_a_result_or_without_a_score_is_one_line(tmp_path):
     with pytest.raises(RunError, match=r"has no result yet; go on with: rbflex-evo resume"):
         explain(unfinished)
     failed = write_run(tmp_path / "failed", evaluations()[3:])
-    with pytest.raises(RunError, match="nothing to explain: every candidate failed"):
+    with pytest.raises(RunError, match="nothing to explain: every candidate failed, and its report"):
         explain(failed)
+    fitness = {"proxies": {"rbflex": {}, "naswot": {}}, "objective": {"rank": ["rbflex", "naswot"]}}
+    fitness["constraints"] = {"params": {"max": 1.0}, "handling": "deb"}
+    outside = write_run(tmp_path / "outside", evaluations(), fitness=fitness)
+    result = json.loads((outside / "result.json").read_text())
+    (outside / "result.json").write_text(json.dumps({**result, "best": None, "top": []}))
+    with pytest.raises(RunError, match="nothing to explain: every candidate failed or breaks a limit, and its report"):
+        explain(outside)
     with pytest.raises(RunError, match="there is no run folder"):
         explain(tmp_path / "none")
 

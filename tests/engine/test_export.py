@@ -344,10 +344,24 @@ def test_a_run_without_a_network_says_why(tmp_path: Path, capsys: pytest.Capture
     fitness = {"proxies": {"naswot": {}}, "constraints": {"params": {"max": 1.0}, "handling": "deb"}}
     nothing = instant_search(toy_config(tmp_path, fitness=fitness, strategy="random", budget={"evaluations": 5}))[0].run().folder
     fails(capsys, ["export", str(nothing)], "every candidate failed or breaks a limit")
+    assert "resume" not in capsys.readouterr().err
     header = (nothing / "journal.jsonl").read_bytes().splitlines(keepends=True)[0]
     (nothing / "journal.jsonl").write_bytes(header)
     (nothing / "result.json").unlink()
     fails(capsys, ["export", str(nothing)], "nothing was evaluated yet", "rbflex-evo resume")
+
+
+@pytest.mark.parametrize("command", ["export", "explain"])
+def test_a_finished_search_that_evaluated_nothing_is_not_to_be_resumed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    fitness = {"proxies": {"naswot": {}}, "constraints": {"params": {"max": 1.0}}}
+    result = instant_search(toy_config(tmp_path, fitness=fitness, strategy="random", budget={"evaluations": 5}))[0].run()
+    assert result.counts["unique"] == 0
+    assert run([command, str(result.folder)]) == 2
+    err = capsys.readouterr().err
+    assert err == f"error: {result.folder} has nothing to {command}: nothing was evaluated, since {result.stop_reason}\n"
+    assert "no architecture satisfies params <= 1" in err and "resume" not in err
 
 
 def test_what_can_be_wrong_with_an_exported_folder(exported: Path, tmp_path: Path) -> None:

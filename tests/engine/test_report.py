@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 import yaml
+from instant import instant_search, toy_config
 
 from engine.journal import encode, evaluation_line, header_line
 from engine.page import amount, breakable, flat, number
@@ -209,6 +210,24 @@ def test_a_run_in_which_all_failed_says_so(tmp_path):
     page = Page(write_report(write_run(tmp_path / "run", evaluations()[3:])))
     assert "Every candidate failed" in page.text and "no path from input to <output>" in page.text
     assert "Found architecture" not in page.text
+
+
+def test_a_run_that_rejected_everything_says_so_and_why_it_ended(tmp_path):
+    fitness = {"proxies": {"naswot": {}}, "constraints": {"params": {"max": 1.0}}}
+    result = instant_search(toy_config(tmp_path, fitness=fitness, strategy="random", budget={"evaluations": 5}))[0].run()
+    text = Page(write_report(result.folder)).text
+    assert f"{result.counts['rejected']:,} architectures that broke a limit were rejected before being scored." in text
+    assert f"The search ended because {result.stop_reason}." in text
+    assert "resume" not in text
+
+
+@pytest.mark.parametrize(("bound", "said"), [(1.0, True), (2000.0, False)])
+def test_a_run_without_a_candidate_within_the_limits_says_so(tmp_path, bound, said):
+    fitness = {"proxies": {"naswot": {}}, "constraints": {"params": {"max": bound}, "handling": "deb"}}
+    result = instant_search(toy_config(tmp_path, fitness=fitness, strategy="random", budget={"evaluations": 20}))[0].run()
+    assert (result.best is None) == said
+    text = Page(write_report(result.folder)).text
+    assert ("No candidate is within the limits" in text) == ("Each of the 20 candidates breaks a limit" in text) == said
 
 
 def test_an_unfinished_run_says_so_and_shows_the_leaders(tmp_path):

@@ -17,6 +17,7 @@ import yaml
 from instant import InstantEvaluator, instant_search, journal_without_times, toy_config
 
 from engine.config import Config, as_values
+from engine.interrupt import Interrupted
 from engine.loop import Loop
 from engine.search import Search
 from fitness.evaluation import Evaluation
@@ -292,6 +293,18 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path, whole_run: Path) -> 
     folder, asked = run_to_the_end(config, ROUNDS)
     assert len(asked) == 1500 - done
     assert journal_without_times(folder) == journal_without_times(whole_run)
+
+
+def test_one_evaluation_that_was_saved_is_told_in_the_singular(tmp_path: Path) -> None:
+    class Pressed(InstantEvaluator):
+        def evaluate(self, genotypes: Sequence[Genotype]) -> Iterator[Evaluation]:
+            for evaluation in super().evaluate(genotypes):
+                signal.raise_signal(signal.SIGINT)
+                yield evaluation
+
+    search = Search(toy_config(tmp_path), Pressed(create_space("toy", genes=12, choices=4)), quiet=True, report=False)
+    with pytest.raises(Interrupted, match="stopped after 1 evaluation, all saved; go on with: rbflex-evo resume"):
+        search.run()
 
 
 @pytest.mark.slow
