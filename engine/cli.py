@@ -126,7 +126,7 @@ def summary(result: Result) -> list[tuple[str, str]]:
         lines.append(("found", _nothing(result)))
     else:
         lines.append(("found", best.notation))
-        lines.append(("scores", ", ".join(f"{name} {score:g}" for name, score in best.scores.items())))
+        lines.append(("scores", ", ".join(f"{name} {written(score)}" for name, score in best.scores.items())))
         if best.costs:
             lines.append(("costs", ", ".join(f"{name} {written(cost)}" for name, cost in best.costs.items())))
     front = result.document.get("front")

@@ -40,6 +40,8 @@ def export(
 
 def summary(done: list[Exported]) -> list[tuple[str, str]]:
     """Returns what is printed of an export, as (label, text)."""
+    from .export import scored_costs
+
     first = done[0]
     run = first.architecture.run
     count = counted(len(done), "network")
@@ -50,5 +52,8 @@ def summary(done: list[Exported]) -> list[tuple[str, str]]:
         costs = one.architecture.costs
         lines.append((str(one.architecture.run.place), one.architecture.notation))
         lines.append(("", f"{costs.params:,.0f} parameters, {costs.flops:,.0f} multiply-accumulates"))
+        scored = scored_costs(one.architecture)
+        if scored is not None:
+            lines.append(("", scored))
     lines.append(("load", f'engine.load_network("{first.folder}")'))
     return lines

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fitness.constraints import written
 from fitness.evaluation import Evaluation
 from fitness.initialise import WeightParameters, build_initialised
 from spaces import ConfigError, RunError, SearchSpace, create_space
@@ -175,6 +176,17 @@ def write_network(
     return architecture
 
 
+def scored_costs(architecture: Architecture) -> str | None:
+    """Returns a sentence on what the run counted, where that is not what the exported network costs."""
+    own = architecture.costs.model_dump()
+    units = {"params": "parameters", "flops": "multiply-accumulates"}
+    counted = {name: cost for name, cost in architecture.run.costs.items() if name in own and cost != own[name]}
+    if not counted:
+        return None
+    amounts = " and ".join(f"{cost:,.0f} {units[name]}" for name, cost in counted.items())
+    return f"the search counted {amounts}: in the network that it scores, what carries nothing is left out"
+
+
 def write_program(network: nn.Module, inputs: Tensor, path: Path) -> None:
     """Writes a network in evaluation mode as a program of `torch.export`, for any number of inputs."""
     import torch
@@ -189,6 +201,7 @@ def page(architecture: Architecture) -> str:
     run, interface = architecture.run, architecture.interface
     shape = ", ".join(map(str, interface.shape))
     state = "" if run.finished else ", unfinished"
+    scored = scored_costs(architecture)
     lines = [
         f"# Network {run.place} of {run.name}",
         "",
@@ -198,8 +211,9 @@ def page(architecture: Architecture) -> str:
         "",
         f"- space: {architecture.space.name} {json.dumps(architecture.space.parameters)}",
         f"- found by: {run.name} ({run.evaluations:,} evaluated{state})",
-        f"- scores: {', '.join(f'{name} {score:g}' for name, score in run.scores.items())}",
+        f"- scores: {', '.join(f'{name} {written(score)}' for name, score in run.scores.items())}",
         f"- costs: {architecture.costs.params:,.0f} parameters, {architecture.costs.flops:,.0f} multiply-accumulates on one input",
+        *([] if scored is None else [f"- {scored}"]),
         f"- input: {interface.kind} [N, {shape}], output [N, {', '.join(map(str, interface.outputs))}]",
         f"- weights: untrained, {architecture.weights.distribution}, seed {architecture.weights.seed}; fresh running statistics",
         "",

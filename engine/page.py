@@ -75,9 +75,11 @@ def flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]
 
 
 def number(value: Any) -> str:
-    """Writes a value for reading: floats to 6 significant digits, truth as yes or no."""
+    """Writes a value for reading: floats to 6 significant digits, large counts in full, truth as yes or no."""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, float) and abs(value) >= 1e6:
+        return written(value)
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 

@@ -41,5 +41,5 @@ class Evaluation:
 
 
 def six_digits(value: float) -> float:
-    """Rounds to 6 significant digits."""
-    return float(f"{value:.6g}")
+    """Rounds to 6 significant digits; whole numbers stay, since they are counts and right to the last digit."""
+    return value if value.is_integer() and abs(value) < 2**53 else float(f"{value:.6g}")

@@ -112,7 +112,7 @@ class Params(Metric):
     """Trainable parameters."""
 
     name = "params"
-    description = "parameters, counted as the space's benchmark counts them"
+    description = "parameters of the network that is scored, counted as the space's benchmark counts them"
     walkable = True
 
     def cost(self, architecture: Architecture) -> float:
@@ -123,7 +123,7 @@ class Flops(Metric):
     """Multiply-accumulates of one input."""
 
     name = "flops"
-    description = "multiply-accumulates of one input, counted as the space's benchmark counts them"
+    description = "multiply-accumulates of one input in the network that is scored, counted as the space's benchmark counts them"
     walkable = True
 
     def cost(self, architecture: Architecture) -> float:

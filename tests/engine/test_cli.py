@@ -350,7 +350,20 @@ def test_help_and_errors_import_nothing_heavy(config: Write, arguments: list[str
 
 
 def test_the_console_command_exits_with_the_code(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "from engine.cli import main; main()", "search", str(tmp_path / "none.yaml")]
+    command = [sys.executable, "-m", "engine", "search", str(tmp_path / "none.yaml")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and done.stdout == ""
+
+
+def test_an_interrupt_during_the_first_imports_is_one_line() -> None:
+    program = (
+        "import sys\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'pydantic': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "from engine.__main__ import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")

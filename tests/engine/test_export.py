@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engine.cli import run
-from engine.export import export_run, write_network
+from engine.commands_export import summary
+from engine.export import Exported, export_run, write_network
 from engine.exported import Run, load_network, read_architecture
 from engine.folder import LOCK, find_run
 from engine.search import Search
@@ -247,6 +248,20 @@ def test_the_command_prints_what_there_is_and_how_to_load_it(
     (document,) = json.loads(capsys.readouterr().out)
     assert document.pop("folder") == str(tmp_path / "json" / "1")
     assert document == json.loads((tmp_path / "json" / "1" / "architecture.json").read_text())
+
+
+def test_it_says_what_the_search_counted_where_that_is_less(tmp_path: Path) -> None:
+    space = small("nats_tss")
+    genotype = space.parse("|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|")  # its convolution leads nowhere
+    counted, own = (space.costs(one) for one in (space.representative(space.key(genotype)), genotype))
+    assert counted.flops < own.flops
+    for costs, says in (({"flops": counted.flops}, True), ({"flops": own.flops}, False), ({"latency": 1.0}, False)):
+        found = FOUND.model_copy(update={"costs": costs})
+        folder = tmp_path / f"{len(list(tmp_path.iterdir()))}"
+        written = write_network(folder, space, Evaluation(genotype, space.key(genotype), {}), found, WeightParameters())
+        sentence = f"the search counted {counted.flops:,.0f} multiply-accumulates: in the network that it scores"
+        printed = "\n".join(text for _, text in summary([Exported(folder, written)]))
+        assert all((sentence in text) == says for text in ((folder / "README.md").read_text(), printed))
 
 
 def test_the_head_has_the_classes_that_were_asked_for(folder: Path, tmp_path: Path) -> None:

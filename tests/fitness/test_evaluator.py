@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -14,11 +15,13 @@ import pytest
 import torch
 
 from fitness import CandidateFailed, create_batch, create_proxy
+from fitness.evaluation import six_digits
 from fitness.evaluator import Evaluator
 from fitness.initialise import WeightParameters
-from fitness.measure import Measurer, find_device, is_out_of_memory
+from fitness.measure import Measurer, MeasuringFailed, find_device, is_out_of_memory
 from fitness.workers import WorkerError
 from spaces import ConfigError, DataError, DeviceError, create_space
+from spaces.toy import ToyParameters, ToySpace
 
 SMALL = {"channels": 4, "cells": 1}
 
@@ -325,6 +328,7 @@ def test_a_score_that_fails_leaves_the_other_scores():
 ORPHANS = """
 import os, sys, time
 from fitness import create_batch, create_proxy
+from fitness.evaluation import six_digits
 from fitness.evaluator import Evaluator
 from spaces import create_space
 
@@ -349,3 +353,49 @@ def test_workers_end_when_their_parent_is_killed(tmp_path):
     while any(os.path.exists(f"/proc/{pid}") for pid in workers) and time.monotonic() < deadline:
         os.sched_yield()
     assert not any(os.path.exists(f"/proc/{pid}") for pid in workers)
+
+
+@pytest.mark.parametrize("mode", [lambda: torch.autocast("cpu", torch.bfloat16), torch.inference_mode])
+@pytest.mark.parametrize("space", [small_tss, lambda: create_space("toy")])
+def test_what_the_caller_has_switched_on_changes_no_score(mode, space):
+    space = space()
+    genotypes, batch = draw(space, 4), noise(4, space.input_shape)
+    with evaluator(space, batch=batch) as one:
+        alone = values(one.evaluate(genotypes))
+    with mode(), evaluator(space, batch=batch) as one:
+        assert values(one.evaluate(genotypes)) == alone
+
+
+class Fragile(ToySpace):
+    name = "fragile"
+
+    def build(self, genotype):
+        if genotype[0] == 3:
+            raise ValueError("no kernel of size 3")
+        return super().build(genotype)
+
+
+def test_an_error_of_a_space_names_the_candidate_that_met_it():
+    space = Fragile(ToyParameters())
+    batch = noise(4, space.input_shape)
+    with evaluator(space, proxies={"naswot": create_proxy("naswot")}, batch=batch) as one:
+        bad, good = (3,) * 6, (1,) * 6
+        assert next(iter(one.evaluate([good]))).scores
+        with pytest.raises(MeasuringFailed, match=re.escape(f"{space.notation(bad)} of fragile: ValueError: no kernel of size 3")):
+            list(one.evaluate([bad]))
+
+
+@pytest.mark.parametrize(("options", "message"), [({"workers": -1}, "workers"), ({"micro_batch": -2}, "micro_batch")])
+def test_counts_below_one_are_refused(options, message):
+    with pytest.raises(ConfigError, match=f"{message} must be at least 1.*but it is -"):
+        evaluator(**options)
+
+
+def test_a_score_that_it_does_not_have_is_refused():
+    with evaluator() as one, pytest.raises(ConfigError, match="no score 'zen'; it has rbflex, naswot, synflow"):
+        list(one.evaluate(draw(small_tss(), 1), ["zen"]))
+
+
+def test_whole_scores_are_counts_and_keep_their_last_digit():
+    assert six_digits(2836342.0) == 2836342.0
+    assert six_digits(-7663.2912345) == -7663.29

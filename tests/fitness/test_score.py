@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from benchmarks import literal_rbflex
-from fitness import rbflex_score
+from fitness import CandidateFailed, rbflex_score
 from spaces import ConfigError
 
 
@@ -53,6 +53,10 @@ def test_flat_ranks_models_as_small_gammas_do(images):
         ({"gamma": "fla"}, "gamma"),
         ({"gamma": [1e-3, 0.0]}, "gamma"),
         ({"kernel": "rbff"}, "kernel"),
+        ({"gamma": 1e-3}, "gamma"),
+        ({"gamma": None}, "gamma"),
+        ({"gamma": ["a", "b"]}, "gamma"),
+        ({"classifier": 5}, "classifier should be a module of the model or its name, but it is 5"),
     ],
 )
 def test_wrong_arguments_are_one_line_errors(model, images, options, message):
@@ -63,3 +67,88 @@ def test_wrong_arguments_are_one_line_errors(model, images, options, message):
 def test_a_model_without_a_linear_layer_needs_a_named_classifier(images):
     with pytest.raises(ConfigError, match="pass classifier="):
         rbflex_score(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()).double(), images)
+
+
+def test_one_image_and_sixteen_bits_are_refused(model, images):
+    with pytest.raises(ConfigError, match="at least 2 images, but there are 1"):
+        rbflex_score(model, images[:1])
+    with pytest.raises(ConfigError, match=r"images are torch.float16.*model.float"):
+        rbflex_score(model, images.half())
+    with pytest.raises(ConfigError, match=r"parameter '0.weight' is torch.bfloat16"):
+        rbflex_score(model.bfloat16(), images)
+
+
+@pytest.mark.parametrize("mode", [lambda: torch.autocast("cpu", torch.bfloat16), torch.inference_mode, torch.no_grad])
+def test_what_the_caller_has_switched_on_changes_no_digit(model, images, mode):
+    model, images = model.float(), images.float()
+    alone = rbflex_score(model, images, gamma="flat")
+    with mode():
+        assert rbflex_score(model, images, gamma="flat") == alone
+
+
+def test_the_images_stay_where_a_first_layer_works_in_place(images):
+    model = nn.Sequential(nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(432, 32), nn.GELU(), nn.Linear(32, 4)).double()
+    before = images.clone()
+    rbflex_score(model, images)
+    assert torch.equal(images, before)
+
+
+class Named(nn.Module):
+    """Gives everything by keyword, or nothing."""
+
+    def __init__(self, named):
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.norm, self.head = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Linear(8, 4)
+        self.named = named
+
+    def forward(self, x):
+        x = self.norm(self.stem(x)).relu()
+        if self.named:
+            x = nn.functional.avg_pool2d(input=x, kernel_size=2)
+            return self.head(input=torch.mean(dim=(2, 3), input=x))
+        return self.head(torch.mean(nn.functional.avg_pool2d(x, 2), (2, 3)))
+
+
+def test_keywords_are_seen_as_positions_are(images):
+    one, other = (rbflex_score(Named(named).double(), images, gamma="flat") for named in (True, False))
+    assert one == other
+
+
+class Raw(nn.Module):
+    """Batch normalisation by torch's own function, whose arguments have another order than the functional one's."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.linspace(0.5, 2, 8)), nn.Parameter(torch.linspace(-1, 1, 8))
+        self.register_buffer("mean", torch.full((8,), 0.3))
+        self.register_buffer("variance", torch.full((8,), 2.0))
+
+    def forward(self, x):
+        cudnn = torch.backends.cudnn.enabled
+        return torch.batch_norm(x, self.weight, self.bias, self.mean, self.variance, self.training, 0.1, 1e-5, cudnn)
+
+
+@pytest.mark.parametrize("norm", [lambda: nn.InstanceNorm2d(8, affine=True, track_running_stats=True), Raw])
+def test_every_normalisation_is_that_of_training_mode(images, norm):
+    torch.manual_seed(0)
+    relu, head = nn.ReLU(), nn.Linear(128, 4)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), norm(), relu, nn.AdaptiveAvgPool2d(4), nn.Flatten(), head).double()
+    found = rbflex_score(model, images, gamma=[1e-3, 1e-2])
+    x, y = literal_rbflex.raw_vectors(model, images, head, [relu])
+    assert found == pytest.approx(literal_rbflex.score(x, y, 1e-3, 1e-2), rel=1e-8)
+
+
+class Sequence(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Linear(3, 8), nn.Linear(8, 4)
+
+    def forward(self, x):
+        return self.head(self.body(x.transpose(0, 1)).relu())
+
+
+def test_a_classifier_whose_first_dimension_is_not_the_images_is_refused():
+    sequences = torch.randn(6, 5, 3, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(CandidateFailed, match=r"reads \[5, 6, 8\]; expected \[6, ...\], one entry an input"):
+        rbflex_score(Sequence(), sequences)

@@ -239,6 +239,14 @@ BROKEN_SPACES = {
         {"representative": lambda self, key: tuple((g + 1) % 4 for g in ToySpace.representative(self, key))},
         "a representative represents itself",
     ),
+    "representative forgets the architecture": (
+        {"representative": lambda self, key: (0,) * 4},
+        r"gave 1 genotypes for \d keys; genotypes of different keys are different networks",
+    ),
+    "forward changes its inputs": (
+        {"build": lambda self, g: nn.Sequential(nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(192, 4))},
+        "changes its inputs in place",
+    ),
     "build raises": ({"build": lambda self, g: {}["x"]}, r"build\(.*raised KeyError"),
     "build remembers": ({"count": counted(), "build": other_every_time}, "build from the genotype alone"),
     "forward takes other inputs": (
