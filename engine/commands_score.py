@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from fitness.constraints import written
 from spaces import SearchSpace, create_space
 
 from .config import Config, load_config, override, parse_config
@@ -45,7 +46,7 @@ def score(
     else:
         print(notation)
         failures = {name: f"failed: {why}" for name, why in evaluation.failures.items()}
-        rows = [(name, failures[name] if name in failures else f"{evaluation.scores[name]:g}") for name in config.fitness.proxies]
+        rows = [(name, failures[name] if name in failures else written(evaluation.scores[name])) for name in config.fitness.proxies]
         print("\n".join(columns(rows)))
     if evaluation.failed:
         raise typer.Exit(1)
