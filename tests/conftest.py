@@ -2,4 +2,10 @@
 
 import os
 
+from hypothesis import settings
+
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# A deadline would be a verdict on time, and examples drawn anew would make one on luck: a suite says the same of the same code.
+settings.register_profile("suite", deadline=None, derandomize=True)
+settings.load_profile("suite")
