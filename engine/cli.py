@@ -25,6 +25,7 @@ from . import (
     commands_tabulate,
 )
 from .options import AsJson, ConfigPath, Overrides, RunPath
+from .wording import columns, counted
 
 if TYPE_CHECKING:
     from .result import Result
@@ -115,7 +116,7 @@ def _run(search: Search, as_json: bool) -> None:
     if as_json:
         print(json.dumps({**result.document, "folder": str(result.folder)}, ensure_ascii=False))
     else:
-        print("\n".join(f"{name:<10} {text}" for name, text in summary(result)))
+        print("\n".join(columns(summary(result))))
 
 
 def summary(result: Result) -> list[tuple[str, str]]:
@@ -172,7 +173,7 @@ def _print_estimate(path: Path, overrides: list[str], as_json: bool) -> None:
     if as_json:
         print(json.dumps(found.as_values()))
         return
-    workers = f"{found.workers} worker{'s' if found.workers > 1 else ''}"
+    workers = counted(found.workers, "worker")
     print(f"candidate  {1000 * found.candidate_seconds:.0f} ms on {found.device} (median of {CANDIDATES}), {workers}")
     print(f"gammas     {found.preparation_seconds:.1f} s, once")
     if found.seconds is None:
@@ -228,5 +229,5 @@ def _print_warning(
 
 
 def main() -> None:
-    """The console entry point."""
+    """Runs the command line and exits with its code."""
     sys.exit(run(sys.argv[1:]))

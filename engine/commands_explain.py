@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .options import AsJson, RunPath
+from .wording import columns
 
 if TYPE_CHECKING:
     from .explanation import Explanation
@@ -31,14 +32,14 @@ def explain(
     if as_json:
         print(explanation.model_dump_json())
     else:
-        print("\n".join([*summary(explanation), f"{'report':<10} {page}"]))
+        print("\n".join([*summary(explanation), *columns([("report", str(page))])]))
 
 
 def summary(explanation: Explanation) -> list[str]:
     """Returns the lines that are printed of an explanation."""
-    lines = [_line("found" if explanation.found else "candidate", explanation.notation)]
+    rows = [("found" if explanation.found else "candidate", explanation.notation)]
     if explanation.accuracy is not None:
-        lines.append(_line("accuracy", f"{explanation.accuracy:.2f} % on {explanation.dataset}"))
+        rows.append(("accuracy", f"{explanation.accuracy:.2f} % on {explanation.dataset}"))
     for name, score in explanation.scores.items():
         rank, spread = explanation.ranks[name], explanation.spread[name]
         text = f"{score:g}, rank {rank.place:g} of {rank.of}"
@@ -47,25 +48,21 @@ def summary(explanation: Explanation) -> list[str]:
         elif spread.deviation is not None:
             text += f"; with {len(spread.values)} other weight seeds {spread.mean:.6g} ± {spread.deviation:.3g}"
             text += f" ({spread.least:g} .. {spread.most:g})"
-        lines.append(_line(name, text))
+        rows.append((name, text))
     ties = explanation.ties
     if ties.count is None:
-        lines.append(_line("tied", "not known: a score failed with all other weight seeds but one or less"))
+        rows.append(("tied", "not known: a score failed with all other weight seeds but one or less"))
     else:
         each = ", ".join(f"{name} {count}" for name, count in ties.members.items())
         within = f"{ties.count} of {ties.of} within one standard deviation"
-        lines.append(_line("tied", f"{within} in every score of the objective ({each})"))
+        rows.append(("tied", f"{within} in every score of the objective ({each})"))
     for tied in ties.nearest:
-        lines.append(_line("", tied.notation + ("" if tied.accuracy is None else f"  {tied.accuracy:.2f} %")))
+        rows.append(("", tied.notation + ("" if tied.accuracy is None else f"  {tied.accuracy:.2f} %")))
     for found in explanation.layers:
         total = sum(layer.distance for layer in found.layers)
         largest = sorted(found.layers, key=lambda layer: -layer.distance)[:LAYERS_SHOWN]
-        lines.append(_line("layers", f"largest shares of {found.score}'s distances, {len(found.layers)} layers in all"))
-        lines += [_line("", f"{layer.distance / total:6.1%}  {layer.name}") for layer in largest]
+        rows.append(("layers", f"largest shares of {found.score}'s distances, {len(found.layers)} layers in all"))
+        rows += [("", f"{layer.distance / total:6.1%}  {layer.name}") for layer in largest]
     if explanation.notice:
-        lines.append(_line("table", explanation.notice))
-    return lines
-
-
-def _line(label: str, text: str) -> str:
-    return f"{label:<10} {text}"
+        rows.append(("table", explanation.notice))
+    return list(columns(rows))

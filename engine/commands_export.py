@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .options import AsJson, RunPath
-from .wording import counted
+from .wording import columns, counted
 
 if TYPE_CHECKING:
     from .export import Exported
@@ -35,13 +35,11 @@ def export(
         documents = [{"folder": str(one.folder), **one.architecture.model_dump(mode="json")} for one in done]
         print(json.dumps(documents, ensure_ascii=False))
     else:
-        print("\n".join(f"{label:<10} {text}" for label, text in summary(done)))
+        print("\n".join(columns(summary(done))))
 
 
 def summary(done: list[Exported]) -> list[tuple[str, str]]:
     """Returns what is printed of an export, as (label, text)."""
-    from .export import scored_costs
-
     first = done[0]
     run = first.architecture.run
     count = counted(len(done), "network")
@@ -52,7 +50,7 @@ def summary(done: list[Exported]) -> list[tuple[str, str]]:
         costs = one.architecture.costs
         lines.append((str(one.architecture.run.place), one.architecture.notation))
         lines.append(("", f"{costs.params:,.0f} parameters, {costs.flops:,.0f} multiply-accumulates"))
-        scored = scored_costs(one.architecture)
+        scored = one.architecture.scored_costs()
         if scored is not None:
             lines.append(("", scored))
     lines.append(("load", f'engine.load_network("{first.folder}")'))

@@ -176,17 +176,6 @@ def write_network(
     return architecture
 
 
-def scored_costs(architecture: Architecture) -> str | None:
-    """Returns a sentence on what the run counted, where that is not what the exported network costs."""
-    own = architecture.costs.model_dump()
-    units = {"params": "parameters", "flops": "multiply-accumulates"}
-    counted = {name: cost for name, cost in architecture.run.costs.items() if name in own and cost != own[name]}
-    if not counted:
-        return None
-    amounts = " and ".join(f"{cost:,.0f} {units[name]}" for name, cost in counted.items())
-    return f"the search counted {amounts}: in the network that it scores, what carries nothing is left out"
-
-
 def write_program(network: nn.Module, inputs: Tensor, path: Path) -> None:
     """Writes a network in evaluation mode as a program of `torch.export`, for any number of inputs."""
     import torch
@@ -201,7 +190,7 @@ def page(architecture: Architecture) -> str:
     run, interface = architecture.run, architecture.interface
     shape = ", ".join(map(str, interface.shape))
     state = "" if run.finished else ", unfinished"
-    scored = scored_costs(architecture)
+    scored = architecture.scored_costs()
     lines = [
         f"# Network {run.place} of {run.name}",
         "",

@@ -103,6 +103,16 @@ class Architecture(_Part):
     checksums: dict[str, str]
     versions: dict[str, str]
 
+    def scored_costs(self) -> str | None:
+        """Returns a sentence on what the run counted, where that is not what the exported network costs."""
+        own = self.costs.model_dump()
+        units = {"params": "parameters", "flops": "multiply-accumulates"}
+        counted = {name: cost for name, cost in self.run.costs.items() if name in own and cost != own[name]}
+        if not counted:
+            return None
+        amounts = " and ".join(f"{cost:,.0f} {units[name]}" for name, cost in counted.items())
+        return f"the search counted {amounts}: in the network that it scores, what carries nothing is left out"
+
     def create_space(self) -> SearchSpace:
         """Returns the space.
 

@@ -1,4 +1,4 @@
-"""The folder of a run: who may write in it, whose run it is, and how its files are replaced.
+"""The folder of a run: who may write in it, whose run it is, what configuration it had, and how its files are replaced.
 
     runs/<name>/  config.yaml · journal.jsonl · snapshot.json · result.json · report.html (+ png)
 """

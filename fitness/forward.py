@@ -104,24 +104,14 @@ def normalisations(norm: Callable[..., Tensor]) -> dict[Any, Callable[..., Tenso
     def raw(of: Callable[..., Tensor]) -> Callable[..., Tensor]:
         # torch's own functions take their arguments in another order than those of torch.nn.functional.
         def normalised(
-            input: Tensor, weight: Tensor | None, bias: Tensor | None,
-            running_mean: Tensor | None, running_var: Tensor | None, training: bool, momentum: float, eps: float, *_: Any, **__: Any
-        ) -> Tensor:  # fmt: skip
+            input: Tensor, weight: Any, bias: Any, mean: Any, variance: Any, training: Any, momentum: Any, eps: float, *_: Any
+        ) -> Tensor:
             return of(input, None, None, weight, bias, eps=eps)
 
         return normalised
 
-    def instance(
-        input: Tensor,
-        running_mean: Tensor | None = None,
-        running_var: Tensor | None = None,
-        weight: Tensor | None = None,
-        bias: Tensor | None = None,
-        use_input_stats: bool = True,
-        momentum: float = 0.1,
-        eps: float = 1e-5,
-    ) -> Tensor:
-        return image_norm(input, None, None, weight, bias, eps=eps)
+    def instance(*args: Any, use_input_stats: bool = True, **named: Any) -> Tensor:
+        return image_norm(*args, **named)
 
     return {
         functional.batch_norm: norm,

@@ -11,8 +11,7 @@ from __future__ import annotations
 import ctypes
 import sys
 import time
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,6 +120,9 @@ class Measurer:
         The candidates of one call share the device and the host waits once. How many fit is found from the memory that the
         first one takes, where the device tells; when memory runs out all the same, the number is halved, down to one. Either
         way it is remembered.
+
+        Raises:
+            MeasuringFailed: in place of any other error that is not this package's own.
         """
         results: list[Measured] = []
         position = 0
@@ -134,8 +136,11 @@ class Measurer:
             tile = requests[position : position + count]
             try:
                 results += self._measure_tile(tile)
-            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            except RbflexEvoError:
+                raise
+            except Exception as error:
                 if not is_out_of_memory(error):
+                    self._blame(error, tile)
                     raise
                 free_memory(self.device)
                 if count == 1:
@@ -146,6 +151,15 @@ class Measurer:
                     continue
             position += count
         return results
+
+    def _blame(self, error: Exception, tile: Sequence[tuple[Genotype, Mapping[str, Proxy]]]) -> None:
+        """Raises the error with the candidate that met it, which is looked for one by one where it had company."""
+        if len(tile) > 1:
+            for request in tile:
+                self.measure([request])
+            return
+        which = f"{self.space.notation(tile[0][0])} of {self.space.name}"
+        raise MeasuringFailed(f"{which}: {type(error).__name__}: {error}") from error
 
     def _free_memory(self) -> int | None:
         """Returns the bytes that this device has left, None where it does not tell; starts a new peak."""
@@ -202,8 +216,7 @@ class Measurer:
         planned: list[tuple[Plan, list[Observer]]] = []
         for genotype, proxies in tile:
             served = {name: proxy.observer() for name, proxy in proxies.items() if by_plan(proxy)}
-            with self._named(genotype):
-                plan = self.space.plan(genotype, shape) if served else None
+            plan = self.space.plan(genotype, shape) if served else None
             results.append({} if plan is None else served)
             if plan is not None:
                 planned.append((plan, list(served.values())))
@@ -240,42 +253,20 @@ class Measurer:
                     forwards.setdefault((proxy.statistics_of, proxy.layers), {})[name] = proxy
                     continue
                 try:
-                    with self._named(subject.genotype):
-                        done[name] = proxy.measure(subject)
+                    done[name] = proxy.measure(subject)
                 except CandidateFailed as failed:
                     failures[name] = str(failed)
-            ahead: Sequence[Hashable] = ()
-            if forwards:
-                with self._named(subject.genotype):
-                    chained = hasattr(subject.network, "as_stages")
-                if chained and following:
-                    with self._named(following.genotype):
-                        ahead = [stage.identity for stage in stages_of(following.network)]
+            chained = bool(forwards) and hasattr(subject.network, "as_stages")
+            ahead = [stage.identity for stage in stages_of(following.network)] if chained and following else ()
             for group in forwards.values():
                 watching = tuple(group.items())
                 if watching not in shared:
                     shared[watching] = SharedForward(group, self.images, self.convolutions)
                 try:
-                    with self._named(subject.genotype):
-                        done |= shared[watching].run(subject.network, subject.classifier, ahead)
+                    done |= shared[watching].run(subject.network, subject.classifier, ahead)
                 except CandidateFailed as failed:
                     failures |= dict.fromkeys(group, str(failed))
             yield i, done, failures
-
-    @contextmanager
-    def _named(self, genotype: Genotype) -> Iterator[None]:
-        """Says of which candidate an error is that says nothing of it.
-
-        Raises:
-            MeasuringFailed: in place of any error but this package's own and that of a full memory.
-        """
-        try:
-            yield
-        except Exception as error:
-            if isinstance(error, CandidateFailed | RbflexEvoError) or is_out_of_memory(error):
-                raise
-            which = f"{self.space.notation(genotype)} of {self.space.name}"
-            raise MeasuringFailed(f"{which}: {type(error).__name__}: {error}") from error
 
     def _subject(self, genotype: Genotype, proxies: Mapping[str, Proxy], served: Mapping[str, Observer]) -> Subject | None:
         """Returns the candidate for what no plan has served, None where nothing is left."""
@@ -294,8 +285,7 @@ class Measurer:
         for name, found in done.items():
             try:
                 if isinstance(found, Observer):
-                    with self._named(genotype):
-                        statistics[name] = {**found.finish(), **proxies[name].facts(self.space, genotype)}
+                    statistics[name] = {**found.finish(), **proxies[name].facts(self.space, genotype)}
                 else:
                     statistics[name] = found
             except CandidateFailed as failed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -38,8 +39,6 @@ def rbflex_score(
         ConfigError: if a parameter is wrong or there is no classifier.
         CandidateFailed: if the model cannot be scored, saying why.
     """
-    import contextlib
-
     import numpy as np
     from torch import nn
 

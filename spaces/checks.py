@@ -137,7 +137,10 @@ def _check_key(space: SearchSpace, name: str, genotype: Genotype) -> None:
 
 
 def _check_representatives(space: SearchSpace, name: str, genotypes: Sequence[Genotype]) -> None:
-    """A representative that forgets a part of the architecture passes every check of one key: many keys then share one."""
+    """A representative that forgets a part of the architecture passes every check of one key: many keys then share one.
+
+    Some may: cells of other keys that are one network once what carries nothing is pruned.
+    """
     keys = {space.key(genotype) for genotype in genotypes}
     representatives = {space.representative(key) for key in keys}
     require(

@@ -383,6 +383,8 @@ def test_an_error_of_a_space_names_the_candidate_that_met_it():
         assert next(iter(one.evaluate([good]))).scores
         with pytest.raises(MeasuringFailed, match=re.escape(f"{space.notation(bad)} of fragile: ValueError: no kernel of size 3")):
             list(one.evaluate([bad]))
+        with pytest.raises(MeasuringFailed, match=re.escape(space.notation(bad))):
+            list(one.evaluate([(1, 2) * 3, bad, (2,) * 6]))
 
 
 @pytest.mark.parametrize(("options", "message"), [({"workers": -1}, "workers"), ({"micro_batch": -2}, "micro_batch")])
