@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fitness.evaluation import Evaluation
+from fitness.evaluation import Evaluation, EvaluatorLike
 from fitness.processes import Processes, cores
 from spaces import RunError
 
@@ -31,7 +31,6 @@ from .config import Config, identity
 from .folder import RunFolder, opened
 from .interrupt import Interrupt, Interrupted
 from .journal import read_journal
-from .loop import EvaluatorLike
 from .progress import Progress
 from .trace import Trace, read_trace
 
@@ -73,8 +72,7 @@ def run_all(config: Config, *, quiet: bool = False) -> Runs:
         open_tables(plan, space)
         with setup.measuring(config, space) as (evaluator, provenance):
             traces = _finished(config, jobs, provenance.get("scores"))
-            if config.scores is not None:
-                evaluator.check_whole()  # type: ignore[attr-defined]
+            evaluator.check_whole()
             folder.write_config(config)
             _clear(config, jobs, traces)
             failures: dict[tuple[str, int], str] = {}

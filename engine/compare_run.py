@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fitness.evaluation import Evaluation
+from fitness.evaluation import Evaluation, EvaluatorLike
 from fitness.view import ArchiveView
 from spaces import Genotype
 
@@ -17,7 +17,6 @@ from .compare_plan import Contender, run_config
 from .config import Config, identity
 from .interrupt import Interrupted
 from .journal import read_journal
-from .loop import EvaluatorLike
 from .search import Search
 from .trace import Trace, incumbents, write_trace
 
@@ -110,6 +109,7 @@ class Watched:
         # Asked thousands of times a run: not one call more than it takes.
         self.key = evaluator.key
         self.prepare = evaluator.prepare
+        self.check_whole = evaluator.check_whole
         self.facts = evaluator.facts
 
     def evaluate(self, genotypes: Sequence[Genotype]) -> Iterator[Evaluation]:

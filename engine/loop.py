@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
 
 from fitness.constraints import Constraints
 from fitness.cost_book import CostBook, Costed
-from fitness.evaluation import Evaluation
+from fitness.evaluation import Evaluation, EvaluatorLike, evaluate
 from fitness.limited_view import LimitedView, Look, SearchEnded, cap_of
 from fitness.view import ArchiveView
 from spaces import Genotype, RunError, SearchSpace
@@ -34,22 +33,6 @@ from .snapshot import Counts, Snapshot
 
 BARREN_ASKS = 1000
 SECONDS_BETWEEN_SNAPSHOTS = 5.0
-
-
-class EvaluatorLike(Protocol):
-    """What a search needs of an evaluator; `fitness.evaluator.Evaluator` is one."""
-
-    def key(self, genotype: Genotype) -> str:
-        """Returns the canonical key of a genotype."""
-
-    def prepare(self, progress: Callable[[int, int], None] | None = None) -> Any:
-        """Finds out, outside the budget, what scores need to know of the space; `progress` takes (done, wanted)."""
-
-    def evaluate(self, genotypes: Sequence[Genotype]) -> Iterable[Evaluation]:
-        """Yields one evaluation a genotype, in their order, as they become ready."""
-
-    def facts(self) -> dict[str, Any]:
-        """Returns what the report should say about the measuring, as JSON data."""
 
 
 class Loop:
@@ -254,18 +237,6 @@ class Loop:
             return "no candidate has succeeded yet"
         member = next(name for name in self.view.objective.members if name in incumbent.scores)
         return f"best {member} {incumbent.scores[member]:g}"
-
-
-def evaluate(evaluator: EvaluatorLike, asked: Sequence[tuple[str, Genotype]]) -> Iterator[Evaluation]:
-    """Yields the evaluations of (key, genotype) pairs, making sure that the evaluator answers what it was asked."""
-    if not asked:
-        return
-    evaluations = iter(evaluator.evaluate([genotype for _, genotype in asked]))
-    for key, genotype in asked:
-        evaluation = next(evaluations, None)
-        if evaluation is None or evaluation.key != key or evaluation.genotype != genotype:
-            raise RuntimeError(f"the evaluator was asked for {key!r} of {genotype}, but it gave {evaluation}")
-        yield evaluation
 
 
 def check_answer(evaluation: Evaluation, key: str, genotype: Genotype, folder: RunFolder) -> None:

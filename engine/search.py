@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fitness.cost_book import CostBook
+from fitness.evaluation import EvaluatorLike, evaluate
 from fitness.view import ArchiveView
 from spaces import RunError
 
@@ -28,7 +29,7 @@ from .config import Config, identity, load_config
 from .folder import RunFolder, find_run, opened, own_config, replace_text
 from .interrupt import Interrupt, Interrupted
 from .journal import Journal, JournalContent, evaluation_line, header_line, read_journal
-from .loop import EvaluatorLike, Loop, check_answer, evaluate
+from .loop import Loop, check_answer
 from .progress import Progress
 from .record import read_document
 from .report import write_report

@@ -21,11 +21,10 @@ from .config import Config, load_config, settings
 
 if TYPE_CHECKING:
     from fitness.batches import Batch
+    from fitness.evaluation import EvaluatorLike
     from fitness.evaluator import Evaluator
     from fitness.tabulated import TabulatedEvaluator
     from spaces.tables import Table
-
-    from .loop import EvaluatorLike
 
 # A sample of a space that is nearly used up ends after so many draws in a row without a new architecture.
 IDLE_DRAWS = 1000

@@ -105,7 +105,7 @@ def _check(table: TabulatedScores, keys: Sequence[str]) -> None:
 
 
 class TabulatedEvaluator:
-    """Answers from a table of scores; `engine.loop.EvaluatorLike`.
+    """Answers from a table of scores; `fitness.evaluation.EvaluatorLike`.
 
     Args:
         space: of the genotypes.
