@@ -25,8 +25,9 @@ from fitness.processes import Processes, cores
 from spaces import RunError
 
 from . import setup
-from .compare_plan import Plan, folder_of, open_tables, plan_of, run_config
+from .compare_plan import folder_of, open_tables, run_config
 from .compare_run import Job, Provenance, one_by_one, trace_path
+from .compare_section import Plan
 from .config import Config, identity
 from .folder import RunFolder, opened
 from .interrupt import Interrupt, Interrupted
@@ -63,7 +64,7 @@ def run_all(config: Config, *, quiet: bool = False) -> Runs:
         Interrupted: after Ctrl-C, everything saved.
         RbflexEvoError: if the space, a table, the images or the device are not as they should be.
     """
-    plan = plan_of(config)
+    plan = config.plan()
     jobs = [Job(contender, seed) for seed in plan.seeds for contender in plan.contenders]
     with opened(folder_of(config)) as folder, Interrupt() as interrupt:
         _check_owner(folder)

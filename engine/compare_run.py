@@ -13,7 +13,8 @@ from fitness.view import ArchiveView
 from spaces import Genotype
 
 from . import setup
-from .compare_plan import Contender, run_config
+from .compare_plan import run_config
+from .compare_section import Contender
 from .config import Config, identity
 from .interrupt import Interrupted
 from .journal import read_journal

@@ -20,18 +20,11 @@ from pydantic_core import PydanticCustomError
 from fitness.initialise import WeightParameters
 from spaces import SPACES, TABLES, ConfigError, Parameters, Registry, near_name, parse
 
+from .compare_section import Plan, first_strategy, plan_of
+from .selection import NAME, NAME_RULE, Choice, read_choice
 from .yaml_reader import read_file, read_value
 
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]*")
-NAME_RULE = "ASCII letters (a to z) and digits, and after the first one also spaces and any of . _ -"
-
-
-class Choice(Parameters):
-    """A registered name and the parameters given to it."""
-
-    name: str
-    values: dict[str, Any] = Field(default_factory=dict)
 
 
 class FitnessConfig(Parameters):
@@ -148,6 +141,16 @@ class Config(Parameters):
         """The run's folder."""
         return Path(self.runs).expanduser() / self.name
 
+    def plan(self) -> Plan:
+        """Returns what the section ``compare`` asks for.
+
+        Raises:
+            ConfigError: if there is none, or it or what it needs of the other sections is wrong; see `compare_section.plan_of`.
+            UnknownNameError: if a strategy or a table is not registered.
+        """
+        limits = self.budget.model_dump(exclude_none=True)
+        return plan_of(self.compare, limits=limits, objective=self.fitness.objective, seed=self.seed, table=self.table)
+
 
 OPTIONAL = ("table", "sample", "correlate", "scores", "compare")
 # The sections that choose a registered thing, and the key that holds its name.
@@ -225,8 +228,6 @@ def settings(config: Config) -> dict[str, Any]:
     from fitness.presets import PRESETS
     from strategies import STRATEGIES
 
-    from .compare_plan import plan_of
-
     space = SPACES.get(config.space.name)
     proxies = {}
     for name, given in config.fitness.proxies.items():
@@ -245,7 +246,7 @@ def settings(config: Config) -> dict[str, Any]:
         PRESETS.get(name)
     tables = [_named(TABLES, table, f"correlate.tables.{i}") for i, table in enumerate(config.correlate.tables)]
     chosen["correlate"]["tables"] = tables
-    chosen["compare"] = plan_of(config).as_values() if config.compare is not None else None
+    chosen["compare"] = config.plan().as_values() if config.compare is not None else None
     chosen["fitness"] = {
         "proxies": proxies,
         # What a configuration does not use is not part of what it is: runs of earlier versions can be taken up.
@@ -300,33 +301,6 @@ def _plain(parameters: BaseModel) -> dict[str, Any]:
 def _named(registry: Registry, choice: Choice, section: str) -> dict[str, Any]:
     parameters = parse(registry.get(choice.name).Parameters, choice.values, section)
     return {"name": choice.name, **_plain(parameters)}
-
-
-def read_choice(value: Any, section: str, key: str) -> Choice:
-    """Reads ``name`` or ``{name: ..., parameter: ...}``.
-
-    Raises:
-        ConfigError: if it is neither.
-    """
-    if isinstance(value, str):
-        value = {key: value}
-    if not isinstance(value, Mapping):
-        raise ConfigError(f"{section!r}: should be a name or a mapping with the key {key!r}, but it is {value!r}")
-    if key not in value:
-        near = near_name(key, map(str, value)) if value else ""
-        raise ConfigError(f"'{section}.{key}' is missing{near if 'mean' in near else ''}")
-    if not isinstance(value[key], str):
-        raise ConfigError(f"'{section}.{key}': should be a name, but it is {value[key]!r}")
-    return Choice(name=value[key], values={str(k): v for k, v in value.items() if k != key})
-
-
-def first_strategy(compare: Mapping[str, Any]) -> Any:
-    """Returns the first of the strategies of a section ``compare`` that is not checked yet."""
-    strategies = compare.get("strategies")
-    first = strategies[0] if isinstance(strategies, list) and strategies else None
-    if first is None:
-        raise ConfigError("'compare.strategies' should be a list of strategies, such as [random, genetic]")
-    return {key: value for key, value in first.items() if key != "label"} if isinstance(first, Mapping) else first
 
 
 def _fitness(section: Mapping[str, Any]) -> dict[str, Any]:

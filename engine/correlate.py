@@ -26,13 +26,14 @@ from fitness.view import ArchiveView
 from spaces import ConfigError, RunError, SearchSpace, TableError, near_name, parse
 
 from . import setup
-from .config import Choice, Config
+from .config import Config
 from .correlation import Column, Correlation, Known
 from .environment import environment
 from .folder import opened, replace_text
 from .progress import Progress
 from .sample import architectures_of
 from .score_table import ScoreTable, read_scores
+from .selection import Choice
 from .statistics import DRAWS, LEVEL, TOPS, judge
 
 if TYPE_CHECKING:

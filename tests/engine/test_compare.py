@@ -19,7 +19,7 @@ from replay import SPACE, compare_config, write_accuracies, write_scores
 from engine import setup
 from engine.compare import Runs, run_all
 from engine.compare_facts import document_of
-from engine.compare_plan import folder_of, plan_of, run_config
+from engine.compare_plan import folder_of, run_config
 from engine.compare_run import Job, Watched, run_one
 from engine.config import Config, as_values, parse_config
 from engine.interrupt import Interrupted
@@ -208,7 +208,7 @@ def test_a_damaged_trace_says_what_to_do(tmp_path: Path, scores: Path) -> None:
 @pytest.mark.parametrize("moment", [1, 17, 40])
 def test_a_run_that_was_stopped_goes_on_within_its_folder(tmp_path: Path, scores: Path, moment: int) -> None:
     config = replayed(tmp_path, scores, fitness=SAMPLE)
-    job = Job(plan_of(config).contenders[1], 1)
+    job = Job(config.plan().contenders[1], 1)
     evaluator = setup.tabulated_evaluator_of(config, setup.space_of(config))
     provenance = {"inputs": None, "backend": None, "scores": evaluator.table.fingerprint}
     asked = 0

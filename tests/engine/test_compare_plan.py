@@ -8,27 +8,27 @@ from typing import Any
 import pytest
 from replay import compare_config
 
-from engine.compare_plan import plan_of, run_config
+from engine.compare_plan import run_config
 from engine.config import as_values, identity, parse_config
 from spaces import ConfigError, UnknownNameError
 
 
 def test_contenders_have_their_strategys_name_or_a_label(tmp_path: Path) -> None:
     strategies = ["random", {"name": "genetic", "population": 30}, {"name": "genetic", "label": "genetic 50"}]
-    plan = plan_of(compare_config(tmp_path, {"strategies": strategies, "seeds": [3, 1]}))
+    plan = compare_config(tmp_path, {"strategies": strategies, "seeds": [3, 1]}).plan()
     assert [contender.label for contender in plan.contenders] == ["random", "genetic", "genetic 50"]
     assert plan.contenders[1].strategy.values == {"population": 30}
     assert plan.seeds == (3, 1)
 
 
 def test_a_number_of_seeds_counts_from_the_configurations_own(tmp_path: Path) -> None:
-    assert plan_of(compare_config(tmp_path, {"strategies": ["random"], "seeds": 3}, seed=10)).seeds == (10, 11, 12)
-    assert len(plan_of(compare_config(tmp_path, {"strategies": ["random"]})).seeds) == 30
+    assert compare_config(tmp_path, {"strategies": ["random"], "seeds": 3}, seed=10).plan().seeds == (10, 11, 12)
+    assert len(compare_config(tmp_path, {"strategies": ["random"]}).plan().seeds) == 30
 
 
 def test_every_contender_runs_an_ordinary_search_with_every_seed(tmp_path: Path) -> None:
     config = compare_config(tmp_path, {"strategies": ["random", {"name": "genetic", "population": 5, "label": "small"}]}, name="x")
-    settings = run_config(config, plan_of(config).contenders[1], 7)
+    settings = run_config(config, config.plan().contenders[1], 7)
     assert settings.folder == tmp_path / "x-compare" / "small" / "7"
     values = as_values(config)
     values.pop("compare")
@@ -78,4 +78,4 @@ def test_an_unknown_strategy_is_named_with_its_neighbour(tmp_path: Path) -> None
 
 def test_a_configuration_without_the_section_compares_nothing(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="compares nothing; add what to compare"):
-        plan_of(compare_config(tmp_path, None))  # type: ignore[arg-type]
+        compare_config(tmp_path, None).plan()  # type: ignore[arg-type]
