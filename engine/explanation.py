@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError
 
 from spaces import RunError
 
-from .record import Part
+from .result_document import Part
 
 VERSION = 1
 FILE = "explain.json"

@@ -7,10 +7,9 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fitness.constraints import Constraints, read_constraints
 from fitness.evaluation import Evaluation
@@ -19,50 +18,7 @@ from spaces import RunError, UnknownNameError, parse
 
 from .folder import damaged, own_parsed, own_text, own_values
 from .journal import read_journal
-
-# Of result.json.
-VERSION = 1
-
-
-class Part(BaseModel):
-    """Base of what is read: strict types, while keys that a report does not use are let through."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
-
-
-class Candidate(Part):
-    """One of the architectures that the run chose."""
-
-    genotype: list[int]
-    notation: str
-    key: str
-    scores: dict[str, float]
-    costs: dict[str, float] = {}
-
-
-class TableFacts(Part):
-    """What the table says of the found architecture; accuracies and the percentile in percent, None where unknown."""
-
-    name: str
-    dataset: str
-    accuracy: float | None = None
-    percentile: float | None = None
-    best: float | None = None
-    best_notation: str | None = None
-    mean: float | None = None
-
-
-class Outcome(Part):
-    """The result of a finished run."""
-
-    stop_reason: str
-    best: Candidate | None = None
-    top: list[Candidate] = []
-    counts: dict[str, int] = {}
-    time_seconds: float = 0.0
-    evaluator: dict[str, Any] = {}
-    table: TableFacts | None = None
-    environment: dict[str, Any] = {}
+from .result_document import Candidate, Outcome, read_outcome
 
 
 @dataclass(frozen=True)
@@ -152,7 +108,7 @@ def read_run(folder: Path) -> RunRecord:
         evaluations=content.evaluations,
         rejected=sum(not look.admitted for look in content.looks),
         arrivals=_arrivals(journal)[: len(content.evaluations)],
-        outcome=_outcome(folder / "result.json"),
+        outcome=read_outcome(folder / "result.json"),
     )
 
 
@@ -178,26 +134,6 @@ def _arrivals(path: Path) -> np.ndarray:
         return np.array([line["time_elapsed"] for line in lines if line["kind"] == "evaluation"], dtype=np.float64)
 
 
-def read_document(path: Path) -> dict[str, Any] | None:
-    """Returns result.json's content, or None where the run has not finished.
-
-    Raises:
-        RunError: if the file is damaged.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return content if content["version"] == VERSION and content["finished"] else None
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError):
-        raise RunError(f"{path} is damaged; remove it, and resuming the run writes it again") from None
-
-
-def _outcome(path: Path) -> Outcome | None:
-    document = read_document(path)
-    return None if document is None else _part(Outcome, document, str(path))
-
-
 def why_nothing(run: RunRecord) -> str:
     """Returns why a run has no best candidate, as half a sentence that ends with the way out where there is one."""
     if run.outcome is None:
@@ -211,15 +147,3 @@ def _why_nothing(run: RunRecord, ending: str, so_far: str) -> str:
         return f"nothing was evaluated{ending}"
     outside = "" if all(evaluation.failed for evaluation in run.evaluations) else " or breaks a limit"
     return f"every candidate{so_far} failed{outside}, and its report says why"
-
-
-PartT = TypeVar("PartT", bound=Part)
-
-
-def _part(model: type[PartT], values: Any, where: str) -> PartT:
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        name = ".".join(str(part) for part in problem["loc"])
-        raise RunError(f"{where} is damaged: {name}: {problem['msg']}, but it is {problem['input']!r:.60}") from None

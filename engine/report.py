@@ -21,7 +21,8 @@ from .diagram import draw_architecture
 from .explain_report import explanation_of
 from .folder import replace_text
 from .page import Gallery, Shown, flat, percent, render_page
-from .record import Candidate, RunRecord, TableFacts, read_run
+from .record import RunRecord, read_run
+from .result_document import Candidate, TableFacts
 
 REASONS_SHOWN = 30
 

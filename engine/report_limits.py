@@ -11,7 +11,8 @@ from fitness.constraints import Constraints, violation, written
 from fitness.evaluation import Evaluation
 
 from .front import FrontData, draw_front, draw_hypervolume, front_data, view_of
-from .record import Candidate, RunRecord
+from .record import RunRecord
+from .result_document import Candidate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

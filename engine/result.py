@@ -14,7 +14,7 @@ from spaces import Genotype, RunError, SearchSpace
 
 from .environment import environment
 from .front import front_data, front_facts
-from .record import VERSION
+from .result_document import VERSION
 
 if TYPE_CHECKING:
     from torch import nn

@@ -31,9 +31,9 @@ from .interrupt import Interrupt, Interrupted
 from .journal import Journal, JournalContent, evaluation_line, header_line, read_journal
 from .loop import Loop, check_answer
 from .progress import Progress
-from .record import read_document
 from .report import write_report
 from .result import Result, document, front_of, table_facts
+from .result_document import read_document
 from .wording import counted
 
 if TYPE_CHECKING:

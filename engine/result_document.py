@@ -1,0 +1,86 @@
+"""The format of result.json, which holds the result of a finished run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from spaces import RunError
+
+VERSION = 1
+
+
+class Part(BaseModel):
+    """Base of what is read from a document: strict types; unknown keys are ignored."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class Candidate(Part):
+    """One of the architectures that the run chose."""
+
+    genotype: list[int]
+    notation: str
+    key: str
+    scores: dict[str, float]
+    costs: dict[str, float] = {}
+
+
+class TableFacts(Part):
+    """What the table says of the found architecture; accuracies and the percentile in percent, None where unknown."""
+
+    name: str
+    dataset: str
+    accuracy: float | None = None
+    percentile: float | None = None
+    best: float | None = None
+    best_notation: str | None = None
+    mean: float | None = None
+
+
+class Outcome(Part):
+    """The result of a finished run."""
+
+    stop_reason: str
+    best: Candidate | None = None
+    top: list[Candidate] = []
+    counts: dict[str, int] = {}
+    time_seconds: float = 0.0
+    evaluator: dict[str, Any] = {}
+    table: TableFacts | None = None
+    environment: dict[str, Any] = {}
+
+
+def read_document(path: Path) -> dict[str, Any] | None:
+    """Returns result.json's content, or None where the run has not finished.
+
+    Raises:
+        RunError: if the file is damaged.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return content if content["version"] == VERSION and content["finished"] else None
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise RunError(f"{path} is damaged; remove it, and resuming the run writes it again") from None
+
+
+def read_outcome(path: Path) -> Outcome | None:
+    """Returns the parts of result.json that a report uses, or None where the run has not finished.
+
+    Raises:
+        RunError: if the file is damaged.
+    """
+    document = read_document(path)
+    if document is None:
+        return None
+    try:
+        return Outcome.model_validate(document)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        name = ".".join(str(part) for part in problem["loc"])
+        raise RunError(f"{path} is damaged: {name}: {problem['msg']}, but it is {problem['input']!r:.60}") from None
