@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.small_multiples import grid, key, label, save
 from engine.plots import BLUE, GREEN, GRID, INK, MUTED, ORANGE, PURPLE, stretch_axis
+
+from .small_multiples import grid, key, label, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

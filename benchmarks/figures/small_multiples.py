@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from benchmarks.comparison import Comparison
+    from benchmarks.shared.comparison import Comparison
 
 
 def grid(titles: Sequence[str], columns: int, inches: tuple[float, float] = PANEL_INCHES) -> tuple[Figure, list[Axes]]:

@@ -1,4 +1,4 @@
-"""The picture of `benchmarks.speed`: what one network costs against the size of its input and against N."""
+"""The picture of `speed`: what one network costs against the size of its input and against N."""
 
 from __future__ import annotations
 

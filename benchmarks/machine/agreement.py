@@ -1,6 +1,6 @@
 """How far every way of computing a score agrees with one network alone in float64: backends, precisions, company, workers.
 
-    python -m benchmarks.agreement [--candidates 200] [--quick] [--seed 0] [--folder benchmarks/results]
+    python -m benchmarks agreement [--candidates 200] [--quick] [--seed 0] [--folder benchmarks/results]
 
 The reference is the built network under observers, in float64. Each row holds the same candidates, drawn from one space, against
 it: Kendall of the rbflex score (flat gamma), of K and of Q alone, to six digits; the largest error of squared distances between
@@ -24,7 +24,7 @@ import torch
 from scipy.stats import kendalltau
 from tqdm import tqdm
 
-from benchmarks.output import markdown, write
+from benchmarks.shared.output import markdown, write
 from fitness import CandidateFailed, Observer, Proxy, Statistics, create_proxy, kernels
 from fitness.backends import create_backend
 from fitness.evaluation import six_digits

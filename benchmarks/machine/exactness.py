@@ -1,6 +1,6 @@
 """How exact the scores are, at full size: against the literal paper, against 60 digits, in float32, in company.
 
-    python -m benchmarks.exactness [--cells 20] [--order 200] [--keys 200]
+    python -m benchmarks exactness [--cells 20] [--order 200] [--keys 200]
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from scipy.stats import kendalltau
 from torch import nn
 from tqdm import tqdm
 
-from benchmarks import literal_rbflex
-from benchmarks.output import markdown, write
+from benchmarks.shared import literal_rbflex
+from benchmarks.shared.output import markdown, write
 from fitness import create_batch, create_proxy, kernels
 from fitness.evaluator import Evaluator
 from fitness.forward import run_observed

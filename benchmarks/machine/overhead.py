@@ -1,6 +1,6 @@
 """What the engine itself costs: strategy, journal, snapshots, archive and rank aggregate, where measuring takes no time.
 
-    python -m benchmarks.overhead [--evaluations 100000] [--quick] [--strategies NAME ...] [--json] [--folder benchmarks/results]
+    python -m benchmarks overhead [--evaluations 100000] [--quick] [--strategies NAME ...] [--json] [--folder benchmarks/results]
 
 Runs real searches over the toy space of 30 genes (1.2e18 genotypes) with an evaluator that answers at once: three scores from
 a hash of the key, one key in 64 fails. Each registered strategy has N/10, 3N/10 and N evaluations, each run in a process
@@ -175,7 +175,7 @@ def peak_mib() -> float:
 
 def measured(strategy: str, evaluations: int, runs: Path) -> Case:
     """Runs one case in a process of its own."""
-    command = [sys.executable, __file__, "--case", strategy, str(evaluations), str(runs)]
+    command = [sys.executable, "-m", "benchmarks.machine.overhead", "--case", strategy, str(evaluations), str(runs)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return Case(**json.loads(done.stdout))
 
@@ -261,7 +261,7 @@ def arguments() -> argparse.Namespace:
         "--strategies", nargs="+", choices=STRATEGIES.names(), default=STRATEGIES.names(), help="those measured; all by default"
     )
     parser.add_argument("--json", action="store_true", help="print the JSON, not the table")
-    parser.add_argument("--folder", type=Path, default=Path(__file__).parent / "results", help="where to write")
+    parser.add_argument("--folder", type=Path, default=Path("benchmarks/results"), help="where to write")
     parser.add_argument("--case", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.evaluations < 100:

@@ -1,6 +1,6 @@
 """How fast networks are scored, beside the published procedure and beside a plain forward, on this machine.
 
-    python -m benchmarks.speed [--quick] [--json] [--folder benchmarks/results]
+    python -m benchmarks speed [--quick] [--json] [--folder benchmarks/results]
 
 Every method runs in one process, interleaved, several rounds; medians, in candidates/s of the rbflex score with its
 determinants, N = 16 noise images of 32 x 32. Writes speed.json, speed.md and speed.png. Run it on an otherwise idle machine.
@@ -31,23 +31,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.output import markdown, write
-from benchmarks.speed_methods import (
-    Method,
-    backends,
-    cores,
-    interleaved,
-    methods,
-    networks,
-    noise,
-    ours,
-    pools,
-    published,
-    repeated,
-)  # fmt: skip
-from benchmarks.speed_parts import apart
-from benchmarks.speed_plot import draw
+from benchmarks.figures.speed_plot import draw
+from benchmarks.shared.output import markdown, write
 from spaces import Genotype, SearchSpace, create_space
+
+from .speed_methods import Method, backends, cores, interleaved, methods, networks, noise, ours, pools, published, repeated
+from .speed_parts import apart
 
 SPACES = ("nats_tss", "nats_sss")
 N, SIZE = 16, 32
@@ -225,7 +214,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="8 networks, fewer rounds, sizes and subtrees: a first look")
     parser.add_argument("--json", action="store_true", help="print the JSON, not the tables")
     parser.add_argument("--rounds", type=int, help="default 3, or 2 with --quick")
-    parser.add_argument("--folder", type=Path, default=Path(__file__).parent / "results", help="where to write")
+    parser.add_argument("--folder", type=Path, default=Path("benchmarks/results"), help="where to write")
     given = parser.parse_args()
     rounds = given.rounds if given.rounds is not None else 2 if given.quick else 3
     if rounds < 1:

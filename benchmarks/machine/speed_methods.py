@@ -1,4 +1,4 @@
-"""The ways to score one network that `benchmarks.speed` compares, and the clock that runs them side by side.
+"""The ways to score one network that `speed` compares, and the clock that runs them side by side.
 
 for each round: for each network: for each method: run it once          a drift of the machine meets all of them alike
                 for each pool of workers: all networks, in micro-batches as a search submits them

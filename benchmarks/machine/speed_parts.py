@@ -1,8 +1,8 @@
-"""Parts of `benchmarks.speed` that want a process of their own, so that a peak of memory is theirs alone.
+"""Parts of `speed` that want a process of their own, so that a peak of memory is theirs alone.
 
-    python -m benchmarks.speed_parts exhaustive nats_sss [--subtrees 2]     a whole space, then another gamma over its cache
-    python -m benchmarks.speed_parts forward plain | scored                 one 224-pixel network
-    python -m benchmarks.speed_parts gpu nats_tss                           throughput against candidates a call, on CUDA
+    python -m benchmarks speed_parts exhaustive nats_sss [--subtrees 2]     a whole space, then another gamma over its cache
+    python -m benchmarks speed_parts forward plain | scored                 one 224-pixel network
+    python -m benchmarks speed_parts gpu nats_tss                           throughput against candidates a call, on CUDA
 
 Each prints one line of JSON, in seconds and MiB.
 """
@@ -24,7 +24,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.speed_methods import PROXIES, WORKERS, networks, noise, scored, scores_of, threads
 from fitness import create_proxy
 from fitness.batches import Batch
 from fitness.evaluator import Evaluator
@@ -33,6 +32,8 @@ from fitness.initialise import WeightParameters
 from fitness.measure import Measurer, keep_freed_memory
 from fitness.score import rbflex_score
 from spaces import Genotype, SearchSpace, create_space
+
+from .speed_methods import PROXIES, WORKERS, networks, noise, scored, scores_of, threads
 
 CACHED = 10_000
 GPU_COUNTS = (1, 8, 64, 256)
@@ -216,8 +217,8 @@ def gpu(space: SearchSpace, images: np.ndarray, counts: Sequence[int] = GPU_COUN
 
 def apart(*arguments: str) -> dict[str, Any]:
     """Runs one part in a process of its own and returns what it found."""
-    command = [sys.executable, "-m", "benchmarks.speed_parts", *arguments]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=Path(__file__).parents[1])
+    command = [sys.executable, "-m", "benchmarks.machine.speed_parts", *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=Path(__file__).parents[2])
     content: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return content
 

@@ -1,6 +1,6 @@
 """The survey's Pareto searches under latency limits (Li et al., TPAMI 2024, section 4.4, Figs. 18 and 19), on nats_tss.
 
-    python -m benchmarks.latency_pareto --tss-scores TSS/scores.npz --benchdata FOLDER [--devices pixel3 1080ti_1 ...]
+    python -m benchmarks latency_pareto --tss-scores TSS/scores.npz --benchdata FOLDER [--devices pixel3 1080ti_1 ...]
 
 On each device every score takes, within a sweep of limits, its best network of the whole space: of those that are quick enough
 the one of the highest score (a preset: of the highest rank among them), of equals the quickest. Beside it stand the true front, the
@@ -19,11 +19,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks import published_search as published
-from benchmarks import search_plots
-from benchmarks.output import markdown, write
-from benchmarks.score_tables import Choice, Scores, accuracies_of, arguments, run, tables_of, worth
+from benchmarks.figures import search_plots
+from benchmarks.shared.output import markdown, write
+from benchmarks.shared.score_tables import Choice, Scores, accuracies_of, arguments, run, tables_of, worth
 from spaces import ConfigError, DataError, near_name
+
+from . import printed_searches as published
 
 SPACE = "nats_tss"
 FILE = "nb201_latency.npz"

@@ -1,8 +1,8 @@
 """RBFleX-NAS's Tables IV and V: how well scores agree with the accuracies of NAFBee's activation functions, beside what it prints.
 
-    python -m benchmarks.nafbee --table nafbee.csv --images foolbox_samples.npz [--network vgg19] [--seeds 5]      Table IV
-    python -m benchmarks.nafbee --table nafbee.csv --sentences sst2.tsv --network bert                             Table V
-    python -m benchmarks.nafbee --network vgg11 --images foolbox_samples.npz                                       Fig. 2
+    python -m benchmarks nafbee --table nafbee.csv --images foolbox_samples.npz [--network vgg19] [--seeds 5]      Table IV
+    python -m benchmarks nafbee --table nafbee.csv --sentences sst2.tsv --network bert                             Table V
+    python -m benchmarks nafbee --network vgg11 --images foolbox_samples.npz                                       Fig. 2
 
 Eleven networks, N = 16 inputs, HDA over M = 1 network as in the paper; every score over several seeds of weights, as mean and
 standard deviation. Where the table is a csv with the scores that the paper prints, the correlations are computed of those, too.
@@ -21,10 +21,10 @@ from typing import Any, get_args
 import numpy as np
 from scipy.stats import rankdata
 
-from benchmarks import published, samples
-from benchmarks.comparison import number
-from benchmarks.output import markdown, write
-from benchmarks.samples import Score
+from benchmarks.shared import samples
+from benchmarks.shared.comparison import number
+from benchmarks.shared.output import markdown, write
+from benchmarks.shared.samples import Score
 from fitness import WeightParameters, create_batch
 from fitness.batches import Batch
 from fitness.initialise import Distribution
@@ -32,6 +32,8 @@ from spaces import ConfigError, DataError, SearchSpace, create_space
 from spaces.activations import ACTIVATIONS
 from spaces.nafbee_table import NETWORKS
 from spaces.tables import create_table, read_csv
+
+from . import printed_scores as published
 
 SPACES = {"vgg19": "nafbee_vgg19", "vgg11": "nafbee_vgg11", "bert": "nafbee_bert"}
 TITLES = {"vgg19": "Table IV, NAFBee (VGG-19)", "bert": "Table V, NAFBee (BERT)", "vgg11": "Fig. 2, VGG-11"}

@@ -1,6 +1,6 @@
 """Rank-based NAS's Table 1: Kendall's and Spearman's correlation of scores with accuracy on nats_tss, ours beside theirs.
 
-    python -m benchmarks.rank_nas_table --benchdata FOLDER [--networks 1000] [--own-passes 60] [--seeds 3]
+    python -m benchmarks rank_nas_table --benchdata FOLDER [--networks 1000] [--own-passes 60] [--seeds 3]
 
 As there, a network's score is its mean over three initialisations. The paper ranks all 15,625 cells (its figures are FreeREA's);
 here it is a random sample, with the interval that resampling it gives. The last rows have no published figure: noise immunity,
@@ -15,12 +15,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from benchmarks import published, samples, small_multiples
-from benchmarks.comparison import Comparison, cells, number, sentences
-from benchmarks.independent import scores_of_others
-from benchmarks.output import markdown, write
-from benchmarks.samples import Score
+from benchmarks.figures import small_multiples
+from benchmarks.shared import samples
+from benchmarks.shared.comparison import Comparison, cells, number, sentences
+from benchmarks.shared.independent import scores_of_others
+from benchmarks.shared.output import markdown, write
+from benchmarks.shared.samples import Score
 from fitness import WeightParameters
+
+from . import printed_scores as published
 
 SPACE = "nats_tss"
 ROWS = [

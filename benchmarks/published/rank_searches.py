@@ -14,12 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import published_search as published
-from benchmarks import replays
-from benchmarks.output import markdown
-from benchmarks.samples import SIZES
-from benchmarks.score_tables import Scores, draws, found
-from benchmarks.scoring_seconds import Seconds
+from benchmarks.shared import replays
+from benchmarks.shared.comparison import pair, spread
+from benchmarks.shared.output import markdown
+from benchmarks.shared.samples import SIZES
+from benchmarks.shared.score_tables import Scores, draws, found
+from benchmarks.shared.scoring_seconds import Seconds
+
+from . import printed_searches as published
 
 PRESET = "rank_nas"
 STRATEGIES = ("genetic", "annealing")
@@ -107,13 +109,3 @@ def table(
     for dataset, split in kinds:
         columns += [f"{dataset} {split}", "published"] if (dataset, split) in known else [f"{dataset} {split}, published"]
     return markdown([*columns, "s here", "s published"], lines), sentences, data
-
-
-def spread(values: np.ndarray) -> tuple[float, float]:
-    """Returns mean and deviation over runs."""
-    return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else 0.0
-
-
-def pair(one: tuple[float, ...] | None) -> str:
-    """Returns mean ± deviation as text."""
-    return "" if one is None else f"{one[0]:.2f} ± {one[1]:.2f}"

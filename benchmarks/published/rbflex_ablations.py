@@ -1,6 +1,6 @@
 """RBFleX-NAS's Figs. 10 and 11: which similarity and which gammas, measured once and scored many times.
 
-    python -m benchmarks.rbflex_ablations --benchdata FOLDER [--subtrees 64] [--draws 10] [--networks 1000]
+    python -m benchmarks rbflex_ablations --benchdata FOLDER [--subtrees 64] [--draws 10] [--networks 1000]
 
 Fig. 10: correlation with accuracy when images are compared by the RBF kernel, a linear kernel, PSNR or SSIM: the higher the box,
 the better the similarity orders networks. Fig. 11: the RBF kernel with gammas that HDA detects (the minimum), with its maximum,
@@ -23,9 +23,10 @@ import numpy as np
 from scipy.stats import ttest_ind
 from tqdm import tqdm
 
-from benchmarks import published, samples, small_multiples
-from benchmarks.comparison import number
-from benchmarks.output import markdown, write
+from benchmarks.figures import small_multiples
+from benchmarks.shared import samples
+from benchmarks.shared.comparison import number
+from benchmarks.shared.output import markdown, write
 from fitness import Statistics
 from fitness.batches import Batch
 from fitness.evaluator import score_block
@@ -33,6 +34,8 @@ from fitness.exhaustive import score_all, subtrees
 from fitness.kernels import squared_distances
 from fitness.proxies.rbflex import Rbflex, RbflexParameters
 from spaces import SearchSpace
+
+from . import printed_scores as published
 
 SPACE, DATASET, M = "nats_sss", "cifar10", 10
 RIVALS = ("linear", "psnr", "ssim")

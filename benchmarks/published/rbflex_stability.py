@@ -1,6 +1,6 @@
 """RBFleX-NAS's Fig. 9: how little the score of a network depends on its weights, on the number of images and on which they are.
 
-    python -m benchmarks.rbflex_stability --benchdata FOLDER [--networks 50] [--trials 10]
+    python -m benchmarks rbflex_stability --benchdata FOLDER [--networks 50] [--trials 10]
 
 Each panel shows the normalised scores of 50 random networks in order of their known accuracy: the line is the mean over trials,
 the band a standard deviation; a thin band on a rising line is a score that can be trusted. (a) ten seeds of the weights, (b) N =
@@ -21,13 +21,16 @@ from typing import Any, get_args
 
 import numpy as np
 
-from benchmarks import published, samples, small_multiples
-from benchmarks.comparison import number
-from benchmarks.output import markdown, write
-from benchmarks.samples import Score
+from benchmarks.figures import small_multiples
+from benchmarks.shared import samples
+from benchmarks.shared.comparison import number
+from benchmarks.shared.output import markdown, write
+from benchmarks.shared.samples import Score
 from fitness import WeightParameters
 from fitness.batches import Batch
 from fitness.initialise import Distribution
+
+from . import printed_scores as published
 
 ROW = Score("rbflex", ("rbflex",), {"gamma": "published"})
 # There is no table of ImageNet16-120 after full training here; CIFAR-100, like it, wants a wide last stage.

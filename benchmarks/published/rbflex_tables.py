@@ -1,6 +1,6 @@
 """RBFleX-NAS's Table I and Fig. 13: how well scores agree with known accuracies, ours beside what the paper prints.
 
-    python -m benchmarks.rbflex_tables --benchdata FOLDER [--networks 1000] [--own-passes 60] [--scores rbflex naswot]
+    python -m benchmarks rbflex_tables --benchdata FOLDER [--networks 1000] [--own-passes 60] [--scores rbflex naswot]
 
 Table I: Pearson's and Kendall's correlation of nine scores with accuracy on nats_tss (NAS-Bench-201) and nats_sss, CIFAR-10 and
 CIFAR-100, N = 16, HDA over 10 networks. The paper takes the mean of ten draws of 1,000 networks; here it is one draw, with the
@@ -15,11 +15,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from benchmarks import published, samples, small_multiples
-from benchmarks.comparison import Comparison, cells, number, sentences
-from benchmarks.independent import scores_of_others
-from benchmarks.output import markdown, write
-from benchmarks.samples import Score
+from benchmarks.figures import small_multiples
+from benchmarks.shared import samples
+from benchmarks.shared.comparison import Comparison, cells, number, sentences
+from benchmarks.shared.independent import scores_of_others
+from benchmarks.shared.output import markdown, write
+from benchmarks.shared.samples import Score
+
+from . import printed_scores as published
 
 ROWS = [
     *(Score(name, (name,)) for name in ("grad_norm", "snip", "synflow", "eproxy", "zico", "das", "naswot")),

@@ -1,7 +1,7 @@
 """RBFleX's Table III and Fig. 15, and Rank-based NAS's Tables 2 and 3: what searches find and cost, ours beside theirs.
 
     rbflex-evo tabulate CONFIG        # each space once; then draws cost nothing
-    python -m benchmarks.search_tables --tss-scores TSS/scores.npz --sss-scores SSS/scores.npz --benchdata FOLDER
+    python -m benchmarks search_tables --tss-scores TSS/scores.npz --sss-scores SSS/scores.npz --benchdata FOLDER
 
 Random search by a score takes the best of S random networks: S = 10, 100, 1,000, means and deviations over 500 draws, the same
 ones for every score. A preset ranks the S networks that it has seen. Costs are S times the measured seconds a network on this
@@ -18,13 +18,17 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import published_search as published
-from benchmarks import rank_searches, samples, scoring_seconds, search_plots
-from benchmarks.output import markdown, write
-from benchmarks.published_search import Printed
-from benchmarks.rank_searches import CLOSE, pair, spread
-from benchmarks.score_tables import DRAWS, Scores, accuracies_of, arguments, draws, found, run, tables_of
-from benchmarks.scoring_seconds import Seconds
+from benchmarks.figures import search_plots
+from benchmarks.shared import samples, scoring_seconds
+from benchmarks.shared.comparison import pair, spread
+from benchmarks.shared.output import markdown, write
+from benchmarks.shared.score_tables import DRAWS, Scores, accuracies_of, arguments, draws, found, run, tables_of
+from benchmarks.shared.scoring_seconds import Seconds
+
+from . import printed_searches as published
+from . import rank_searches
+from .printed_searches import Printed
+from .rank_searches import CLOSE
 
 SIZES = (10, 100, 1000)
 DATA_SETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}

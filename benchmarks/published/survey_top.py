@@ -1,6 +1,6 @@
 """The survey's Figs. 6 and 8 and Table IV: how much of a score's correlation is left among the best 5 % of a space.
 
-    python -m benchmarks.survey_top --benchdata FOLDER [--networks 300] [--own-passes 100]
+    python -m benchmarks survey_top --benchdata FOLDER [--networks 300] [--own-passes 100]
 
 Each row of the picture joins Kendall's tau over a whole space (dot) with tau among the networks whose accuracy is in the top 5 %
 (diamond): the longer the line to the left, the less a score helps where it matters. On nats_tss (Fig. 6) and nats_sss (Fig. 8),
@@ -17,12 +17,15 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from benchmarks import published, samples, small_multiples
-from benchmarks.comparison import interval, number
-from benchmarks.output import markdown, write
-from benchmarks.samples import Score
+from benchmarks.figures import small_multiples
+from benchmarks.shared import samples
+from benchmarks.shared.comparison import interval, number
+from benchmarks.shared.output import markdown, write
+from benchmarks.shared.samples import Score
 from engine import statistics
 from engine.statistics import Estimate
+
+from . import printed_scores as published
 
 DATASET, TOP = "cifar100", 0.05
 FIGURES = {"nats_tss": "Fig. 6", "nats_sss": "Fig. 8"}

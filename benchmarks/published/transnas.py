@@ -1,6 +1,6 @@
 """RBFleX's Table II: how scores order TransNAS-Bench-101's networks on two of its tasks, ours beside the published figures.
 
-    python -m benchmarks.transnas --tables FOLDER --images FOLDER [--networks 500] [--quick]
+    python -m benchmarks transnas --tables FOLDER --images FOLDER [--networks 500] [--quick]
 
 `--tables` holds transnas101_micro.npz and transnas101_macro.npz, `--images` RGB images of Taskonomy. Of each space so many networks
 are drawn at random (seed 0), and scored with each task's own decoder and normalisation of the images; a second row scores what the
@@ -18,15 +18,17 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import published, samples
-from benchmarks.comparison import Comparison, cells, interval, sentences
-from benchmarks.output import markdown, write
-from benchmarks.samples import Score
-from benchmarks.transnas_published import PUBLISHED
+from benchmarks.shared import samples
+from benchmarks.shared.comparison import Comparison, cells, interval, sentences
+from benchmarks.shared.output import markdown, write
+from benchmarks.shared.samples import Score
 from fitness import create_batch
 from spaces import Genotype, SearchSpace, create_space
 from spaces.tables import create_table
 from spaces.transnas_tasks import CHANNELS
+
+from . import printed_scores as published
+from .transnas_published import PUBLISHED
 
 KINDS = ("transnas_macro", "transnas_micro")
 TASKS = ("class_object", "segmentsemantic")

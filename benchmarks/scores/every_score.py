@@ -1,6 +1,6 @@
 """Every registered score: what it costs, whether it ever raises, and whether it is what others computed.
 
-    python -m benchmarks.every_score --benchdata FOLDER [--cells 300] [--timed 10] [--random 500] [--quick]
+    python -m benchmarks every_score --benchdata FOLDER [--cells 300] [--timed 10] [--random 500] [--quick]
 
     seconds        of one process and one thread, nothing from a cache, medians over random nats_tss cells, beside rbflex
     any cell       500 random cells of a narrow nats_tss, dead ones among them: a finite number, or a failure with its reason
@@ -20,9 +20,9 @@ import numpy as np
 from scipy.stats import spearmanr
 from tqdm import tqdm
 
-from benchmarks.independent import scores_of_others
-from benchmarks.output import markdown, write
-from benchmarks.samples import arguments, images_of, run, sample
+from benchmarks.shared.independent import scores_of_others
+from benchmarks.shared.output import markdown, write
+from benchmarks.shared.samples import arguments, images_of, run, sample
 from fitness import PROXIES, create_batch, create_proxy
 from fitness.cache import default_path
 from fitness.evaluator import Evaluator

@@ -1,6 +1,6 @@
 """How well scores order cells of nats_tss by their known accuracy: Kendall's tau, beside parameters and FLOPs.
 
-    python -m benchmarks.known_accuracy --table nb201.npz --images foolbox_samples.npz [--array cifar10_images] [--cells 1000]
+    python -m benchmarks known_accuracy --table nb201.npz --images foolbox_samples.npz [--array cifar10_images] [--cells 1000]
 
 The cells are `numpy.random.default_rng(0).choice(15625, cells, replace=False)`, the images the first 16 of the file. The table
 is an npz of official order with `<data set>_test_200ep_mean`. A failed score ranks last. Statistics are kept in the user's
@@ -16,7 +16,7 @@ import numpy as np
 from scipy.stats import kendalltau, spearmanr
 from tqdm import tqdm
 
-from benchmarks.output import markdown, write
+from benchmarks.shared.output import markdown, write
 from fitness import create_batch, create_proxy
 from fitness.cache import default_path
 from fitness.evaluator import Evaluator

@@ -1,6 +1,6 @@
 """Every strategy on nats_tss by one preset, at 1,000 unique evaluations over 100 seeds: the engine's own `compare`, on a table.
 
-    python -m benchmarks.every_strategy --tss-scores TSS/scores.npz --benchdata FOLDER
+    python -m benchmarks every_strategy --tss-scores TSS/scores.npz --benchdata FOLDER
 
 Beside its own table it leaves the page of `compare` with every test and figure. The same seeds for all; the incumbent of a run is
 followed by score alone, and its accuracy is looked up when all runs are over. Where the score has one argmax in the whole table,
@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import published_search as published
-from benchmarks import replays, search_plots
-from benchmarks.output import markdown, write
-from benchmarks.rank_searches import pair
-from benchmarks.score_tables import ACCURACIES, Choice, Scores, arguments, run, tables_of
+from benchmarks.figures import search_plots
+from benchmarks.published import printed_searches as published
+from benchmarks.shared import replays
+from benchmarks.shared.comparison import pair
+from benchmarks.shared.output import markdown, write
+from benchmarks.shared.score_tables import ACCURACIES, Choice, Scores, arguments, run, tables_of
 from engine.compare_facts import document_of
 from engine.compare_report import write_all
 from spaces import ConfigError

@@ -1,9 +1,9 @@
 """What search and scores are worth in the large spaces; each part goes on from the user's cache of statistics when stopped.
 
-    python -m benchmarks.large_spaces macro --table nasbench_macro.npz     scores against the test accuracy of NAS-Bench-Macro
-    python -m benchmarks.large_spaces found --run runs/mobilenet-search    the found network beside 1,000 random ones of its space
-    python -m benchmarks.large_spaces forward                              one mobilenet at 224 pixels: time and memory
-    python -m benchmarks.large_spaces shared                               what networks share that begin alike, in time
+    python -m benchmarks large_spaces macro --table nasbench_macro.npz     scores against the test accuracy of NAS-Bench-Macro
+    python -m benchmarks large_spaces found --run runs/mobilenet-search    the found network beside 1,000 random ones of its space
+    python -m benchmarks large_spaces forward                              one mobilenet at 224 pixels: time and memory
+    python -m benchmarks large_spaces shared                               what networks share that begin alike, in time
 
 `macro` scores the first networks of a random order of the 3,969 keys and reads accuracies when everything is scored; a failed
 score ranks last. `found` looks at scores that the search did not see: for each, how many of the random networks within the same
@@ -28,9 +28,9 @@ import yaml
 from scipy.stats import kendalltau, rankdata, spearmanr
 from tqdm import tqdm
 
-from benchmarks.output import markdown, write
-from benchmarks.speed_methods import noise, threads
-from benchmarks.speed_parts import peak_mib, timed
+from benchmarks.machine.speed_methods import noise, threads
+from benchmarks.machine.speed_parts import peak_mib, timed
+from benchmarks.shared.output import markdown, write
 from engine.correlate import combine
 from fitness import PROXIES, create_batch, create_proxy
 from fitness.cache import default_path
@@ -180,7 +180,7 @@ def forward(options: argparse.Namespace) -> None:
     if options.only:
         print(json.dumps(measured(options.only, options.size, options.n, 1 if options.quick else 3)))
         return
-    command = [sys.executable, "-m", "benchmarks.large_spaces", "forward", f"--size={options.size}", f"--n={options.n}"]
+    command = [sys.executable, "-m", "benchmarks.searches.large_spaces", "forward", f"--size={options.size}", f"--n={options.n}"]
     command += ["--quick"] if options.quick else []
     results = {}
     for which in ("plain", "scored"):

@@ -1,6 +1,6 @@
-"""nats_sss under half of the largest network's multiply-accumulates: is searching by score better than taking the largest network?
+"""Search by score against taking the largest network, on nats_sss under half of the largest network's multiply-accumulates.
 
-    python -m benchmarks.size_baseline --sss-scores SSS/scores.npz --benchdata FOLDER
+    python -m benchmarks size_baseline --sss-scores SSS/scores.npz --benchdata FOLDER
 
 On the whole space the largest network alone is better than what searches publish; under a limit on multiply-accumulates there is no
 such network, but there is the one with the most of them within the limit, and the one with the most parameters. Every strategy
@@ -21,10 +21,11 @@ from typing import Any
 import numpy as np
 from scipy.stats import wilcoxon
 
-from benchmarks import replays, search_plots
-from benchmarks.output import markdown, write
-from benchmarks.rank_searches import pair, spread
-from benchmarks.score_tables import Choice, Scores, accuracies_of, arguments, run, tables_of, worth
+from benchmarks.figures import search_plots
+from benchmarks.shared import replays
+from benchmarks.shared.comparison import pair, spread
+from benchmarks.shared.output import markdown, write
+from benchmarks.shared.score_tables import Choice, Scores, accuracies_of, arguments, run, tables_of, worth
 from spaces import ConfigError
 
 SPACE = "nats_sss"

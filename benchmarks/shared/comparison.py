@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from engine.statistics import Estimate
 
 # Two correlations of the same thing, each from a draw of about 1,000 networks, may differ by this much.
@@ -60,6 +62,16 @@ def interval(one: Estimate) -> str:
 def number(value: float | None, form: str = ".3f") -> str:
     """Returns the number as text, or nothing where there is none."""
     return "" if value is None or value != value else format(value, form)
+
+
+def spread(values: np.ndarray) -> tuple[float, float]:
+    """Returns mean and deviation over runs."""
+    return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else 0.0
+
+
+def pair(one: tuple[float, ...] | None) -> str:
+    """Returns mean ± deviation as text."""
+    return "" if one is None else f"{one[0]:.2f} ± {one[1]:.2f}"
 
 
 def sentences(comparisons: Sequence[Comparison], reasons: dict[str, dict[str, str]]) -> list[str]:

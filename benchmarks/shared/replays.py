@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.score_tables import Choice, Scores
 from engine.compare import Runs, run_all
 from engine.config import Config, as_values, parse_config
 from fitness.presets import PRESETS
 from spaces import RunError
 from strategies import STRATEGIES
+
+from .score_tables import Choice, Scores
 
 # Noise where nobody left beside the table what it was made from: scores come from the table, no image is ever read.
 NOISE = {"source": "noise", "shape": [3, 32, 32], "n": 16, "seed": 0}

@@ -17,11 +17,12 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import rankdata
 
-from benchmarks.samples import SIZES
 from engine.config import Config, load_config
 from engine.score_table import FAILURE, FRAME, load
 from fitness.presets import PRESETS
 from spaces import ConfigError, DataError, RbflexEvoError, SearchSpace, create_space
+
+from .samples import SIZES
 
 SPACES = ("nats_tss", "nats_sss")
 DRAWS = 500

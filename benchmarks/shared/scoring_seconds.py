@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from tqdm import tqdm
 
-from benchmarks.samples import sample
-from benchmarks.score_tables import Choice, Scores
 from fitness import create_proxy
 from fitness.batches import Batch
 from fitness.evaluator import Evaluator
+
+from .samples import sample
+from .score_tables import Choice, Scores
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from benchmarks import large_spaces
+from benchmarks.searches import large_spaces
 from engine.config import load_config
 from engine.search import Search
 from spaces import ConfigError, RunError, create_space

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks import nafbee, published
+from benchmarks.published import nafbee
+from benchmarks.published import printed_scores as published
 from spaces.activations import ACTIVATIONS
 
 RNG = np.random.default_rng(0)

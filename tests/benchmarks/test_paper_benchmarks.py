@@ -11,21 +11,13 @@ import pytest
 import torch
 from scipy import stats
 
-from benchmarks import (
-    comparison,
-    every_score,
-    independent,
-    published,
-    rank_nas_table,
-    rbflex_ablations,
-    rbflex_stability,
-    rbflex_tables,
-    samples,
-    small_multiples,
-    survey_top,
-)
-from benchmarks.comparison import Comparison
-from benchmarks.samples import Score
+from benchmarks.figures import small_multiples
+from benchmarks.published import printed_scores as published
+from benchmarks.published import rank_nas_table, rbflex_ablations, rbflex_stability, rbflex_tables, survey_top
+from benchmarks.scores import every_score
+from benchmarks.shared import comparison, independent, samples
+from benchmarks.shared.comparison import Comparison
+from benchmarks.shared.samples import Score
 from engine.statistics import Estimate
 from fitness import create_batch
 from fitness.kernels import flat_log_determinant, linear_kernel, squared_distances

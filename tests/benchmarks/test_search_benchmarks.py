@@ -14,21 +14,14 @@ import numpy as np
 import pytest
 import yaml
 
-from benchmarks import (
-    every_strategy,
-    latency_pareto,
-    published_search,
-    rank_searches,
-    replays,
-    score_tables,
-    scoring_seconds,
-    search_plots,
-    search_tables,
-    size_baseline,
-)
-from benchmarks.samples import SIZES
-from benchmarks.score_tables import Choice, Scores
-from benchmarks.search_tables import Row
+from benchmarks.figures import search_plots
+from benchmarks.published import latency_pareto, rank_searches, search_tables
+from benchmarks.published import printed_searches as published_search
+from benchmarks.published.search_tables import Row
+from benchmarks.searches import every_strategy, size_baseline
+from benchmarks.shared import replays, score_tables, scoring_seconds
+from benchmarks.shared.samples import SIZES
+from benchmarks.shared.score_tables import Choice, Scores
 from engine.config import as_values, parse_config
 from engine.setup import objective_of
 from fitness.evaluation import Evaluation

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from benchmarks import literal_rbflex, speed, speed_methods, speed_parts, speed_plot
+from benchmarks.figures import speed_plot
+from benchmarks.machine import speed, speed_methods, speed_parts
+from benchmarks.shared import literal_rbflex
 from fitness.proxies.rbflex import PUBLISHED_GAMMAS
 from spaces import create_space
 
@@ -130,10 +129,3 @@ def test_the_tables_name_every_method_and_the_missing_gpu():
 def test_the_plot_is_drawn(tmp_path):
     speed_plot.draw(document()["details"], tmp_path / "speed.png")
     assert (tmp_path / "speed.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_it_also_runs_by_its_path_from_anywhere(tmp_path):
-    script = Path(speed.__file__)
-    done = subprocess.run([sys.executable, str(script), "--help"], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "python -m benchmarks.speed" in done.stdout

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from benchmarks import transnas
-from benchmarks.transnas_published import PUBLISHED
+from benchmarks.published import transnas
+from benchmarks.published.transnas_published import PUBLISHED
 from fitness import create_proxy
 from fitness.cache import default_path
 from fitness.initialise import WeightParameters, build_initialised
