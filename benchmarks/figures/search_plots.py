@@ -1,4 +1,4 @@
-"""Pictures of the benchmarks of searches, each a thin function over numbers."""
+"""Figures of the search benchmarks. Each function draws one figure from numbers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HUES = (BLUE, ORANGE, GREEN, PURPLE, INK)
-LINES_OF_TEXT = 24  # of small text that fit into a panel's height
+LINES_OF_TEXT = 24  # lines of small text that fit into the height of a panel
 Line = Sequence[tuple[float, float]]
 
 
@@ -46,7 +46,7 @@ def draw_costs(panels: Mapping[str, tuple[Mapping[str, Line], Mapping[str, Line]
 def draw_fronts(
     cloud: tuple[np.ndarray, np.ndarray], true: Line, panels: Mapping[str, Line], path: Path, title: str, x: str, y: str
 ) -> None:
-    """Draws for each score every network, grey, the best one within each limit, and the one that the score takes."""
+    """Draws for each score every network (grey), the best network within each limit, and the one that the score selects."""
     figure, found = grid(list(panels), 4, (3.3, 2.7))
     for axes, line in zip(found, panels.values(), strict=True):
         axes.scatter(*cloud, s=1.5, color=GRID, linewidths=0, rasterized=True, zorder=1)
@@ -59,7 +59,7 @@ def draw_fronts(
 
 
 def draw_gaps(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], path: Path, title: str, strong: Sequence[str]) -> None:
-    """Draws how far each score's choice is below the best one, against the share of the space within the limit; some named."""
+    """Draws how far each score's network is below the best one, against the share of the space within the limit."""
     figure, (axes,) = grid(["Points below the best network within the limit"], 1, (6.4, 4.2))
     hues = dict(zip(strong, HUES, strict=False))
     grey = True
@@ -69,7 +69,7 @@ def draw_gaps(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], path: Path, t
             grey = False
     for name, hue in hues.items():
         axes.plot(*curves[name], color=hue, linewidth=1.8, label=name)
-    # Near 0 is where scores are to be told apart; dead networks are tens of points away.
+    # The scores differ near 0; dead networks are tens of points away.
     axes.set_yscale("symlog", linthresh=1.0)
     axes.set_yticks([0, 0.5, 1, 2, 5, 10, 20, 50])
     axes.yaxis.set_major_formatter("{x:g}")
@@ -81,14 +81,14 @@ def draw_gaps(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], path: Path, t
 
 
 def spread_out(ends: Sequence[float], limits: tuple[float, float]) -> list[float]:
-    """Returns places for labels in ascending order of their lines' ends, no two closer than a line of text."""
+    """Returns label positions in ascending order of the line ends, at least one line of text apart."""
     step = (limits[1] - limits[0]) / LINES_OF_TEXT
     wanted = np.sort(ends)
     up, down = wanted.copy(), wanted.copy()
     for i in range(1, len(wanted)):
         up[i] = max(up[i], up[i - 1] + step)
         down[-i - 1] = min(down[-i - 1], down[-i] - step)
-    # Between pushing all up and pushing all down, which leaves no two closer than either does.
+    # The mean of pushing all labels up and all down keeps the same minimum distance.
     return [float(place) for place in (up + down) / 2]
 
 
@@ -118,14 +118,14 @@ def draw_size_baseline(
 def draw_strategies(
     panels: Mapping[str, Sequence[tuple[str, np.ndarray]]], marks: Mapping[str, Sequence[tuple[str, float]]], path: Path, title: str
 ) -> None:
-    """Draws of each quantity, strategy by strategy, every run as a dot, their mean, and lines for figures to compare with."""
+    """Draws each quantity by strategy: every run as a dot, their mean, and lines for reference values."""
     height = 1.2 + 0.3 * max(map(len, panels.values()))
     figure, found = grid(list(panels), len(panels), (4.4, height))
     styles = ((ORANGE, (0, (4, 2))), (GREEN, (0, (1, 1.5))), (INK, "-"))
     for axes, (name, rows) in zip(found, panels.items(), strict=True):
         places = np.arange(len(rows))[::-1]
         for place, (_, values) in zip(places, rows, strict=True):
-            # Runs that end alike would cover each other; the shift is by order and means nothing.
+            # Shifts runs with equal results so that they do not cover each other; the shift has no meaning.
             shift = np.linspace(-0.22, 0.22, len(values)) if len(values) > 1 else np.zeros(1)
             axes.scatter(values, place + shift, s=5, color=BLUE, alpha=0.35, linewidths=0, zorder=2)
             axes.scatter([np.nanmean(values)], [place], s=34, marker="D", color=BLUE, edgecolors="white", zorder=3)
@@ -139,7 +139,7 @@ def draw_strategies(
 
 
 def _key(figure: Figure, panels: Sequence[Axes]) -> None:
-    """Puts one legend of every name that any panel has below them."""
+    """Adds one legend with the names of all panels below them."""
     handles = {}
     for axes in panels:
         handles.update({text: handle for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)})

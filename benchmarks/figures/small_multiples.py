@@ -1,4 +1,4 @@
-"""Pictures of the papers' benchmarks: small panels side by side in the report's style, each a thin function over arrays."""
+"""Small panels side by side, in the style of the report. Each function draws one figure from arrays."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def grid(titles: Sequence[str], columns: int, inches: tuple[float, float] = PANEL_INCHES) -> tuple[Figure, list[Axes]]:
-    """Returns a figure with one dressed panel a title, so many in a row."""
+    """Returns a figure with one styled panel for each title, in rows of equal length."""
     from matplotlib.figure import Figure
 
     rows = math.ceil(len(titles) / columns)
@@ -43,13 +43,13 @@ def label(axes: Axes, x: str, y: str) -> None:
 
 
 def key(figure: Figure, axes: Axes) -> None:
-    """Puts the legend of one panel, which is that of all, below them."""
+    """Adds the legend of one panel below all panels, which share it."""
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower left", ncols=len(labels), fontsize=8.5, labelcolor=INK, frameon=False)
 
 
 def draw_bands(panels: Mapping[str, np.ndarray], path: Path, title: str, columns: int, x: str, y: str) -> None:
-    """Draws of each panel the mean of its trials [trials, networks] and, shaded, a standard deviation either way."""
+    """Draws for each panel the mean over its trials [trials, networks] with a shaded band of one standard deviation."""
     figure, found = grid(list(panels), columns)
     for axes, trials in zip(found, panels.values(), strict=True):
         places = np.arange(1, trials.shape[1] + 1)
@@ -63,7 +63,7 @@ def draw_bands(panels: Mapping[str, np.ndarray], path: Path, title: str, columns
 def draw_boxes(
     panels: Mapping[str, Mapping[str, np.ndarray]], published: Mapping[str, Mapping[str, float]], path: Path, title: str
 ) -> None:
-    """Draws of each panel a box for each group of values, and a diamond where the paper's mean lies."""
+    """Draws for each panel a box for each group of values, and a diamond at the paper's mean."""
     figure, found = grid(list(panels), len(panels), (4.4, 3.2))
     for axes, (name, groups) in zip(found, panels.items(), strict=True):
         boxes = axes.boxplot(list(groups.values()), widths=0.5, patch_artist=True, showfliers=False)
@@ -99,7 +99,7 @@ def draw_clouds(panels: Mapping[str, tuple[np.ndarray, np.ndarray]], path: Path,
 def draw_dumbbells(
     panels: Mapping[str, Sequence[tuple[str, float, float | None]]], names: tuple[str, str], path: Path, title: str, x: str
 ) -> None:
-    """Draws of each panel, for each row, a dot for its first value and a diamond for its second, joined by a line."""
+    """Draws for each row of each panel a dot for its first value and a diamond for its second, joined by a line."""
     height = 1.1 + 0.24 * max(map(len, panels.values()))
     figure, found = grid(list(panels), min(2, len(panels)), (4.6, height))
     for axes, rows in zip(found, panels.values(), strict=True):

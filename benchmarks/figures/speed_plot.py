@@ -1,4 +1,4 @@
-"""The picture of `speed`: what one network costs against the size of its input and against N."""
+"""The figure of `speed`: seconds a network against the size of its input and against N."""
 
 from __future__ import annotations
 

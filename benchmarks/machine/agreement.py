@@ -1,12 +1,15 @@
-"""How far every way of computing a score agrees with one network alone in float64: backends, precisions, company, workers.
+"""Agreement of every backend, precision, batch size and worker count with one network alone in float64.
 
     python -m benchmarks agreement [--candidates 200] [--quick] [--seed 0] [--folder benchmarks/results]
 
-The reference is the built network under observers, in float64. Each row holds the same candidates, drawn from one space, against
-it: Kendall of the rbflex score (flat gamma), of K and of Q alone, to six digits; the largest error of squared distances between
-images, as a part of the largest distance; the largest error of naswot's matches, as a part of all units. Dead candidates are left
-out and counted. Spaces of large networks are taken in a small form (`FORMS`): the ways of computing are those of the full one, and
-float64 of a thousand large networks would take days on a CPU.
+The reference is the built network under observers, in float64. Each row compares the same random candidates of one space with it:
+
+- Kendall's tau of the rbflex score (flat gamma), of K alone and of Q alone, to six digits;
+- the largest error of the squared distances between images, as a fraction of the largest distance;
+- the largest error of naswot's matches, as a fraction of all units.
+
+Dead candidates are counted and left out. Spaces of large networks are measured in a small form (`FORMS`): the code paths are the
+same, and a thousand large networks in float64 would take days on a CPU.
 """
 
 from __future__ import annotations
@@ -63,7 +66,7 @@ COLUMNS = [
 
 @dataclass(frozen=True)
 class Way:
-    """One way of computing: ``generic`` (the built network), or a plan by that backend, so many candidates in one launch."""
+    """One way of computing: the built network (``generic``) or a plan on a backend, with `together` candidates in one launch."""
 
     path: str
     precision: str
@@ -84,8 +87,8 @@ COMPILED = [Way("compiled", precision) for precision in PRECISIONS]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one candidate gave: squared distances [N, N] of X, and of Y where the space's features say something, and naswot's
-    matches [N, N]; None if it is dead for a score."""
+    """Statistics of one candidate: squared distances [N, N] of X, and of Y where the space's features are meaningful, and
+    naswot's matches [N, N]; None if it is dead for a score."""
 
     distances: tuple[np.ndarray, ...] | None
     matches: np.ndarray | None
@@ -96,7 +99,7 @@ class Outcome:
 
 
 def outcome(rbflex: Statistics | None, naswot: Statistics | None) -> Outcome:
-    """Keeps of the statistics what is compared."""
+    """Returns the compared part of the statistics."""
     distances = None
     if rbflex is not None:
         grams = [rbflex[name] for name in ("k_gram", "q_gram") if name in rbflex]
@@ -110,7 +113,7 @@ def images(space: SearchSpace) -> torch.Tensor:
 
 
 def candidates(space: SearchSpace, count: int, seed: int) -> list[Genotype]:
-    """Returns `count` distinct representatives of random keys, fewer where the space is that small."""
+    """Returns `count` distinct representatives of random keys, or fewer if the space is smaller."""
     rng = np.random.default_rng(seed)
     found: dict[Genotype, None] = {}
     for _ in range(100 * count):
@@ -121,7 +124,7 @@ def candidates(space: SearchSpace, count: int, seed: int) -> list[Genotype]:
 
 
 def ways(space: SearchSpace) -> list[Way]:
-    """Returns all that this space and this machine can do, besides the reference."""
+    """Returns all ways that this space and this machine support, without the reference."""
     if space.plan(candidates(space, 1, 0)[0], space.input_shape) is None:
         return GENERIC
     try:
@@ -138,7 +141,7 @@ def space_of(name: str) -> SearchSpace:
 
 
 def measure(name: str, genotypes: Sequence[Genotype], chosen: Sequence[Way]) -> list[list[Outcome]]:
-    """Returns the candidates' outcomes by each of the ways, one list a way; runs in a process of one thread."""
+    """Returns the outcomes of the candidates, one list for each way; runs in a process with one thread."""
     space = space_of(name)
     return [
         generic(space, genotypes, way) if way.path == "generic" else list(planned(space, genotypes, way)) for way in chosen
@@ -177,7 +180,7 @@ def generic(space: SearchSpace, genotypes: Sequence[Genotype], way: Way) -> list
 
 
 def planned(space: SearchSpace, genotypes: Sequence[Genotype], way: Way) -> Iterator[Outcome]:
-    """Measures plans, as many in one launch as the way wants."""
+    """Measures plans, `way.together` of them in one launch."""
     inputs = images(space).to(PRECISIONS[way.precision][0])
     run = interpreter(space.name, way.path, way.precision).run
     for start in range(0, len(genotypes), way.together):
@@ -209,7 +212,7 @@ def by_workers(space: SearchSpace, genotypes: Sequence[Genotype], count: int) ->
 
 
 def row(space: SearchSpace, title: str, precision: str, found: Sequence[Outcome], reference: Sequence[Outcome]) -> list[object]:
-    """Compares the outcomes of one way with the reference's: one row of the table."""
+    """Returns the table row that compares the outcomes of one way with those of the reference."""
     pairs = [(a, b) for a, b in zip(found, reference, strict=True) if not (a.dead or b.dead)]
     # A space whose features are round-off is scored by K alone.
     parts = 1 if space.features == "none" else 2
@@ -229,13 +232,13 @@ def row(space: SearchSpace, title: str, precision: str, found: Sequence[Outcome]
 
 
 def logs(one: Outcome) -> list[float]:
-    """Returns log|K|, and log|Q| where there is one, in the flat limit; rbflex is N times their sum."""
+    """Returns log|K|, and log|Q| if it exists, in the flat limit; rbflex is N times their sum."""
     assert one.distances is not None
     return [kernels.flat_log_determinant(distances) for distances in one.distances]
 
 
 def kendall(a: np.ndarray, b: np.ndarray) -> float:
-    """Compares the orders of six digits of the scores, which is what a search decides by: isomorphic cells are ties, not noise."""
+    """Returns Kendall's tau of the scores rounded to six digits, as a search compares them: isomorphic cells are ties."""
     return float(kendalltau(*([six_digits(value) for value in scores] for scores in (a, b))).statistic)
 
 
@@ -265,9 +268,9 @@ def compare(name: str, count: int, seed: int, pool: Processes) -> list[list[obje
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--candidates", type=int, default=200, help="of each space")
+    parser.add_argument("--candidates", type=int, default=200, help="candidates of each space")
     parser.add_argument("--quick", action="store_true", help="16 candidates of each space")
-    parser.add_argument("--seed", type=int, default=0, help="of the candidates")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random candidates")
     parser.add_argument("--spaces", nargs="+", choices=SPACES.names(), default=SPACES.names(), metavar="SPACE")
     parser.add_argument("--folder", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""How exact the scores are, at full size: against the literal paper, against 60 digits, in float32, in company.
+"""Exactness of the scores at full size: the literal paper, 60 digits, float32, micro-batches.
 
     python -m benchmarks exactness [--cells 20] [--order 200] [--keys 200]
 """
@@ -77,7 +77,7 @@ def against_sixty_digits() -> float:
         distances = kernels.squared_distances(rows @ rows.T)
         for exponent in tqdm(range(1, 21), "log|K| against 60 digits", disable=None):
             gamma = 10.0**-exponent
-            with mpmath.workdps(60 + 15 * exponent):  # 60 digits of what is left after 15 cancellations
+            with mpmath.workdps(60 + 15 * exponent):  # keeps 60 digits after 15 cancellations
                 matrix = mpmath.matrix([[mpmath.exp(-mpmath.mpf(gamma) * mpmath.mpf(float(d))) for d in row] for row in distances])
                 exact = float(mpmath.log(mpmath.det(matrix)))
             worst = max(worst, abs(kernels.rbf_log_determinant(distances, gamma) / exact - 1))
@@ -104,7 +104,7 @@ def order_of_precisions(count: int) -> tuple[float, float]:
 
 
 def keys_and_company(count: int) -> tuple[int, int]:
-    """Returns two counts: random keys with one network for all genotypes, and those of 32 cells that differ in company."""
+    """Returns the number of random keys with one network for all genotypes, and of 32 cells whose score depends on the batch."""
     space = create_space("nats_tss")
     members: dict[str, list[Genotype]] = {}
     for genotype in space.encoding.enumerate():
@@ -123,8 +123,8 @@ def keys_and_company(count: int) -> tuple[int, int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cells", type=int, default=20, help="of each space, against the literal paper")
-    parser.add_argument("--order", type=int, default=200, help="cells in float32 and float64")
+    parser.add_argument("--cells", type=int, default=20, help="networks of each space that are compared with the literal paper")
+    parser.add_argument("--order", type=int, default=200, help="cells that are scored in float32 and float64")
     parser.add_argument("--keys", type=int, default=200)
     parser.add_argument("--folder", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args()

@@ -1,15 +1,15 @@
-"""What the engine itself costs: strategy, journal, snapshots, archive and rank aggregate, where measuring takes no time.
+"""Cost of the engine itself: strategy, journal, snapshots, archive and ranks, with an instant evaluator.
 
     python -m benchmarks overhead [--evaluations 100000] [--quick] [--strategies NAME ...] [--json] [--folder benchmarks/results]
 
-Runs real searches over the toy space of 30 genes (1.2e18 genotypes) with an evaluator that answers at once: three scores from
-a hash of the key, one key in 64 fails. Each registered strategy has N/10, 3N/10 and N evaluations, each run in a process
-of its own. Writes overhead.json and overhead.png; exit code 1 if a limit below is exceeded.
+Runs real searches over the toy space of 30 genes (1.2e18 genotypes). The evaluator returns three scores from a hash of the key at
+once; one key in 64 fails. Each registered strategy runs with N/10, 3N/10 and N evaluations, each run in its own process. Writes
+overhead.json and overhead.png. The exit code is 1 if a limit below is exceeded.
 
-    overall    seconds of the whole run, the last ranking and result.json included, over its evaluations
-    last tenth the same of the loop alone, from the journal's times
-    resume     seconds to read the finished journal back, rank everything and write the result again
-    snapshot   bytes of the last one, and ms to take it of the strategy, encode it and write it
+    overall    seconds of the whole run, including the last ranking and result.json, divided by its evaluations
+    last tenth the same for the loop alone, from the times in the journal
+    resume     seconds to read the finished journal, rank everything and write the result again
+    snapshot   bytes of the last snapshot, and ms to take the strategy's state, encode it and write it
     growth     p of the least-squares fit  processor seconds = c N^p: 1 where time grows linearly
 """
 
@@ -46,12 +46,12 @@ MS_LIMIT = 1.0
 MEMORY_LIMIT_MIB = 1024.0
 SNAPSHOT_LIMIT_BYTES = 1_000_000
 SNAPSHOT_LIMIT_MS = 100.0
-# Bisections make N log N, which alone is N^1.10 between 10^4 and 10^5.
+# Bisections take N log N, which alone is N^1.10 between 10^4 and 10^5.
 EXPONENT_LIMIT = 1.1
 
 
 class HashEvaluator:
-    """Scores a key by its hash, at once; one key in 64 fails."""
+    """Scores a key by its hash without delay; one key in 64 fails."""
 
     def __init__(self, space: SearchSpace) -> None:
         self.space = space
@@ -60,7 +60,7 @@ class HashEvaluator:
         return self.space.key(genotype)
 
     def prepare(self, progress: Callable[[int, int], None] | None = None) -> None:
-        """Needs to know nothing of the space."""
+        """Does nothing: the scores do not depend on the space."""
 
     def evaluate(self, genotypes: Sequence[Genotype]) -> Iterator[Evaluation]:
         for genotype in genotypes:
@@ -78,7 +78,7 @@ class HashEvaluator:
 
 @dataclass(frozen=True)
 class Case:
-    """What one run cost: times in ms an evaluation or in seconds, `resume_seconds` too; peak resident memory in MiB."""
+    """Cost of one run: times in ms an evaluation or in seconds, and peak resident memory in MiB."""
 
     strategy: str
     evaluations: int
@@ -113,7 +113,7 @@ def config_of(strategy: str, evaluations: int, runs: Path) -> Config:
 
 
 def run_case(strategy: str, evaluations: int, runs: Path) -> Case:
-    """Runs one search in this process, which should be a new one: its peak of memory is the process's."""
+    """Runs one search in this process, which should be new, because the peak memory is that of the process."""
     config = config_of(strategy, evaluations, runs)
     evaluator = HashEvaluator(create_space(**SPACE))
     base, started, worked = peak_mib(), time.perf_counter(), time.process_time()
@@ -144,14 +144,14 @@ def run_case(strategy: str, evaluations: int, runs: Path) -> Case:
 
 
 def seconds_of_last_tenth(journal: Path) -> float:
-    """Returns what the last tenth of a journal's evaluations took."""
+    """Returns the seconds of the last tenth of a journal's evaluations."""
     with open(journal, encoding="utf-8") as file:
         times = [line["time_elapsed"] for line in map(json.loads, file) if line["kind"] == "evaluation"]
     return float(times[-1] - times[-1 - len(times) // 10])
 
 
 def seconds_of_snapshot(config: Config, path: Path) -> float:
-    """Returns what it takes to write a run's last snapshot again, the strategy's own part included; the least of five."""
+    """Returns the seconds to write a run's last snapshot again, including the strategy's state; the minimum of five."""
     last, why_not = snapshots.load(path, identity(config), sys.maxsize)
     if last is None:
         raise SystemExit(f"{path}: {why_not or 'there is none'}")
@@ -166,7 +166,7 @@ def seconds_of_snapshot(config: Config, path: Path) -> float:
 
 
 def peak_mib() -> float:
-    """Returns the most resident memory that this process has had so far."""
+    """Returns the peak resident memory of this process."""
     import resource
 
     unit = 1 if sys.platform == "darwin" else 1024
@@ -197,7 +197,7 @@ def growth(cases: Sequence[Case]) -> dict[str, float]:
 
 
 def exceeded(cases: Sequence[Case], exponents: Mapping[str, float]) -> list[str]:
-    """Returns, as sentences, the limits that were not kept."""
+    """Returns a sentence for each limit that was exceeded."""
     found = []
     for case in cases:
         where = f"{case.strategy} at {case.evaluations:,} evaluations"
@@ -217,7 +217,7 @@ def exceeded(cases: Sequence[Case], exponents: Mapping[str, float]) -> list[str]
 
 
 def table(cases: Sequence[Case], exponents: Mapping[str, float]) -> Iterator[str]:
-    """Yields the lines of a table for reading."""
+    """Yields the lines of the printed table."""
     yield "                                     ms an evaluation               resume  memory MiB       snapshot   journal"
     yield "strategy              evaluations  overall  processor  last tenth      s     base   peak    bytes      ms    MB  growth"
     for case in cases:
@@ -255,10 +255,10 @@ def draw(cases: Sequence[Case], path: Path) -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--evaluations", type=int, default=100_000, help="of the largest run, at least 100")
+    parser.add_argument("--evaluations", type=int, default=100_000, help="evaluations of the largest run, at least 100")
     parser.add_argument("--quick", action="store_true", help="a tenth of the evaluations")
     parser.add_argument(
-        "--strategies", nargs="+", choices=STRATEGIES.names(), default=STRATEGIES.names(), help="those measured; all by default"
+        "--strategies", nargs="+", choices=STRATEGIES.names(), default=STRATEGIES.names(), help="all by default"
     )
     parser.add_argument("--json", action="store_true", help="print the JSON, not the table")
     parser.add_argument("--folder", type=Path, default=Path("benchmarks/results"), help="where to write")
@@ -278,7 +278,7 @@ def main() -> int:
     most = given.evaluations // 10 if given.quick else given.evaluations
     given.folder.mkdir(parents=True, exist_ok=True)
     cases = []
-    # Beside the results, so that the journal's disk is the one that a user's runs have.
+    # Runs are written beside the results, so that the journal is on the same disk as a user's runs.
     with tempfile.TemporaryDirectory(dir=given.folder) as runs:
         for strategy in given.strategies:
             for evaluations in (most // 10, 3 * most // 10, most):

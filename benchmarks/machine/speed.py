@@ -1,18 +1,19 @@
-"""How fast networks are scored, beside the published procedure and beside a plain forward, on this machine.
+"""Speed of scoring on this machine, compared with the published procedure and with a plain forward.
 
     python -m benchmarks speed [--quick] [--json] [--folder benchmarks/results]
 
-Every method runs in one process, interleaved, several rounds; medians, in candidates/s of the rbflex score with its
-determinants, N = 16 noise images of 32 x 32. Writes speed.json, speed.md and speed.png. Run it on an otherwise idle machine.
+All methods run in one process, interleaved, for several rounds. The result is the median number of candidates scored by rbflex
+per second, including the determinants, with N = 16 noise images of 32 x 32. Writes speed.json, speed.md and speed.png. Run it on
+an otherwise idle machine.
 
     published                    building the raw network, 16 forwards of one image, float64 matrices N x L, slogdet; all cores
-    published_as_written         the same by every step of the published script: a forward more, rows that grow, nothing in place
+    published_as_written         the same by every step of the published script: one more forward, growing rows, nothing in place
     plain                        building the network and one forward of the batch in training mode, no score; all cores
     ..._one_thread               the same on one thread
     generic_float32              ours on any module: observers on the built network; one process of one thread
     batched_<backend>_<precision>  ours from the plan of the forward; one process of one thread
     ..._two_workers              the same in two processes of one thread
-    exhaustive                   ours over the whole space, what networks share computed once; two workers
+    exhaustive                   ours over the whole space, shared layers computed once; two workers
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from .speed_parts import apart
 
 SPACES = ("nats_tss", "nats_sss")
 N, SIZE = 16, 32
-# An ordinary live cell of nats_tss, the same at all sizes.
+# A typical live cell of nats_tss, used at all sizes.
 CELL = 284
 SIZES = (32, 64, 96, 128, 224, 320, 448)
 NS = (4, 8, 16, 32, 64, 128)
@@ -78,13 +79,13 @@ def growth(
 
 
 def large_input(rounds: int) -> dict[str, dict[str, float]]:
-    """Returns seconds and memory of a 224-pixel network, plain and scored: medians of processes, for they vary."""
+    """Returns seconds and memory of a 224-pixel network, plain and scored: medians over processes, because they vary."""
     runs = [{which: apart("forward", which) for which in ("plain", "scored")} for _ in range(rounds)]
     return {which: {key: float(np.median([run[which][key] for run in runs])) for key in runs[0][which]} for which in runs[0]}
 
 
 def machine() -> dict[str, Any]:
-    """Returns what a number of this benchmark depends on."""
+    """Returns the facts about the machine that the results depend on."""
     model = platform.processor()
     if Path("/proc/cpuinfo").exists():
         lines = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
@@ -94,7 +95,7 @@ def machine() -> dict[str, Any]:
 
 
 def measured(quick: bool, rounds: int) -> dict[str, Any]:
-    """Runs everything and returns the JSON's content but for the floors."""
+    """Runs everything and returns the content of the JSON without the floors."""
     details: dict[str, Any] = {"machine": machine(), "quick": quick, "n": N, "size": SIZE, "rounds": {}, "exhaustive": {}}
     document: dict[str, Any] = {}
     images = torch.from_numpy(noise(N, SIZE))
@@ -125,7 +126,7 @@ def ratios(rates: Rates, base: str) -> dict[str, float]:
 
 
 def floors(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Returns the limits that this project has set itself: what, found, wanted, met.
+    """Returns the speed limits of this project: what, found, wanted, met.
 
     The published procedure counts at the better of its two numbers of threads: on a busy machine two threads only hinder each
     other, and no ratio may gain by that.

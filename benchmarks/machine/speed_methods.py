@@ -1,8 +1,9 @@
-"""The ways to score one network that `speed` compares, and the clock that runs them side by side.
+"""The ways to score one network that `speed` compares, and the interleaved timing of them.
 
-for each round: for each network: for each method: run it once          a drift of the machine meets all of them alike
-                for each pool of workers: all networks, in micro-batches as a search submits them
-a method's rate in a round is networks / seconds; the median over the rounds counts
+    for each round: for each network: for each method: run it once      any drift of the machine affects all methods equally
+                    for each pool of workers: all networks, in micro-batches as a search submits them
+
+The rate of a method in a round is networks / seconds; the median over the rounds is reported.
 """
 
 from __future__ import annotations
@@ -31,22 +32,22 @@ from spaces import ConfigError, Genotype, SearchSpace
 RBFLEX = create_proxy("rbflex", gamma="flat")
 PROXIES = {"rbflex": RBFLEX}
 WORKERS = 2
-# How many a worker takes at once, as in a search (`Evaluator`).
+# Candidates that a worker takes at once, as in a search (`Evaluator`).
 MICRO_BATCH = 8
-# How often a pool measures every network in a round: its last micro-batch, for which one worker waits, then weighs less.
+# Times that a pool measures every network in a round. More passes reduce the effect of the last micro-batch, when one worker idles.
 PASSES = 8
 
 
 @dataclass(frozen=True)
 class Method:
-    """One way to score a network on so many torch threads."""
+    """One way to score a network on a number of torch threads."""
 
     threads: int
     run: Callable[[Genotype], float]
 
 
 class Unplanned:
-    """A space that plans no forward, so that the general path is taken, as for any plug-in."""
+    """A space without plans, so that the general path is used, as for any plug-in."""
 
     def __init__(self, space: SearchSpace) -> None:
         self._space = space
@@ -75,12 +76,12 @@ def networks(space: SearchSpace, count: int, seed: int = 0) -> list[Genotype]:
 
 
 def scored(space: SearchSpace, genotype: Genotype) -> Genotype:
-    """Returns what a search measures for a genotype: the representative of its key. The published procedure takes it as it is."""
+    """Returns the representative of the genotype's key, which a search measures. The published procedure uses the raw genotype."""
     return space.representative(space.key(genotype))
 
 
 def published(space: SearchSpace, images: Tensor, genotype: Genotype) -> float:
-    """Returns N (log|K| + log|Q|) (eq. 1-7) as the published code finds it, made as fast as that can be.
+    """Returns N (log|K| + log|Q|) (eq. 1-7) as the published code computes it, in its fastest form.
 
     The raw network in training mode, one image after another; the outputs of modules whose class name contains "ReLU" and the
     classifier's input as float64 matrices N x L. Each row is written once and normalised in place.
@@ -106,10 +107,10 @@ def published(space: SearchSpace, images: Tensor, genotype: Genotype) -> float:
 
 
 def published_as_written(space: SearchSpace, images: Tensor, genotype: Genotype) -> float:
-    """Returns the same by the steps of the published script, none of them left out or done in place.
+    """Returns the same by every step of the published script, with nothing done in place.
 
-    A forward only to learn how long a row is; an image's outputs appended to each other one by one, in float64; minima and maxima
-    with their positions; a new matrix for each step of the normalisation.
+    One extra forward to find the length of a row; the outputs of an image appended one by one, in float64; minima and maxima with
+    their positions; a new matrix for each step of the normalisation.
     """
     network = space.build(genotype).train()
     rows: dict[str, Tensor] = {}
@@ -157,7 +158,7 @@ def kernel_log_determinant(rows: Tensor, gamma: float) -> float:
 
 
 def plain(space: SearchSpace, images: Tensor, genotype: Genotype) -> float:
-    """Builds the network and runs it once on all images in training mode: what a user knows a network to cost."""
+    """Builds the network and runs it once on all images in training mode, as a baseline for the cost of a network."""
     network = space.build(genotype).train()
     with torch.no_grad():
         network(images)
@@ -165,10 +166,10 @@ def plain(space: SearchSpace, images: Tensor, genotype: Genotype) -> float:
 
 
 def scores_of(measured: Sequence[Measured]) -> list[float]:
-    """Returns rbflex of each, determinants included.
+    """Returns the rbflex score of each network, including the determinants.
 
     Raises:
-        RuntimeError: if there is none: a failure may cost next to nothing, so it must not be timed as a score.
+        RuntimeError: if a network has no score. A failure may take almost no time, so it must not be timed as a score.
     """
     failures = [one.failures for one in measured if one.failures]
     if failures:
@@ -181,14 +182,14 @@ def scores_of(measured: Sequence[Measured]) -> list[float]:
 
 
 def ours(space: SearchSpace, images: Tensor, precision: str, backend: str, *, planned: bool = True) -> Method:
-    """Returns this project's measuring in this process, one thread."""
+    """Returns this project's method in this process, on one thread."""
     measured_space: Any = space if planned else Unplanned(space)
     measurer = Measurer(measured_space, images, WeightParameters(), "cpu", precision, backend)
     return Method(1, lambda genotype: scores_of(measurer.measure([(scored(space, genotype), PROXIES)]))[0])
 
 
 def backends() -> list[str]:
-    """Returns the backends that this machine has."""
+    """Returns the backends that are available on this machine."""
     try:
         create_backend("compiled", torch.device("cpu"), torch.float32, torch.float32)
     except ConfigError:
@@ -197,12 +198,12 @@ def backends() -> list[str]:
 
 
 def cores() -> int:
-    """Returns the threads that "all cores" means here: two, as in the issue's comparison, where there are two."""
+    """Returns the number of threads meant by "all cores": two if available, else one."""
     return min(2, torch.get_num_threads())
 
 
 def methods(space: SearchSpace, images: Tensor) -> dict[str, Method]:
-    """Returns everything that is run in this process, by the name that the JSON has."""
+    """Returns all methods that run in this process, by their name in the JSON."""
     found = {
         "published": Method(cores(), partial(published, space, images)),
         "published_one_thread": Method(1, partial(published, space, images)),
@@ -219,7 +220,7 @@ def methods(space: SearchSpace, images: Tensor) -> dict[str, Method]:
 
 @contextlib.contextmanager
 def pools(space: SearchSpace, images: Tensor) -> Iterator[dict[str, Workers]]:
-    """Gives pools of two worker processes, one a backend; they start with their first task."""
+    """Provides a pool of two worker processes for each backend; the workers start with their first task."""
     with contextlib.ExitStack() as stack:
         found = {}
         for backend in backends():
@@ -231,7 +232,7 @@ def pools(space: SearchSpace, images: Tensor) -> Iterator[dict[str, Workers]]:
 
 @contextlib.contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Lets torch use so many threads inside."""
+    """Sets the number of torch threads within the context."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -241,7 +242,7 @@ def threads(count: int) -> Iterator[None]:
 
 
 def seconds_of(method: Method, genotype: Genotype) -> float:
-    """Returns what one call takes."""
+    """Returns the seconds of one call."""
     with threads(method.threads):
         started = time.perf_counter()
         method.run(genotype)
@@ -249,7 +250,7 @@ def seconds_of(method: Method, genotype: Genotype) -> float:
 
 
 def seconds_of_pool(pool: Workers, space: SearchSpace, genotypes: Sequence[Genotype]) -> float:
-    """Returns what scoring all networks takes when they are submitted in micro-batches and scored here as they arrive."""
+    """Returns the seconds to score all networks, submitted in micro-batches and scored here as they arrive."""
     started = time.perf_counter()
     requests = [(scored(space, genotype), PROXIES) for genotype in genotypes]
     blocks = [requests[i : i + MICRO_BATCH] for i in range(0, len(requests), MICRO_BATCH)]
@@ -266,10 +267,10 @@ def interleaved(
     rounds: int,
     said: Callable[[str], None] = lambda text: None,
 ) -> dict[str, list[float]]:
-    """Returns candidates/s by method and round, after every method has run each network once or twice unseen.
+    """Returns candidates/s by method and round, after a warm-up over all networks.
 
     Args:
-        said: called with a line after each round.
+        said: Called with a line of text after each round.
     """
     warm_up(space, methods, pools, genotypes)
     rates: dict[str, list[float]] = {name: [] for name in (*methods, *pools)}
@@ -290,13 +291,13 @@ def interleaved(
 def warm_up(
     space: SearchSpace, methods: Mapping[str, Method], pools: Mapping[str, Workers], genotypes: Sequence[Genotype]
 ) -> None:
-    """Starts the workers and fills what is kept between candidates: drawn weights, kernels that oneDNN has made."""
+    """Starts the workers and fills the caches that persist between candidates: drawn weights and oneDNN's kernels."""
     for name, method in methods.items():
-        # The published procedure keeps nothing but oneDNN's kernels, and is by far the slowest.
+        # The published procedure caches only oneDNN's kernels and is by far the slowest, so one network is enough.
         for genotype in genotypes[:1] if name.startswith("published") else genotypes:
             seconds_of(method, genotype)
     for pool in pools.values():
-        # Either worker may take a task, so each has to meet most networks.
+        # Either worker may take a task, so repeat the networks until each worker has seen most of them.
         seconds_of_pool(pool, space, list(genotypes) * 2 * WORKERS)
 
 

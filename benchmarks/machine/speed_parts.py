@@ -1,4 +1,4 @@
-"""Parts of `speed` that want a process of their own, so that a peak of memory is theirs alone.
+"""Parts of `speed` that run in a process of their own, so that their peak memory is measured separately.
 
     python -m benchmarks speed_parts exhaustive nats_sss [--subtrees 2]     a whole space, then another gamma over its cache
     python -m benchmarks speed_parts forward plain | scored                 one 224-pixel network
@@ -40,9 +40,9 @@ GPU_COUNTS = (1, 8, 64, 256)
 
 
 def peak_mib(process: int | str = "self") -> float:
-    """Returns the most resident memory that a process has had so far.
+    """Returns the peak resident memory of a process.
 
-    On Linux of the process's own image: `getrusage` would count what its parent had when it started it.
+    On Linux it is that of the process's own image, because `getrusage` includes the memory of the parent at the start.
     """
     status = Path(f"/proc/{process}/status")
     if status.exists():
@@ -55,15 +55,15 @@ def peak_mib(process: int | str = "self") -> float:
 
 
 def workers_mib(known: dict[int, float]) -> None:
-    """Notes the peaks of the worker processes that live now."""
+    """Records the peak memory of the running worker processes."""
     for child in multiprocessing.active_children():
         if child.pid is not None:
-            with contextlib.suppress(OSError, IndexError):  # it has just ended
+            with contextlib.suppress(OSError, IndexError):  # the process has just ended
                 known[child.pid] = peak_mib(child.pid)
 
 
 def spread(names: Sequence[Genotype], count: int) -> list[Genotype]:
-    """Returns `count` of the names, evenly spaced, neither the first nor the last: they stand for all of them."""
+    """Returns `count` evenly spaced names, without the first and the last, as a sample of all of them."""
     return [names[round((i + 0.5) * len(names) / count - 0.5)] for i in range(count)]
 
 
@@ -109,7 +109,7 @@ def exhaustive(
 
 
 def seconds_of_start(space: SearchSpace, images: np.ndarray, workers: int) -> float:
-    """Returns the time until every worker has answered once: a space of one network each."""
+    """Returns the seconds until every worker has scored one network."""
     alone = subtrees(space, genes=len(space.encoding.sample(np.random.default_rng(0))))
     first = spread(list(alone), workers)
     started = time.perf_counter()
@@ -118,7 +118,7 @@ def seconds_of_start(space: SearchSpace, images: np.ndarray, workers: int) -> fl
 
 
 class Everything(Collection[Genotype]):
-    """All genotypes but a few: what is done already when only those few are wanted."""
+    """Collection of all genotypes except a few, used as the finished ones when only those few are wanted."""
 
     def __init__(self, but: Sequence[Genotype]) -> None:
         self.but = set(but)
@@ -134,7 +134,7 @@ class Everything(Collection[Genotype]):
 
 
 def new_gamma(space: SearchSpace, images: np.ndarray, measured: Sequence[Subtree], most: int) -> dict[str, Any]:
-    """Fills a cache with statistics that were measured and scores all of them by another gamma, nothing measured again."""
+    """Fills a cache with measured statistics and scores all of them by another gamma, without measuring again."""
     batch = Batch(torch.from_numpy(images), None, "noise")
     proxies = {"rbflex": create_proxy("rbflex", gamma=[1e-9, 1e-8])}
     with (
@@ -178,10 +178,10 @@ def forward(scored: bool, n: int = 16, size: int = 224, repeats: int = 3) -> dic
                 network(images)
 
     if scored:
-        keep_freed_memory()  # as every Measurer does
+        keep_freed_memory()  # as in every Measurer
     images = torch.from_numpy(noise(n, size))
     with threads(1):
-        run(torch.from_numpy(noise(2, 64)))  # libraries start and make their kernels
+        run(torch.from_numpy(noise(2, 64)))  # libraries start and create their kernels
         before = peak_mib()
         times = [timed(run, images) for _ in range(repeats)]
     return {"seconds": float(np.median(times)), "peak_mib": peak_mib(), "forward_mib": peak_mib() - before}
@@ -194,7 +194,7 @@ def timed(run: Callable[[torch.Tensor], None], images: torch.Tensor) -> float:
 
 
 def gpu(space: SearchSpace, images: np.ndarray, counts: Sequence[int] = GPU_COUNTS) -> dict[str, Any]:
-    """Measures candidates/s and peak memory against candidates a call on CUDA; says so where there is none."""
+    """Measures candidates/s and peak memory against candidates a call on CUDA, or reports that CUDA is not available."""
     if not torch.cuda.is_available():
         return {"available": False, "said": "no CUDA device here: no throughput on a GPU"}
     measurer = Measurer(space, torch.from_numpy(images), WeightParameters(), "cuda", "float32")
@@ -226,8 +226,8 @@ def apart(*arguments: str) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=["exhaustive", "forward", "gpu"])
-    parser.add_argument("which", help="a space, or plain or scored")
-    parser.add_argument("--subtrees", type=int, help="score only so many")
+    parser.add_argument("which", help="name of a space; for forward: plain or scored")
+    parser.add_argument("--subtrees", type=int, help="number of subtrees that are scored")
     given = parser.parse_args()
     if given.part == "forward":
         found: dict[str, Any] = dict(forward(given.which == "scored"))

@@ -1,12 +1,14 @@
-"""The survey's Pareto searches under latency limits (Li et al., TPAMI 2024, section 4.4, Figs. 18 and 19), on nats_tss.
+"""The survey's Pareto searches under latency limits on nats_tss (its Figs. 18 and 19).
 
     python -m benchmarks latency_pareto --tss-scores TSS/scores.npz --benchdata FOLDER [--devices pixel3 1080ti_1 ...]
 
-On each device every score takes, within a sweep of limits, its best network of the whole space: of those that are quick enough
-the one of the highest score (a preset: of the highest rank among them), of equals the quickest. Beside it stand the true front, the
-best accuracy within each limit, and the sizes that the survey found hard to beat: parameters and multiply-accumulates as the
-benchmark counts them. Latencies are measured ones of 27 devices (HELP, HW-NAS-Bench). Limits are quantiles of a device's latencies,
-so that each step of the sweep lets the same share of the space through. Accuracies are read when every choice is made.
+The survey is Li et al., TPAMI 2024, section 4.4. For each device and each limit of a sweep, every score selects its best network
+of the whole space: among the networks within the limit, the one with the highest score (for a preset, the highest rank among
+them); ties go to the quickest. The table compares this with the true front, which is the best accuracy within each limit, and
+with the sizes that the survey found hard to beat: parameters and multiply-accumulates as the benchmark counts them.
+
+Latencies were measured on 27 devices (HELP, HW-NAS-Bench). Limits are quantiles of a device's latencies, so that each step of the
+sweep admits the same share of the space. Accuracies are read after all networks are selected.
 """
 
 from __future__ import annotations
@@ -73,12 +75,12 @@ def latencies_of(folder: Path, wanted: Sequence[str] | None) -> dict[str, np.nda
 
 
 def limits_of(latencies: np.ndarray, count: int) -> np.ndarray:
-    """Returns limits that let through equal steps of the space, the last one all of it."""
+    """Returns limits that admit equal steps of the space; the last one admits all of it."""
     return np.quantile(latencies, np.linspace(0, 1, count + 1)[1:], method="inverted_cdf")
 
 
 def sweep(choice: Choice, members: np.ndarray, latencies: np.ndarray, limits: np.ndarray) -> np.ndarray:
-    """Returns int64 [L], what a search by that choice of all networks within each limit takes, -1 where there is none.
+    """Returns int64 [L], the network that the choice selects among all within each limit, or -1.
 
     Args:
         members: float64 [members, networks].
@@ -86,7 +88,7 @@ def sweep(choice: Choice, members: np.ndarray, latencies: np.ndarray, limits: np
     found = np.full(len(limits), -1)
     order = np.argsort(latencies, kind="stable")
     for i, limit in enumerate(limits):
-        # In order of latency, so that the first of equals is the quickest.
+        # Sorted by latency, so that ties go to the quickest network.
         inside = order[: np.searchsorted(latencies[order], limit, side="right")]
         values = worth(choice, members[:, inside])
         best = int(np.argmax(values))
@@ -101,7 +103,7 @@ def front(accuracies: np.ndarray, latencies: np.ndarray, limits: np.ndarray) -> 
 
 
 def staircase(accuracies: np.ndarray, latencies: np.ndarray) -> list[tuple[float, float]]:
-    """Returns the true front: (ms, accuracy) of every network that is better than all that are as quick, and its last latency."""
+    """Returns the true front: (ms, accuracy) of every network that is better than all equally quick ones, and its last latency."""
     order = np.lexsort((-accuracies, latencies))
     best = np.maximum.accumulate(accuracies[order])
     steps = np.flatnonzero(np.diff(best, prepend=-np.inf) > 0)
@@ -110,13 +112,13 @@ def staircase(accuracies: np.ndarray, latencies: np.ndarray) -> list[tuple[float
 
 
 def gaps_of(chosen: np.ndarray, accuracies: np.ndarray, best: np.ndarray) -> np.ndarray:
-    """Returns float64 [L], points below the best accuracy within each limit, NaN where nothing was chosen."""
+    """Returns float64 [L], points below the best accuracy within each limit, NaN where no network was selected."""
     return np.where(chosen >= 0, best - accuracies[chosen], np.nan)
 
 
 def searched(scores: Scores, latencies: Mapping[str, np.ndarray], count: int) -> dict[str, Device]:
     """Returns every device's sweep by every score, preset and size."""
-    # The sizes are the benchmark's, of the cells as they are; a table's own count leaves out what reaches nothing.
+    # Sizes are the benchmark's, of the raw cells; the table's own count leaves out unused operations.
     choices = [(Choice(name, (name,)), scores.costs[name][None]) for name in SIZES]
     choices += [(choice, scores.members(choice)) for choice in scores.choices if choice.label not in SIZES]
     devices = {}
@@ -161,7 +163,7 @@ def table(gaps: Mapping[str, Mapping[str, np.ndarray]], count: int, shown: Seque
 
 
 def claims(gaps: Mapping[str, Mapping[str, np.ndarray]], count: int) -> list[str]:
-    """Returns what the survey says of its figures and whether it is so here, and how the presets compare with sizes."""
+    """Returns the survey's claims about its figures, whether they hold here, and how the presets compare with sizes."""
     parts = {label: parts_of(found, count) for label, found in gaps.items()}
     singles = [label for label in parts if label in published.SURVEYED]
     by_tight, by_loose = (sorted(singles, key=lambda label: parts[label][i]) for i in (1, 2))

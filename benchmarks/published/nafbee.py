@@ -1,14 +1,17 @@
-"""RBFleX-NAS's Tables IV and V: how well scores agree with the accuracies of NAFBee's activation functions, beside what it prints.
+"""RBFleX-NAS's Tables IV and V: correlation of scores with the accuracies of NAFBee's activation functions.
 
     python -m benchmarks nafbee --table nafbee.csv --images foolbox_samples.npz [--network vgg19] [--seeds 5]      Table IV
     python -m benchmarks nafbee --table nafbee.csv --sentences sst2.tsv --network bert                             Table V
     python -m benchmarks nafbee --network vgg11 --images foolbox_samples.npz                                       Fig. 2
 
-Eleven networks, N = 16 inputs, HDA over M = 1 network as in the paper; every score over several seeds of weights, as mean and
-standard deviation. Where the table is a csv with the scores that the paper prints, the correlations are computed of those, too.
-Fig. 2 ranks five activations of VGG-11, which it does not name, by accuracies that are not published: here are the places that each
-score gives to all ten besides ReLU. Noise images or random words take the place of a file that is not named. Statistics are kept in
-the user's cache, so a run that was stopped goes on; accuracies are read after everything is scored.
+As in the paper: eleven networks, N = 16 inputs, HDA over M = 1 network. Every score is computed for several seeds of weights and
+reported as mean and standard deviation. If the table is a csv with the scores that the paper prints, their correlations are
+computed, too.
+
+Fig. 2 ranks five activations of VGG-11. The paper does not name them, and their accuracies are not published, so this prints the
+places that each score gives to all ten activations other than ReLU. Without a file of inputs, noise images or random words are
+used. Statistics are kept in the user's cache, so that an interrupted run can be resumed. Accuracies are read after everything is
+scored.
 """
 
 from __future__ import annotations
@@ -48,8 +51,8 @@ ROWS = [
     *(Score(name, (name,)) for name in ("fisher", "grasp", "jacob_cov", "logsynflow", "ntk_cond", "das")),
 ]
 PRINTED_AS = {"rbflex, gamma of all": "rbflex"}
-# Scores that take the larger part of an hour for one network: only by name.
-DEAR = {"bert": ("ntk_cond",)}
+# Scores that take most of an hour for one network run only when named.
+EXPENSIVE = {"bert": ("ntk_cond",)}
 STATISTICS = ("Pearson", "Kendall")
 NOTES = (
     "Mean and standard deviation over the seeds. Pearson leaves failed networks out, Kendall ranks them last. From its scores: the "
@@ -68,7 +71,7 @@ BERT_NOTE = (
 
 
 def space_of(options: argparse.Namespace) -> SearchSpace:
-    """Returns the space at the benchmark's size, a small one for a quick look."""
+    """Returns the space at the benchmark's size, or a small one with `--quick`."""
     size: dict[str, Any] = {}
     if options.quick:
         size = {"channels": 4} if options.network != "bert" else {"layers": 2, "hidden": 16, "heads": 2, "length": 12}
@@ -88,11 +91,11 @@ def inputs_of(options: argparse.Namespace, space: SearchSpace) -> Batch:
 
 
 def rows_of(options: argparse.Namespace, space: SearchSpace) -> tuple[list[Score], list[str]]:
-    """Returns the rows that are measured, and a sentence for each that is not."""
+    """Returns the rows that are measured, and a sentence for each row that is left out."""
     rows, left_out = samples.served(samples.wanted(ROWS, options.scores), space)
-    dear = [row for row in rows if set(row.proxies) & set(DEAR.get(options.network, ())) and not options.scores]
-    left_out += [f"- {row.label}, left out for its time; name it with --scores." for row in dear]
-    return [row for row in rows if row not in dear], left_out
+    expensive = [row for row in rows if set(row.proxies) & set(EXPENSIVE.get(options.network, ())) and not options.scores]
+    left_out += [f"- {row.label}, left out for its time; name it with --scores." for row in expensive]
+    return [row for row in rows if row not in expensive], left_out
 
 
 def measured(options: argparse.Namespace, space: SearchSpace, rows: Sequence[Score]) -> dict[str, np.ndarray]:
@@ -125,12 +128,12 @@ def correlations(scores: np.ndarray, accuracies: np.ndarray) -> dict[str, np.nda
 
 
 def place_of_the_best(scores: np.ndarray, accuracies: np.ndarray) -> float:
-    """Returns the mean place, 1 the first, that scores [seeds, networks] give to the most accurate network."""
+    """Returns the mean place (1 is the highest) of the most accurate network under scores [seeds, networks]."""
     return float(places(scores)[:, int(np.argmax(accuracies))].mean())
 
 
 def places(scores: np.ndarray) -> np.ndarray:
-    """Returns the places of scores [seeds, networks], 1 the highest, ties averaged, failed ones last."""
+    """Returns the places of scores [seeds, networks]: 1 is the highest, ties are averaged, failed networks come last."""
     return rankdata(-np.where(np.isnan(scores), -np.inf, scores), axis=1)
 
 
@@ -143,7 +146,7 @@ def spread(values: np.ndarray) -> str:
 
 
 def printed_scores(path: Path, network: str) -> dict[str, np.ndarray]:
-    """Returns the scores that the paper prints, float64 [11] by row in the benchmark's order, where the file has them."""
+    """Returns the scores that the paper prints, float64 [11] by row in the benchmark's order, if the file has them."""
     if path.suffix == ".json":
         return {}
     columns = read_csv(path)
@@ -160,7 +163,7 @@ def table(
     printed: Mapping[str, tuple[float, float]],
     theirs: Mapping[str, np.ndarray],
 ) -> tuple[str, dict[str, Any]]:
-    """Returns the Markdown table and what it is made of.
+    """Returns the Markdown table and its data.
 
     Args:
         scores: float64 [seeds, 11] by row.
@@ -188,7 +191,7 @@ def table(
 
 
 def figure(scores: Mapping[str, np.ndarray]) -> tuple[str, dict[str, Any]]:
-    """Returns Fig. 2's Markdown table, the mean places of the activations besides ReLU by each score, and the places."""
+    """Returns Fig. 2's Markdown table, the mean places of the activations other than ReLU by each score, and the places."""
     others = [i for i, name in enumerate(ACTIVATIONS) if name != "ReLU"]
     found = {label: places(values[:, others]) for label, values in scores.items()}
     rows = [[label, *(f"{place:.1f}" for place in values.mean(axis=0))] for label, values in found.items()]
@@ -201,7 +204,7 @@ def command(options: argparse.Namespace) -> None:
     space = space_of(options)
     rows, left_out = rows_of(options, space)
     if options.table is not None:
-        accuracies_of(options.table, space)  # a wrong file is refused before anything is measured
+        accuracies_of(options.table, space)  # fails before measuring if the file is wrong
     scores = measured(options, space, rows)
     title = f"RBFleX-NAS, {TITLES[options.network]}: {options.seeds} seeds of weights ({options.distribution}), " \
             f"{inputs_of(options, space).description}"  # fmt: skip
@@ -223,12 +226,12 @@ def main(options: Sequence[str] | None = None) -> None:
     parser.add_argument("--network", choices=list(SPACES), default="vgg19")
     parser.add_argument("--images", type=Path, help="npz with cifar10_images and cifar10_labels; noise without it")
     parser.add_argument("--sentences", type=Path, help="tsv of label and sentence; random words without it")
-    parser.add_argument("--seeds", type=int, default=5, help="seeds of weights")
-    parser.add_argument("--distribution", choices=get_args(Distribution), default="pytorch", help="that weights are drawn from")
+    parser.add_argument("--seeds", type=int, default=5, help="number of seeds of the weights")
+    parser.add_argument("--distribution", choices=get_args(Distribution), default="pytorch", help="distribution of the weights")
     parser.add_argument("--scores", nargs="+", help="only the rows that these proxies make")
-    parser.add_argument("--workers", type=int, help="processes that measure; one a core without it")
+    parser.add_argument("--workers", type=int, help="worker processes; one a core by default")
     parser.add_argument("--folder", type=Path, default=Path("benchmarks/results"), help="where the table goes")
-    parser.add_argument("--quick", action="store_true", help="small networks: that the command works, not what it finds")
+    parser.add_argument("--quick", action="store_true", help="smoke test with small networks")
     samples.run(parser, command, options)
 
 

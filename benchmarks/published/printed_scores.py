@@ -1,4 +1,4 @@
-"""What the papers print, as they print it, and what is known of why others find something else.
+"""Correlations that the papers print, and known reasons why others find different ones.
 
     RBFLEX    Yamasaki et al., RBFleX-NAS, IEEE TNNLS 36(6), 2025, arXiv 2503.22733
     RANK      Hsieh and Tsai, Rank-based Training-Free NAS Algorithm, 2023; its Table 1 is that of FreeREA (Cavagnero 2023)

@@ -1,11 +1,11 @@
-"""The papers' search tables as they print them: accuracies in percent, mean and deviation over runs, and what a search cost.
+"""Search tables that the papers print: accuracies in percent, mean and deviation over runs, and the cost of a search.
 
     RBFleX-NAS, Table III (arXiv 2503.22733): the best score of S random networks, on one V100; 500 runs at S = 10 and 100, 50 at
         S = 1,000 (TE-NAS and EProxy 50 and 5). The printed S = 1,000 accuracies of nats_tss are the abstract's 93.30 / 70.99.
     Rank-based NAS, Tables 2 (nats_sss) and 3 (nats_tss): evolution and annealing on the sum of three scores' ranks. The paper
         gives neither their budget nor the number of runs.
 
-Rows that train networks, alone or with shared weights, are quoted and never rebuilt.
+Rows that train networks, alone or with shared weights, are quoted and not reproduced.
 """
 
 from __future__ import annotations

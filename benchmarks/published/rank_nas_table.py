@@ -1,11 +1,11 @@
-"""Rank-based NAS's Table 1: Kendall's and Spearman's correlation of scores with accuracy on nats_tss, ours beside theirs.
+"""Rank-based NAS's Table 1: Kendall's and Spearman's correlation of scores with accuracy on nats_tss.
 
     python -m benchmarks rank_nas_table --benchdata FOLDER [--networks 1000] [--own-passes 60] [--seeds 3]
 
-As there, a network's score is its mean over three initialisations. The paper ranks all 15,625 cells (its figures are FreeREA's);
-here it is a random sample, with the interval that resampling it gives. The last rows have no published figure: noise immunity,
-the paper's combination by the sum of ranks, and RBFleX. In the picture a dot is ours and a diamond the published figure: where
-they part, the paper's setting or code is another.
+As in the paper, the score of a network is its mean over three initialisations. The paper ranks all 15,625 cells (its figures are
+FreeREA's); this ranks a random sample and reports a bootstrap interval. The last rows have no published figure: noise immunity,
+the paper's combination by the sum of ranks, and RBFleX. In the figure a dot is our value and a diamond the published one; where
+they differ, the setting or the code of the paper differs from ours.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ STATISTICS = ("Kendall", "Spearman")
 
 def mean_scores(options: argparse.Namespace, rows: Sequence[Score], indices: np.ndarray, dataset: str, size: samples.Size,
                 seeds: int) -> dict[str, np.ndarray]:  # fmt: skip
-    """Returns by row the mean score over so many initialisations; failed (NaN) where one of them failed."""
+    """Returns by row the mean score over several initialisations; NaN where one of them failed."""
     space, batch = samples.space_of(SPACE, dataset), samples.images_of(options.benchdata, dataset, size.images)
     found = [
         samples.measure(
@@ -59,9 +59,9 @@ def compare(
     """Returns both comparisons of each row.
 
     Args:
-        scores: of the cells `indices`.
-        known: accuracies of the whole space.
-        others: independent scores by row, with the cells that they are of.
+        scores: Scores of the cells `indices`.
+        known: Accuracies of the whole space.
+        others: Independent scores by row, with the indices of their cells.
     """
     found = []
     for row, values in scores.items():

@@ -1,6 +1,6 @@
-"""Rank-based NAS's Tables 2 and 3: random search, evolution and annealing on the sum of three scores' ranks, ours beside theirs.
+"""Rank-based NAS's Tables 2 and 3: random search, evolution and annealing on the sum of three scores' ranks.
 
-The paper prints neither the budget of GA-rk and SA-rk nor how many runs its means are over; ours have 1,000 unique evaluations.
+The paper prints neither the budget of GA-rk and SA-rk nor the number of runs; ours use 1,000 unique evaluations.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from . import printed_searches as published
 
 PRESET = "rank_nas"
 STRATEGIES = ("genetic", "annealing")
-# Means of the same thing may differ by this many points before it is said.
+# Differences of means up to this many points are not reported.
 CLOSE = 0.3
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """What the runs of one row end with: networks [runs], and seconds of one run where its score was timed."""
+    """Results of the runs of one row: networks [runs], and seconds of one run if its score was timed."""
 
     networks: np.ndarray
     seconds: float | None
@@ -40,12 +40,12 @@ class Chosen:
 def chosen_of(
     options: argparse.Namespace, scores: Scores, seconds: Mapping[str, Seconds], size: int, runs: int, count: int
 ) -> dict[str, Chosen]:
-    """Returns by the paper's row what ours chooses; a row whose scores the table lacks is left out.
+    """Returns our results by the paper's row; rows whose scores the table lacks are left out.
 
     Args:
-        size: evaluations of a search.
-        runs: of each strategy.
-        count: draws of random search.
+        size: Evaluations of a search.
+        runs: Runs of each strategy.
+        count: Draws of random search.
     """
     drawn = draws(SIZES[scores.space.name], size, count)
     rows: dict[str, Chosen] = {}

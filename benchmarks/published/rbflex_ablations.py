@@ -1,14 +1,16 @@
-"""RBFleX-NAS's Figs. 10 and 11: which similarity and which gammas, measured once and scored many times.
+"""RBFleX-NAS's Figs. 10 and 11: comparison of similarities and of rules for gamma.
 
     python -m benchmarks rbflex_ablations --benchdata FOLDER [--subtrees 64] [--draws 10] [--networks 1000]
 
-Fig. 10: correlation with accuracy when images are compared by the RBF kernel, a linear kernel, PSNR or SSIM: the higher the box,
-the better the similarity orders networks. Fig. 11: the RBF kernel with gammas that HDA detects (the minimum), with its maximum,
-and with random ones in [1e-20, 1e-1]; a t-test says whether the rules differ. Both on nats_sss, CIFAR-10, N = 16, M = 10, over ten
-draws of 1,000 networks. The whole space is walked once as a tree (a few minutes); every kernel and gamma is then computed from its
-Gram matrices, without a forward. The rows "as written" compute the determinant of exp(-gamma D) as it is written, whose digits are
-lost for a small gamma, where the others have none to lose; the row "linear, unscaled" takes Gram matrices as they are, so that
-large networks score high.
+Fig. 10 compares images by the RBF kernel, a linear kernel, PSNR or SSIM, and shows the correlation of the score with accuracy: the
+higher the box, the better the similarity orders networks. Fig. 11 compares the RBF kernel with gammas that HDA detects (the
+minimum), with its maximum, and with random gammas in [1e-20, 1e-1]; a t-test says whether the rules differ. Both use nats_sss,
+CIFAR-10, N = 16, M = 10, over ten draws of 1,000 networks.
+
+The whole space is walked once as a tree (a few minutes). Every kernel and gamma is then computed from the Gram matrices, without
+a forward. The rows "as written" compute the determinant of exp(-gamma D) directly, which loses its digits for a small gamma; the
+other rows avoid that cancellation. The row "linear, unscaled" uses the Gram matrices without scaling, so that large networks
+score high.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ STATISTICS = ("Pearson", "Kendall")
 
 @dataclass(frozen=True)
 class Measured:
-    """RBFleX's statistics of part of a space.
+    """Statistics of RBFleX for part of a space.
 
     Attributes:
         indices: int64 [networks], in the benchmark's order.
@@ -65,7 +67,7 @@ class Measured:
 
 
 def walk(space: SearchSpace, batch: Batch, count: int | None, workers: int | None, genes: int = 2) -> Measured:
-    """Measures the whole space, or a random `count` of its subtrees, each of the networks that share their first genes."""
+    """Measures the whole space, or `count` random subtrees of networks that share their first genes."""
     prefixes = list(subtrees(space, genes))
     chosen = np.random.default_rng(0).permutation(len(prefixes))[:count]
     skipped = set(prefixes) - {prefixes[i] for i in chosen}
@@ -89,14 +91,14 @@ def detected(measured: Measured, rule: str, rng: np.random.Generator) -> Rbflex:
 
 
 def by_kernel(measured: Measured, kernel: str, positions: np.ndarray) -> np.ndarray:
-    """Returns a rival's scores of the networks at those positions, NaN where it has none."""
+    """Returns the scores of the networks at those positions by another kernel, NaN where undefined."""
     proxy = Rbflex(RbflexParameters(kernel=kernel))
     found = score_block(proxy, [measured.at(one) for one in positions])
     return np.array([np.nan if isinstance(value, str) else value for value in found])
 
 
 def plainly(statistics: Mapping[str, np.ndarray], gammas: tuple[float, float]) -> np.ndarray:
-    """Returns N (log|K| + log|Q|) by numpy's determinant of exp(-gamma D); NaN where round-off leaves none."""
+    """Returns N (log|K| + log|Q|) by numpy's determinant of exp(-gamma D); NaN where it is lost to round-off."""
     total = np.zeros(len(statistics["k_gram"]))
     for part, gamma in zip("kq", gammas, strict=True):
         kernels = np.exp(-gamma * squared_distances(statistics[f"{part}_gram"]))
@@ -106,7 +108,7 @@ def plainly(statistics: Mapping[str, np.ndarray], gammas: tuple[float, float]) -
 
 
 def scale(statistics: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Returns what dividing Gram matrices by their mean diagonal takes from N (log|K| + log|Q|) of each network."""
+    """Returns the change of N (log|K| + log|Q|) of each network when Gram matrices are divided by their mean diagonal."""
     n = statistics["k_gram"].shape[1]
     means = [np.diagonal(statistics[f"{part}_gram"], axis1=1, axis2=2).mean(axis=1) for part in "kq"]
     return n * n * np.log(means).sum(axis=0)
@@ -116,8 +118,8 @@ def correlations(measured: Measured, accuracies: np.ndarray, draws: int, network
     """Returns by statistic and by kernel or rule the correlations [draws].
 
     Args:
-        accuracies: of the whole space, float64.
-        networks: of a draw.
+        accuracies: Accuracies of the whole space, float64.
+        networks: Number of networks in a draw.
     """
     found: dict[str, dict[str, list[float]]] = {what: {} for what in STATISTICS}
     for draw in tqdm(range(draws), "draws", disable=None):
@@ -134,7 +136,7 @@ def correlations(measured: Measured, accuracies: np.ndarray, draws: int, network
         scores[UNSCALED] = scores["linear"] + scale(statistics)
         for what in STATISTICS:
             for name, values in scores.items():
-                # Scores that all failed, or are all equal, order nothing.
+                # If all scores failed or are equal, the correlation is undefined.
                 found[what].setdefault(name, []).append(float(np.nan_to_num(samples.correlation(what.lower(), values, known))))
     return {what: {name: np.array(values) for name, values in names.items()} for what, names in found.items()}
 
@@ -161,7 +163,7 @@ def rows_of(found: Mapping[str, Mapping[str, np.ndarray]], printed: Mapping[str,
 
 
 def said(found: Mapping[str, Mapping[str, np.ndarray]]) -> list[str]:
-    """Returns what the figures show, as measured, and why it is or is not what the paper says."""
+    """Returns sentences about the measured figures, and why they agree or disagree with the paper."""
     tau = {name: float(values.mean()) for name, values in found["Kendall"].items()}
     rivals = ", ".join(f"{name} {tau[name]:.3f}" for name in RIVALS)
     best = all(tau["hda"] > tau[name] for name in RIVALS)
@@ -222,7 +224,7 @@ def main(options: Sequence[str] | None = None) -> None:
     parser = samples.arguments(__doc__)
     parser.add_argument("--subtrees", type=int, default=64, help="how many of the space's 64 subtrees of 512 networks are measured")
     parser.add_argument("--draws", type=int, default=10)
-    parser.add_argument("--networks", type=int, default=1000, help="of a draw")
+    parser.add_argument("--networks", type=int, default=1000, help="networks in a draw")
     samples.run(parser, command, options)
 
 

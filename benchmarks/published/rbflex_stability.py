@@ -1,15 +1,16 @@
-"""RBFleX-NAS's Fig. 9: how little the score of a network depends on its weights, on the number of images and on which they are.
+"""RBFleX-NAS's Fig. 9: dependence of a network's score on weights, number of images and choice of images.
 
     python -m benchmarks rbflex_stability --benchdata FOLDER [--networks 50] [--trials 10]
 
-Each panel shows the normalised scores of 50 random networks in order of their known accuracy: the line is the mean over trials,
-the band a standard deviation; a thin band on a rising line is a score that can be trusted. (a) ten seeds of the weights, (b) N =
-4 .. 64 images, (c) ten batches of 16 images, on nats_sss and nats_tss, with 16 x 16 ImageNet images; besides, (a) for every
-distribution of weights that `fitness.initialise` has.
+Each panel shows the normalised scores of 50 random networks in order of their known accuracy. The line is the mean over trials,
+the band one standard deviation; a thin band on a rising line means a reliable score. The trials differ in (a) ten seeds of the
+weights, (b) N = 4 .. 64 images, (c) ten batches of 16 images, on nats_sss and nats_tss, with 16 x 16 ImageNet images. Panel (a)
+is also drawn for every distribution of weights in `fitness.initialise`.
 
-The paper normalises in two ways. Its caption divides a trial's scores by the size of the first network's, so that they start at -1;
-this hangs on gamma, which adds a constant to every score, so gamma is the published one here. Its text takes min-max over a trial's
-networks, which no small gamma changes. Both are shown; the published deviations are compared with the caption's.
+The paper normalises in two ways. Its caption divides a trial's scores by the absolute score of the first network, so that they
+start at -1. This depends on gamma, which adds a constant to every score, so gamma is the published one here. Its text uses
+min-max over the networks of a trial, which does not depend on a small gamma. Both are shown; the published deviations are
+compared with the caption's.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ WHY = {
 
 
 def by_caption(trials: np.ndarray) -> np.ndarray:
-    """Returns scores [trials, networks] over the size of the first network's in the same trial: the first becomes -1."""
+    """Returns scores [trials, networks] divided by the absolute score of the first network in the same trial, which becomes -1."""
     return trials / np.abs(trials[:, :1])
 
 
@@ -63,7 +64,7 @@ def agreement(trials: np.ndarray) -> float:
 
 
 def deviations(normalised: np.ndarray) -> tuple[float, float]:
-    """Returns the smallest and the largest standard deviation over trials [trials, networks] of a network, the first left out.
+    """Returns the smallest and the largest standard deviation of a network over trials [trials, networks], without the first.
 
     By the caption's rule the first network is -1 in every trial.
     """
@@ -89,9 +90,9 @@ def experiments(options: argparse.Namespace, trials: int, sizes: Sequence[int]) 
 
 def scores_of(options: argparse.Namespace, name: str, indices: np.ndarray, batches: Sequence[Batch],
               weights: Sequence[WeightParameters], title: str) -> np.ndarray:  # fmt: skip
-    """Returns scores [trials, networks] of the networks that no trial failed on."""
+    """Returns scores [trials, networks] of the networks that failed in no trial."""
     space = samples.space_of(name, DATASET)
-    # One process unless asked: starting more takes longer than so few networks of 16 x 16 pixels.
+    # One process by default: starting more takes longer than scoring so few networks of 16 x 16 pixels.
     trials = []
     for i, (batch, drawn) in enumerate(zip(batches, weights, strict=True), start=1):
         what = f"{name}, {title}, {i} of {len(batches)}"
@@ -102,7 +103,7 @@ def scores_of(options: argparse.Namespace, name: str, indices: np.ndarray, batch
 
 
 def summary(name: str, experiment: str, scores: np.ndarray) -> tuple[list[Any], dict[str, Any], str | None]:
-    """Returns a table row, the same as plain data, and a sentence if the deviation is not the published one's order of size."""
+    """Returns a table row, its data, and a sentence if the deviation differs from the published one by its order of magnitude."""
     low, high = deviations(by_caption(scores))
     low_range, high_range = deviations(by_range(scores))
     tau = agreement(scores)
@@ -178,8 +179,8 @@ def draw_figures(drawn: Mapping[str, np.ndarray], options: argparse.Namespace) -
 
 def main(options: Sequence[str] | None = None) -> None:
     parser = samples.arguments(__doc__)
-    parser.add_argument("--networks", type=int, default=50, help="of each space")
-    parser.add_argument("--trials", type=int, default=10, help="seeds and batches")
+    parser.add_argument("--networks", type=int, default=50, help="networks of each space")
+    parser.add_argument("--trials", type=int, default=10, help="number of seeds and of batches")
     samples.run(parser, command, options)
 
 

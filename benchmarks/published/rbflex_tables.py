@@ -1,11 +1,11 @@
-"""RBFleX-NAS's Table I and Fig. 13: how well scores agree with known accuracies, ours beside what the paper prints.
+"""RBFleX-NAS's Table I and Fig. 13: correlation of scores with known accuracies.
 
     python -m benchmarks rbflex_tables --benchdata FOLDER [--networks 1000] [--own-passes 60] [--scores rbflex naswot]
 
 Table I: Pearson's and Kendall's correlation of nine scores with accuracy on nats_tss (NAS-Bench-201) and nats_sss, CIFAR-10 and
-CIFAR-100, N = 16, HDA over 10 networks. The paper takes the mean of ten draws of 1,000 networks; here it is one draw, with the
-interval that resampling it gives. Fig. 13: score against accuracy on nats_sss, CIFAR-100, one point a network: the straighter the
-cloud, the better the score tells networks apart.
+CIFAR-100, N = 16, HDA over 10 networks. The paper averages ten draws of 1,000 networks; this uses one draw and reports a
+bootstrap interval. Fig. 13: score against accuracy on nats_sss, CIFAR-100, one point a network: the straighter the cloud, the
+better the score separates networks.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ def compare(
     """Returns Pearson's and Kendall's comparison of each row.
 
     Args:
-        scores: by row, float64 [networks], NaN where failed; a dear score may have fewer.
-        accuracies: of the same networks, float64.
+        scores: Scores by row, float64 [networks], NaN where failed; an expensive score may have fewer.
+        accuracies: Accuracies of the same networks, float64.
         printed: (Pearson, Kendall) by row.
-        others: the same figure from others' scores, by "row, statistic".
+        others: The same figure from others' scores, by "row, statistic".
     """
     found = []
     for row, values in scores.items():
@@ -61,7 +61,7 @@ def compare(
 
 
 def of_others(options: argparse.Namespace, space: str, dataset: str, accuracies: np.ndarray) -> dict[str, float]:
-    """Returns the correlations of independent scores, where there are any."""
+    """Returns the correlations of independent scores, if available."""
     if space != "nats_tss":
         return {}
     found = scores_of_others(options.benchdata, dataset)

@@ -1,12 +1,12 @@
-"""RBFleX's Table III and Fig. 15, and Rank-based NAS's Tables 2 and 3: what searches find and cost, ours beside theirs.
+"""RBFleX's Table III and Fig. 15, and Rank-based NAS's Tables 2 and 3: accuracy and cost of searches.
 
-    rbflex-evo tabulate CONFIG        # each space once; then draws cost nothing
+    rbflex-evo tabulate CONFIG        # once for each space; then draws cost nothing
     python -m benchmarks search_tables --tss-scores TSS/scores.npz --sss-scores SSS/scores.npz --benchdata FOLDER
 
-Random search by a score takes the best of S random networks: S = 10, 100, 1,000, means and deviations over 500 draws, the same
-ones for every score. A preset ranks the S networks that it has seen. Costs are S times the measured seconds a network on this
-machine, one process, the detection of gammas once. Rows that train networks are quoted and marked so. Accuracies are read when
-every search has chosen.
+Random search by a score selects the best of S random networks: S = 10, 100, 1,000. Means and deviations are over 500 draws, the
+same draws for every score. A preset ranks the S networks of a draw. The cost is S times the measured seconds a network on this
+machine in one process, plus the detection of gammas once. Rows of methods that train networks are quoted and marked so.
+Accuracies are read after every search is finished.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ BACKWARDS = (
 
 @dataclass(frozen=True)
 class Row:
-    """What random search by one choice finds at one S.
+    """Result of random search by one choice at one S.
 
     Attributes:
         ours: by data set and kind of accuracy, mean and deviation over draws, percent.
@@ -67,7 +67,7 @@ class Row:
 
 
 def chosen_of(scores: Scores, drawn: np.ndarray, sizes: Sequence[int]) -> dict[tuple[str, int], np.ndarray]:
-    """Returns by choice and S the networks [draws] that random search takes."""
+    """Returns by choice and S the networks [draws] that random search selects."""
     picked = {(RANDOM, sizes[0]): drawn[:, 0]}
     for choice in scores.choices:
         for size in sizes:
@@ -84,7 +84,7 @@ def rows_of(
     for (method, size), networks in picked.items():
         ours = {what: spread(values[networks]) for what, values in accuracies.items()}
         if method == RANDOM:
-            # Of one random network the mean is known without drawing.
+            # The mean over single random networks is known without drawing.
             ours = {what: (float(values.mean()), float(values.std())) for what, values in accuracies.items()}
         rows.append(Row(method, size, ours, seconds[method].search(size) if method in seconds else None))
     return rows
@@ -96,9 +96,9 @@ def split_of(printed: Printed) -> str:
 
 
 def counterpart(dataset: str, split: str, known: Mapping[tuple[str, str], Any]) -> str | None:
-    """Returns which of our accuracies a printed one is held against; None where none is of its kind.
+    """Returns which of our accuracies a printed one is compared with; None if we have none of its kind.
 
-    CIFAR-100's validation and test accuracies are of the two halves of one held-out set, so one stands for the other.
+    CIFAR-100's validation and test accuracies are of the two halves of one held-out set, so one replaces the other.
     """
     wanted = ("test, one seed", "test") if split == "test" else ("validation",)
     there = [kind for kind in wanted if (dataset, kind) in known]
@@ -108,7 +108,7 @@ def counterpart(dataset: str, split: str, known: Mapping[tuple[str, str], Any]) 
 
 
 def split_sentences(name: str, accuracies: Known) -> list[str]:
-    """Returns what the printed mean of random networks says about which accuracies Table III prints."""
+    """Returns sentences that infer from the printed mean of random networks which accuracies Table III prints."""
     random = next(row for row in published.RBFLEX_TABLE_3[name] if row.kind == published.RANDOM)
     sentences = []
     for dataset, title in DATA_SETS.items():
@@ -123,7 +123,7 @@ def split_sentences(name: str, accuracies: Known) -> list[str]:
 
 
 def ceilings(accuracies: Known, drawn: np.ndarray, sizes: Sequence[int]) -> dict[tuple[str, str, int], float]:
-    """Returns by data set, kind and S the mean accuracy of the best network of each draw, which no search is above."""
+    """Returns by data set, kind and S the mean accuracy of the best network of each draw, an upper bound for every search."""
     return {
         (*what, size): float(values[drawn[:, :size]].max(axis=1).mean()) for what, values in accuracies.items() for size in sizes
     }
@@ -147,7 +147,7 @@ def disagreements(name: str, rows: Sequence[Row], best: Ceilings, count: int) ->
                 error = float(np.hypot(deviation / np.sqrt(count), spread_of / np.sqrt(printed.runs)))
                 far = far or abs(mean - other) > max(CLOSE, 3 * error)
                 limit = best[dataset, kind, row.size]
-                # Only accuracies of the very kind that is printed bound what can be printed.
+                # Only accuracies of the printed kind bound the printed values.
                 if kind.startswith(split_of(printed)) and other > limit + 3 * spread_of / np.sqrt(printed.runs):
                     above.append(f"at S = {row.size} {other:.2f} is above {limit:.2f}, the mean of the best network of each draw")
                 ours.append(f"{mean:.2f}")
@@ -226,7 +226,7 @@ def command(options: argparse.Namespace) -> None:
         drawn = draws(samples.SIZES[name], max(SIZES), count)
         picked = chosen_of(scores, drawn, SIZES)
         ranked = rank_searches.chosen_of(options, scores, seconds, size, runs, count)
-        # Everything is chosen: accuracies from here on.
+        # All networks are selected; accuracies are read from here on.
         accuracies = accuracies_of(options.benchdata, name)
         rows = rows_of(picked, accuracies, seconds)
         best = ceilings(accuracies, drawn, SIZES)

@@ -1,12 +1,12 @@
-"""The survey's Figs. 6 and 8 and Table IV: how much of a score's correlation is left among the best 5 % of a space.
+"""The survey's Figs. 6 and 8 and Table IV: correlation of scores over a space and among its best 5 %.
 
     python -m benchmarks survey_top --benchdata FOLDER [--networks 300] [--own-passes 100]
 
-Each row of the picture joins Kendall's tau over a whole space (dot) with tau among the networks whose accuracy is in the top 5 %
-(diamond): the longer the line to the left, the less a score helps where it matters. On nats_tss (Fig. 6) and nats_sss (Fig. 8),
-CIFAR-100. The survey ranks whole spaces and takes the mean of five seeds; here a random sample of the space and another of its top
-5 % are scored, each with the interval that resampling gives. The second sample is chosen by accuracy, as the survey's is; no
-score sees that.
+Each row of the figure joins Kendall's tau over a whole space (dot) with tau among the networks whose accuracy is in the top 5 %
+(diamond): the longer the line to the left, the less a score helps among the best networks. Spaces are nats_tss (Fig. 6) and
+nats_sss (Fig. 8), on CIFAR-100. The survey ranks whole spaces and averages five seeds. This scores a random sample of the space
+and another of its top 5 %, each with a bootstrap interval. The second sample is selected by accuracy, as in the survey; no score
+reads accuracies.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ROWS = [*(Score(name, (name,)) for name in (*SURVEYED, "naswot")), Score("rbflex
 
 @dataclass(frozen=True)
 class Row:
-    """One score on one space: correlations over all networks and among the top 5 %, and the accuracy of what it puts first."""
+    """One score on one space: correlations over all networks and among the top 5 %, and the accuracy of its first network."""
 
     score: str
     kendall: Estimate
@@ -59,7 +59,7 @@ def top_sample(accuracies: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
 def judge(score: str, everywhere: tuple[np.ndarray, np.ndarray], top: tuple[np.ndarray, np.ndarray], resamples: int) -> Row:
     """Returns a row from (scores, accuracies) of the random sample and of the top's; there may be fewer scores than accuracies.
 
-    What a score puts first is the mean over all draws of half the sample.
+    The accuracy of the first network is the mean over all draws of half the sample.
     """
     found, best = (samples.judged(*pair, resamples) for pair in (everywhere, top))
     values, accuracies = everywhere
@@ -69,7 +69,7 @@ def judge(score: str, everywhere: tuple[np.ndarray, np.ndarray], top: tuple[np.n
 
 
 def claims(name: str, rows: Sequence[Row]) -> list[str]:
-    """Returns what the survey's text says of this space's figure, and whether it is so here."""
+    """Returns the survey's claims about this space's figure, and whether they hold here."""
     surveyed = [row for row in rows if row.score in SURVEYED]
     ordered = [row.score for row in sorted(surveyed, key=lambda row: -(row.kendall.value or 0.0))]
     kept = [row.score for row in surveyed if row.change is not None and row.change >= 0]

@@ -1,11 +1,11 @@
-"""RBFleX's Table II: how scores order TransNAS-Bench-101's networks on two of its tasks, ours beside the published figures.
+"""RBFleX's Table II: correlation of scores with accuracies of TransNAS-Bench-101 on two of its tasks.
 
     python -m benchmarks transnas --tables FOLDER --images FOLDER [--networks 500] [--quick]
 
-`--tables` holds transnas101_micro.npz and transnas101_macro.npz, `--images` RGB images of Taskonomy. Of each space so many networks
-are drawn at random (seed 0), and scored with each task's own decoder and normalisation of the images; a second row scores what the
-published scripts score, as they do (`transnas_published`). Accuracies are read after everything is scored; they are those of the
-validation images at the best epoch. Statistics go to the user's cache, so a command that was stopped goes on where it was.
+`--tables` holds transnas101_micro.npz and transnas101_macro.npz, `--images` RGB images of Taskonomy. `--networks` random networks
+of each space (seed 0) are scored with each task's own decoder and normalisation of the images. A second row scores the networks
+that the published scripts build (`transnas_published`). Accuracies are those of the validation images at the best epoch, and are
+read after everything is scored. Statistics are kept in the user's cache, so that an interrupted run can be resumed.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ STATISTICS = ("Kendall", "Spearman", "Pearson")
 
 
 def drawn(space: SearchSpace, count: int) -> list[Genotype]:
-    """Returns distinct random genotypes, neighbours side by side, so that networks which begin alike share what they begin with."""
+    """Returns distinct random genotypes, sorted so that networks with the same first layers are adjacent and share them."""
     every = list(space.encoding.enumerate())
     chosen = np.random.default_rng(0).permutation(len(every))[:count]
     return sorted(every[i] for i in chosen)
@@ -66,7 +66,7 @@ def scored(name: str, genotypes: Sequence[Genotype], size: samples.Size, options
 
     form = {"size": options.size, "channels": options.channels}
     found = {task: measured(create_space(name, task=task, **form), ROWS, task, f"{name}, {task}") for task in TASKS}
-    # Its images are in [0, 1], as the jigsaw's are.
+    # Its images are in [0, 1], like the jigsaw's.
     plain = PUBLISHED[name](create_space(name, **form).parameters)
     row = measured(plain, [AS_PUBLISHED], "jigsaw", f"{name}, published network")
     return {task: scores | row for task, scores in found.items()}
@@ -78,8 +78,8 @@ def compare(
     """Returns every statistic's comparison of each row.
 
     Args:
-        scores: by row, float64 [networks], NaN where failed.
-        accuracies: of the same networks, float64, NaN where the table does not know them.
+        scores: Scores by row, float64 [networks], NaN where failed.
+        accuracies: Accuracies of the same networks, float64, NaN where the table lacks them.
         printed: (Pearson, Kendall) by row.
     """
     known = ~np.isnan(accuracies)
@@ -140,9 +140,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--spaces", nargs="+", choices=KINDS, default=KINDS, help="only these")
     parser.add_argument("--n", type=int, default=16, help="images")
     parser.add_argument("--size", type=int, default=256, help="their sides in pixels")
-    parser.add_argument("--workers", type=int, help="processes that measure; one a core without it")
+    parser.add_argument("--workers", type=int, help="worker processes; one a core by default")
     parser.add_argument("--folder", type=Path, default=Path("benchmarks/results"), help="where the table goes")
-    parser.add_argument("--quick", action="store_true", help="a handful of thin networks: that the command works")
+    parser.add_argument("--quick", action="store_true", help="smoke test with a few thin networks")
     samples.run(parser, command, arguments)
 
 

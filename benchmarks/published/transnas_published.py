@@ -1,10 +1,10 @@
-"""The networks that RBFleX's published scripts score for TransNAS-Bench-101: the benchmark's encoder with a probe of three heads.
+"""The networks that RBFleX's published scripts score for TransNAS-Bench-101: the encoder with a probe of three heads.
 
-    the last three modules' outputs, nearest pixels of 8 x 8  ->  each a 1 x 1 convolution to 32 channels, ReLU, normalisation
+    outputs of the last three modules, nearest pixels of 8 x 8  ->  each a 1 x 1 convolution to 32 channels, ReLU, normalisation
 
-No task is in it, so a network has one score for all tasks. In the micro space the last module doubles the channels without halving
-the map (the scripts read the skeleton 41414 as 41412). The scripts take Y from the module that is registered last, the third head's
-normalisation: what was activated and not pooled, of the third module from the end.
+The network contains no task, so it has one score for all tasks. In the micro space the last module doubles the channels without
+halving the map (the scripts read the skeleton 41414 as 41412). The scripts take Y from the module that is registered last, which
+is the normalisation of the third head: activated and not pooled features of the third module from the end.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
-"""Every registered score: what it costs, whether it ever raises, and whether it is what others computed.
+"""Cost and failures of every registered score, and agreement with values that others computed.
 
     python -m benchmarks every_score --benchdata FOLDER [--cells 300] [--timed 10] [--random 500] [--quick]
 
-    seconds        of one process and one thread, nothing from a cache, medians over random nats_tss cells, beside rbflex
-    any cell       500 random cells of a narrow nats_tss, dead ones among them: a finite number, or a failure with its reason
+    seconds        in one process and one thread, without a cache, medians over random nats_tss cells, beside rbflex
+    any cell       500 random cells of a narrow nats_tss, including dead ones: a finite number, or a failure with its reason
     independent    Spearman with the scores that FreeREA's and NASLib's authors published, over random cells, 16 CIFAR-10 images
 
-Others score raw cells, so naswot is held against them in its ``published`` mode. Where definitions differ a sentence says how.
+Others score raw cells, so naswot is compared in its ``published`` mode. Where definitions differ, a sentence below the table says
+how.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from fitness.cache import default_path
 from fitness.evaluator import Evaluator
 from spaces import create_space
 
-# Ours beside theirs: parameters where they are not the defaults, and how the definitions differ.
+# Parameters for the comparison where they are not the defaults, and how the definitions differ.
 INDEPENDENT: dict[str, tuple[dict[str, Any], str]] = {
     "naswot": ({"mode": "published"}, "same definition, raw cells"),
     "logsynflow": ({}, "same definition"),
@@ -42,14 +43,14 @@ INDEPENDENT: dict[str, tuple[dict[str, Any], str]] = {
 
 
 def seconds(cells: int, images: Any) -> dict[str, float]:
-    """Returns the median seconds a network of each score alone, the building of the network included."""
+    """Returns the median seconds a network of each score alone, including building the network."""
     space = create_space("nats_tss")
     chosen = [space.at(int(index)) for index in sample("nats_tss", cells + 1, seed=1)]
     found = {}
     for name in tqdm(PROXIES.names(), "seconds", disable=None):
         proxy = create_proxy(name, **({"gamma": "flat"} if name == "rbflex" else {}))
         with Evaluator(space, {name: proxy}, images, workers=1) as evaluator:
-            list(evaluator.evaluate(chosen[:1]))  # loads what is loaded once
+            list(evaluator.evaluate(chosen[:1]))  # initialises libraries
             taken = []
             for genotype in chosen[1:]:
                 started = time.perf_counter()
@@ -78,7 +79,7 @@ def failures(cells: int) -> dict[str, int]:
 
 
 def agreement(options: argparse.Namespace, cells: int) -> dict[str, tuple[int, float]]:
-    """Returns, of each score that others published, how many cells both have and Spearman's rho over those."""
+    """Returns, for each score that others published, the number of common cells and Spearman's rho over them."""
     space = create_space("nats_tss")
     others = scores_of_others(options.benchdata, "cifar10")
     images = images_of(options.benchdata, "cifar10")
@@ -127,9 +128,9 @@ def command(options: argparse.Namespace) -> None:
 
 def main(options: Sequence[str] | None = None) -> None:
     parser = arguments(__doc__)
-    parser.add_argument("--cells", type=int, default=300, help="held against the scores of others")
-    parser.add_argument("--timed", type=int, default=10, help="over which seconds are taken")
-    parser.add_argument("--random", type=int, default=500, help="on which no score may raise")
+    parser.add_argument("--cells", type=int, default=300, help="cells that are compared with the scores of others")
+    parser.add_argument("--timed", type=int, default=10, help="cells for the timing")
+    parser.add_argument("--random", type=int, default=500, help="random cells on which no score may raise")
     run(parser, command, options)
 
 

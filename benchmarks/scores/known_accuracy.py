@@ -1,10 +1,10 @@
-"""How well scores order cells of nats_tss by their known accuracy: Kendall's tau, beside parameters and FLOPs.
+"""Kendall's tau of scores with known accuracies of nats_tss, beside parameters and FLOPs.
 
     python -m benchmarks known_accuracy --table nb201.npz --images foolbox_samples.npz [--array cifar10_images] [--cells 1000]
 
 The cells are `numpy.random.default_rng(0).choice(15625, cells, replace=False)`, the images the first 16 of the file. The table
-is an npz of official order with `<data set>_test_200ep_mean`. A failed score ranks last. Statistics are kept in the user's
-cache, so a second run takes seconds; accuracies are read after everything is scored.
+is an npz in the official order with `<data set>_test_200ep_mean`. A failed score ranks last. Statistics are kept in the user's
+cache, so that a second run takes seconds. Accuracies are read after everything is scored.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def score(options: argparse.Namespace) -> tuple[dict[str, np.ndarray], int]:
         batch = create_batch("file", path=str(options.images), array=options.array, n=16, order="first", **CIFAR10)
     found: dict[str, np.ndarray] = {}
     failed = 0
-    # The published score is one of raw cells, so it has an evaluator of its own.
+    # The published score uses raw cells, so it needs a separate evaluator.
     for published in (False, True):
         chosen = {
             label: create_proxy(name, **values)
@@ -67,7 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--table", type=Path, required=True, help="npz of known accuracies in the official order")
     parser.add_argument("--images", type=Path, help="npz, npy or pt of images; noise without it")
-    parser.add_argument("--array", default="cifar10_images", help="the array of the images")
+    parser.add_argument("--array", default="cifar10_images", help="name of the array of images")
     parser.add_argument("--cells", type=int, default=1000)
     parser.add_argument("--workers", type=int)
     parser.add_argument("--folder", type=Path, default=Path("benchmarks/results"))
@@ -77,7 +77,7 @@ def main() -> None:
     table = np.load(options.table, allow_pickle=False)
     rows, content = [], {}
     for label, values in found.items():
-        # Ranks, since -inf has no place in a correlation: every failed cell ties below all others.
+        # Ranks, because correlations do not accept -inf: failed cells tie below all others.
         ranks = np.unique(values, return_inverse=True)[1]
         accuracies = [table[f"{data}_test_200ep_mean"][indices] for data in DATA_SETS]
         taus = [float(kendalltau(ranks, accuracy).statistic) for accuracy in accuracies]

@@ -1,10 +1,11 @@
-"""Every strategy on nats_tss by one preset, at 1,000 unique evaluations over 100 seeds: the engine's own `compare`, on a table.
+"""Comparison of all strategies on nats_tss by one preset, at 1,000 unique evaluations over 100 seeds.
 
     python -m benchmarks every_strategy --tss-scores TSS/scores.npz --benchdata FOLDER
 
-Beside its own table it leaves the page of `compare` with every test and figure. The same seeds for all; the incumbent of a run is
-followed by score alone, and its accuracy is looked up when all runs are over. Where the score has one argmax in the whole table,
-its accuracy is printed: a strategy that always finds it is as good by accuracy as the score is, and no better.
+The searches run on a table of scores by the engine's own `compare`, whose page with every test and figure is written, too. All
+strategies use the same seeds. The incumbent of a run is chosen by score alone, and its accuracy is looked up after all runs are
+finished. If the score has one argmax in the whole table, its accuracy is printed: it is the accuracy of a strategy that always
+finds the argmax.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def choice_of(scores: Scores, label: str) -> Choice:
 
 
 def table(document: Mapping[str, Any]) -> str:
-    """Returns the Markdown table, least score regret first, the argmax and the published figures below."""
+    """Returns the Markdown table in order of score regret, with the argmax and the published figures below."""
     names = list(document["reference"]["best_accuracy"])
     tests = {row["first"]: row for row in document["pairs"]["against_random"]}
     lines = []
@@ -165,8 +166,8 @@ def command(options: argparse.Namespace) -> None:
 
 def main(options: Sequence[str] | None = None) -> None:
     parser = arguments(__doc__, SPACE)
-    parser.add_argument("--by", default=PRESET, help="the score or preset that is searched by")
-    parser.add_argument("--evaluations", type=int, default=1000, help="unique ones of a search")
+    parser.add_argument("--by", default=PRESET, help="score or preset that the searches use")
+    parser.add_argument("--evaluations", type=int, default=1000, help="unique evaluations of a search")
     parser.add_argument("--seeds", type=int, default=100, help="runs of each strategy")
     run(parser, command, options)
 

@@ -1,14 +1,15 @@
-"""What search and scores are worth in the large spaces; each part goes on from the user's cache of statistics when stopped.
+"""Evaluation of scores and searches in the large spaces, one part a subcommand.
 
     python -m benchmarks large_spaces macro --table nasbench_macro.npz     scores against the test accuracy of NAS-Bench-Macro
     python -m benchmarks large_spaces found --run runs/mobilenet-search    the found network beside 1,000 random ones of its space
     python -m benchmarks large_spaces forward                              one mobilenet at 224 pixels: time and memory
-    python -m benchmarks large_spaces shared                               what networks share that begin alike, in time
+    python -m benchmarks large_spaces shared                               time saved by sharing the first layers of networks
 
-`macro` scores the first networks of a random order of the 3,969 keys and reads accuracies when everything is scored; a failed
-score ranks last. `found` looks at scores that the search did not see: for each, how many of the random networks within the same
-limits lie below the found one. `forward` measures each way in a process of its own, on one thread. `shared` scores the same
-candidates by RBFleX one by one and in one call, in turns, on one thread. ``--quick`` is a smoke test.
+`macro` scores the first networks of a random order of the 3,969 keys and reads accuracies after everything is scored; a failed
+score ranks last. `found` uses scores that the search did not use: for each score, it reports the share of random networks within
+the same limits that lie below the found one. `forward` measures each method in its own process, on one thread. `shared`
+alternates between scoring the candidates by RBFleX one by one and in one call, on one thread. ``--quick`` is a smoke test.
+Statistics are kept in the user's cache, so that an interrupted part can be resumed.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def scored(
     with Evaluator(space, proxies, batch, workers=options.workers, cache=options.cache) as evaluator:
         evaluations = list(tqdm(evaluator.evaluate(genotypes), "scores", total=len(genotypes), disable=None))
     found = {name: np.array([evaluation.scores.get(name, -np.inf) for evaluation in evaluations]) for name in names}
-    # What is counted is what is scored: the representative of each key.
+    # Costs are those of the representative of each key, which is scored.
     costs = [space.costs(space.representative(space.key(genotype)), shape) for genotype in genotypes]
     return found | {cost: np.array([getattr(one, cost) for one in costs]) for cost in COSTS}
 
@@ -96,7 +97,7 @@ def macro(options: argparse.Namespace) -> None:
 
 def agreement(values: np.ndarray, accuracies: np.ndarray) -> list[float]:
     """Returns Kendall's tau, Spearman's rho, tau among the tenth of greatest accuracy, and the accuracy of the highest score."""
-    ranks = rankdata(values)  # -inf has no place in a correlation
+    ranks = rankdata(values)  # correlations do not accept -inf
     best = accuracies >= np.quantile(accuracies, 0.9)
     return [
         float(kendalltau(ranks, accuracies).statistic),
@@ -133,7 +134,7 @@ def finished_run(folder: Path) -> tuple[dict[str, Any], str]:
     """Returns the configuration of a run and the notation of its best network.
 
     Raises:
-        RunError: if it is not finished, or found nothing.
+        RunError: if the run is not finished, or found nothing.
     """
     for name in ("config.yaml", "result.json"):
         if not (folder / name).is_file():
@@ -145,10 +146,10 @@ def finished_run(folder: Path) -> tuple[dict[str, Any], str]:
 
 
 def random_within(space: SearchSpace, shape: Sequence[int], limits: Mapping[str, Any], count: int) -> list[Genotype]:
-    """Returns random genotypes of distinct keys that keep the limits on parameters and FLOPs.
+    """Returns random genotypes of distinct keys within the limits on parameters and FLOPs.
 
     Raises:
-        ConfigError: if there is a limit on something else, or hardly any network keeps them.
+        ConfigError: if another quantity is limited, or almost no network is within the limits.
     """
     bounds = {name: limit for name, limit in limits.items() if isinstance(limit, Mapping)}
     if not set(bounds) <= set(COSTS):
@@ -210,13 +211,13 @@ def measured(which: str, size: int, n: int, repeats: int) -> dict[str, float]:
 
     images = torch.from_numpy(noise(n, size))
     with threads(1):
-        run(torch.from_numpy(noise(2, 64)))  # libraries start, weights are drawn once
+        run(torch.from_numpy(noise(2, 64)))  # starts libraries and draws the weights
         times = [timed(run, images) for _ in range(repeats)]
     return {"seconds": float(np.median(times)), "peak_mib": peak_mib()}
 
 
 def shared(options: argparse.Namespace) -> None:
-    """Times candidates that come together in a search, alone and in company."""
+    """Times the candidates that a search scores together, one by one and in one call."""
     rng = np.random.default_rng(0)
     macro, mobile, darts = create_space("nasbench_macro"), create_space("mobilenet", size=64), create_space("darts")
     count, rounds = (4, 1) if options.quick else (32, 3)
@@ -238,7 +239,7 @@ def shared(options: argparse.Namespace) -> None:
             measurer = Measurer(space, images, WeightParameters(), "cpu", "float32")
 
             ways = [partial(_in_calls, measurer, requests, candidates) for candidates in (1, len(requests))]
-            ways[0](images)  # weights are drawn once
+            ways[0](images)  # draws the weights
             times = [[timed(run, images) for run in ways] for _ in range(rounds)]
             alone, company = 1000 * np.median(times, axis=0) / len(requests)
             rows.append([name, len(requests), float(alone), float(company), float(alone / company)])

@@ -1,12 +1,13 @@
-"""Search by score against taking the largest network, on nats_sss under half of the largest network's multiply-accumulates.
+"""Comparison of search by score with taking the largest network, on nats_sss under a limit on multiply-accumulates.
 
     python -m benchmarks size_baseline --sss-scores SSS/scores.npz --benchdata FOLDER
 
-On the whole space the largest network alone is better than what searches publish; under a limit on multiply-accumulates there is no
-such network, but there is the one with the most of them within the limit, and the one with the most parameters. Every strategy
-searches with the engine's own constraint (what breaks it costs no evaluation), by each score and preset, 1,000 unique evaluations,
-the same seeds for all; scores come from a table. Which strategy answers for a score is decided by the scores it finds, never by
-accuracy. Test accuracies on CIFAR-10 are read when all runs are over.
+On the whole space the largest network alone is better than the results that searches publish. Here the limit is half of the
+largest network's multiply-accumulates, and the baselines are the networks within the limit with the most multiply-accumulates and
+with the most parameters. Every strategy searches with the engine's own constraint (a network that breaks it costs no evaluation)
+by each score and preset, with 1,000 unique evaluations and the same seeds. Scores are read from a table. The strategy that
+represents a score is selected by the scores it finds, not by accuracy. Test accuracies on CIFAR-10 are read after all runs are
+finished.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from spaces import ConfigError
 
 SPACE = "nats_sss"
 SHARE = 0.5
-# The preset that is for searching where the table has its members, else the one that needs fewest.
+# The preset for searching if the table has its members, else the preset with the fewest members.
 ASKED = ("rbflex_search", "rbflex_synflow", "rbflex")
 SEARCHED = ("rbflex", "naswot", "synflow", "rbflex_naswot", "rbflex_synflow", "rbflex_rank", "rbflex_search")
 LEVEL = 0.01
@@ -38,7 +39,7 @@ LEVEL = 0.01
 
 @dataclass(frozen=True)
 class Searched:
-    """What searches by one choice end with.
+    """Results of the searches by one choice.
 
     Attributes:
         networks: by strategy int64 [seeds].
@@ -53,26 +54,26 @@ class Searched:
 
     @property
     def strategy(self) -> str:
-        """The strategy whose runs end with the highest worth on average; random search does not count."""
+        """Name of the strategy with the highest mean worth, without random search."""
         return max((name for name in self.values if name != "random"), key=lambda name: float(self.values[name].mean()))
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """The largest networks within the limit by one count; several where they tie."""
+    """The largest networks within the limit by one count; several if they tie."""
 
     name: str
     networks: np.ndarray
 
 
 def baselines_of(costs: Mapping[str, np.ndarray], inside: np.ndarray) -> list[Baseline]:
-    """Returns for each count the networks that have most of it among those that are inside."""
+    """Returns for each count the largest networks within the limit."""
     names = {"flops": "most multiply-accumulates", "params": "most parameters"}
     return [Baseline(title, np.flatnonzero(inside & (costs[name] == costs[name][inside].max()))) for name, title in names.items()]
 
 
 def choices_of(scores: Scores, wanted: Sequence[str] | None) -> list[Choice]:
-    """Returns what is searched by: those labels, or those of `SEARCHED` that the table can make.
+    """Returns the choices to search by: the given labels, or those of `SEARCHED` that the table can make.
 
     Raises:
         ConfigError: if the table cannot make one that was asked for, or any.
@@ -116,14 +117,14 @@ def verdict(one: Searched, baseline: Baseline, accuracies: np.ndarray) -> str:
 
 
 def sentence(one: Searched, baselines: Sequence[Baseline], accuracies: np.ndarray) -> str:
-    """Returns which is better, searching or taking the largest network, by each count of size."""
+    """Returns a sentence that says for each count whether search or the largest network is better."""
     mean = accuracies[one.networks[one.strategy]].mean()
     verdicts = " and ".join(verdict(one, baseline, accuracies) for baseline in baselines)
     return f"Search by {one.choice.label} ({one.strategy}), {mean:.2f} % on average, is {verdicts}."
 
 
 def asked(searches: Sequence[Searched]) -> Searched:
-    """Returns the search that answers the question: the first of `ASKED` that there is, else the first of all."""
+    """Returns the search that represents the comparison: the first available of `ASKED`, else the first of all."""
     by_label = {one.choice.label: one for one in searches}
     return next((by_label[name] for name in ASKED if name in by_label), searches[0])
 
@@ -172,7 +173,7 @@ def command(options: argparse.Namespace) -> None:
     choices = choices_of(scores, options.by)[: 2 if options.quick else None]
     searches = [search(options, scores, choice, limit, size) for choice in choices]
     baselines = baselines_of(scores.costs, inside)
-    # Every run is over: accuracies from here on.
+    # All runs are finished; accuracies are read from here on.
     accuracies = accuracies_of(options.benchdata, SPACE)["cifar10", "test"]
     answer = sentence(asked(searches), baselines, accuracies)
     others = [f"- {sentence(one, baselines, accuracies)}" for one in searches if one is not asked(searches)]
@@ -200,7 +201,7 @@ def command(options: argparse.Namespace) -> None:
 
 
 def picked(searches: Sequence[Searched]) -> list[Searched]:
-    """Returns the searches that the picture shows: those by RBFleX and its presets, else the first ones."""
+    """Returns the searches in the figure: those by RBFleX and its presets, else the first ones."""
     ours = [one for one in searches if one.choice.label.startswith("rbflex")]
     return (ours or list(searches))[:5]
 
@@ -211,7 +212,7 @@ def points(one: Searched, flops: np.ndarray, accuracies: np.ndarray) -> list[tup
 
 def main(options: Sequence[str] | None = None) -> None:
     parser = arguments(__doc__, SPACE)
-    parser.add_argument("--evaluations", type=int, default=1000, help="unique ones of a search")
+    parser.add_argument("--evaluations", type=int, default=1000, help="unique evaluations of a search")
     parser.add_argument("--seeds", type=int, default=10, help="runs of each strategy by each score")
     parser.add_argument("--by", nargs="+", help="scores and presets; RBFleX, NASWOT, synaptic flow and RBFleX's presets without it")
     run(parser, command, options)

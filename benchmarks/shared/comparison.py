@@ -1,4 +1,4 @@
-"""A figure of ours beside the published one: the difference, and a sentence where they disagree."""
+"""Comparison of our figure with the published one: their difference, and a sentence if they disagree."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.statistics import Estimate
 
-# Two correlations of the same thing, each from a draw of about 1,000 networks, may differ by this much.
+# Two correlations of the same quantity, each from about 1,000 random networks, may differ by this much.
 CLOSE = 0.05
 
 
@@ -19,10 +19,10 @@ class Comparison:
     """One figure of ours beside a published one.
 
     Attributes:
-        row, what: which score, and which of its figures.
-        ours: with its 95 % interval.
-        published: None where the paper has none.
-        independent: the same figure from scores that others computed, where there are any.
+        row, what: Name of the score, and which of its figures.
+        ours: Our value with its 95 % interval.
+        published: Published value; None if the paper has none.
+        independent: The same figure from scores that others computed, if available.
     """
 
     row: str
@@ -37,7 +37,7 @@ class Comparison:
 
     @property
     def agrees(self) -> bool | None:
-        """True if the published figure is in our interval, or as close as two draws are; None where there is nothing to compare."""
+        """True if the published figure is in our interval, or as close as two draws are; None if it cannot be compared."""
         if self.difference is None or self.published is None:
             return None
         inside = self.ours.low is not None and self.ours.high is not None and self.ours.low <= self.published <= self.ours.high
@@ -60,7 +60,7 @@ def interval(one: Estimate) -> str:
 
 
 def number(value: float | None, form: str = ".3f") -> str:
-    """Returns the number as text, or nothing where there is none."""
+    """Returns the number as text, or an empty string if it is None or NaN."""
     return "" if value is None or value != value else format(value, form)
 
 
@@ -78,7 +78,7 @@ def sentences(comparisons: Sequence[Comparison], reasons: dict[str, dict[str, st
     """Returns a sentence for each figure that disagrees with the published one.
 
     Args:
-        reasons: why, by row and by what is compared, where it is known.
+        reasons: Known reasons, by row and figure.
     """
     found = []
     for one in comparisons:

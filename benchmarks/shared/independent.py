@@ -1,6 +1,7 @@
-"""Scores of nats_tss that others computed and published, where the folder has them: they tell a fault of ours from one of a paper.
+"""Scores of nats_tss that others computed and published, if the folder has them.
 
-`nb201_proxies.npz` (FreeREA's authors) holds every cell, `zc_naslib_sample.csv.gz` (NASLib) some 700 cells.
+They help to decide whether a disagreement is our fault or the paper's. `nb201_proxies.npz` (FreeREA's authors) holds every cell,
+`zc_naslib_sample.csv.gz` (NASLib) about 700 cells.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 # Row of our tables -> array or column of theirs. NASLib's numbers of the other scores are used where FreeREA has none.
 FREE_REA = {"naswot": "naswot", "synflow": "log10_synflow", "logsynflow": "logsynflow"}
 NASLIB = {"grad_norm": "grad_norm", "snip": "snip", "fisher": "fisher", "grasp": "grasp", "jacob_cov": "jacov"}
-# What NASLib stores for a score that failed.
+# Value that NASLib stores for a failed score.
 FAILED_BELOW = -1e7
 
 

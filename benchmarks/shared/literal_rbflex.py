@@ -1,7 +1,7 @@
-"""RBFleX as its paper writes it, and as slowly: the reference of the tests and the "published procedure" of the benchmarks.
+"""Literal implementation of RBFleX as in its paper, used as reference by the tests and as the "published procedure".
 
-One image at a time through the network in training mode, full N x L matrices in float64, plain `slogdet`. Equations are those
-of Yamasaki et al., IEEE TNNLS 36(6), 2025.
+One image at a time through the network in training mode, full N x L matrices in float64, plain `slogdet`. It is slow. Equations
+are those of Yamasaki et al., IEEE TNNLS 36(6), 2025.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every benchmark writes: a Markdown table and a JSON file with versions and machine, into a folder that it names."""
+"""Output of the benchmarks: a Markdown table, and a JSON file with versions and machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def markdown(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def write(folder: Path, name: str, title: str, table: str, content: Mapping[str, Any]) -> None:
-    """Prints the table, and writes it and `content` as `name`.md and `name`.json into `folder`."""
+    """Prints the table, and writes the table and `content` as `name`.md and `name`.json into `folder`."""
     facts = environment()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.md").write_text(f"# {title}\n\n{table}\n\n{json.dumps(facts)}\n")

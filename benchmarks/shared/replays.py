@@ -16,9 +16,9 @@ from strategies import STRATEGIES
 
 from .score_tables import Choice, Scores
 
-# Noise where nobody left beside the table what it was made from: scores come from the table, no image is ever read.
+# Noise if the configuration of the table is missing: scores come from the table, so images are not read.
 NOISE = {"source": "noise", "shape": [3, 32, 32], "n": 16, "seed": 0}
-# Populations that fit into a thousand evaluations, where the default does not.
+# Populations that fit into a thousand evaluations, for strategies whose default does not.
 FITTING = {"large_space_evolution": {"population": 32}}
 
 
@@ -43,7 +43,7 @@ def config_of(
 ) -> Config:
     """Returns the configuration of a comparison of strategies that search by that choice.
 
-    What the table was made with is taken from the configuration beside it, where there is one.
+    Data and parameters are read from the configuration beside the table, if it exists.
     """
     made = {} if scores.config is None else as_values(scores.config)
     parameters = made.get("fitness", {}).get("proxies", {})

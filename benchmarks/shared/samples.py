@@ -1,9 +1,9 @@
-"""What the papers' benchmarks share: a sample of a space, images, known accuracies, and scores of the one beside the other.
+"""Samples of a space, images, known accuracies, and the correlation of scores with accuracies.
 
-Networks are scored through the `Evaluator` with the user's cache, so that a larger sample, another run or another command pays
-only for what is new: samples are nested, `sample(space, 300)` begins with `sample(space, 100)`. Scores that run the network
-themselves, most of them backward, and those of raw networks are dear; they may be given a smaller sample than those that watch a
-shared planned forward. A score sees networks and images; accuracies are read from the tables afterwards.
+Networks are scored through the `Evaluator` with the user's cache, so that a larger sample, a second run or another command
+measures only new networks. Samples are nested: `sample(space, 300)` begins with `sample(space, 100)`. Scores that run the network
+themselves, most of them backward, and scores of raw networks are expensive; they may use a smaller sample than scores that share
+a planned forward. Accuracies are read from the tables afterwards and are not visible to the scores.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from spaces import ConfigError, DataError, Genotype, RbflexEvoError, SearchSpace
 
 SIZES = {"nats_tss": 15625, "nats_sss": 32768}
 CLASSES = {"cifar10": 10, "cifar100": 100, "imagenet16": 120}
-# File and array of known accuracies. Of nats_sss on CIFAR-100 there is no table of test accuracies, only of validation ones.
+# File and array of known accuracies. For nats_sss on CIFAR-100 only validation accuracies are available.
 TABLES = {
     ("nats_tss", "cifar10"): ("nb201.npz", "cifar10_test_200ep_mean"),
     ("nats_tss", "cifar100"): ("nb201.npz", "cifar100_test_200ep_mean"),
@@ -63,7 +63,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Size:
-    """How much a table measures: networks, those of them for scores that run the network themselves, images, resamples."""
+    """Sizes of a table: networks, networks for scores that run the network themselves, images, resamples."""
 
     networks: int
     own_passes: int
@@ -80,10 +80,10 @@ def space_of(name: str, dataset: str) -> SearchSpace:
 
 
 def images_of(folder: Path, dataset: str, n: int = 16, seed: int | None = None, file: str | None = None) -> Batch:
-    """Returns N images and, where they are of the data set's classes, labels: the file's first ones, or those a seed draws.
+    """Returns N images, and labels if they are of the data set's classes: the first of the file, or a random draw.
 
     Args:
-        file: of the same arrays, where it is called otherwise.
+        file: Name of a file with the same arrays, instead of the default.
     """
     name, array, labels, source = IMAGES[dataset]
     path = folder / (file or name)
@@ -106,7 +106,7 @@ def accuracies_of(folder: Path, space: str, dataset: str) -> np.ndarray:
 
 
 def sample(space: str, count: int, seed: int = 0) -> np.ndarray:
-    """Returns the benchmark's indices of `count` distinct random networks; smaller samples are the start of larger ones."""
+    """Returns the benchmark's indices of `count` distinct random networks; a smaller sample is the start of a larger one."""
     return np.random.default_rng(seed).permutation(SIZES[space])[:count]
 
 
@@ -130,7 +130,7 @@ def wanted(rows: Sequence[Score], chosen: Sequence[str] | None) -> list[Score]:
 
 
 def served(rows: Sequence[Score], space: SearchSpace) -> tuple[list[Score], list[str]]:
-    """Returns the rows that the space can serve, and a sentence for each other one."""
+    """Returns the rows that the space supports, and a sentence for each other row."""
     there, sentences = [], []
     for row in rows:
         try:
@@ -175,7 +175,7 @@ def scored(
     workers: int | None = None,
     title: str = "scores",
 ) -> dict[str, np.ndarray]:
-    """Scores genotypes as `measure` does networks of a benchmark's order."""
+    """Scores genotypes; `measure` does the same for indices of a benchmark."""
     proxies = {f"{row.label}/{name}": create_proxy(name, **row.parameters) for row in rows for name in row.proxies}
     found: dict[str, np.ndarray] = {}
     for group, count in _groups(proxies, len(genotypes), own_passes):
@@ -188,11 +188,11 @@ def scored(
 
 
 def _groups(proxies: Mapping[str, Proxy], count: int, own_passes: int | None) -> list[tuple[dict[str, Proxy], int]]:
-    """Cuts proxies into those that one evaluator may measure: a published score is one of raw cells, a dear one of fewer."""
+    """Groups the proxies by evaluator: published scores use raw cells, expensive scores use fewer networks."""
     kinds: dict[tuple[bool, int], dict[str, Proxy]] = {}
     for label, proxy in proxies.items():
-        dear = proxy.needs == "network" or proxy.layers == "published"
-        few = min(own_passes, count) if dear and own_passes is not None else count
+        expensive = proxy.needs == "network" or proxy.layers == "published"
+        few = min(own_passes, count) if expensive and own_passes is not None else count
         kinds.setdefault((proxy.layers == "published", few), {})[label] = proxy
     return [(group, few) for (_, few), group in kinds.items()]
 
@@ -221,15 +221,15 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--benchdata", type=Path, required=True, help="folder of known accuracies and images")
     parser.add_argument("--folder", type=Path, default=Path("benchmarks/results"), help="where tables and pictures go")
-    parser.add_argument("--workers", type=int, help="processes that measure; one a core without it")
-    parser.add_argument("--quick", action="store_true", help="a handful of networks: that the command works, not what it finds")
+    parser.add_argument("--workers", type=int, help="worker processes; one a core by default")
+    parser.add_argument("--quick", action="store_true", help="smoke test with a few networks")
     return parser
 
 
 def add_sizes(parser: argparse.ArgumentParser, networks: int, own_passes: int) -> None:
     """Adds the options of a table of scores."""
     parser.add_argument("--networks", type=int, default=networks, help="random networks of each space")
-    parser.add_argument("--own-passes", type=int, default=own_passes, help="of them, for scores with passes of their own")
+    parser.add_argument("--own-passes", type=int, default=own_passes, help="networks for scores that run the network themselves")
     parser.add_argument("--scores", nargs="+", help="only the rows that these proxies make")
 
 
@@ -239,7 +239,7 @@ def size_of(options: argparse.Namespace) -> Size:
 
 
 def run(parser: argparse.ArgumentParser, command: Callable[[argparse.Namespace], None], options: Sequence[str] | None) -> None:
-    """Parses the options and runs the command; what a user did wrong is one line."""
+    """Parses the options and runs the command; a user's error is reported in one line."""
     chosen = parser.parse_args(options)
     try:
         command(chosen)

@@ -1,9 +1,9 @@
-"""Tables of scores that `rbflex-evo tabulate` made of a whole space, beside the accuracies known of it.
+"""Tables of scores that `rbflex-evo tabulate` made of a whole space, beside the known accuracies of that space.
 
-A benchmark of searches reads scores here, so that draws cost nothing: what a search by a score, or by a preset's ranks, would
-have found among any set of networks. Networks are meant by their index in the benchmark's order; several of them may be one
-network with one row in the table, as in the papers, which draw cells and not classes of them. Accuracies are a function of the
-indices that were chosen: nothing that chooses sees one.
+A benchmark of searches reads scores from these tables, so that any number of draws costs nothing: it looks up which network a
+score or a preset would have selected from a set. Networks are identified by their index in the benchmark's order. Several indices
+may be the same network, with one row in the table, because the papers draw cells and not classes of equal cells. Accuracies are
+looked up for the selected indices only after the selection.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .samples import SIZES
 
 SPACES = ("nats_tss", "nats_sss")
 DRAWS = 500
-# File and arrays of known accuracies, percent: (space, data set) -> what it is -> array.
+# File and arrays of known accuracies, percent: (space, data set) -> kind -> array.
 ACCURACIES: dict[str, tuple[str, dict[tuple[str, str], str]]] = {
     "nats_tss": (
         "nb201.npz",
@@ -50,7 +50,7 @@ ACCURACIES: dict[str, tuple[str, dict[tuple[str, str], str]]] = {
 
 @dataclass(frozen=True)
 class Choice:
-    """What a search chooses by: one score, or a preset's ranks."""
+    """Criterion of a search: one score, or the ranks of a preset."""
 
     label: str
     members: tuple[str, ...]
@@ -67,9 +67,9 @@ class Scores:
     """The table of one space.
 
     Attributes:
-        path: of the npz.
-        space: that it is of.
-        of: by score float64 [networks] in the benchmark's order, NaN where it failed.
+        path: Path of the npz.
+        space: Search space of the table.
+        of: Scores by name, float64 [networks] in the benchmark's order, NaN where it failed.
     """
 
     path: Path
@@ -88,7 +88,7 @@ class Scores:
 
     @property
     def missing(self) -> dict[str, list[str]]:
-        """Returns the presets that the table cannot make, and what they lack."""
+        """Returns the presets that the table cannot make, and their missing members."""
         lacking = {name: [m for m in PRESETS.get(name).members if m not in self.of] for name in PRESETS.names()}
         return {name: members for name, members in lacking.items() if members}
 
@@ -117,7 +117,7 @@ def read_scores(path: Path, name: str) -> Scores:
     """Reads a table of the whole space of that name.
 
     Raises:
-        ConfigError: if there is none, it is of another space, or lacks an architecture.
+        ConfigError: if the file is missing, is of another space, or lacks an architecture.
     """
     arrays = load(path)
     if arrays is None or not {"key", "notation"} <= arrays.keys():
@@ -136,9 +136,9 @@ def read_scores(path: Path, name: str) -> Scores:
 
 
 def worth(choice: Choice, members: np.ndarray) -> np.ndarray:
-    """Returns what candidates are worth to a search that has seen these and no others, -inf where a member failed.
+    """Returns the utility of candidates in a search that has seen only these, -inf where a member failed.
 
-    The same as `fitness.objective` tells of the reference "archive", for many archives at once.
+    Equal to `fitness.objective` with the reference "archive", for many archives at once.
 
     Args:
         members: float64 [members, ..., candidates].
@@ -149,7 +149,7 @@ def worth(choice: Choice, members: np.ndarray) -> np.ndarray:
     alive = np.isfinite(members).all(axis=0)
     if not choice.preset:
         return np.where(alive, members[0], -np.inf)
-    # What failed ranks below everything, so that its number comes off the others' ranks.
+    # Failed candidates rank below all others, so their number is subtracted from the others' ranks.
     failed = alive.shape[-1] - alive.sum(axis=-1, keepdims=True)
     ranks = rankdata(np.where(alive, members, -np.inf), axis=-1) - failed
     shares = np.where(alive, ranks, 1.0) / np.maximum(alive.shape[-1] - failed, 1)
@@ -160,15 +160,15 @@ def worth(choice: Choice, members: np.ndarray) -> np.ndarray:
 
 
 def draws(networks: int, size: int, count: int, seed: int = 0) -> np.ndarray:
-    """Returns int64 [count, size], so many sets of distinct random networks; the first S of a row are a draw of S."""
+    """Returns int64 [count, size], `count` sets of distinct random networks; the first S of a row are a draw of S."""
     rng = np.random.default_rng(seed)
     return np.array([rng.choice(networks, size, replace=False) for _ in range(count)])
 
 
 def found(scores: Scores, choice: Choice, drawn: np.ndarray) -> np.ndarray:
-    """Returns int64 [count], of each draw [count, S] the network of the highest worth, the earliest of equals.
+    """Returns int64 [count], the network of the highest worth in each draw [count, S]; ties go to the earliest.
 
-    A draw all of whose networks failed finds its first one: a search without a single score has no reason to take another.
+    If all networks of a draw failed, its first one is returned.
     """
     values = worth(choice, scores.members(choice)[:, drawn])
     return drawn[np.arange(len(drawn)), np.argmax(values, axis=1)]
@@ -192,7 +192,7 @@ def arguments(description: str | None, *tables: str) -> argparse.ArgumentParser:
     """Returns a parser with the options that every command on tabulated scores has.
 
     Args:
-        tables: spaces whose table it takes.
+        tables: Spaces whose tables the command reads.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     options = {"nats_tss": "--tss-scores", "nats_sss": "--sss-scores"}
@@ -200,8 +200,8 @@ def arguments(description: str | None, *tables: str) -> argparse.ArgumentParser:
         parser.add_argument(options[name], type=Path, required=len(tables) == 1, help=f"scores.npz of {name}, from tabulate")
     parser.add_argument("--benchdata", type=Path, required=True, help="folder of known accuracies and images")
     parser.add_argument("--folder", type=Path, default=Path("benchmarks/results"), help="where tables and pictures go")
-    parser.add_argument("--workers", type=int, help="processes that replay searches; one a core without it")
-    parser.add_argument("--quick", action="store_true", help="a few draws and runs: that the command works, not what it finds")
+    parser.add_argument("--workers", type=int, help="worker processes that replay searches; one a core by default")
+    parser.add_argument("--quick", action="store_true", help="smoke test with a few draws and runs")
     return parser
 
 
@@ -209,7 +209,7 @@ def tables_of(options: argparse.Namespace) -> dict[str, Scores]:
     """Reads the tables that the options name.
 
     Raises:
-        ConfigError: if they name none.
+        ConfigError: if the options name no table.
     """
     paths = {"nats_tss": getattr(options, "tss_scores", None), "nats_sss": getattr(options, "sss_scores", None)}
     read = {name: read_scores(path, name) for name, path in paths.items() if path is not None}
@@ -219,7 +219,7 @@ def tables_of(options: argparse.Namespace) -> dict[str, Scores]:
 
 
 def run(parser: argparse.ArgumentParser, command: Callable[[argparse.Namespace], None], options: Sequence[str] | None) -> None:
-    """Parses the options and runs the command; what a user did wrong is one line."""
+    """Parses the options and runs the command; a user's error is reported in one line."""
     chosen = parser.parse_args(options)
     try:
         command(chosen)

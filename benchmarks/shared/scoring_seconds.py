@@ -1,4 +1,4 @@
-"""What a score costs here: seconds a network, one process, nothing taken from a cache; and what it takes before the first one."""
+"""Cost of a score: seconds a network in one process without a cache, and seconds before the first network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .score_tables import Choice, Scores
 
 @dataclass(frozen=True)
 class Seconds:
-    """Seconds before the first network (gammas that are detected), and a network."""
+    """Seconds before the first network (detection of gammas), and seconds a network."""
 
     before: float
     network: float
@@ -29,9 +29,9 @@ class Seconds:
 
 
 def measure(scores: Scores, choices: Sequence[Choice], batch: Batch, networks: int) -> dict[str, Seconds]:
-    """Scores random networks by each choice, the members of a preset together as a search scores them, and returns its seconds.
+    """Times each choice on random networks; the members of a preset are scored together, as in a search.
 
-    Parameters of a score are those that its table was made with.
+    Scores use the parameters of the table.
     """
     chosen = [scores.space.at(int(index)) for index in sample(scores.space.name, networks + 1, seed=1)]
     config = scores.config
@@ -43,7 +43,7 @@ def measure(scores: Scores, choices: Sequence[Choice], batch: Batch, networks: i
             started = time.perf_counter()
             evaluator.prepare()
             before = time.perf_counter() - started
-            # The first one also loads what is loaded once.
+            # The first network also initialises libraries.
             list(evaluator.evaluate(chosen[:1]))
             started = time.perf_counter()
             list(evaluator.evaluate(chosen[1:]))
