@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from benchmarks.__main__ import commands
+
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
 
@@ -17,5 +19,5 @@ def test_every_command_and_configuration_that_it_names_exists():
         assert command in known
     for path in re.findall(r"\(((?:configs|examples)/[\w./]+)\)", README):
         assert (Path(__file__).parent.parent / path).exists()
-    for module in re.findall(r"benchmarks\.(\w+)", README):
-        assert (Path(__file__).parent.parent / "benchmarks" / f"{module}.py").exists()
+    for name in re.findall(r"python -m benchmarks ([a-z]\w+)", README):
+        assert name in commands()

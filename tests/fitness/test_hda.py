@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks import literal_rbflex
+from benchmarks.shared import literal_rbflex
 from fitness import hda
 from spaces import ConfigError
 

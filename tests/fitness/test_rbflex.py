@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import literal_rbflex
+from benchmarks.shared import literal_rbflex
 from fitness import CandidateFailed, create_batch, create_proxy
 from fitness.evaluator import Evaluator
 from fitness.forward import run_observed

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import literal_rbflex
+from benchmarks.shared import literal_rbflex
 from fitness import CandidateFailed, rbflex_score
 from spaces import ConfigError
 

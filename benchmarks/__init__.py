@@ -1,0 +1,1 @@
+"""Benchmarks of scores, searches and speed; `python -m benchmarks` lists the commands."""

@@ -1,0 +1,1 @@
+"""Speed, memory, overhead and numerical exactness on this machine."""

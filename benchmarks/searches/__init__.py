@@ -1,0 +1,1 @@
+"""How good the strategies are, and what searches find in large spaces."""

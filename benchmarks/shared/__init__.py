@@ -1,0 +1,1 @@
+"""Samples, accuracies, output and references that several benchmarks use."""
