@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from spaces import Registry, parse
 
 from .evaluation import Evaluation, six_digits
-from .proxy import CandidateFailed, Observer, Proxy, Statistics
+from .observer import CandidateFailed, Observer, Statistics
+from .proxy import Proxy
 
 if TYPE_CHECKING:
     from .batches import create_batch

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from .forward import Rewired, batch_norm, evaluation_mode, normalisations
-from .proxy import CandidateFailed
+from .observer import CandidateFailed
 
 if TYPE_CHECKING:
     from .subject import Subject

@@ -14,7 +14,8 @@ from spaces.checking import called, require
 from .cache import encode
 from .initialise import WeightParameters
 from .measure import Measurer, MeasuringFailed
-from .proxy import Proxy, Statistics
+from .observer import Statistics
+from .proxy import Proxy
 from .workers import as_in_a_worker
 
 IMAGES = 8

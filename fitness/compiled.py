@@ -19,9 +19,9 @@ from spaces.plan import EPSILON, Convolve
 
 from . import native
 from .eager import Backend, Combined, Postponed
+from .observer import Observer
 from .proxies.naswot import NaswotObserver
 from .proxies.rbflex import ROUNDINGS, RbflexObserver
-from .proxy import Observer
 
 KINDS = {"alias": 0, "norm": 1, "pool": 2}
 REALS = {torch.float32: "float", torch.float64: "double"}

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from spaces import Genotype, SearchSpace
 
 from .metrics import Architecture, Metric
-from .proxy import CandidateFailed
+from .observer import CandidateFailed
 
 
 class Costed(NamedTuple):

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from spaces.plan import EPSILON, Convolve
 
-from .proxy import Observer
+from .observer import Observer
 
 
 class Combined(NamedTuple):

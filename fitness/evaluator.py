@@ -26,7 +26,8 @@ from .evaluation import Evaluation, six_digits
 from .initialise import WeightParameters
 from .inputs import check_inputs
 from .measure import PRECISIONS, Measured, by_plan, find_device
-from .proxy import CandidateFailed, Proxy, Statistics
+from .observer import CandidateFailed, Statistics
+from .proxy import Proxy
 from .workers import Workers, default_workers, result_of
 
 if TYPE_CHECKING:

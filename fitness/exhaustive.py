@@ -13,7 +13,8 @@ from spaces import Genotype, SearchSpace
 
 from .initialise import WeightParameters
 from .measure import Measured
-from .proxy import Proxy, Statistics
+from .observer import Statistics
+from .proxy import Proxy
 from .workers import Workers, default_workers, result_of
 
 

@@ -24,7 +24,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from .activations import FUNCTIONS, check_visible, declared, is_activation
-from .proxy import CandidateFailed, Observer
+from .observer import CandidateFailed, Observer
 
 POOLINGS = {
     functional.adaptive_avg_pool1d, functional.adaptive_avg_pool2d, functional.adaptive_avg_pool3d,

@@ -25,8 +25,8 @@ from spaces.plan import INPUT, Combine, Convolve, Features, Plan, Register, Step
 
 from .eager import Backend, Postponed
 from .initialise import WeightParameters, parameter_values
+from .observer import Observer
 from .opening import Known, Node, Opening
-from .proxy import Observer
 
 Member = tuple["_Candidate", Step]
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .forward import POOLINGS, Rewired, batch_norm, evaluation_mode, given, normalisations
-from .proxy import CandidateFailed
+from .observer import CandidateFailed
 
 
 def channels_last(images: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from spaces.notations import checked_notations
 
 from .evaluation import six_digits
 from .metrics import Architecture, Metric
-from .proxy import CandidateFailed
+from .observer import CandidateFailed
 
 if TYPE_CHECKING:
     from torch import nn

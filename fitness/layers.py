@@ -24,8 +24,8 @@ from .forward import run_observed
 from .initialise import WeightParameters
 from .inputs import placed
 from .measure import PRECISIONS
+from .observer import Observer, Statistics, rows_of
 from .proxies.rbflex import RowStatistics
-from .proxy import Observer, Statistics, rows_of
 from .subject import Subject
 
 if TYPE_CHECKING:

@@ -26,8 +26,9 @@ from .backends import create_backend
 from .initialise import WeightParameters
 from .inputs import placed
 from .interpreter import Interpreter
+from .observer import CandidateFailed, Observer, Statistics
 from .prefix import walk
-from .proxy import CandidateFailed, Observer, Proxy, Statistics
+from .proxy import Proxy
 from .shared_forward import SharedForward
 from .subject import Subject
 
@@ -193,7 +194,7 @@ class Measurer:
         own = [name for name, proxy in proxies.items() if not by_plan(proxy)]
         if own:
             raise ConfigError(f"{', '.join(own)} needs more than a planned forward and no plan gives it; measure one by one")
-        walked = walk(self.interpreter, self._plans(genotypes), self.images, list(proxies.values()))
+        walked = walk(self.interpreter, self._plans(genotypes), self.images, [proxy.observer() for proxy in proxies.values()])
         for genotype, observers in zip(genotypes, walked, strict=True):
             statistics, failures = self._finish((genotype, proxies), dict(zip(proxies, observers, strict=True)), {})
             now = time.perf_counter()
@@ -245,7 +246,7 @@ class Measurer:
             if subject is None:
                 yield i, done, failures
                 continue
-            forwards: dict[Any, dict[str, Proxy]] = {}
+            forwards: dict[tuple[Any, Any], dict[str, Proxy]] = {}
             for name, proxy in tile[i][1].items():
                 if name in done:
                     continue
@@ -258,10 +259,11 @@ class Measurer:
                     failures[name] = str(failed)
             chained = bool(forwards) and hasattr(subject.network, "as_stages")
             ahead = [stage.identity for stage in stages_of(following.network)] if chained and following else ()
-            for group in forwards.values():
+            for kind, group in forwards.items():
                 watching = tuple(group.items())
                 if watching not in shared:
-                    shared[watching] = SharedForward(group, self.images, self.convolutions)
+                    observers = {name: proxy.observer() for name, proxy in group.items()}
+                    shared[watching] = SharedForward(observers, self.images, *kind, self.convolutions)
                 try:
                     done |= shared[watching].run(subject.network, subject.classifier, ahead)
                 except CandidateFailed as failed:

@@ -21,7 +21,8 @@ from .check_case import IMAGES, Case, Found, check_plain, near, same
 from .evaluator import FAILED, Evaluator
 from .initialise import WeightParameters
 from .measure import by_plan
-from .proxy import CandidateFailed, Proxy, Statistics
+from .observer import CandidateFailed, Statistics
+from .proxy import Proxy
 from .subject import Subject
 from .variants import variants
 from .workers import as_in_a_worker

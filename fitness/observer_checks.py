@@ -10,7 +10,7 @@ import torch
 from spaces.checking import CheckFailed, called, require
 
 from .check_case import check_plain
-from .proxy import CandidateFailed, Observer, Statistics
+from .observer import CandidateFailed, Observer, Statistics
 
 # Layers [channels, height, width] of made-up networks, as they are shown to an observer.
 LAYERS = ((4, 8, 8), (6, 5, 5), (12,))

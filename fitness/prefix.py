@@ -25,7 +25,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from spaces.plan import INPUT, Combine, Convolve, Features, Plan, Register, Step, targets
 
 from .eager import Postponed
-from .proxy import Observer, Proxy
+from .observer import Observer
 
 if TYPE_CHECKING:
     from .interpreter import Interpreter
@@ -41,13 +41,15 @@ class _Mark:
     observers: Sequence[Observer]
 
 
-def walk(interpreter: Interpreter, plans: Iterable[Plan], images: Tensor, proxies: Sequence[Proxy]) -> Iterator[list[Observer]]:
-    """Yields for each plan the observers of its forward on `images` [N, C, H, W], one a proxy, ready to finish.
+def walk(
+    interpreter: Interpreter, plans: Iterable[Plan], images: Tensor, observers: Sequence[Observer]
+) -> Iterator[list[Observer]]:
+    """Yields for each plan copies of `observers` that have seen its forward on `images` [N, C, H, W], ready to finish.
 
     Memory is that of the maps along one path of the tree, and of their widest convolutions.
     """
     images = images.contiguous(memory_format=torch.channels_last)
-    path = [_Mark(None, (), {INPUT: images}, [proxy.observer() for proxy in proxies])]
+    path = [_Mark(None, (), {INPUT: images}, list(observers))]
     walker = _Walker(interpreter, images)
     # An equal step is not enough: this plan may still read what the one before let go of after it.
     sequences = (list(zip(plan.steps, plan.last_uses(), strict=True)) for plan in plans)
@@ -59,9 +61,9 @@ def walk(interpreter: Interpreter, plans: Iterable[Plan], images: Tensor, proxie
         ahead = max(common, _common(steps, following or []))
         for step, last in steps[common:ahead]:
             path.append(walker.advance(path[-1], step, last))
-        observers = [observer.fork() for observer in path[-1].observers]
-        walker.finish(path[-1], steps[ahead:], observers)
-        yield observers
+        own = [observer.fork() for observer in path[-1].observers]
+        walker.finish(path[-1], steps[ahead:], own)
+        yield own
         steps = following
 
 

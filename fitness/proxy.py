@@ -1,4 +1,4 @@
-"""A training-free score, in two halves: statistics (dear, cached) and a score computed from them (cheap, pure).
+"""A training-free score, in two halves: statistics (slow, cached) and a score computed from them (fast, pure).
 
 `statistics` name all that a network has to be run for, so changing a hyperparameter that only `score` reads (a gamma, a
 kernel) costs no forward. The evaluator groups proxies by what they need, so that all of those that watch a forward share one.
@@ -7,7 +7,6 @@ kernel) costs no forward. The evaluator groups proxies by what they need, so tha
 from __future__ import annotations
 
 import contextlib
-import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -17,74 +16,10 @@ import numpy as np
 from spaces import Genotype, SearchSpace
 from spaces import Parameters as AnyParameters
 
+from .observer import CandidateFailed, Observer, Statistics
+
 if TYPE_CHECKING:
-    import torch
-
-    from spaces import SearchSpace
-
     from .subject import Subject
-
-Statistics = Mapping[str, np.ndarray]
-
-# What counts as one is told in `activations`.
-NO_ACTIVATION = (
-    "the network has no activation layer that is computed per image; use torch's activations, or set is_activation = True on the "
-    "class of your own"
-)
-
-
-def rows_of(outputs: torch.Tensor) -> torch.Tensor:
-    """Returns outputs [K, N, ...] as rows [K, N, L], columns in the order of memory: no statistic depends on their order."""
-    last = outputs.movedim(2, -1) if outputs.dim() > 3 else outputs
-    return (last if last.is_contiguous() else outputs).flatten(2)
-
-
-def sum_dtype(device: torch.device) -> torch.dtype:
-    """Returns the precision of long sums: float64, but on Apple's devices, which have none."""
-    import torch
-
-    return torch.float32 if device.type == "mps" else torch.float64
-
-
-class CandidateFailed(Exception):
-    """A candidate cannot be scored; the message is the reason. A status, never a number."""
-
-
-class Observer(ABC):
-    """Receives what a forward shows, layer by layer, and keeps only small arrays."""
-
-    @abstractmethod
-    def activation(self, name: str, output: torch.Tensor, multiplicity: int = 1) -> None:
-        """Takes the output [N, ...] of one activation layer, which counts `multiplicity` times.
-
-        Others read the output, too, so it must not be changed, and it carries no gradient.
-        """
-
-    def reduce(self, outputs: torch.Tensor) -> torch.Tensor | None:
-        """Reduces one layer's outputs of K candidates [K, N, ...] to what `take` takes of each, [K, ...], in one go.
-
-        None, the default, means that there is no such form: `activation` is then called for each candidate.
-        """
-        return None
-
-    def take(self, reduced: torch.Tensor, columns: int, multiplicity: int = 1) -> None:
-        """Takes this candidate's part of what `reduce` returned for a layer of `columns` units an image."""
-        raise NotImplementedError(f"{type(self).__name__} reduces layers but takes none")
-
-    def features(self, output: torch.Tensor, magnitude: torch.Tensor) -> None:  # noqa: B027 (most observers ignore it)
-        """Takes the classifier's input [N, L_Q]; `magnitude` [] is the largest absolute value of the map it was pooled from."""
-
-    def fork(self) -> Observer:
-        """Returns another observer that has seen the same so far."""
-        return copy.deepcopy(self)
-
-    @abstractmethod
-    def finish(self) -> Statistics:
-        """Returns the statistics.
-
-        Raises:
-            CandidateFailed: if the network is dead, saying why.
-        """
 
 
 class Proxy(ABC):

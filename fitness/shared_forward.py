@@ -21,7 +21,7 @@ from spaces import ConfigError
 from spaces.stages import stages_of
 
 from .forward import Watch, watching
-from .proxy import Observer, Proxy
+from .observer import Observer
 
 
 @dataclass(frozen=True)
@@ -34,22 +34,28 @@ class _Mark:
 
 
 class SharedForward:
-    """Forwards of several candidates on `images` [N, ...] for the same scores, each from where it parts from the one before.
+    """Forwards of several candidates on `images` [N, ...] for the same observers, each from where it parts from the one before.
 
     Args:
-        proxies: scores that watch a forward, of one kind (`statistics_of`, `layers`).
+        observers: by name, as they are before a forward; each candidate is observed by copies of them.
+        statistics_of, layers: what the observers see, as for `run_observed`.
         convolutions: their precision where it is not that of the images.
     """
 
-    def __init__(self, proxies: Mapping[str, Proxy], images: Tensor, convolutions: torch.dtype | None) -> None:
-        self.names = list(proxies)
-        first = next(iter(proxies.values()))
-        self.statistics_of: Literal["image", "batch"] = first.statistics_of
-        self.layers: Literal["activations", "published"] = first.layers
+    def __init__(
+        self,
+        observers: Mapping[str, Observer],
+        images: Tensor,
+        statistics_of: Literal["image", "batch"] = "image",
+        layers: Literal["activations", "published"] = "activations",
+        convolutions: torch.dtype | None = None,
+    ) -> None:
+        self.names = list(observers)
+        self.statistics_of = statistics_of
+        self.layers = layers
         self.convolutions = convolutions
         self.maps = images.dtype
-        watch = Watch([proxy.observer() for proxy in proxies.values()], len(images))
-        self.path = [_Mark(None, images, watch)]
+        self.path = [_Mark(None, images, Watch(list(observers.values()), len(images)))]
 
     def run(self, network: nn.Module, classifier: nn.Module, following: Sequence[Hashable] = ()) -> dict[str, Observer]:
         """Runs one candidate and returns its observers by name, ready to finish.

@@ -22,7 +22,8 @@ import numpy as np
 from pydantic import Field
 from scipy.special import entr
 
-from fitness.proxy import CandidateFailed, Proxy, Statistics, sum_dtype
+from fitness.observer import CandidateFailed, Statistics, sum_dtype
+from fitness.proxy import Proxy
 from spaces import Parameters
 
 if TYPE_CHECKING:

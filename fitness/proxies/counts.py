@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from fitness.proxy import CandidateFailed, Proxy, Statistics
+from fitness.observer import CandidateFailed, Statistics
+from fitness.proxy import Proxy
 from spaces import Costs, Parameters
 
 if TYPE_CHECKING:

@@ -18,8 +18,9 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from fitness.observer import CandidateFailed, Observer, Statistics
 from fitness.proxies.naswot import NaswotObserver, NaswotParameters
-from fitness.proxy import CandidateFailed, Observer, Proxy, Statistics
+from fitness.proxy import Proxy
 
 
 class DasParameters(NaswotParameters):

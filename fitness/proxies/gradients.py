@@ -16,7 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fitness.proxy import Proxy, Statistics, sum_dtype
+from fitness.observer import Statistics, sum_dtype
+from fitness.proxy import Proxy
 
 if TYPE_CHECKING:
     import torch

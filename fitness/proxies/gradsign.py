@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fitness.proxy import Proxy, Statistics, sum_dtype
+from fitness.observer import Statistics, sum_dtype
+from fitness.proxy import Proxy
 
 if TYPE_CHECKING:
     from fitness.subject import Subject

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fitness.inputs import refuse_words
-from fitness.proxy import CandidateFailed, Proxy, Statistics
+from fitness.observer import CandidateFailed, Statistics
+from fitness.proxy import Proxy
 from spaces import SearchSpace
 
 if TYPE_CHECKING:

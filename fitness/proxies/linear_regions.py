@@ -17,7 +17,8 @@ import numpy as np
 from pydantic import Field
 
 from fitness.inputs import refuse_words
-from fitness.proxy import NO_ACTIVATION, CandidateFailed, Observer, Proxy, Statistics
+from fitness.observer import NO_ACTIVATION, CandidateFailed, Observer, Statistics
+from fitness.proxy import Proxy
 from spaces import ConfigError, Parameters, SearchSpace
 
 if TYPE_CHECKING:

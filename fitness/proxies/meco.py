@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fitness.proxy import NO_ACTIVATION, CandidateFailed, Observer, Proxy, Statistics, sum_dtype
+from fitness.observer import NO_ACTIVATION, CandidateFailed, Observer, Statistics, sum_dtype
+from fitness.proxy import Proxy
 
 if TYPE_CHECKING:
     import torch

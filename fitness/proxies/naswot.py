@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from fitness.proxy import NO_ACTIVATION, CandidateFailed, Observer, Proxy, Statistics, rows_of, sum_dtype
+from fitness.observer import NO_ACTIVATION, CandidateFailed, Observer, Statistics, rows_of, sum_dtype
+from fitness.proxy import Proxy
 from spaces import Parameters
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ import numpy as np
 from pydantic import Field
 
 from fitness.inputs import refuse_words
-from fitness.proxy import CandidateFailed, Proxy, Statistics, sum_dtype
+from fitness.observer import CandidateFailed, Statistics, sum_dtype
+from fitness.proxy import Proxy
 from spaces import Parameters, SearchSpace
 
 if TYPE_CHECKING:

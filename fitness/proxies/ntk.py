@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fitness.proxy import CandidateFailed, Proxy, Statistics, sum_dtype
+from fitness.observer import CandidateFailed, Statistics, sum_dtype
+from fitness.proxy import Proxy
 
 if TYPE_CHECKING:
     import torch

@@ -24,7 +24,8 @@ import numpy as np
 from pydantic import Field
 
 from fitness import hda, kernels
-from fitness.proxy import NO_ACTIVATION, CandidateFailed, Observer, Proxy, Statistics, rows_of, sum_dtype
+from fitness.observer import NO_ACTIVATION, CandidateFailed, Observer, Statistics, rows_of, sum_dtype
+from fitness.proxy import Proxy
 from spaces import ConfigError
 from spaces import Parameters as AnyParameters
 

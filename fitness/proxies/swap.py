@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from fitness.observer import NO_ACTIVATION, CandidateFailed, Observer, Statistics, rows_of
 from fitness.proxies.naswot import CHUNK, CPU_CHUNK
-from fitness.proxy import NO_ACTIVATION, CandidateFailed, Observer, Proxy, Statistics, rows_of
+from fitness.proxy import Proxy
 from spaces import Genotype, Parameters, SearchSpace
 
 if TYPE_CHECKING:

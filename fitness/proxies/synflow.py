@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fitness.proxy import CandidateFailed, Proxy, Statistics
+from fitness.observer import CandidateFailed, Statistics
+from fitness.proxy import Proxy
 
 if TYPE_CHECKING:
     import torch

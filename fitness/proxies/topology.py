@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fitness.proxy import CandidateFailed, Proxy, Statistics
+from fitness.observer import CandidateFailed, Statistics
+from fitness.proxy import Proxy
 from spaces import ConfigError, SearchSpace
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from fitness.proxy import CandidateFailed, Proxy, Statistics
+from fitness.observer import CandidateFailed, Statistics
+from fitness.proxy import Proxy
 from spaces import ConfigError, Parameters, SearchSpace
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fitness.proxy import Proxy, Statistics, sum_dtype
+from fitness.observer import Statistics, sum_dtype
+from fitness.proxy import Proxy
 
 if TYPE_CHECKING:
     from fitness.subject import Subject

@@ -15,7 +15,7 @@ from fitness.batches import create_batch
 from fitness.evaluator import Evaluator
 from fitness.forward import run_observed
 from fitness.graph import depth, operations_of
-from fitness.proxy import Observer
+from fitness.observer import Observer
 from spaces import ConfigError, SearchSpace, VectorEncoding
 
 N, WORDS, WIDTH = 3, 5, 4

@@ -12,7 +12,7 @@ from words_space import TinyWords
 from fitness import CandidateFailed, Observer, Proxy
 from fitness.backward import gradients, training, weights_of
 from fitness.checks import check_proxy
-from fitness.proxy import rows_of
+from fitness.observer import rows_of
 from spaces import ConfigError, Parameters, UnknownNameError, create_space
 from spaces.checking import CheckFailed
 

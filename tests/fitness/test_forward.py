@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from fitness import CandidateFailed
 from fitness.forward import image_norm, run_observed
-from fitness.proxy import Observer
+from fitness.observer import Observer
 
 
 class Recorder(Observer):

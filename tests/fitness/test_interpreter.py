@@ -14,10 +14,10 @@ from fitness.forward import run_observed
 from fitness.initialise import WeightParameters, build_initialised
 from fitness.interpreter import Interpreter
 from fitness.native import find_compiler
+from fitness.observer import Observer
 from fitness.opening import Opening
 from fitness.proxies.naswot import NaswotObserver
 from fitness.proxies.rbflex import RbflexObserver
-from fitness.proxy import Observer
 from spaces import create_space
 
 CPU = torch.device("cpu")

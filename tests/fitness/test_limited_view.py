@@ -11,7 +11,7 @@ from fitness.evaluation import Evaluation
 from fitness.limited_view import REJECTIONS, WALKED, LimitedView, Look, SearchEnded, cap_of
 from fitness.metrics import Architecture, Metric
 from fitness.objective import Objective
-from fitness.proxy import CandidateFailed
+from fitness.observer import CandidateFailed
 from fitness.view import ArchiveView
 from spaces import Parameters, SearchSpace, create_space
 

@@ -15,7 +15,7 @@ from fitness import METRICS
 from fitness.activation_memory import activation_memory
 from fitness.cost_book import CostBook
 from fitness.metrics import Architecture, Metric, create_metric, metrics_named
-from fitness.proxy import CandidateFailed
+from fitness.observer import CandidateFailed
 from spaces import (
     ConfigError,
     DeviceError,

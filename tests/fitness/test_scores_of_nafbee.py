@@ -8,7 +8,7 @@ import pytest
 
 from fitness import PROXIES, WeightParameters, create_proxy
 from fitness.measure import Measurer
-from fitness.proxy import CandidateFailed
+from fitness.observer import CandidateFailed
 from spaces import ConfigError, create_space
 
 SPACES = {

@@ -130,7 +130,7 @@ def counted(codes, ran):
 def test_what_neighbours_have_in_common_is_run_once():
     ran: list[str] = []
     codes = ["aaa", "aab", "aba", "abb", "bbb"]
-    shared = SharedForward({"naswot": PROXIES["naswot"]}, images(), None)
+    shared = SharedForward({"naswot": PROXIES["naswot"].observer()}, images())
     found = []
     for code, following in zip(codes, [*codes[1:], ""], strict=True):
         network = counted(code, ran)
@@ -159,4 +159,4 @@ def test_a_stage_that_changes_what_others_read_is_an_error():
 
     network = InPlace()
     with pytest.raises(ConfigError, match=r"stage 'in place' changes what it is given in place"):
-        SharedForward({"naswot": PROXIES["naswot"]}, images(), None).run(network, network.classifier)
+        SharedForward({"naswot": PROXIES["naswot"].observer()}, images()).run(network, network.classifier)

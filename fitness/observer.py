@@ -1,0 +1,75 @@
+"""What watches a forward: `Observer`, and the reductions and the failure that all of them share."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+Statistics = Mapping[str, np.ndarray]
+
+# `activations` says which layers count.
+NO_ACTIVATION = (
+    "the network has no activation layer that is computed per image; use torch's activations, or set is_activation = True on the "
+    "class of your own"
+)
+
+
+def rows_of(outputs: torch.Tensor) -> torch.Tensor:
+    """Returns outputs [K, N, ...] as rows [K, N, L], columns in the order of memory: no statistic depends on their order."""
+    last = outputs.movedim(2, -1) if outputs.dim() > 3 else outputs
+    return (last if last.is_contiguous() else outputs).flatten(2)
+
+
+def sum_dtype(device: torch.device) -> torch.dtype:
+    """Returns the precision of long sums: float64, but on Apple's devices, which have none."""
+    import torch
+
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+class CandidateFailed(Exception):
+    """A candidate cannot be scored; the message is the reason."""
+
+
+class Observer(ABC):
+    """Receives what a forward shows, layer by layer, and keeps only small arrays."""
+
+    @abstractmethod
+    def activation(self, name: str, output: torch.Tensor, multiplicity: int = 1) -> None:
+        """Takes the output [N, ...] of one activation layer, which counts `multiplicity` times.
+
+        Others read the output, too, so it must not be changed, and it carries no gradient.
+        """
+
+    def reduce(self, outputs: torch.Tensor) -> torch.Tensor | None:
+        """Reduces one layer's outputs of K candidates [K, N, ...] to what `take` takes of each, [K, ...], in one go.
+
+        None, the default, means that there is no such form: `activation` is then called for each candidate.
+        """
+        return None
+
+    def take(self, reduced: torch.Tensor, columns: int, multiplicity: int = 1) -> None:
+        """Takes this candidate's part of what `reduce` returned for a layer of `columns` units an image."""
+        raise NotImplementedError(f"{type(self).__name__} reduces layers but takes none")
+
+    def features(self, output: torch.Tensor, magnitude: torch.Tensor) -> None:  # noqa: B027 (most observers ignore it)
+        """Takes the classifier's input [N, L_Q]; `magnitude` [] is the largest absolute value of the map it was pooled from."""
+
+    def fork(self) -> Observer:
+        """Returns another observer that has seen the same so far."""
+        return copy.deepcopy(self)
+
+    @abstractmethod
+    def finish(self) -> Statistics:
+        """Returns the statistics.
+
+        Raises:
+            CandidateFailed: if the network is dead, saying why.
+        """
