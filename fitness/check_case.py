@@ -55,7 +55,7 @@ class Case:
     def measurer(self, images: torch.Tensor | None = None, labels: torch.Tensor | None = None) -> Measurer:
         """Returns what a worker measures with."""
         images = self.images if images is None else images
-        return Measurer(self.space, images.clone(), WeightParameters(), "cpu", "float32", "eager", labels)
+        return Measurer(self.space, images.clone(), WeightParameters(), torch.device("cpu"), "float32", "eager", labels)
 
     def measure(
         self,

@@ -22,10 +22,11 @@ from spaces import ConfigError, DataError, Genotype, SearchSpace
 
 from .backends import create_backend
 from .cache import StatisticsCache, digest, digest_of
+from .device import PRECISIONS, find_device
 from .evaluation import Evaluation, six_digits
 from .initialise import WeightParameters
 from .inputs import check_inputs
-from .measure import PRECISIONS, Measured, by_plan, find_device
+from .measure import Measured, by_plan
 from .observer import CandidateFailed, Statistics
 from .proxy import Proxy
 from .workers import Workers, default_workers, result_of
@@ -100,9 +101,9 @@ class Evaluator:
         self.calibrations: dict[str, dict[str, float]] = {}
         self.counts = {"measured": 0, "from_cache": 0}
         self.cache = None if cache is None else StatisticsCache(cache)
-        count = workers or default_workers(device)
+        count = workers or default_workers(self.device)
         labels = None if batch.labels is None else batch.labels.numpy()
-        self._workers = Workers(space, batch.images.numpy(), self.weights, device, precision, count, self.backend, labels)
+        self._workers = Workers(space, batch.images.numpy(), self.weights, self.device, precision, count, self.backend, labels)
         self._prepared = False
         self._common: dict[str, str] = {}
         if calibrations is not None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from spaces import Genotype, SearchSpace
 
+from .device import find_device
 from .initialise import WeightParameters
 from .measure import Measured
 from .observer import Statistics
@@ -75,9 +76,10 @@ def score_all(
     Raises:
         ConfigError: if the space plans no forward, or a proxy needs more than a planned forward.
     """
-    count = workers or default_workers(device)
+    found = find_device(device)
+    count = workers or default_workers(found)
     waiting = deque((prefix, group) for prefix, group in subtrees(space, genes).items() if prefix not in done)
-    pool = Workers(space, images, weights or WeightParameters(), device, precision, count, backend)
+    pool = Workers(space, images, weights or WeightParameters(), found, precision, count, backend)
     running: deque[tuple[Genotype, list[Genotype], Future[list[Measured]]]] = deque()
     try:
         while waiting or running:

@@ -42,7 +42,7 @@ class Latency(Metric):
     parameters: LatencyParameters
 
     def __init__(self, parameters: LatencyParameters, space: SearchSpace) -> None:
-        from .measure import find_device
+        from .device import find_device
 
         super().__init__(parameters, space)
         self.device = find_device(parameters.device)
@@ -65,16 +65,13 @@ class Latency(Metric):
         return six_digits(1000 * statistics.median(seconds))
 
     def _forward(self, network: nn.Module, images: Any) -> float:
-        import torch
+        from .device import wait_for
 
-        # An accelerator is handed work and answers at once: both ends of the time wait for it.
-        wait: Callable[[], object] = {"cuda": torch.cuda.synchronize, "mps": torch.mps.synchronize}.get(
-            self.device.type, lambda: None
-        )
-        wait()
+        # An accelerator computes while the call has already returned, so both ends of the time wait for it.
+        wait_for(self.device)
         start = time.perf_counter()
         network(images)
-        wait()
+        wait_for(self.device)
         return time.perf_counter() - start
 
 

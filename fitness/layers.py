@@ -20,10 +20,10 @@ import numpy as np
 from spaces import Genotype, SearchSpace
 
 from . import kernels
+from .device import PRECISIONS
 from .forward import run_observed
 from .initialise import WeightParameters
 from .inputs import placed
-from .measure import PRECISIONS
 from .observer import Observer, Statistics, rows_of
 from .proxies.rbflex import RowStatistics
 from .subject import Subject

@@ -8,8 +8,6 @@ Nothing here knows of caches, keys or ranks; it is what a worker process runs.
 
 from __future__ import annotations
 
-import ctypes
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,11 +16,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from spaces import ConfigError, DeviceError, Genotype, RbflexEvoError, SearchSpace
+from spaces import ConfigError, Genotype, RbflexEvoError, SearchSpace
 from spaces.plan import Plan
 from spaces.stages import stages_of
 
 from .backends import create_backend
+from .device import PRECISIONS, Capacity, is_out_of_memory, keep_freed_memory
 from .initialise import WeightParameters
 from .inputs import placed
 from .interpreter import Interpreter
@@ -31,16 +30,6 @@ from .prefix import walk
 from .proxy import Proxy
 from .shared_forward import SharedForward
 from .subject import Subject
-
-# Of the maps, and of the convolutions. bfloat16 spoils the features (Kendall of Q alone 0.8), hence it is nobody's default.
-PRECISIONS = {
-    "float32": (torch.float32, torch.float32),
-    "float64": (torch.float64, torch.float64),
-    "bfloat16": (torch.float32, torch.bfloat16),
-}
-
-# As in glibc's malloc.h.
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
 class MeasuringFailed(RuntimeError):
@@ -61,24 +50,6 @@ class Measured:
     seconds: float
 
 
-def find_device(name: str) -> torch.device:
-    """Returns the device of that name; ``auto`` takes CUDA, then MPS, then the CPU.
-
-    Raises:
-        DeviceError: if it is not there.
-    """
-    there = ["cpu"]
-    if torch.cuda.is_available():
-        there = ["cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count())), "cpu"]
-    elif torch.backends.mps.is_available():
-        there = ["mps", "cpu"]
-    if name == "auto":
-        return torch.device(there[0])
-    if name not in there:
-        raise DeviceError(f"device {name!r} is not there; this machine has {', '.join(there)} (or use 'auto')")
-    return torch.device(name)
-
-
 class Measurer:
     """Measures genotypes of one space under fixed weights, inputs, device and precision.
 
@@ -93,7 +64,7 @@ class Measurer:
         space: SearchSpace,
         images: torch.Tensor,
         weights: WeightParameters,
-        device: str,
+        device: torch.device,
         precision: str,
         backend: str = "auto",
         labels: torch.Tensor | None = None,
@@ -101,40 +72,32 @@ class Measurer:
         self.space = space
         self.weights = weights
         self.labels = labels
-        self.device = find_device(device)
+        self.device = device
         self.dtype, self.convolutions = PRECISIONS[precision]
-        self.images = placed(images, self.device, self.dtype)
-        if self.device.type == "cpu":
+        self.images = placed(images, device, self.dtype)
+        if device.type == "cpu":
             keep_freed_memory()
         self.interpreter = Interpreter(
             weights,
             space.weight_shapes(),
-            self.device,
+            device,
             self.dtype,
-            create_backend(backend, self.device, self.dtype, self.convolutions),
+            create_backend(backend, device, self.dtype, self.convolutions),
         )
-        self.together: int | None = None  # candidates that fit the device at once, once that is known
+        self.capacity = Capacity(device)
 
     def measure(self, requests: Sequence[tuple[Genotype, Mapping[str, Proxy]]]) -> list[Measured]:
         """Returns the statistics of each genotype for its proxies, in order.
 
-        The candidates of one call share the device and the host waits once. How many fit is found from the memory that the
-        first one takes, where the device tells; when memory runs out all the same, the number is halved, down to one. Either
-        way it is remembered.
+        The candidates of one call share the device and the host waits once, as far as the device has the capacity.
 
         Raises:
             MeasuringFailed: in place of any other error that is not this package's own.
         """
         results: list[Measured] = []
-        position = 0
-        if self.together is None and len(requests) > 1 and (free := self._free_memory()) is not None:
-            results = self.measure(requests[:1])
-            position = 1
-            # A little is left for what the allocator cannot use.
-            self.together = max(1, int(0.8 * free / max(1, self._peak_memory())))
-        while position < len(requests):
-            count = min(self.together or len(requests), len(requests) - position)
-            tile = requests[position : position + count]
+        while len(results) < len(requests):
+            count = self.capacity.of(len(requests) - len(results))
+            tile = requests[len(results) : len(results) + count]
             try:
                 results += self._measure_tile(tile)
             except RbflexEvoError:
@@ -143,14 +106,9 @@ class Measurer:
                 if not is_out_of_memory(error):
                     self._blame(error, tile)
                     raise
-                free_memory(self.device)
-                if count == 1:
+                if not self.capacity.ran_out(count):
                     reason = f"out of memory on {self.device}"
                     results.append(Measured({}, dict.fromkeys(tile[0][1], reason), frozenset(), 0.0))
-                else:
-                    self.together = count // 2
-                    continue
-            position += count
         return results
 
     def _blame(self, error: Exception, tile: Sequence[tuple[Genotype, Mapping[str, Proxy]]]) -> None:
@@ -161,18 +119,6 @@ class Measurer:
             return
         which = f"{self.space.notation(tile[0][0])} of {self.space.name}"
         raise MeasuringFailed(f"{which}: {type(error).__name__}: {error}") from error
-
-    def _free_memory(self) -> int | None:
-        """Returns the bytes that this device has left, None where it does not tell; starts a new peak."""
-        if self.device.type != "cuda":
-            return None
-        torch.cuda.reset_peak_memory_stats(self.device)
-        free = torch.cuda.mem_get_info(self.device)[0]
-        return free + torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
-
-    def _peak_memory(self) -> int:
-        """Returns the most bytes that were in use since `_free_memory`."""
-        return torch.cuda.max_memory_allocated(self.device)
 
     def _measure_tile(self, tile: Sequence[tuple[Genotype, Mapping[str, Proxy]]]) -> list[Measured]:
         started = time.perf_counter()
@@ -298,31 +244,3 @@ class Measurer:
 def by_plan(proxy: Proxy) -> bool:
     """True for a score that a planned forward can serve."""
     return proxy.needs == "forward" and proxy.statistics_of == "image" and proxy.layers == "activations"
-
-
-def keep_freed_memory() -> None:
-    """Lets the C library (glibc) keep what is freed for the next map, up to 512 MB.
-
-    It gives maps of a megabyte back to the system each time, and fresh pages for the next one cost as much as a third of a
-    forward. No result depends on it.
-    """
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if libc is not None and hasattr(libc, "mallopt"):
-        libc.mallopt(M_MMAP_THRESHOLD, 32 * 2**20)
-        libc.mallopt(M_TRIM_THRESHOLD, 512 * 2**20)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """True for every way in which a device says that its memory is full."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
-
-
-def free_memory(device: torch.device) -> None:
-    """Gives cached memory back to the device."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-    elif device.type == "mps":
-        torch.mps.empty_cache()

@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,9 +18,12 @@ from spaces import DeviceError, Genotype, RbflexEvoError, SearchSpace
 
 from .forward import own_precision
 from .initialise import WeightParameters
-from .measure import Measured, Measurer, find_device
+from .measure import Measured, Measurer
 from .processes import Processes, cores
 from .proxy import Proxy
+
+if TYPE_CHECKING:
+    import torch
 
 Request = tuple[Genotype, Mapping[str, Proxy]]
 
@@ -29,9 +32,9 @@ class WorkerError(RbflexEvoError, RuntimeError):
     """A worker process died."""
 
 
-def default_workers(device: str) -> int:
+def default_workers(device: torch.device) -> int:
     """Returns one worker for an accelerator, and one a core for the CPU."""
-    return cores() if find_device(device).type == "cpu" else 1
+    return cores() if device.type == "cpu" else 1
 
 
 class Workers:
@@ -42,14 +45,13 @@ class Workers:
         space: SearchSpace,
         images: np.ndarray,
         weights: WeightParameters,
-        device: str,
+        device: torch.device,
         precision: str,
         count: int,
         backend: str = "auto",
         labels: np.ndarray | None = None,
     ) -> None:
-        find_device(device)
-        if count > 1 and find_device(device).type == "mps":
+        if count > 1 and device.type == "mps":
             raise DeviceError(f"an Apple device takes one worker, but {count} were asked for")
         self.count = count
         self._arguments = (space, images, weights, device, precision, backend, labels)
@@ -133,7 +135,7 @@ def _measurer(
     space: SearchSpace,
     images: np.ndarray,
     weights: WeightParameters,
-    device: str,
+    device: torch.device,
     precision: str,
     backend: str,
     labels: np.ndarray | None,

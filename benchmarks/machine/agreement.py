@@ -30,11 +30,11 @@ from tqdm import tqdm
 from benchmarks.shared.output import markdown, write
 from fitness import CandidateFailed, Observer, Proxy, Statistics, create_proxy, kernels
 from fitness.backends import create_backend
+from fitness.device import PRECISIONS, keep_freed_memory
 from fitness.evaluation import six_digits
 from fitness.forward import run_observed
 from fitness.initialise import WeightParameters, build_initialised
 from fitness.interpreter import Interpreter
-from fitness.measure import PRECISIONS, keep_freed_memory
 from fitness.processes import Processes, cores
 from fitness.workers import Workers, result_of
 from spaces import SPACES, ConfigError, Genotype, SearchSpace, create_space
@@ -202,7 +202,7 @@ def by_workers(space: SearchSpace, genotypes: Sequence[Genotype], count: int) ->
     """Measures as a search does: float32, the best backend, that many worker processes."""
     proxies = proxies_for(space)
     requests = [(genotype, proxies) for genotype in genotypes]
-    workers = Workers(space, images(space).numpy(), WEIGHTS, "cpu", "float32", count)
+    workers = Workers(space, images(space).numpy(), WEIGHTS, torch.device("cpu"), "float32", count)
     try:
         futures = [workers.submit(requests[i : i + MICRO_BATCH]) for i in range(0, len(requests), MICRO_BATCH)]
         measured = [one for future in futures for one in result_of(future)]

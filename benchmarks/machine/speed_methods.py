@@ -22,9 +22,10 @@ from torch import Tensor
 
 from fitness import create_proxy
 from fitness.backends import create_backend
+from fitness.device import PRECISIONS
 from fitness.evaluator import score_block
 from fitness.initialise import WeightParameters
-from fitness.measure import PRECISIONS, Measured, Measurer
+from fitness.measure import Measured, Measurer
 from fitness.proxies.rbflex import PUBLISHED_GAMMAS
 from fitness.workers import Workers, result_of
 from spaces import ConfigError, Genotype, SearchSpace
@@ -184,7 +185,7 @@ def scores_of(measured: Sequence[Measured]) -> list[float]:
 def ours(space: SearchSpace, images: Tensor, precision: str, backend: str, *, planned: bool = True) -> Method:
     """Returns this project's method in this process, on one thread."""
     measured_space: Any = space if planned else Unplanned(space)
-    measurer = Measurer(measured_space, images, WeightParameters(), "cpu", precision, backend)
+    measurer = Measurer(measured_space, images, WeightParameters(), torch.device("cpu"), precision, backend)
     return Method(1, lambda genotype: scores_of(measurer.measure([(scored(space, genotype), PROXIES)]))[0])
 
 
@@ -224,7 +225,7 @@ def pools(space: SearchSpace, images: Tensor) -> Iterator[dict[str, Workers]]:
     with contextlib.ExitStack() as stack:
         found = {}
         for backend in backends():
-            pool = Workers(space, images.numpy(), WeightParameters(), "cpu", "float32", WORKERS, backend)
+            pool = Workers(space, images.numpy(), WeightParameters(), torch.device("cpu"), "float32", WORKERS, backend)
             stack.callback(pool.close)
             found[f"batched_{backend}_float32_two_workers"] = pool
         yield found

@@ -26,10 +26,11 @@ import torch
 
 from fitness import create_proxy
 from fitness.batches import Batch
+from fitness.device import keep_freed_memory
 from fitness.evaluator import Evaluator
 from fitness.exhaustive import Subtree, score_all, subtrees
 from fitness.initialise import WeightParameters
-from fitness.measure import Measurer, keep_freed_memory
+from fitness.measure import Measurer
 from fitness.score import rbflex_score
 from spaces import Genotype, SearchSpace, create_space
 
@@ -197,7 +198,7 @@ def gpu(space: SearchSpace, images: np.ndarray, counts: Sequence[int] = GPU_COUN
     """Measures candidates/s and peak memory against candidates a call on CUDA, or reports that CUDA is not available."""
     if not torch.cuda.is_available():
         return {"available": False, "said": "no CUDA device here: no throughput on a GPU"}
-    measurer = Measurer(space, torch.from_numpy(images), WeightParameters(), "cuda", "float32")
+    measurer = Measurer(space, torch.from_numpy(images), WeightParameters(), torch.device("cuda"), "float32")
     genotypes = [scored(space, genotype) for genotype in networks(space, max(counts))]
     rows = []
     for count in counts:

@@ -206,7 +206,7 @@ def measured(which: str, size: int, n: int, repeats: int) -> dict[str, float]:
             with torch.no_grad():
                 network(images)
             return
-        measurer = Measurer(space, images, WeightParameters(), "cpu", "float32")
+        measurer = Measurer(space, images, WeightParameters(), torch.device("cpu"), "float32")
         proxy.score(measurer.measure([(genotype, {"rbflex": proxy})])[0].statistics["rbflex"])
 
     images = torch.from_numpy(noise(n, size))
@@ -236,7 +236,7 @@ def shared(options: argparse.Namespace) -> None:
         for name, (space, size, genotypes) in together.items():
             requests = [(genotype, {"rbflex": create_proxy("rbflex", gamma="flat")}) for genotype in genotypes]
             images = torch.from_numpy(noise(options.n, size))
-            measurer = Measurer(space, images, WeightParameters(), "cpu", "float32")
+            measurer = Measurer(space, images, WeightParameters(), torch.device("cpu"), "float32")
 
             ways = [partial(_in_calls, measurer, requests, candidates) for candidates in (1, len(requests))]
             ways[0](images)  # draws the weights

@@ -110,7 +110,7 @@ def test_the_published_row_is_the_published_procedure_on_its_own_network(name, t
     images = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     network = build_initialised(space, space.parse(text), WeightParameters())
     proxy = create_proxy("rbflex", mode="published").for_space(space)
-    measurer = Measurer(space, images, WeightParameters(), "cpu", "float64")
+    measurer = Measurer(space, images, WeightParameters(), torch.device("cpu"), "float64")
     statistics = measurer.measure([(space.parse(text), {"rbflex": proxy})])[0].statistics["rbflex"]
     for part, expected in zip("kq", literal(network, images), strict=True):
         np.testing.assert_allclose(squared_distances(statistics[f"{part}_gram"]), expected, rtol=1e-9)

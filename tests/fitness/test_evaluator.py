@@ -15,10 +15,11 @@ import pytest
 import torch
 
 from fitness import CandidateFailed, create_batch, create_proxy
+from fitness.device import find_device, is_out_of_memory
 from fitness.evaluation import six_digits
 from fitness.evaluator import Evaluator
 from fitness.initialise import WeightParameters
-from fitness.measure import Measurer, MeasuringFailed, find_device, is_out_of_memory
+from fitness.measure import Measurer, MeasuringFailed
 from fitness.workers import WorkerError
 from spaces import ConfigError, DataError, DeviceError, create_space
 from spaces.toy import ToyParameters, ToySpace
@@ -68,7 +69,7 @@ def test_any_micro_batch_and_number_of_workers_give_the_same_evaluations():
 def test_a_candidate_has_the_same_statistics_alone_and_in_company():
     space = small_tss()
     genotypes = [space.representative(space.key(g)) for g in draw(space, 12)]
-    measurer = Measurer(space, noise().images, WeightParameters(), "cpu", "float32")
+    measurer = Measurer(space, noise().images, WeightParameters(), torch.device("cpu"), "float32")
     chosen = proxies()
     together = measurer.measure([(g, chosen) for g in genotypes])
     for genotype, company in zip(genotypes, together, strict=True):
@@ -210,7 +211,7 @@ class FullMemory(Measurer):
 
 
 def full_memory(room):
-    measurer = FullMemory(small_tss(), noise().images, WeightParameters(), "cpu", "float32")
+    measurer = FullMemory(small_tss(), noise().images, WeightParameters(), torch.device("cpu"), "float32")
     measurer.room, measurer.tiles = room, []
     return measurer
 
@@ -228,17 +229,11 @@ def test_out_of_memory_halves_the_candidates_and_remembers():
         assert str(a.statistics) == str(b.statistics)
 
 
-def test_the_number_of_candidates_a_call_is_found_from_the_devices_memory():
-    class Device(FullMemory):
-        def _free_memory(self):
-            return 1000
-
-        def _peak_memory(self):
-            return 200
-
+def test_the_number_of_candidates_a_call_is_found_from_the_devices_memory(monkeypatch):
+    monkeypatch.setattr("fitness.device.memory_left", lambda device: 1000)
+    monkeypatch.setattr("fitness.device.peak_memory", lambda device: 200)
     requests = [(g, {"naswot": create_proxy("naswot")}) for g in draw(small_tss(), 10, seed=4)]
-    measurer = Device(small_tss(), noise().images, WeightParameters(), "cpu", "float32")
-    measurer.room, measurer.tiles = 16, []
+    measurer = full_memory(16)
     results = measurer.measure(requests)
     assert measurer.tiles == [1, 4, 4, 1]
     assert [str(r.statistics) for r in results] == [str(r.statistics) for r in full_memory(16).measure(requests)]

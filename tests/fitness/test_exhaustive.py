@@ -25,7 +25,7 @@ def test_a_walk_equals_one_by_one(backend, distribution):
     weights = WeightParameters(distribution=distribution)
     space = create_space("nats_sss")
     genotypes = [(1, 2, 0, 3, 1), (1, 2, 0, 3, 3), (1, 2, 0, 4, 0), (1, 2, 4, 0, 4), (2, 0, 0, 0, 0), (2, 0, 0, 0, 0)]
-    measurer = Measurer(space, torch.from_numpy(images()), weights, "cpu", "float64", backend)
+    measurer = Measurer(space, torch.from_numpy(images()), weights, torch.device("cpu"), "float64", backend)
     alone = measurer.measure([(genotype, PROXIES) for genotype in genotypes])
     for one, other in zip(measurer.walk(genotypes, PROXIES), alone, strict=True):
         assert one.failures == other.failures
@@ -37,7 +37,7 @@ def test_a_walk_equals_one_by_one(backend, distribution):
 def test_a_walk_over_cells_equals_one_by_one():
     space = small_space()
     groups = subtrees(space)
-    measurer = Measurer(space, torch.from_numpy(images()), WeightParameters(), "cpu", "float64", "eager")
+    measurer = Measurer(space, torch.from_numpy(images()), WeightParameters(), torch.device("cpu"), "float64", "eager")
     chosen = {"naswot": PROXIES["naswot"]}
     for prefix in ((0, 2), (1, 3), (2, 1), (3, 0), (4, 2)):
         genotypes = groups[prefix][:: max(1, len(groups[prefix]) // 20)]
@@ -68,7 +68,7 @@ def test_dead_networks_have_no_score_and_others_have_that_of_a_single_one():
     space = small_space()
     done = [prefix for prefix in subtrees(space, 4) if prefix != (0, 0, 0, 0)]
     (piece,) = score_all(space, images(16), PROXIES, workers=1, done=done, genes=4)
-    measurer = Measurer(space, torch.from_numpy(images(16)), WeightParameters(), "cpu", "float32")
+    measurer = Measurer(space, torch.from_numpy(images(16)), WeightParameters(), torch.device("cpu"), "float32")
     scores = {name: piece.scores(name, proxy) for name, proxy in PROXIES.items()}
     assert np.isnan(scores["rbflex"]).any()
     for i, genotype in enumerate(map(tuple, piece.genotypes)):
@@ -94,7 +94,7 @@ def test_what_has_no_plan_is_refused():
     with pytest.raises(ConfigError, match="no plan"):
         list(score_all(create_space("toy"), images(), PROXIES, workers=1))
     with pytest.raises(ConfigError, match="synflow"):
-        Measurer(small_space(), torch.from_numpy(images(16)), WeightParameters(), "cpu", "float32").walk(
+        Measurer(small_space(), torch.from_numpy(images(16)), WeightParameters(), torch.device("cpu"), "float32").walk(
             [(1,) * 6], {"synflow": create_proxy("synflow")}
         )
 

@@ -102,7 +102,7 @@ def test_swap_equals_its_literal_form(space, statistics, n):
 def test_regularised_swap_falls_off_with_the_distance_from_a_size(space):
     genotype = space.representative(space.key(space.at(9930)))
     proxy = create_proxy("swap", mu=7.0, sigma=30.0)
-    measurer = Measurer(space, noise(8).float(), WeightParameters(), "cpu", "float32")
+    measurer = Measurer(space, noise(8).float(), WeightParameters(), torch.device("cpu"), "float32")
     statistics = measurer.measure([(genotype, {"swap": proxy})])[0].statistics["swap"]
     thousands = sum(parameter.numel() for parameter in space.build(genotype).parameters()) / 1000
     plain = create_proxy("swap").score(statistics)
@@ -192,7 +192,7 @@ def test_a_planned_forward_and_a_walk_give_the_statistics_of_the_built_network(n
     rng = np.random.default_rng(2)
     genotypes = sorted({space.representative(space.key(space.encoding.sample(rng))) for _ in range(6)} - {(0,) * 6})
     images, proxy = noise(n), create_proxy(name)
-    measurer = Measurer(space, images, WeightParameters(), "cpu", "float64", backend)
+    measurer = Measurer(space, images, WeightParameters(), torch.device("cpu"), "float64", backend)
     alone = [measurer.measure([(genotype, {name: proxy})])[0] for genotype in genotypes]
     walked = measurer.walk(genotypes, {name: proxy})
     for genotype, one, other in zip(genotypes, alone, walked, strict=True):
@@ -208,7 +208,7 @@ def test_scores_that_watch_a_forward_share_one_pass(space):
     proxies = {name: create_proxy(name, **({"gamma": "flat"} if name == "rbflex" else {})) for name in names}
     images, genotype = noise(6).float(), (3, 2, 4, 1, 3, 2)
     # New ones each time, since a measurer keeps what candidates begin with.
-    measurers = [Measurer(space, images, WeightParameters(), "cpu", "float32", "eager") for _ in range(2)]
+    measurers = [Measurer(space, images, WeightParameters(), torch.device("cpu"), "float32", "eager") for _ in range(2)]
     convolutions = [
         calls_of(lambda one=one, wanted=wanted: one.measure([(genotype, wanted)]))["conv2d"]
         for one, wanted in zip(measurers, ({"meco": proxies["meco"]}, proxies), strict=True)

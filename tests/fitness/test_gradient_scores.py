@@ -229,7 +229,8 @@ def measured(genotypes):
     space = create_space("nats_tss", channels=4, cells=1, classes=3)
     proxies = {name: create_proxy(name) for name in NAMES}
     batch = images(2).float()
-    for result in Measurer(space, batch, WeightParameters(), "cpu", "float32").measure([(g, proxies) for g in genotypes]):
+    measurer = Measurer(space, batch, WeightParameters(), torch.device("cpu"), "float32")
+    for result in measurer.measure([(g, proxies) for g in genotypes]):
         outcome = dict(result.failures)
         for name, statistics in result.statistics.items():
             try:

@@ -62,7 +62,8 @@ def test_layers_add_up_to_the_distances_that_the_score_reads(name: str, notation
     space = create_space(name, **SMALL[name])
     proxy = Rbflex(RbflexParameters(mode=mode))
     genotype = space.parse(notation)
-    (measured,) = Measurer(space, IMAGES, WeightParameters(), "cpu", "float32").measure([(genotype, {"rbflex": proxy})])
+    measurer = Measurer(space, IMAGES, WeightParameters(), torch.device("cpu"), "float32")
+    (measured,) = measurer.measure([(genotype, {"rbflex": proxy})])
     statistics = measured.statistics["rbflex"]
     layers, features = layer_distances(space, genotype, IMAGES, layers=proxy.layers)
     for parts, part in ((layers, "k"), ([features], "q")):

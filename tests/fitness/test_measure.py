@@ -34,6 +34,7 @@ def space():
     return create_space("nats_tss", channels=4, cells=1)
 
 
+CPU = torch.device("cpu")
 PROXIES = {
     "rbflex": create_proxy("rbflex"),
     "naswot": create_proxy("naswot"),
@@ -47,7 +48,7 @@ GENOTYPES = [(3, 2, 4, 1, 3, 2), (0, 0, 0, 1, 0, 0), (0,) * 6, (0, 0, 0, 4, 0, 0
 def test_plans_and_built_networks_give_the_same_statistics_of_every_proxy(precision):
     requests = [(genotype, PROXIES) for genotype in GENOTYPES]
     found = [
-        Measurer(kind, images(), WeightParameters(), "cpu", precision, "eager").measure(requests)
+        Measurer(kind, images(), WeightParameters(), CPU, precision, "eager").measure(requests)
         for kind in (space(), Unplanned(space()))
     ]
     tolerance = 1e-9 if precision == "float64" else 1e-3
@@ -62,7 +63,7 @@ def test_plans_and_built_networks_give_the_same_statistics_of_every_proxy(precis
 
 def test_an_unknown_backend_names_the_near_one():
     with pytest.raises(ConfigError, match=r"'compild'.*compiled"):
-        Measurer(space(), images(), WeightParameters(), "cpu", "float32", "compild")
+        Measurer(space(), images(), WeightParameters(), CPU, "float32", "compild")
 
 
 def test_the_compiled_backend_without_a_compiler_says_so(monkeypatch):
@@ -72,8 +73,8 @@ def test_the_compiled_backend_without_a_compiler_says_so(monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CC", raising=False)
     with pytest.raises(ConfigError, match=r"no C compiler.*backend: auto"):
-        Measurer(space(), images(), WeightParameters(), "cpu", "float32", "compiled")
-    assert Measurer(space(), images(), WeightParameters(), "cpu", "float32").interpreter.backend.name == "eager"
+        Measurer(space(), images(), WeightParameters(), CPU, "float32", "compiled")
+    assert Measurer(space(), images(), WeightParameters(), CPU, "float32").interpreter.backend.name == "eager"
 
 
 @pytest.mark.skipif(find_compiler() is None, reason="this machine has no C compiler")
@@ -97,7 +98,7 @@ def test_the_backend_is_part_of_what_a_cached_statistic_depends_on():
 def test_bfloat16_lowers_convolutions_alike_in_plans_and_built_networks():
     requests = [((3, 2, 4, 1, 3, 2), {"rbflex": PROXIES["rbflex"]})]
     grams = [
-        Measurer(kind, images(), WeightParameters(), "cpu", precision, "eager").measure(requests)[0].statistics["rbflex"]["k_gram"]
+        Measurer(kind, images(), WeightParameters(), CPU, precision, "eager").measure(requests)[0].statistics["rbflex"]["k_gram"]
         for kind, precision in ((space(), "bfloat16"), (Unplanned(space()), "bfloat16"), (space(), "float32"))
     ]
     lowered, built, full = grams

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+import torch
 
 from fitness import PROXIES, WeightParameters, create_proxy
 from fitness.measure import Measurer
@@ -35,7 +36,7 @@ def test_every_score_gives_a_number_or_a_reason_or_refuses_the_space(name):
         else:
             proxies[score] = proxy.for_space(space)
     assert refused == REFUSED[name]
-    measurer = Measurer(space, space.example_inputs(4), WeightParameters(), "cpu", "float32")
+    measurer = Measurer(space, space.example_inputs(4), WeightParameters(), torch.device("cpu"), "float32")
     (measured,) = measurer.measure([(space.parse("SELU"), proxies)])
     assert measured.failures.keys() | measured.statistics.keys() == proxies.keys()
     assert all(reason.strip() for reason in measured.failures.values())

@@ -48,9 +48,9 @@ def test_a_candidate_in_company_has_the_statistics_that_it_has_alone(name):
     space = create_space(name, **SMALL[name])
     requests = [(genotype, PROXIES) for genotype in neighbours(space, 3)]
     inputs = space.example_inputs(4)
-    together = Measurer(space, inputs, WeightParameters(), "cpu", "float32").measure(requests)
+    together = Measurer(space, inputs, WeightParameters(), torch.device("cpu"), "float32").measure(requests)
     for request, found in zip(requests, together, strict=True):
-        alone = Measurer(space, inputs, WeightParameters(), "cpu", "float32").measure([request])[0]
+        alone = Measurer(space, inputs, WeightParameters(), torch.device("cpu"), "float32").measure([request])[0]
         assert found.failures == alone.failures
         assert found.statistics.keys() == alone.statistics.keys()
         for proxy, statistics in alone.statistics.items():
@@ -62,9 +62,9 @@ def test_scores_of_one_name_and_other_settings_share_no_forward():
     space = create_space("nasbench_macro", **SMALL["nasbench_macro"])
     genotype = (1, 0, 0, 0, 0, 0, 0, 0)
     requests = [(genotype, {"score": create_proxy("naswot", statistics=kind)}) for kind in ("image", "batch")]
-    together = Measurer(space, images(), WeightParameters(), "cpu", "float32").measure(requests)
+    together = Measurer(space, images(), WeightParameters(), torch.device("cpu"), "float32").measure(requests)
     for request, found in zip(requests, together, strict=True):
-        alone = Measurer(space, images(), WeightParameters(), "cpu", "float32").measure([request])[0]
+        alone = Measurer(space, images(), WeightParameters(), torch.device("cpu"), "float32").measure([request])[0]
         np.testing.assert_array_equal(found.statistics["score"]["matches"], alone.statistics["score"]["matches"])
     assert not np.array_equal(*[found.statistics["score"]["matches"] for found in together])
 

@@ -13,12 +13,12 @@ from words_space import TinyWords
 from fitness import PROXIES, create_proxy, rbflex_score
 from fitness.activation_memory import activation_memory
 from fitness.batches import Batch, create_batch
+from fitness.device import PRECISIONS
 from fitness.evaluator import Evaluator
 from fitness.graph import depth, operations_of
 from fitness.initialise import WeightParameters, initialise
 from fitness.inputs import default_data
 from fitness.layers import layer_distances
-from fitness.measure import PRECISIONS
 from fitness.metrics import Architecture, create_metric
 from fitness.subject import Subject
 from spaces import ConfigError, DataError, create_space
