@@ -20,8 +20,7 @@ from spaces.plan import EPSILON, Convolve
 from . import native
 from .eager import Backend, Combined, Postponed
 from .observer import Observer
-from .proxies.naswot import NaswotObserver
-from .proxies.rbflex import ROUNDINGS, RbflexObserver
+from .row_sums import ROUNDINGS
 
 KINDS = {"alias": 0, "norm": 1, "pool": 2}
 REALS = {torch.float32: "float", torch.float64: "double"}
@@ -119,10 +118,9 @@ class CompiledBackend(Backend):
         return Combined(total, relu, magnitude)
 
     def reduce(self, observer: Observer, outputs: Tensor, magnitude: Tensor | None) -> Tensor | None:
-        # A subclass may have changed what is reduced, so only these very classes are known.
-        if type(observer) is RbflexObserver and magnitude is not None:
+        if observer.reduction == "row_sums" and magnitude is not None:
             return self._reduce_rows(outputs, magnitude)
-        if type(observer) is NaswotObserver:
+        if observer.reduction == "sign_matches":
             layers, n = outputs.shape[:2]
             matches = torch.empty(layers, n, n, dtype=torch.float64)
             self._run(self.library.reduce_signs, outputs.data_ptr(), layers, n, outputs[0, 0].numel(), matches.data_ptr())
@@ -130,9 +128,9 @@ class CompiledBackend(Backend):
         return super().reduce(observer, outputs, magnitude)
 
     def show_features(self, observer: Observer, features: Tensor, magnitude: Tensor) -> None:
-        if type(observer) is RbflexObserver:
+        if observer.reduction == "row_sums":
             reduced = self._reduce_rows(features.contiguous()[None], magnitude.repeat(len(features)))
-            observer.parts["q"].take(reduced[0], features.shape[1])
+            observer.take_features(reduced[0], features.shape[1], magnitude)
         else:
             super().show_features(observer, features, magnitude)
 

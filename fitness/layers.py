@@ -25,7 +25,7 @@ from .forward import run_observed
 from .initialise import WeightParameters
 from .inputs import placed
 from .observer import Observer, Statistics, rows_of
-from .proxies.rbflex import RowStatistics
+from .row_sums import RowStatistics
 from .subject import Subject
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
@@ -39,7 +39,20 @@ class CandidateFailed(Exception):
 
 
 class Observer(ABC):
-    """Receives what a forward shows, layer by layer, and keeps only small arrays."""
+    """Receives what a forward shows, layer by layer, and keeps only small arrays.
+
+    Attributes:
+        reduction: what `reduce` computes, where a backend may compute it in its own way; a subclass does not inherit it.
+            "row_sums": `row_sums.reduce_rows` of the rows of a layer, and of the features, with `take_features`.
+            "sign_matches": [K, N, N], for each pair of images the units that are positive in both or in neither.
+    """
+
+    reduction: ClassVar[Literal["row_sums", "sign_matches"] | None] = None
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        # A subclass may change what is reduced.
+        cls.reduction = cls.__dict__.get("reduction")
 
     @abstractmethod
     def activation(self, name: str, output: torch.Tensor, multiplicity: int = 1) -> None:
@@ -61,6 +74,10 @@ class Observer(ABC):
 
     def features(self, output: torch.Tensor, magnitude: torch.Tensor) -> None:  # noqa: B027 (most observers ignore it)
         """Takes the classifier's input [N, L_Q]; `magnitude` [] is the largest absolute value of the map it was pooled from."""
+
+    def take_features(self, reduced: torch.Tensor, columns: int, magnitude: torch.Tensor) -> None:
+        """Takes the row sums of the classifier's input [N, columns] in place of `features`, where those are its reduction."""
+        raise NotImplementedError(f"{type(self).__name__} takes no reduced features")
 
     def fork(self) -> Observer:
         """Returns another observer that has seen the same so far."""

@@ -69,6 +69,8 @@ class Naswot(Proxy):
 class NaswotObserver(Observer):
     """Counts, for each pair of images, the units that both switch the same way: ``matches`` [N, N], float64."""
 
+    reduction = "sign_matches"
+
     def __init__(self) -> None:
         self.blocks: list[torch.Tensor] = []
         self.multiplicities: list[int] = []
