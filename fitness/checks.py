@@ -15,11 +15,10 @@ from collections.abc import Sequence
 from spaces import ConfigError, Parameters, SearchSpace, create_space, parse
 from spaces.checking import CheckFailed, check_pickled, require
 
-from . import PROXIES
 from .check_case import Case
 from .measured_checks import CHECKS, check_keeps_nothing
 from .observer_checks import check_made, check_observer
-from .proxy import Proxy
+from .proxy import PROXIES, Proxy
 
 
 def check_proxy(proxy: Proxy | type[Proxy] | str, spaces: Sequence[SearchSpace] | None = None) -> None:

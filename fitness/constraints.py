@@ -20,6 +20,8 @@ import numpy as np
 
 from spaces import ConfigError, Parameters, near_name, parse
 
+from .metrics import METRICS
+
 
 @dataclass(frozen=True)
 class Constraint:
@@ -128,8 +130,6 @@ class _Bounds(Parameters):
 
 
 def _read_one(name: str, given: Any, where: str) -> tuple[Constraint, dict[str, Any]]:
-    from . import METRICS
-
     parameters = METRICS.get(name).Parameters.model_fields
     if not isinstance(given, Mapping):
         raise ConfigError(f"{where!r}: should be bounds such as {{max: 1.0e6}}, but it is {given!r}")

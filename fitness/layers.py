@@ -19,11 +19,11 @@ import numpy as np
 
 from spaces import Genotype, SearchSpace
 
-from . import kernels
 from .device import PRECISIONS
 from .forward import run_observed
 from .initialise import WeightParameters
 from .inputs import placed
+from .kernels import squared_distances
 from .observer import Observer, Statistics, rows_of
 from .row_sums import RowStatistics
 from .subject import Subject
@@ -85,7 +85,7 @@ class LayerObserver(Observer):
 
 def _sums(rows: RowStatistics) -> dict[str, Any]:
     sums = rows.finish()
-    distances = kernels.squared_distances(sums["gram"])
+    distances = squared_distances(sums["gram"])
     return {"distance": distances.sum() / 2, "units": sums["length"], "live": sums["live"]}
 
 

@@ -11,10 +11,18 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from spaces import ConfigError, Costs, Genotype, Parameters, SearchSpace, parse
+from spaces import ConfigError, Costs, Genotype, Parameters, Registry, SearchSpace, parse
 
 if TYPE_CHECKING:
     from torch import nn
+
+METRICS = Registry("metric")
+METRICS.register("params", "fitness.metrics:Params")
+METRICS.register("flops", "fitness.metrics:Flops")
+METRICS.register("depth", "fitness.metrics:Depth")
+METRICS.register("activation_memory", "fitness.metrics:ActivationMemory")
+METRICS.register("latency", "fitness.latency:Latency")
+METRICS.register("latency_table", "fitness.latency:LatencyTable")
 
 
 class Architecture:
@@ -102,8 +110,6 @@ def create_metric(name: str, space: SearchSpace, values: Mapping[str, Any] | Non
         ConfigError: if a parameter is unknown or of a wrong type, naming the key below `where`.
         TableError, DeviceError: if what it reads or measures on is not there.
     """
-    from . import METRICS
-
     metric: type[Metric] = METRICS.get(name)
     return metric(parse(metric.Parameters, values or {}, where), space)
 

@@ -38,6 +38,7 @@ from pydantic import Field
 from spaces import ConfigError, Parameters, near_name
 
 from .evaluation import Evaluation
+from .metrics import METRICS
 
 MINIMISE = "minimise"
 
@@ -205,8 +206,6 @@ def _member(entry: str | Mapping[str, Any]) -> str:
 
 
 def _check_pareto(parameters: ObjectiveParameters, proxies: Iterable[str], where: str) -> None:
-    from . import METRICS
-
     entries = parameters.pareto or []
     here = f"{where}.pareto"
     for entry in entries:

@@ -9,17 +9,48 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from spaces import Genotype, SearchSpace
+from spaces import Genotype, Registry, SearchSpace, parse
 from spaces import Parameters as AnyParameters
 
 from .observer import CandidateFailed, Observer, Statistics
 
 if TYPE_CHECKING:
     from .subject import Subject
+
+PROXIES = Registry("proxy")
+PROXIES.register("rbflex", "fitness.proxies.rbflex:Rbflex")
+PROXIES.register("naswot", "fitness.proxies.naswot:Naswot")
+PROXIES.register("synflow", "fitness.proxies.synflow:Synflow")
+PROXIES.register("az_expressivity", "fitness.proxies.az_nas:AzExpressivity")
+PROXIES.register("az_progressivity", "fitness.proxies.az_nas:AzProgressivity")
+PROXIES.register("az_trainability", "fitness.proxies.az_nas:AzTrainability")
+PROXIES.register("zen", "fitness.proxies.zen:Zen")
+PROXIES.register("ni", "fitness.proxies.noise_immunity:NoiseImmunity")
+PROXIES.register("eproxy", "fitness.proxies.eproxy:Eproxy")
+PROXIES.register("das", "fitness.proxies.das:Das")
+PROXIES.register("swap", "fitness.proxies.swap:Swap")
+PROXIES.register("meco", "fitness.proxies.meco:Meco")
+PROXIES.register("linear_regions", "fitness.proxies.linear_regions:LinearRegions")
+PROXIES.register("params", "fitness.proxies.counts:Params")
+PROXIES.register("flops", "fitness.proxies.counts:Flops")
+PROXIES.register("depth", "fitness.proxies.counts:Depth")
+PROXIES.register("n_conv", "fitness.proxies.counts:NumberOfConvolutions")
+PROXIES.register("nn_mass", "fitness.proxies.topology:NnMass")
+PROXIES.register("nn_degree", "fitness.proxies.topology:NnDegree")
+PROXIES.register("logsynflow", "fitness.proxies.synflow:LogSynflow")
+PROXIES.register("grad_norm", "fitness.proxies.gradients:GradNorm")
+PROXIES.register("snip", "fitness.proxies.gradients:Snip")
+PROXIES.register("grasp", "fitness.proxies.gradients:Grasp")
+PROXIES.register("fisher", "fitness.proxies.gradients:Fisher")
+PROXIES.register("gradsign", "fitness.proxies.gradsign:Gradsign")
+PROXIES.register("jacob_cov", "fitness.proxies.jacob_cov:JacobCov")
+PROXIES.register("zico", "fitness.proxies.zico:Zico")
+PROXIES.register("ntk_cond", "fitness.proxies.ntk:NtkCond")
+PROXIES.register("vkdnw", "fitness.proxies.vkdnw:Vkdnw")
 
 
 class Proxy(ABC):
@@ -123,3 +154,14 @@ class Proxy(ABC):
             with contextlib.suppress(CandidateFailed):
                 scores[i] = self.score({name: array[i] for name, array in statistics.items()})
         return scores
+
+
+def create_proxy(name: str, **values: Any) -> Proxy:
+    """Returns the registered proxy `name` with those parameters.
+
+    Raises:
+        UnknownNameError: if no proxy has that name.
+        ConfigError: if a parameter is unknown or of a wrong type.
+    """
+    proxy = PROXIES.get(name)
+    return proxy(parse(proxy.Parameters, values, f"fitness.proxies.{name}"))

@@ -14,12 +14,35 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from .drawing import Drawing
 from .encoding import Encoding, Genotype
 from .parameters import Parameters as AnyParameters
+from .parameters import parse
+from .registry import Registry
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
     from .plan import Plan
+
+
+SPACES = Registry("space")
+SPACES.register("nats_tss", "spaces.nats:TopologySpace")
+SPACES.register("nats_sss", "spaces.nats:SizeSpace")
+SPACES.register("darts", "spaces.darts:DartsSpace")
+SPACES.register("nds_amoeba", "spaces.nds:NdsAmoeba")
+SPACES.register("nds_darts", "spaces.nds:NdsDarts")
+SPACES.register("nds_enas", "spaces.nds:NdsEnas")
+SPACES.register("nds_nasnet", "spaces.nds:NdsNasnet")
+SPACES.register("nds_pnas", "spaces.nds:NdsPnas")
+SPACES.register("nds_resnet", "spaces.nds_resnet:NdsResnet")
+SPACES.register("nasbench101", "spaces.nasbench101:NasBench101Space")
+SPACES.register("nasbench_macro", "spaces.nasbench_macro:MacroSpace")
+SPACES.register("mobilenet", "spaces.mobilenet:MobileNetSpace")
+SPACES.register("nafbee_bert", "spaces.nafbee_bert:BertSpace")
+SPACES.register("nafbee_vgg11", "spaces.nafbee_vgg:Vgg11Space")
+SPACES.register("nafbee_vgg19", "spaces.nafbee_vgg:Vgg19Space")
+SPACES.register("transnas_macro", "spaces.transnas:MacroSpace")
+SPACES.register("transnas_micro", "spaces.transnas:MicroSpace")
+SPACES.register("toy", "spaces.toy:ToySpace")
 
 
 @dataclass(frozen=True)
@@ -211,3 +234,14 @@ class SearchSpace(ABC):
             params=float(sum(parameter.numel() for parameter in network.parameters())),
             flops=counter.get_total_flops() / 2,
         )
+
+
+def create_space(name: str, **values: object) -> SearchSpace:
+    """Returns the registered space `name` with those parameters.
+
+    Raises:
+        UnknownNameError: if no space has that name.
+        ConfigError: if a parameter is unknown or of a wrong type.
+    """
+    space = SPACES.get(name)
+    return space(parse(space.Parameters, values, f"space.{name}"))

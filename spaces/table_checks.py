@@ -12,13 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from . import TABLES, create_space
 from .checking import CheckFailed, called, require, shown
 from .encoding_checks import rng_of
 from .errors import ConfigError, GenotypeError, TableError
 from .parameters import Parameters, parse
-from .space import SearchSpace
-from .tables import Table
+from .space import SearchSpace, create_space
+from .tables import TABLES, Table
 
 # Draws among which one is looked for that the table does not know.
 DRAWS = 1000

@@ -17,11 +17,21 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from . import TABLES
 from .errors import ConfigError, TableError, near_name, reason
 from .notations import checked_notations
 from .parameters import Parameters, parse
+from .registry import Registry
 from .space import SearchSpace
+
+TABLES = Registry("table")
+TABLES.register("nats_bench", "spaces.nats_table:NatsBenchTable")
+TABLES.register("analog_nasbench", "spaces.analog_table:AnalogNasBenchTable")
+TABLES.register("npz", "spaces.tables:NpzTable")
+TABLES.register("csv", "spaces.tables:CsvTable")
+TABLES.register("nasbench101", "spaces.nasbench101_table:NasBench101Table")
+TABLES.register("nds", "spaces.nds_table:NdsTable")
+TABLES.register("nafbee", "spaces.nafbee_table:NafbeeTable")
+TABLES.register("transnas101", "spaces.transnas_table:TransNasTable")
 
 
 def create_table(name: str, space: SearchSpace, **values: object) -> Table:

@@ -21,8 +21,7 @@ from fitness.evaluation import Evaluation
 from spaces import Encoding, Genotype, GenotypeError, Parameters, VectorEncoding, parse
 from spaces.checking import CheckFailed, called, poisoned, require
 
-from . import STRATEGIES
-from .strategy import Strategy
+from .strategy import STRATEGIES, Strategy
 from .synthetic import OBJECTIVES, Chain, World
 
 Make = Callable[[Encoding, int], Strategy]

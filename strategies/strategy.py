@@ -17,8 +17,20 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from fitness.evaluation import Evaluation
-from spaces import Encoding, Genotype
+from spaces import Encoding, Genotype, Registry, parse
 from spaces import Parameters as AnyParameters
+
+STRATEGIES = Registry("strategy")
+STRATEGIES.register("random", "strategies.random_search:RandomSearch")
+STRATEGIES.register("genetic", "strategies.genetic:Genetic")
+STRATEGIES.register("annealing", "strategies.annealing:Annealing")
+STRATEGIES.register("regularised_evolution", "strategies.regularised_evolution:RegularisedEvolution")
+STRATEGIES.register("free_rea", "strategies.free_rea:FreeRea")
+STRATEGIES.register("local_search", "strategies.local_search:LocalSearch")
+STRATEGIES.register("search_economics", "strategies.search_economics:SearchEconomics")
+STRATEGIES.register("large_space_evolution", "strategies.large_space_evolution:LargeSpaceEvolution")
+STRATEGIES.register("nsga2", "strategies.nsga2:Nsga2")
+STRATEGIES.register("reinforce", "strategies.reinforce:Reinforce")
 
 
 class View(Protocol):
@@ -105,3 +117,14 @@ class Strategy(ABC):
     @abstractmethod
     def set_state(self, state: Any) -> None:
         """Restores the subclass's own state."""
+
+
+def create_strategy(name: str, encoding: Encoding, seed: int = 0, **values: object) -> Strategy:
+    """Returns the registered strategy `name` over `encoding`.
+
+    Raises:
+        UnknownNameError: if no strategy has that name.
+        ConfigError: if a parameter is unknown or of a wrong type.
+    """
+    strategy = STRATEGIES.get(name)
+    return strategy(encoding, seed, parse(strategy.Parameters, values, f"strategy.{name}"))

@@ -22,7 +22,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from fitness import hda, kernels
+from fitness.hda import detect
+from fitness.kernels import (
+    flat_log_determinant,
+    floored_log_determinant,
+    linear_kernel,
+    log_determinants,
+    psnr_kernel,
+    rbf_log_determinant,
+    squared_distances,
+    ssim_kernel,
+)
 from fitness.observer import NO_ACTIVATION, CandidateFailed, Observer, Statistics, rows_of
 from fitness.proxy import Proxy
 from fitness.row_sums import RowStatistics, reduce_rows
@@ -123,7 +133,7 @@ class Rbflex(Proxy):
         if self._rule == "random":
             return {f"gamma_{part}": float(10.0 ** rng.uniform(-20, -1)) for part in self.parts}
         return {
-            f"gamma_{part}": hda.detect([_moments(statistics, part) for statistics in samples], self._rule)
+            f"gamma_{part}": detect([_moments(statistics, part) for statistics in samples], self._rule)
             for part in self.parts
         }
 
@@ -153,7 +163,7 @@ class Rbflex(Proxy):
         total = np.zeros(len(statistics["k_gram"]))
         for position, part in enumerate(self.parts):
             gamma = None if self.gammas is None else self.gammas[position]
-            values = kernels.log_determinants(statistics[f"{part}_gram"], gamma)
+            values = log_determinants(statistics[f"{part}_gram"], gamma)
             total += np.where(statistics[f"{part}_live"] > 0, values, np.nan)
         return statistics["k_gram"].shape[1] * total
 
@@ -161,18 +171,18 @@ class Rbflex(Proxy):
         kernel = self.parameters.kernel
         try:
             if kernel == "rbf":
-                distances = kernels.squared_distances(gram)
+                distances = squared_distances(gram)
                 if self._rule == "flat" and self.gammas is None:
-                    return kernels.flat_log_determinant(distances)
+                    return flat_log_determinant(distances)
                 if self.gammas is None:
                     raise ConfigError(_NO_GAMMAS)
-                return kernels.rbf_log_determinant(distances, self.gammas[position])
+                return rbf_log_determinant(distances, self.gammas[position])
             matrix = {
-                "linear": lambda: kernels.linear_kernel(gram),
-                "psnr": lambda: kernels.psnr_kernel(gram, length),
-                "ssim": lambda: kernels.ssim_kernel(gram, sums, length),
+                "linear": lambda: linear_kernel(gram),
+                "psnr": lambda: psnr_kernel(gram, length),
+                "ssim": lambda: ssim_kernel(gram, sums, length),
             }[kernel]()
-            return kernels.floored_log_determinant(matrix)
+            return floored_log_determinant(matrix)
         except ConfigError:
             raise
         except ValueError as error:
