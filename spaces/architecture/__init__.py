@@ -1,0 +1,1 @@
+"""What is known of a network without scoring it: its plan, chain, blocks and drawing."""

@@ -1,0 +1,1 @@
+"""Genotype encodings: what may be done with the genes of a genotype."""

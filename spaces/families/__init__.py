@@ -1,0 +1,1 @@
+"""The registered search spaces, one family a folder."""

@@ -1,0 +1,1 @@
+"""NAFBee (Yamasaki et al. 2025): activation functions of VGG and BERT."""

@@ -1,0 +1,1 @@
+"""NAS-Bench-101 (Ying et al. 2019)."""

@@ -1,0 +1,1 @@
+"""The spaces of Radosavovic et al. (2019), "On network design spaces for visual recognition"."""

@@ -1,0 +1,1 @@
+"""A small space for tests and examples."""

@@ -1,0 +1,1 @@
+"""Known accuracies and costs of architectures, read from benchmarks' files."""
