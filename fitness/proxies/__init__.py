@@ -1,0 +1,1 @@
+"""The registered scores, one family a file."""

@@ -1,0 +1,1 @@
+"""Genotypes to evaluations: cache, measuring, worker processes, whole spaces."""

@@ -1,0 +1,1 @@
+"""What a candidate is worth: scores, ranks, fronts and constraints over an archive."""

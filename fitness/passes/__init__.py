@@ -1,0 +1,1 @@
+"""One network, run once: observed forwards, backward passes, graphs and weights."""

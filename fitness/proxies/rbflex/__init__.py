@@ -1,0 +1,1 @@
+"""RBFleX (Yamasaki et al., IEEE TNNLS 36(6), 2025): score, kernels, gamma detection."""
