@@ -1,0 +1,1 @@
+"""Strategies x seeds at one budget, with paired statistics."""

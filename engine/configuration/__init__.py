@@ -1,0 +1,1 @@
+"""From YAML to the parts of a run: strict configuration and assembly."""

@@ -1,0 +1,1 @@
+"""Scores judged by known accuracies."""

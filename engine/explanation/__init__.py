@@ -1,0 +1,1 @@
+"""What lies behind the score of one candidate."""

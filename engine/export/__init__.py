@@ -1,0 +1,1 @@
+"""Found networks as folders that hold what training needs."""

@@ -1,0 +1,1 @@
+"""Figures and pages: the data by pure functions, and functions that draw them."""

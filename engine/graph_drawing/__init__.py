@@ -1,0 +1,1 @@
+"""An architecture as a picture: nodes, edges and labels placed on a plane."""

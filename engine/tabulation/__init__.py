@@ -1,0 +1,1 @@
+"""Architectures scored once into a table of scores."""
