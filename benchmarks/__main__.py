@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spaces.errors import near_name
+from rbflex_evo.spaces.errors import near_name
 
 ROOT = Path(__file__).parent
 

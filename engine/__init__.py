@@ -1,7 +1,7 @@
 """The engine: configuration, search loop, journal, resume, report and commands.
 
-    from engine import Search
-    result = Search.from_yaml("configs/quickstart.yaml").run()
+from rbflex_evo.engine import Search
+result = Search.from_yaml("configs/quickstart.yaml").run()
 """
 
 from __future__ import annotations
@@ -9,31 +9,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .config import Config, load_config, parse_config
-    from .estimate import estimate
-    from .export import Exported, export_run
-    from .exported import Architecture, load_network, read_architecture
-    from .onnx_file import write_onnx
-    from .report import write_report
-    from .result import Candidate, Result
-    from .search import Search
+    from rbflex_evo.engine.configuration.config import Config, load_config, parse_config
+    from rbflex_evo.engine.export.export import Exported, export_run
+    from rbflex_evo.engine.export.exported import Architecture, load_network, read_architecture
+    from rbflex_evo.engine.export.onnx_file import write_onnx
+    from rbflex_evo.engine.report.report import write_report
+    from rbflex_evo.engine.search.estimate import estimate
+    from rbflex_evo.engine.search.result import Candidate, Result
+    from rbflex_evo.engine.search.search import Search
 
 # Imported when first asked for, so that a command line answers at once.
 _LATE = {
-    "Architecture": "exported",
-    "Candidate": "result",
-    "Config": "config",
-    "Exported": "export",
-    "Result": "result",
-    "Search": "search",
-    "estimate": "estimate",
-    "export_run": "export",
-    "load_config": "config",
-    "load_network": "exported",
-    "parse_config": "config",
-    "read_architecture": "exported",
-    "write_onnx": "onnx_file",
-    "write_report": "report",
+    "Architecture": "export.exported",
+    "Candidate": "search.result",
+    "Config": "configuration.config",
+    "Exported": "export.export",
+    "Result": "search.result",
+    "Search": "search.search",
+    "estimate": "search.estimate",
+    "export_run": "export.export",
+    "load_config": "configuration.config",
+    "load_network": "export.exported",
+    "parse_config": "configuration.config",
+    "read_architecture": "export.exported",
+    "write_onnx": "export.onnx_file",
+    "write_report": "report.report",
 }
 
 
@@ -41,8 +41,8 @@ def __getattr__(name: str) -> Any:
     if name in _LATE:
         from importlib import import_module
 
-        return getattr(import_module(f"engine.{_LATE[name]}"), name)
-    raise AttributeError(f"module 'engine' has no attribute {name!r}")
+        return getattr(import_module(f"{__name__}.{_LATE[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 __all__ = [

@@ -10,13 +10,13 @@ Each raises `CheckFailed`, an AssertionError of one line: what is wrong, with wh
 command line, ``rbflex-evo check NAME`` runs them on whatever is registered under a name.
 """
 
-from fitness.checks import check_proxy
-from fitness.source_checks import check_source
-from spaces.checking import CheckFailed
-from spaces.checks import check_space
-from spaces.encoding_checks import check_encoding
-from spaces.table_checks import check_table
-from strategies.checks import check_strategy
+from rbflex_evo.fitness.conformance.check_proxy import check_proxy
+from rbflex_evo.fitness.conformance.check_source import check_source
+from rbflex_evo.spaces.conformance.check_encoding import check_encoding
+from rbflex_evo.spaces.conformance.check_space import check_space
+from rbflex_evo.spaces.conformance.check_table import check_table
+from rbflex_evo.spaces.conformance.checking import CheckFailed
+from rbflex_evo.strategies.conformance.check_strategy import check_strategy
 
 __all__ = [
     "CheckFailed",

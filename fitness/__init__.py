@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .evaluation import Evaluation, six_digits
-from .metrics import METRICS
-from .observer import CandidateFailed, Observer, Statistics
-from .proxy import PROXIES, Proxy, create_proxy
+from rbflex_evo.fitness.costs.metric import METRICS
+from rbflex_evo.fitness.evaluation import Evaluation, six_digits
+from rbflex_evo.fitness.passes.observer import CandidateFailed, Observer, Statistics
+from rbflex_evo.fitness.proxies.proxy import PROXIES, Proxy, create_proxy
 
 if TYPE_CHECKING:
-    from .batches import create_batch
-    from .evaluator import Evaluator
-    from .initialise import WeightParameters
-    from .score import rbflex_score
+    from rbflex_evo.fitness.data.batch import create_batch
+    from rbflex_evo.fitness.measuring.evaluator import Evaluator
+    from rbflex_evo.fitness.passes.weights import WeightParameters
+    from rbflex_evo.fitness.proxies.rbflex.of_module import rbflex_score
 
 # What needs torch is imported when it is first asked for, so that a command line answers at once.
 _LATE = {
-    "create_batch": "fitness.batches",
-    "Evaluator": "fitness.evaluator",
-    "WeightParameters": "fitness.initialise",
-    "rbflex_score": "fitness.score",
+    "create_batch": "rbflex_evo.fitness.data.batch",
+    "Evaluator": "rbflex_evo.fitness.measuring.evaluator",
+    "WeightParameters": "rbflex_evo.fitness.passes.weights",
+    "rbflex_score": "rbflex_evo.fitness.proxies.rbflex.of_module",
 }
 
 
@@ -29,7 +29,7 @@ def __getattr__(name: str) -> Any:
         from importlib import import_module
 
         return getattr(import_module(_LATE[name]), name)
-    raise AttributeError(f"module 'fitness' has no attribute {name!r}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 __all__ = [

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from spaces import Genotype
+from rbflex_evo.spaces import Genotype
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Evaluation:
 
 
 class EvaluatorLike(Protocol):
-    """What a search needs of an evaluator; `fitness.evaluator.Evaluator` is one."""
+    """What a search needs of an evaluator; `rbflex_evo.fitness.measuring.evaluator.Evaluator` is one."""
 
     def key(self, genotype: Genotype) -> str:
         """Returns the canonical key of a genotype."""

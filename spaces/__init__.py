@@ -3,9 +3,9 @@
 from importlib import import_module
 from typing import Any
 
-from .drawing import Drawing, Panel
-from .encoding import Encoding, Genotype, VectorEncoding, deap_random
-from .errors import (
+from rbflex_evo.spaces.architecture.drawing import Drawing, Panel
+from rbflex_evo.spaces.encodings.encoding import Encoding, Genotype, VectorEncoding, deap_random
+from rbflex_evo.spaces.errors import (
     ConfigError,
     DataError,
     DeviceError,
@@ -17,9 +17,9 @@ from .errors import (
     UnknownNameError,
     near_name,
 )
-from .parameters import Parameters, parse
-from .registry import Registry
-from .space import SPACES, Cell, Costs, SearchSpace, create_space
+from rbflex_evo.spaces.parameters import Parameters, parse
+from rbflex_evo.spaces.registry import Registry
+from rbflex_evo.spaces.space import SPACES, Cell, Costs, SearchSpace, create_space
 
 TABLES: Registry
 
@@ -27,8 +27,8 @@ TABLES: Registry
 def __getattr__(name: str) -> Any:
     # Modules that score and search import this package, so it imports no known accuracies.
     if name == "TABLES":
-        return getattr(import_module("spaces.tables"), name)
-    raise AttributeError(f"module 'spaces' has no attribute {name!r}")
+        return getattr(import_module("rbflex_evo.spaces.tables.table"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 __all__ = [

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from .drawing import Drawing
-from .encoding import Encoding, Genotype
+from rbflex_evo.spaces.architecture.drawing import Drawing
+from rbflex_evo.spaces.encodings.encoding import Encoding, Genotype
+
 from .parameters import Parameters as AnyParameters
 from .parameters import parse
 from .registry import Registry
@@ -21,28 +22,28 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from .plan import Plan
+    from rbflex_evo.spaces.architecture.plan import Plan
 
 
 SPACES = Registry("space")
-SPACES.register("nats_tss", "spaces.nats:TopologySpace")
-SPACES.register("nats_sss", "spaces.nats:SizeSpace")
-SPACES.register("darts", "spaces.darts:DartsSpace")
-SPACES.register("nds_amoeba", "spaces.nds:NdsAmoeba")
-SPACES.register("nds_darts", "spaces.nds:NdsDarts")
-SPACES.register("nds_enas", "spaces.nds:NdsEnas")
-SPACES.register("nds_nasnet", "spaces.nds:NdsNasnet")
-SPACES.register("nds_pnas", "spaces.nds:NdsPnas")
-SPACES.register("nds_resnet", "spaces.nds_resnet:NdsResnet")
-SPACES.register("nasbench101", "spaces.nasbench101:NasBench101Space")
-SPACES.register("nasbench_macro", "spaces.nasbench_macro:MacroSpace")
-SPACES.register("mobilenet", "spaces.mobilenet:MobileNetSpace")
-SPACES.register("nafbee_bert", "spaces.nafbee_bert:BertSpace")
-SPACES.register("nafbee_vgg11", "spaces.nafbee_vgg:Vgg11Space")
-SPACES.register("nafbee_vgg19", "spaces.nafbee_vgg:Vgg19Space")
-SPACES.register("transnas_macro", "spaces.transnas:MacroSpace")
-SPACES.register("transnas_micro", "spaces.transnas:MicroSpace")
-SPACES.register("toy", "spaces.toy:ToySpace")
+SPACES.register("nats_tss", "rbflex_evo.spaces.families.nats_bench.space:TopologySpace")
+SPACES.register("nats_sss", "rbflex_evo.spaces.families.nats_bench.space:SizeSpace")
+SPACES.register("darts", "rbflex_evo.spaces.families.nasnet.darts:DartsSpace")
+SPACES.register("nds_amoeba", "rbflex_evo.spaces.families.nds.cell_spaces:NdsAmoeba")
+SPACES.register("nds_darts", "rbflex_evo.spaces.families.nds.cell_spaces:NdsDarts")
+SPACES.register("nds_enas", "rbflex_evo.spaces.families.nds.cell_spaces:NdsEnas")
+SPACES.register("nds_nasnet", "rbflex_evo.spaces.families.nds.cell_spaces:NdsNasnet")
+SPACES.register("nds_pnas", "rbflex_evo.spaces.families.nds.cell_spaces:NdsPnas")
+SPACES.register("nds_resnet", "rbflex_evo.spaces.families.nds.resnet:NdsResnet")
+SPACES.register("nasbench101", "rbflex_evo.spaces.families.nas_bench_101.space:NasBench101Space")
+SPACES.register("nasbench_macro", "rbflex_evo.spaces.families.inverted_residuals.nas_bench_macro:MacroSpace")
+SPACES.register("mobilenet", "rbflex_evo.spaces.families.inverted_residuals.mobilenet:MobileNetSpace")
+SPACES.register("nafbee_bert", "rbflex_evo.spaces.families.nafbee.bert:BertSpace")
+SPACES.register("nafbee_vgg11", "rbflex_evo.spaces.families.nafbee.vgg:Vgg11Space")
+SPACES.register("nafbee_vgg19", "rbflex_evo.spaces.families.nafbee.vgg:Vgg19Space")
+SPACES.register("transnas_macro", "rbflex_evo.spaces.families.transnas_bench_101.space:MacroSpace")
+SPACES.register("transnas_micro", "rbflex_evo.spaces.families.transnas_bench_101.space:MicroSpace")
+SPACES.register("toy", "rbflex_evo.spaces.families.toy.space:ToySpace")
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ class SearchSpace(ABC):
         The default takes the chain of parts that the network is registered as (see `blocks.primary_blocks`); a space whose
         blocks are something else, or called in another order, overrides it.
         """
-        from .blocks import primary_blocks
+        from rbflex_evo.spaces.architecture.blocks import primary_blocks
 
         return primary_blocks(network, self.classifier(network))
 

@@ -1,5 +1,5 @@
 """Search strategies: one algorithm a file, all behind the ask/tell contract of `Strategy`."""
 
-from .strategy import STRATEGIES, Strategy, View, create_strategy
+from rbflex_evo.strategies.strategy import STRATEGIES, Strategy, View, create_strategy
 
 __all__ = ["STRATEGIES", "Strategy", "View", "create_strategy"]

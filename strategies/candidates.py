@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fitness.evaluation import Evaluation
-from spaces import Encoding, Genotype
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.spaces import Encoding, Genotype
 
 from .strategy import View
 
@@ -69,9 +69,7 @@ class Unseen:
         self.encoding = encoding
         self._left: list[tuple[Genotype, str]] | None = None
 
-    def take(
-        self, genotype: Genotype, view: View, taken: set[str], fits: Callable[[Genotype], bool] | None = None
-    ) -> bool:
+    def take(self, genotype: Genotype, view: View, taken: set[str], fits: Callable[[Genotype], bool] | None = None) -> bool:
         """True if `genotype` is unseen, and `fits` where that is asked for; its key is then taken."""
         key = view.key(genotype)
         if key in taken or view.seen(key) or not (fits is None or fits(genotype)):
@@ -98,9 +96,7 @@ class Unseen:
             genotypes.append(genotype)
         return genotypes
 
-    def each_or_near(
-        self, genotypes: Iterable[Genotype], rng: np.random.Generator, view: View, taken: set[str]
-    ) -> list[Genotype]:
+    def each_or_near(self, genotypes: Iterable[Genotype], rng: np.random.Generator, view: View, taken: set[str]) -> list[Genotype]:
         """Returns each of `genotypes`, or where it was seen what `near` finds; ends where that finds nothing."""
         found: list[Genotype] = []
         for genotype in genotypes:
@@ -110,9 +106,7 @@ class Unseen:
             found.append(unseen)
         return found
 
-    def near(
-        self, genotype: Genotype, rng: np.random.Generator, view: View, taken: set[str]
-    ) -> Genotype | None:
+    def near(self, genotype: Genotype, rng: np.random.Generator, view: View, taken: set[str]) -> Genotype | None:
         """Returns an unseen genotype near `genotype`, or a random one, or None as `draw` does.
 
         The more of the surroundings are seen, the more random one-gene steps away it lies.

@@ -22,8 +22,8 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from fitness.evaluation import Evaluation
-from spaces import Encoding, Genotype, Parameters, deap_random
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.spaces import Encoding, Genotype, Parameters, deap_random
 
 from .candidates import Candidate, Unseen, best
 from .strategy import Strategy, View
@@ -94,8 +94,7 @@ class Genetic(Strategy):
 
         utilities = view.utility([candidate.key for candidate in self.population])
         contestants = [
-            _Contestant(candidate.genotype, float(utility))
-            for candidate, utility in zip(self.population, utilities, strict=True)
+            _Contestant(candidate.genotype, float(utility)) for candidate, utility in zip(self.population, utilities, strict=True)
         ]
         with deap_random(self.rng):
             winners = tools.selTournament(contestants, count, self.parameters.tournament)

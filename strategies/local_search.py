@@ -26,8 +26,8 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from fitness.evaluation import Evaluation
-from spaces import Encoding, Genotype, Parameters
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.spaces import Encoding, Genotype, Parameters
 
 from .candidates import Candidate, Unseen, best
 from .strategy import Strategy, View

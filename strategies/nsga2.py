@@ -23,8 +23,8 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from fitness.evaluation import Evaluation
-from spaces import Encoding, Genotype, Parameters, deap_random
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.spaces import Encoding, Genotype, Parameters, deap_random
 
 from .candidates import Candidate, Unseen
 from .strategy import Strategy, View

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from spaces import Genotype
+from rbflex_evo.spaces import Genotype
 
 FIRST_DECAY = 0.9
 SECOND_DECAY = 0.999
@@ -69,9 +69,7 @@ class Policy:
             expected[row] += probability
         return menu[chosen], expected
 
-    def learn(
-        self, genotypes: Sequence[Genotype], expected: Sequence[np.ndarray], advantages: np.ndarray, rate: float
-    ) -> None:
+    def learn(self, genotypes: Sequence[Genotype], expected: Sequence[np.ndarray], advantages: np.ndarray, rate: float) -> None:
         """Takes one step of Adam up the mean of advantage x grad log p(genotype).
 
         Args:

@@ -37,8 +37,8 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from fitness.evaluation import Evaluation
-from spaces import Encoding, Genotype, Parameters, VectorEncoding
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.spaces import Encoding, Genotype, Parameters, VectorEncoding
 
 from .candidates import Candidate, Unseen
 from .policy import Policy

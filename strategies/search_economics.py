@@ -41,8 +41,8 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from fitness.evaluation import Evaluation
-from spaces import Encoding, Genotype, Parameters
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.spaces import Encoding, Genotype, Parameters
 
 from .candidates import Candidate, Unseen
 from .recent import percentiles
@@ -177,19 +177,13 @@ class SearchEconomics(Strategy):
                     self._asked_by.append(i)
         return genotypes
 
-    def _crossed(
-        self, searcher: Candidate, good: Candidate, region: int, view: View, taken: set[str]
-    ) -> Genotype | None:
-        pairs = (
-            self.encoding.crossover(searcher.genotype, good.genotype, self.rng) for _ in range(CROSSOVERS)
-        )
+    def _crossed(self, searcher: Candidate, good: Candidate, region: int, view: View, taken: set[str]) -> Genotype | None:
+        pairs = (self.encoding.crossover(searcher.genotype, good.genotype, self.rng) for _ in range(CROSSOVERS))
         mutants = (self.encoding.mutate(child, self.rng) for pair in pairs for child in pair)
         found = self._first_inside(mutants, region, view, taken)
         return found or self._unseen.near(good.genotype, self.rng, view, taken)
 
-    def _first_inside(
-        self, genotypes: Iterable[Genotype], region: int, view: View, taken: set[str]
-    ) -> Genotype | None:
+    def _first_inside(self, genotypes: Iterable[Genotype], region: int, view: View, taken: set[str]) -> Genotype | None:
         def inside(genotype: Genotype) -> bool:
             return self.region(genotype) == region
 

@@ -16,21 +16,21 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from fitness.evaluation import Evaluation
-from spaces import Encoding, Genotype, Registry, parse
-from spaces import Parameters as AnyParameters
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.spaces import Encoding, Genotype, Registry, parse
+from rbflex_evo.spaces import Parameters as AnyParameters
 
 STRATEGIES = Registry("strategy")
-STRATEGIES.register("random", "strategies.random_search:RandomSearch")
-STRATEGIES.register("genetic", "strategies.genetic:Genetic")
-STRATEGIES.register("annealing", "strategies.annealing:Annealing")
-STRATEGIES.register("regularised_evolution", "strategies.regularised_evolution:RegularisedEvolution")
-STRATEGIES.register("free_rea", "strategies.free_rea:FreeRea")
-STRATEGIES.register("local_search", "strategies.local_search:LocalSearch")
-STRATEGIES.register("search_economics", "strategies.search_economics:SearchEconomics")
-STRATEGIES.register("large_space_evolution", "strategies.large_space_evolution:LargeSpaceEvolution")
-STRATEGIES.register("nsga2", "strategies.nsga2:Nsga2")
-STRATEGIES.register("reinforce", "strategies.reinforce:Reinforce")
+STRATEGIES.register("random", "rbflex_evo.strategies.random_search:RandomSearch")
+STRATEGIES.register("genetic", "rbflex_evo.strategies.genetic:Genetic")
+STRATEGIES.register("annealing", "rbflex_evo.strategies.annealing:Annealing")
+STRATEGIES.register("regularised_evolution", "rbflex_evo.strategies.regularised_evolution:RegularisedEvolution")
+STRATEGIES.register("free_rea", "rbflex_evo.strategies.free_rea:FreeRea")
+STRATEGIES.register("local_search", "rbflex_evo.strategies.local_search:LocalSearch")
+STRATEGIES.register("search_economics", "rbflex_evo.strategies.search_economics:SearchEconomics")
+STRATEGIES.register("large_space_evolution", "rbflex_evo.strategies.large_space_evolution:LargeSpaceEvolution")
+STRATEGIES.register("nsga2", "rbflex_evo.strategies.nsga2:Nsga2")
+STRATEGIES.register("reinforce", "rbflex_evo.strategies.reinforce:Reinforce")
 
 
 class View(Protocol):

@@ -11,7 +11,7 @@ README = (Path(__file__).parent.parent / "README.md").read_text()
 
 
 def test_every_command_and_configuration_that_it_names_exists():
-    from engine.cli import app
+    from rbflex_evo.engine.commands.app import app
 
     known = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
     known |= {command.callback.__name__ for command in app.registered_commands}

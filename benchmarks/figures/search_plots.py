@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.plots import BLUE, GREEN, GRID, INK, MUTED, ORANGE, PURPLE, stretch_axis
+from rbflex_evo.engine.figures.plots import BLUE, GREEN, GRID, INK, MUTED, ORANGE, PURPLE, stretch_axis
 
 from .small_multiples import grid, key, label, save
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.plots import BLUE, GRID, INK, MUTED, ORANGE, PANEL_INCHES, PAPER, SOFT, cloud, dress
+from rbflex_evo.engine.figures.plots import BLUE, GRID, INK, MUTED, ORANGE, PANEL_INCHES, PAPER, SOFT, cloud, dress
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

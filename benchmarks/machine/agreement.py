@@ -28,16 +28,17 @@ from scipy.stats import kendalltau
 from tqdm import tqdm
 
 from benchmarks.shared.output import markdown, write
-from fitness import CandidateFailed, Observer, Proxy, Statistics, create_proxy, kernels
-from fitness.backends import create_backend
-from fitness.device import PRECISIONS, keep_freed_memory
-from fitness.evaluation import six_digits
-from fitness.forward import run_observed
-from fitness.initialise import WeightParameters, build_initialised
-from fitness.interpreter import Interpreter
-from fitness.processes import Processes, cores
-from fitness.workers import Workers, result_of
-from spaces import SPACES, ConfigError, Genotype, SearchSpace, create_space
+from rbflex_evo.fitness import CandidateFailed, Observer, Proxy, Statistics, create_proxy
+from rbflex_evo.fitness.evaluation import six_digits
+from rbflex_evo.fitness.measuring.processes import Processes, cores
+from rbflex_evo.fitness.measuring.workers import Workers, result_of
+from rbflex_evo.fitness.passes.device import PRECISIONS, keep_freed_memory
+from rbflex_evo.fitness.passes.watch import run_observed
+from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
+from rbflex_evo.fitness.planned.backends import create_backend
+from rbflex_evo.fitness.planned.interpreter import Interpreter
+from rbflex_evo.fitness.proxies.rbflex import kernels
+from rbflex_evo.spaces import SPACES, ConfigError, Genotype, SearchSpace, create_space
 
 WEIGHTS = WeightParameters()
 CPU = torch.device("cpu")
@@ -143,9 +144,7 @@ def space_of(name: str) -> SearchSpace:
 def measure(name: str, genotypes: Sequence[Genotype], chosen: Sequence[Way]) -> list[list[Outcome]]:
     """Returns the outcomes of the candidates, one list for each way; runs in a process with one thread."""
     space = space_of(name)
-    return [
-        generic(space, genotypes, way) if way.path == "generic" else list(planned(space, genotypes, way)) for way in chosen
-    ]
+    return [generic(space, genotypes, way) if way.path == "generic" else list(planned(space, genotypes, way)) for way in chosen]
 
 
 def proxies_for(space: SearchSpace) -> dict[str, Proxy]:

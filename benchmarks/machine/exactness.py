@@ -1,6 +1,6 @@
 """Exactness of the scores at full size: the literal paper, 60 digits, float32, micro-batches.
 
-    python -m benchmarks exactness [--cells 20] [--order 200] [--keys 200]
+python -m benchmarks exactness [--cells 20] [--order 200] [--keys 200]
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from tqdm import tqdm
 
 from benchmarks.shared import literal_rbflex
 from benchmarks.shared.output import markdown, write
-from fitness import create_batch, create_proxy, kernels
-from fitness.evaluator import Evaluator
-from fitness.forward import run_observed
-from fitness.initialise import WeightParameters, build_initialised
-from spaces import Genotype, SearchSpace, create_space
+from rbflex_evo.fitness import create_batch, create_proxy
+from rbflex_evo.fitness.measuring.evaluator import Evaluator
+from rbflex_evo.fitness.passes.watch import run_observed
+from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
+from rbflex_evo.fitness.proxies.rbflex import kernels
+from rbflex_evo.spaces import Genotype, SearchSpace, create_space
 
 WEIGHTS = WeightParameters()
 BATCH = create_batch("noise", shape=[3, 32, 32], n=16, seed=0)

@@ -34,7 +34,7 @@ import torch
 
 from benchmarks.figures.speed_plot import draw
 from benchmarks.shared.output import markdown, write
-from spaces import Genotype, SearchSpace, create_space
+from rbflex_evo.spaces import Genotype, SearchSpace, create_space
 
 from .speed_methods import Method, backends, cores, interleaved, methods, networks, noise, ours, pools, published, repeated
 from .speed_parts import apart

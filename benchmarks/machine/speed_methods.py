@@ -20,15 +20,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fitness import create_proxy
-from fitness.backends import create_backend
-from fitness.device import PRECISIONS
-from fitness.evaluator import score_block
-from fitness.initialise import WeightParameters
-from fitness.measure import Measured, Measurer
-from fitness.proxies.rbflex import PUBLISHED_GAMMAS
-from fitness.workers import Workers, result_of
-from spaces import ConfigError, Genotype, SearchSpace
+from rbflex_evo.fitness import create_proxy
+from rbflex_evo.fitness.measuring.evaluator import score_block
+from rbflex_evo.fitness.measuring.measurer import Measured, Measurer
+from rbflex_evo.fitness.measuring.workers import Workers, result_of
+from rbflex_evo.fitness.passes.device import PRECISIONS
+from rbflex_evo.fitness.passes.weights import WeightParameters
+from rbflex_evo.fitness.planned.backends import create_backend
+from rbflex_evo.fitness.proxies.rbflex.score import PUBLISHED_GAMMAS
+from rbflex_evo.spaces import ConfigError, Genotype, SearchSpace
 
 RBFLEX = create_proxy("rbflex", gamma="flat")
 PROXIES = {"rbflex": RBFLEX}
@@ -289,9 +289,7 @@ def interleaved(
     return rates
 
 
-def warm_up(
-    space: SearchSpace, methods: Mapping[str, Method], pools: Mapping[str, Workers], genotypes: Sequence[Genotype]
-) -> None:
+def warm_up(space: SearchSpace, methods: Mapping[str, Method], pools: Mapping[str, Workers], genotypes: Sequence[Genotype]) -> None:
     """Starts the workers and fills the caches that persist between candidates: drawn weights and oneDNN's kernels."""
     for name, method in methods.items():
         # The published procedure caches only oneDNN's kernels and is by far the slowest, so one network is enough.

@@ -24,15 +24,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from fitness import create_proxy
-from fitness.batches import Batch
-from fitness.device import keep_freed_memory
-from fitness.evaluator import Evaluator
-from fitness.exhaustive import Subtree, score_all, subtrees
-from fitness.initialise import WeightParameters
-from fitness.measure import Measurer
-from fitness.score import rbflex_score
-from spaces import Genotype, SearchSpace, create_space
+from rbflex_evo.fitness import create_proxy
+from rbflex_evo.fitness.data.batch import Batch
+from rbflex_evo.fitness.measuring.evaluator import Evaluator
+from rbflex_evo.fitness.measuring.measurer import Measurer
+from rbflex_evo.fitness.measuring.whole_space import Subtree, score_all, subtrees
+from rbflex_evo.fitness.passes.device import keep_freed_memory
+from rbflex_evo.fitness.passes.weights import WeightParameters
+from rbflex_evo.fitness.proxies.rbflex.of_module import rbflex_score
+from rbflex_evo.spaces import Genotype, SearchSpace, create_space
 
 from .speed_methods import PROXIES, WORKERS, networks, noise, scored, scores_of, threads
 

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from benchmarks.figures import search_plots
 from benchmarks.shared.output import markdown, write
 from benchmarks.shared.score_tables import Choice, Scores, accuracies_of, arguments, run, tables_of, worth
-from spaces import ConfigError, DataError, near_name
+from rbflex_evo.spaces import ConfigError, DataError, near_name
 
 from . import printed_searches as published
 

@@ -28,13 +28,13 @@ from benchmarks.shared import samples
 from benchmarks.shared.comparison import number
 from benchmarks.shared.output import markdown, write
 from benchmarks.shared.samples import Score
-from fitness import WeightParameters, create_batch
-from fitness.batches import Batch
-from fitness.initialise import Distribution
-from spaces import ConfigError, DataError, SearchSpace, create_space
-from spaces.activations import ACTIVATIONS
-from spaces.nafbee_table import NETWORKS
-from spaces.tables import create_table, read_csv
+from rbflex_evo.fitness import WeightParameters, create_batch
+from rbflex_evo.fitness.data.batch import Batch
+from rbflex_evo.fitness.passes.weights import Distribution
+from rbflex_evo.spaces import ConfigError, DataError, SearchSpace, create_space
+from rbflex_evo.spaces.families.nafbee.activations import ACTIVATIONS
+from rbflex_evo.spaces.families.nafbee.table import NETWORKS
+from rbflex_evo.spaces.tables.table import create_table, read_csv
 
 from . import printed_scores as published
 
@@ -122,9 +122,7 @@ def accuracies_of(path: Path, space: SearchSpace) -> np.ndarray:
 
 def correlations(scores: np.ndarray, accuracies: np.ndarray) -> dict[str, np.ndarray]:
     """Returns each statistic of scores [seeds, networks] as float64 [seeds], NaN where it is undefined."""
-    return {
-        what: np.array([samples.correlation(what.lower(), values, accuracies) for values in scores]) for what in STATISTICS
-    }
+    return {what: np.array([samples.correlation(what.lower(), values, accuracies) for values in scores]) for what in STATISTICS}
 
 
 def place_of_the_best(scores: np.ndarray, accuracies: np.ndarray) -> float:
@@ -152,9 +150,7 @@ def printed_scores(path: Path, network: str) -> dict[str, np.ndarray]:
     columns = read_csv(path)
     rows = [i for i, name in enumerate(columns["network"]) if name == NETWORKS[SPACES[network]][0]]
     order = sorted(rows, key=lambda i: ACTIVATIONS.index(columns["activation"][i]))
-    return {
-        row: columns[row][order].astype(np.float64) for row in published.RBFLEX_NAFBEE[network] if row in columns
-    }
+    return {row: columns[row][order].astype(np.float64) for row in published.RBFLEX_NAFBEE[network] if row in columns}
 
 
 def table(

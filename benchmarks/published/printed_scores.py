@@ -1,8 +1,8 @@
 """Correlations that the papers print, and known reasons why others find different ones.
 
-    RBFLEX    Yamasaki et al., RBFleX-NAS, IEEE TNNLS 36(6), 2025, arXiv 2503.22733
-    RANK      Hsieh and Tsai, Rank-based Training-Free NAS Algorithm, 2023; its Table 1 is that of FreeREA (Cavagnero 2023)
-    SURVEY    Li et al., Zero-Shot Neural Architecture Search, TPAMI 2024, arXiv 2307.01998
+RBFLEX    Yamasaki et al., RBFleX-NAS, IEEE TNNLS 36(6), 2025, arXiv 2503.22733
+RANK      Hsieh and Tsai, Rank-based Training-Free NAS Algorithm, 2023; its Table 1 is that of FreeREA (Cavagnero 2023)
+SURVEY    Li et al., Zero-Shot Neural Architecture Search, TPAMI 2024, arXiv 2307.01998
 """
 
 from __future__ import annotations

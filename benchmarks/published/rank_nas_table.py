@@ -21,7 +21,7 @@ from benchmarks.shared.comparison import Comparison, cells, number, sentences
 from benchmarks.shared.independent import scores_of_others
 from benchmarks.shared.output import markdown, write
 from benchmarks.shared.samples import Score
-from fitness import WeightParameters
+from rbflex_evo.fitness import WeightParameters
 
 from . import printed_scores as published
 

@@ -29,13 +29,13 @@ from benchmarks.figures import small_multiples
 from benchmarks.shared import samples
 from benchmarks.shared.comparison import number
 from benchmarks.shared.output import markdown, write
-from fitness import Statistics
-from fitness.batches import Batch
-from fitness.evaluator import score_block
-from fitness.exhaustive import score_all, subtrees
-from fitness.kernels import squared_distances
-from fitness.proxies.rbflex import Rbflex, RbflexParameters
-from spaces import SearchSpace
+from rbflex_evo.fitness import Statistics
+from rbflex_evo.fitness.data.batch import Batch
+from rbflex_evo.fitness.measuring.evaluator import score_block
+from rbflex_evo.fitness.measuring.whole_space import score_all, subtrees
+from rbflex_evo.fitness.proxies.rbflex.kernels import squared_distances
+from rbflex_evo.fitness.proxies.rbflex.score import Rbflex, RbflexParameters
+from rbflex_evo.spaces import SearchSpace
 
 from . import printed_scores as published
 

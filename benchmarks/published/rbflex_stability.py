@@ -5,7 +5,7 @@
 Each panel shows the normalised scores of 50 random networks in order of their known accuracy. The line is the mean over trials,
 the band one standard deviation; a thin band on a rising line means a reliable score. The trials differ in (a) ten seeds of the
 weights, (b) N = 4 .. 64 images, (c) ten batches of 16 images, on nats_sss and nats_tss, with 16 x 16 ImageNet images. Panel (a)
-is also drawn for every distribution of weights in `fitness.initialise`.
+is also drawn for every distribution of weights in `rbflex_evo.fitness.passes.weights`.
 
 The paper normalises in two ways. Its caption divides a trial's scores by the absolute score of the first network, so that they
 start at -1. This depends on gamma, which adds a constant to every score, so gamma is the published one here. Its text uses
@@ -27,9 +27,9 @@ from benchmarks.shared import samples
 from benchmarks.shared.comparison import number
 from benchmarks.shared.output import markdown, write
 from benchmarks.shared.samples import Score
-from fitness import WeightParameters
-from fitness.batches import Batch
-from fitness.initialise import Distribution
+from rbflex_evo.fitness import WeightParameters
+from rbflex_evo.fitness.data.batch import Batch
+from rbflex_evo.fitness.passes.weights import Distribution
 
 from . import printed_scores as published
 

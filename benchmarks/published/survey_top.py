@@ -22,8 +22,8 @@ from benchmarks.shared import samples
 from benchmarks.shared.comparison import interval, number
 from benchmarks.shared.output import markdown, write
 from benchmarks.shared.samples import Score
-from engine import statistics
-from engine.statistics import Estimate
+from rbflex_evo.engine.correlation import ordering
+from rbflex_evo.engine.correlation.ordering import Estimate
 
 from . import printed_scores as published
 
@@ -64,7 +64,7 @@ def judge(score: str, everywhere: tuple[np.ndarray, np.ndarray], top: tuple[np.n
     found, best = (samples.judged(*pair, resamples) for pair in (everywhere, top))
     values, accuracies = everywhere
     half, ones = max(1, len(values) // 2), np.ones((1, len(values)))
-    first = statistics.first_of(statistics.ranked(values), accuracies[: len(values)], [half], ones)[half][0]
+    first = ordering.first_of(ordering.ranked(values), accuracies[: len(values)], [half], ones)[half][0]
     return Row(score, found["kendall"], best["kendall"], found["spearman"], best["spearman"], float(first[0]))
 
 

@@ -22,10 +22,10 @@ from benchmarks.shared import samples
 from benchmarks.shared.comparison import Comparison, cells, interval, sentences
 from benchmarks.shared.output import markdown, write
 from benchmarks.shared.samples import Score
-from fitness import create_batch
-from spaces import Genotype, SearchSpace, create_space
-from spaces.tables import create_table
-from spaces.transnas_tasks import CHANNELS
+from rbflex_evo.fitness import create_batch
+from rbflex_evo.spaces import Genotype, SearchSpace, create_space
+from rbflex_evo.spaces.families.transnas_bench_101.tasks import CHANNELS
+from rbflex_evo.spaces.tables.table import create_table
 
 from . import printed_scores as published
 from .transnas_published import PUBLISHED

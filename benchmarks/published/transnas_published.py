@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spaces import Genotype, SearchSpace
-from spaces.networks.transnas import Encoder
-from spaces.transnas import MacroSpace, MicroSpace, modules_of
-from spaces.transnas_tasks import Module
+from rbflex_evo.spaces import Genotype, SearchSpace
+from rbflex_evo.spaces.families.transnas_bench_101.network import Encoder
+from rbflex_evo.spaces.families.transnas_bench_101.space import MacroSpace, MicroSpace, modules_of
+from rbflex_evo.spaces.families.transnas_bench_101.tasks import Module
 
 SIDE, WIDTH, HEADS = 8, 32, 3
 

@@ -24,10 +24,10 @@ from tqdm import tqdm
 from benchmarks.shared.independent import scores_of_others
 from benchmarks.shared.output import markdown, write
 from benchmarks.shared.samples import arguments, images_of, run, sample
-from fitness import PROXIES, create_batch, create_proxy
-from fitness.cache import default_path
-from fitness.evaluator import Evaluator
-from spaces import create_space
+from rbflex_evo.fitness import PROXIES, create_batch, create_proxy
+from rbflex_evo.fitness.measuring.cache import default_path
+from rbflex_evo.fitness.measuring.evaluator import Evaluator
+from rbflex_evo.spaces import create_space
 
 # Parameters for the comparison where they are not the defaults, and how the definitions differ.
 INDEPENDENT: dict[str, tuple[dict[str, Any], str]] = {

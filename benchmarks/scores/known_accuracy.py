@@ -17,10 +17,10 @@ from scipy.stats import kendalltau, spearmanr
 from tqdm import tqdm
 
 from benchmarks.shared.output import markdown, write
-from fitness import create_batch, create_proxy
-from fitness.cache import default_path
-from fitness.evaluator import Evaluator
-from spaces import create_space
+from rbflex_evo.fitness import create_batch, create_proxy
+from rbflex_evo.fitness.measuring.cache import default_path
+from rbflex_evo.fitness.measuring.evaluator import Evaluator
+from rbflex_evo.spaces import create_space
 
 DATA_SETS = ("cifar10", "cifar100")
 CIFAR10 = {"mean": [0.4914, 0.4822, 0.4465], "std": [0.2470, 0.2435, 0.2616]}
@@ -47,9 +47,7 @@ def score(options: argparse.Namespace) -> tuple[dict[str, np.ndarray], int]:
     # The published score uses raw cells, so it needs a separate evaluator.
     for published in (False, True):
         chosen = {
-            label: create_proxy(name, **values)
-            for label, (name, values) in PROXIES.items()
-            if ("mode" in values) == published
+            label: create_proxy(name, **values) for label, (name, values) in PROXIES.items() if ("mode" in values) == published
         }
         with Evaluator(space, chosen, batch, workers=options.workers, cache=default_path()) as evaluator:
             title = "published" if published else "scores"

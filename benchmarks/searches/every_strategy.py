@@ -23,9 +23,9 @@ from benchmarks.shared import replays
 from benchmarks.shared.comparison import pair
 from benchmarks.shared.output import markdown, write
 from benchmarks.shared.score_tables import ACCURACIES, Choice, Scores, arguments, run, tables_of
-from engine.compare_facts import document_of
-from engine.compare_report import write_all
-from spaces import ConfigError
+from rbflex_evo.engine.comparison.facts import document_of
+from rbflex_evo.engine.comparison.report import write_all
+from rbflex_evo.spaces import ConfigError
 
 SPACE = "nats_tss"
 PRESET = "rbflex_search"

@@ -32,15 +32,15 @@ from tqdm import tqdm
 from benchmarks.machine.speed_methods import noise, threads
 from benchmarks.machine.speed_parts import peak_mib, timed
 from benchmarks.shared.output import markdown, write
-from engine.correlate import combine
-from fitness import PROXIES, create_batch, create_proxy
-from fitness.cache import default_path
-from fitness.evaluator import Evaluator
-from fitness.initialise import WeightParameters, build_initialised
-from fitness.measure import Measurer
-from fitness.objective import ObjectiveParameters, create_objective
-from fitness.presets import PRESETS
-from spaces import ConfigError, Costs, Genotype, RunError, SearchSpace, create_space
+from rbflex_evo.engine.correlation.correlate import combine
+from rbflex_evo.fitness import PROXIES, create_batch, create_proxy
+from rbflex_evo.fitness.measuring.cache import default_path
+from rbflex_evo.fitness.measuring.evaluator import Evaluator
+from rbflex_evo.fitness.measuring.measurer import Measurer
+from rbflex_evo.fitness.objective.objective import ObjectiveParameters, create_objective
+from rbflex_evo.fitness.objective.presets import PRESETS
+from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
+from rbflex_evo.spaces import ConfigError, Costs, Genotype, RunError, SearchSpace, create_space
 
 SCORES = (
     "rbflex", "naswot", "swap", "meco", "synflow", "logsynflow", "zen", "az_expressivity", "az_progressivity", "az_trainability",
@@ -171,9 +171,7 @@ def random_within(space: SearchSpace, shape: Sequence[int], limits: Mapping[str,
 
 def keeps(costs: Costs, bounds: Mapping[str, Mapping[str, float]]) -> bool:
     """True if the costs lie within every bound."""
-    return all(
-        limit.get("min", -np.inf) <= getattr(costs, name) <= limit.get("max", np.inf) for name, limit in bounds.items()
-    )
+    return all(limit.get("min", -np.inf) <= getattr(costs, name) <= limit.get("max", np.inf) for name, limit in bounds.items())
 
 
 def forward(options: argparse.Namespace) -> None:

@@ -27,7 +27,7 @@ from benchmarks.shared import replays
 from benchmarks.shared.comparison import pair, spread
 from benchmarks.shared.output import markdown, write
 from benchmarks.shared.score_tables import Choice, Scores, accuracies_of, arguments, run, tables_of, worth
-from spaces import ConfigError
+from rbflex_evo.spaces import ConfigError
 
 SPACE = "nats_sss"
 SHARE = 0.5

@@ -22,9 +22,7 @@ def raw_vectors(
     outputs: list[np.ndarray] = []
     features: list[np.ndarray] = []
     handles = [m.register_forward_hook(lambda m, i, o: outputs.append(o.detach().double().flatten().numpy())) for m in layers]
-    handles.append(
-        classifier.register_forward_pre_hook(lambda m, i: features.append(i[0].detach().double().flatten().numpy()))
-    )
+    handles.append(classifier.register_forward_pre_hook(lambda m, i: features.append(i[0].detach().double().flatten().numpy())))
     network.train()
     rows_x, rows_y = [], []
     try:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.environment import environment
+from rbflex_evo.engine.run.environment import environment
 
 
 def markdown(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from engine.compare import Runs, run_all
-from engine.config import Config, as_values, parse_config
-from fitness.presets import PRESETS
-from spaces import RunError
-from strategies import STRATEGIES
+from rbflex_evo.engine.comparison.compare import Runs, run_all
+from rbflex_evo.engine.configuration.config import Config, as_values, parse_config
+from rbflex_evo.fitness.objective.presets import PRESETS
+from rbflex_evo.spaces import RunError
+from rbflex_evo.strategies import STRATEGIES
 
 from .score_tables import Choice, Scores
 

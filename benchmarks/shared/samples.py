@@ -18,14 +18,14 @@ import numpy as np
 from scipy.stats import rankdata
 from tqdm import tqdm
 
-from engine import statistics
-from engine.statistics import Estimate
-from fitness import Proxy, WeightParameters, create_batch, create_proxy
-from fitness.batches import Batch
-from fitness.cache import default_path
-from fitness.evaluator import Evaluator
-from fitness.sources.datasets import Cifar10, Cifar100, ImageNet16
-from spaces import ConfigError, DataError, Genotype, RbflexEvoError, SearchSpace, create_space
+from rbflex_evo.engine.correlation import ordering
+from rbflex_evo.engine.correlation.ordering import Estimate
+from rbflex_evo.fitness import Proxy, WeightParameters, create_batch, create_proxy
+from rbflex_evo.fitness.data.batch import Batch
+from rbflex_evo.fitness.data.datasets import Cifar10, Cifar100, ImageNet16
+from rbflex_evo.fitness.measuring.cache import default_path
+from rbflex_evo.fitness.measuring.evaluator import Evaluator
+from rbflex_evo.spaces import ConfigError, DataError, Genotype, RbflexEvoError, SearchSpace, create_space
 
 SIZES = {"nats_tss": 15625, "nats_sss": 32768}
 CLASSES = {"cifar10": 10, "cifar100": 100, "imagenet16": 120}
@@ -206,14 +206,14 @@ def _summed(parts: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def correlation(name: str, scores: np.ndarray, accuracies: np.ndarray) -> float:
-    """Returns `kendall`, `spearman` or `pearson` as `engine.statistics` defines it; NaN where it is undefined."""
-    values = scores if name == "pearson" else statistics.ranked(scores)
-    return float(getattr(statistics, name)(values, accuracies, np.ones((1, len(scores))))[0])
+    """Returns `kendall`, `spearman` or `pearson` as `engine/correlation/ordering.py` defines it; NaN where it is undefined."""
+    values = scores if name == "pearson" else ordering.ranked(scores)
+    return float(getattr(ordering, name)(values, accuracies, np.ones((1, len(scores))))[0])
 
 
 def judged(scores: np.ndarray, accuracies: np.ndarray, resamples: int) -> dict[str, Estimate]:
     """Returns every statistic of the networks that were scored, which are the first ones, with its bootstrap interval."""
-    return statistics.judge(scores, accuracies[: len(scores)], resamples=resamples)
+    return ordering.judge(scores, accuracies[: len(scores)], resamples=resamples)
 
 
 def arguments(description: str | None) -> argparse.ArgumentParser:

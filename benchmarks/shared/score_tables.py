@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import rankdata
 
-from engine.config import Config, load_config
-from engine.score_table import FAILURE, FRAME, load
-from fitness.presets import PRESETS
-from spaces import ConfigError, DataError, RbflexEvoError, SearchSpace, create_space
+from rbflex_evo.engine.configuration.config import Config, load_config
+from rbflex_evo.engine.tabulation.score_table import FAILURE, FRAME, load
+from rbflex_evo.fitness.objective.presets import PRESETS
+from rbflex_evo.spaces import ConfigError, DataError, RbflexEvoError, SearchSpace, create_space
 
 from .samples import SIZES
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from tqdm import tqdm
 
-from fitness import create_proxy
-from fitness.batches import Batch
-from fitness.evaluator import Evaluator
+from rbflex_evo.fitness import create_proxy
+from rbflex_evo.fitness.data.batch import Batch
+from rbflex_evo.fitness.measuring.evaluator import Evaluator
 
 from .samples import sample
 from .score_tables import Choice, Scores

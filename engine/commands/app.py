@@ -10,26 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from fitness.constraints import written
-from spaces import RbflexEvoError
+from rbflex_evo.engine.terminal.wording import columns, counted
+from rbflex_evo.fitness.objective.constraints import written
+from rbflex_evo.spaces import RbflexEvoError
 
-from . import (
-    commands_cache,
-    commands_check,
-    commands_compare,
-    commands_correlate,
-    commands_explain,
-    commands_export,
-    commands_list,
-    commands_score,
-    commands_tabulate,
-)
+from . import cache, check, compare, correlate, explain, export, score, tabulate
+from . import list as listing
 from .options import AsJson, ConfigPath, Overrides, RunPath
-from .wording import columns, counted
 
 if TYPE_CHECKING:
-    from .result import Result
-    from .search import Search
+    from rbflex_evo.engine.search.result import Result
+    from rbflex_evo.engine.search.search import Search
 
 app = typer.Typer(
     help="Training-free neural architecture search with the RBFleX score.",
@@ -38,16 +29,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.add_typer(commands_cache.app, name="cache")
-app.command("score")(commands_score.score)
-app.command("gammas")(commands_score.gammas)
-app.command("compare")(commands_compare.compare)
-app.command("explain")(commands_explain.explain)
-app.command("export")(commands_export.export)
-app.command("tabulate")(commands_tabulate.tabulate)
-app.command("correlate")(commands_correlate.correlate)
-app.command("list")(commands_list.list_known)
-app.command("check")(commands_check.check)
+app.add_typer(cache.app, name="cache")
+app.command("score")(score.score)
+app.command("gammas")(score.gammas)
+app.command("compare")(compare.compare)
+app.command("explain")(explain.explain)
+app.command("export")(export.export)
+app.command("tabulate")(tabulate.tabulate)
+app.command("correlate")(correlate.correlate)
+app.command("list")(listing.list_known)
+app.command("check")(check.check)
 
 
 def _print_version(asked: bool) -> None:
@@ -61,9 +52,7 @@ def _print_version(asked: bool) -> None:
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
-    ] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)] = False,
 ) -> None:
     """Training-free neural architecture search with the RBFleX score."""
 
@@ -81,10 +70,10 @@ def search(
     if estimate:
         _print_estimate(config, set_ or [], as_json)
         return
-    from .config import load_config
+    from rbflex_evo.engine.configuration.config import load_config
 
     settings = load_config(config, set_ or [])
-    from .search import Search
+    from rbflex_evo.engine.search.search import Search
 
     _run(Search(settings), as_json)
 
@@ -92,7 +81,7 @@ def search(
 @app.command()
 def resume(run: RunPath, as_json: AsJson = False) -> None:
     """Go on with a run that was stopped."""
-    from .search import Search
+    from rbflex_evo.engine.search.search import Search
 
     _run(Search.from_folder(run), as_json)
 
@@ -100,13 +89,13 @@ def resume(run: RunPath, as_json: AsJson = False) -> None:
 @app.command()
 def report(run: RunPath) -> None:
     """Write the report of a run, finished or not, and print its path."""
-    from .report import write_report
+    from rbflex_evo.engine.report.report import write_report
 
     print(write_report(run))
 
 
 def _run(search: Search, as_json: bool) -> None:
-    from .interrupt import Interrupted
+    from rbflex_evo.engine.terminal.interrupt import Interrupted
 
     try:
         result = search.run()
@@ -164,10 +153,10 @@ def _accuracy(table: Any) -> str:
 
 
 def _print_estimate(path: Path, overrides: list[str], as_json: bool) -> None:
-    from .config import load_config
+    from rbflex_evo.engine.configuration.config import load_config
 
     settings = load_config(path, overrides)
-    from .estimate import CANDIDATES, estimate
+    from rbflex_evo.engine.search.estimate import CANDIDATES, estimate
 
     found = estimate(settings)
     if as_json:
@@ -222,7 +211,7 @@ def _print_warning(
     line: str | None = None,
 ) -> None:
     """Prints this package's own warnings as one line; others look as ever."""
-    if category.__module__.partition(".")[0] in ("engine", "fitness", "spaces", "strategies"):
+    if category.__module__.partition(".")[0] == "rbflex_evo":
         print(f"warning: {message}", file=sys.stderr)
     else:
         _show_warning(message, category, filename, lineno, file, line)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spaces import RunError
+from rbflex_evo.engine.terminal.wording import columns, counted
+from rbflex_evo.spaces import RunError
 
 from .options import AsJson
-from .wording import columns, counted
 
 if TYPE_CHECKING:
-    from fitness.cache import StatisticsCache
+    from rbflex_evo.fitness.measuring.cache import StatisticsCache
 
 app = typer.Typer(help="Look at, shrink or check the cache of statistics.", no_args_is_help=True)
 
@@ -68,7 +68,7 @@ def _written(value: object) -> str:
 
 @contextmanager
 def _existing(path: Path | None) -> Iterator[StatisticsCache]:
-    from fitness.cache import StatisticsCache, default_path
+    from rbflex_evo.fitness.measuring.cache import StatisticsCache, default_path
 
     path = path or default_path()
     if not path.exists():

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from spaces import SPACES, TABLES, ConfigError, Registry, UnknownNameError, create_space, near_name
+from rbflex_evo.engine.configuration.config import override
+from rbflex_evo.spaces import SPACES, TABLES, ConfigError, Registry, UnknownNameError, create_space, near_name
 
-from .config import override
 from .options import AsJson
 
 
@@ -46,7 +46,7 @@ def check(
     """Check that what is registered under a name keeps its contract; code 1, and what to mend, where it does not."""
     values = _values_of([*names, *([space] if space else [])], set_ or [])
     found = [(one, name) for name in names for one in _kinds_of(name, kind)]
-    from .checks import CheckFailed
+    from rbflex_evo.engine.conformance import CheckFailed
 
     results: list[dict[str, Any]] = []
     for one, name in found:
@@ -76,9 +76,9 @@ def _values_of(names: list[str], overrides: list[str]) -> dict[str, dict[str, An
 
 
 def _registries() -> dict[Kind, Registry]:
-    from fitness import PROXIES
-    from fitness.batches import sources
-    from strategies import STRATEGIES
+    from rbflex_evo.fitness import PROXIES
+    from rbflex_evo.fitness.data.batch import sources
+    from rbflex_evo.strategies import STRATEGIES
 
     return {Kind.space: SPACES, Kind.proxy: PROXIES, Kind.strategy: STRATEGIES, Kind.table: TABLES, Kind.source: sources}
 
@@ -94,7 +94,7 @@ def _kinds_of(name: str, kind: Kind | None) -> list[Kind]:
 
 def _checker(kind: Kind, name: str, space: str | None, values: dict[str, dict[str, Any]]) -> Callable[[], None]:
     """Returns the check of one thing, which may have been given parameters."""
-    from . import checks
+    from rbflex_evo.engine import conformance
 
     given = values.get(name, {})
     on = None if space is None else create_space(space, **values.get(space, {}))
@@ -102,17 +102,17 @@ def _checker(kind: Kind, name: str, space: str | None, values: dict[str, dict[st
     own = getattr(thing, "name", None)
     if own != name:
         what = getattr(thing, "__name__", repr(thing))
-        raise checks.CheckFailed(f"{what}.name is {own!r}, but it is registered as {name!r}; give both the same name")
+        raise conformance.CheckFailed(f"{what}.name is {own!r}, but it is registered as {name!r}; give both the same name")
     if kind is Kind.space:
-        return lambda: checks.check_space(create_space(name, **given))
+        return lambda: conformance.check_space(create_space(name, **given))
     if kind is Kind.strategy:
-        return lambda: checks.check_strategy(name, **given)
+        return lambda: conformance.check_strategy(name, **given)
     if kind is Kind.source:
-        return lambda: checks.check_source(name, **given)
+        return lambda: conformance.check_source(name, **given)
     if kind is Kind.table:
         if on is None:
             raise ConfigError(f"table {name!r} is checked with the space that it belongs to; give --space NAME")
-        return lambda: checks.check_table(name, on, **given)
-    from fitness import create_proxy
+        return lambda: conformance.check_table(name, on, **given)
+    from rbflex_evo.fitness import create_proxy
 
-    return lambda: checks.check_proxy(create_proxy(name, **given), None if on is None else [on])
+    return lambda: conformance.check_proxy(create_proxy(name, **given), None if on is None else [on])

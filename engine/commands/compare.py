@@ -7,24 +7,25 @@ import sys
 
 import typer
 
-from .config import load_config
+from rbflex_evo.engine.configuration.config import load_config
+
 from .options import AsJson, ConfigPath, Overrides
 
 
 def compare(config: ConfigPath, set_: Overrides = None, as_json: AsJson = False) -> None:
     """Run every strategy of a configuration's section `compare` with every seed, and say which of them is better."""
     settings = load_config(config, set_ or [])
-    from .compare import run_all
-    from .interrupt import Interrupted
+    from rbflex_evo.engine.comparison.compare import run_all
+    from rbflex_evo.engine.terminal.interrupt import Interrupted
 
     try:
         runs = run_all(settings)
     except Interrupted as stopped:
         print(stopped, file=sys.stderr)
         raise typer.Exit(130) from None
-    from .compare_facts import document_of
-    from .compare_report import write_all
-    from .compare_tables import markdown
+    from rbflex_evo.engine.comparison.facts import document_of
+    from rbflex_evo.engine.comparison.report import write_all
+    from rbflex_evo.engine.comparison.tables import markdown
 
     document = document_of(settings, runs)
     page = write_all(runs.folder, document, (runs.folder / "config.yaml").read_text(encoding="utf-8"))

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from .config import load_scoring
+from rbflex_evo.engine.configuration.config import load_scoring
+
 from .options import AsJson, ConfigPath, Overrides
 
 
@@ -23,8 +24,8 @@ def correlate(
 ) -> None:
     """Judge scores, presets and baselines by known accuracies; a comparison that was stopped goes on where it was."""
     settings = load_scoring(config, set_ or [])
-    from .correlate import correlate as judge
-    from .correlate_page import markdown
+    from rbflex_evo.engine.correlation.correlate import correlate as judge
+    from rbflex_evo.engine.correlation.page import markdown
 
     try:
         found = judge(settings, scores)

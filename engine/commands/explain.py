@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rbflex_evo.engine.terminal.wording import columns
+
 from .options import AsJson, RunPath
-from .wording import columns
 
 if TYPE_CHECKING:
-    from .explanation import Explanation
+    from rbflex_evo.engine.explanation.document import Explanation
 
 LAYERS_SHOWN = 5
 
@@ -24,8 +25,8 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Explain a candidate of a finished run: its ranks, how far its scores move with the weights, its ties and its layers."""
-    from .explain import explain as explained
-    from .report import write_report
+    from rbflex_evo.engine.explanation.explain import explain as explained
+    from rbflex_evo.engine.report.report import write_report
 
     explanation = explained(run, architecture, seeds=seeds)
     page = write_report(run)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rbflex_evo.engine.terminal.wording import columns, counted
+
 from .options import AsJson, RunPath
-from .wording import columns, counted
 
 if TYPE_CHECKING:
-    from .export import Exported
+    from rbflex_evo.engine.export.export import Exported
 
 
 def export(
@@ -28,7 +29,7 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write the best networks of a run, finished or not: weights, genotype in its benchmark's notation, costs, a drawing."""
-    from .export import export_run
+    from rbflex_evo.engine.export.export import export_run
 
     done = export_run(run, top=top, into=into, classes=classes, program=program, onnx=onnx, replace=replace)
     if as_json:
@@ -53,5 +54,5 @@ def summary(done: list[Exported]) -> list[tuple[str, str]]:
         scored = one.architecture.scored_costs()
         if scored is not None:
             lines.append(("", scored))
-    lines.append(("load", f'engine.load_network("{first.folder}")'))
+    lines.append(("load", f'rbflex_evo.engine.load_network("{first.folder}")'))
     return lines

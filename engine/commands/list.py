@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 from pydantic import BaseModel
 
-from spaces import SPACES, TABLES, PluginError, Registry
-from spaces.errors import reason
+from rbflex_evo.spaces import SPACES, TABLES, PluginError, Registry
+from rbflex_evo.spaces.errors import reason
 
 from .options import AsJson
 
@@ -64,10 +64,10 @@ NEEDED = "(needed)"
 
 def registry_of(kind: Kind) -> Registry:
     """Returns the registry of that kind."""
-    from fitness import METRICS, PROXIES
-    from fitness.batches import sources
-    from fitness.presets import PRESETS
-    from strategies import STRATEGIES
+    from rbflex_evo.fitness import METRICS, PROXIES
+    from rbflex_evo.fitness.data.batch import sources
+    from rbflex_evo.fitness.objective.presets import PRESETS
+    from rbflex_evo.strategies import STRATEGIES
 
     registries = {"spaces": SPACES, "tables": TABLES, "proxies": PROXIES, "presets": PRESETS, "metrics": METRICS}
     registries |= {"strategies": STRATEGIES, "sources": sources}

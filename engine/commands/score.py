@@ -8,19 +8,17 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from fitness.constraints import written
-from spaces import SearchSpace, create_space
+from rbflex_evo.engine.configuration.config import Config, load_config, override, parse_config
+from rbflex_evo.engine.terminal.wording import columns
+from rbflex_evo.fitness.objective.constraints import written
+from rbflex_evo.spaces import SearchSpace, create_space
 
-from .config import Config, load_config, override, parse_config
 from .options import AsJson, ConfigPath, Overrides
-from .wording import columns
 
 
 def score(
     space: Annotated[str, typer.Argument(metavar="SPACE", help="A space's name, such as nats_tss.")],
-    architecture: Annotated[
-        str, typer.Argument(metavar="ARCH", help="An architecture in the space's notation, or 'random'.")
-    ],
+    architecture: Annotated[str, typer.Argument(metavar="ARCH", help="An architecture in the space's notation, or 'random'.")],
     proxy: Annotated[list[str] | None, typer.Option("--proxy", help="A score's name. Repeatable.")] = None,
     preset: Annotated[str | None, typer.Option("--preset", help="Score by the members of a preset instead.")] = None,
     set_: Overrides = None,
@@ -29,13 +27,11 @@ def score(
 ) -> None:
     """Score one architecture; noise images (or random words) and default parameters unless --set says otherwise."""
     config = _config_of(space, proxy or ([] if preset else ["rbflex", "naswot", "synflow"]), preset, set_ or [])
-    from .setup import batch_of, evaluator_of, space_of
+    from rbflex_evo.engine.configuration.assembly import batch_of, evaluator_of, space_of
 
     built = space_of(config)
     genotype = (
-        built.encoding.sample(np.random.Generator(np.random.PCG64(seed)))
-        if architecture == "random"
-        else built.parse(architecture)
+        built.encoding.sample(np.random.Generator(np.random.PCG64(seed))) if architecture == "random" else built.parse(architecture)
     )
     with evaluator_of(config, built, batch_of(config)) as evaluator:
         (evaluation,) = evaluator.evaluate([genotype])
@@ -55,8 +51,8 @@ def score(
 def gammas(config: ConfigPath, set_: Overrides = None, as_json: AsJson = False) -> None:
     """Detect and print the kernel widths that a search of this configuration uses (HDA)."""
     settings = load_config(config, set_ or [])
-    from .progress import Progress
-    from .setup import batch_of, evaluator_of, space_of
+    from rbflex_evo.engine.configuration.assembly import batch_of, evaluator_of, space_of
+    from rbflex_evo.engine.terminal.progress import Progress
 
     with evaluator_of(settings, space_of(settings), batch_of(settings)) as evaluator:
         with Progress("gammas", None, unit="network") as progress:
@@ -81,7 +77,7 @@ def _is_dear(space: SearchSpace) -> bool:
 
 
 def _config_of(space: str, proxies: list[str], preset: str | None, overrides: list[str]) -> Config:
-    from fitness.inputs import default_data
+    from rbflex_evo.fitness.data.inputs import default_data
 
     built: SearchSpace = create_space(space)
     combined: dict[str, Any] = {"preset": preset} if preset else {"objective": {"rank": proxies}}

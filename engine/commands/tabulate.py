@@ -7,9 +7,10 @@ import sys
 
 import typer
 
-from .config import load_scoring
+from rbflex_evo.engine.configuration.config import load_scoring
+from rbflex_evo.engine.terminal.wording import columns, counted
+
 from .options import AsJson, ConfigPath, Overrides
-from .wording import columns, counted
 
 
 def tabulate(config: ConfigPath, set_: Overrides = None, as_json: AsJson = False) -> None:
@@ -17,8 +18,8 @@ def tabulate(config: ConfigPath, set_: Overrides = None, as_json: AsJson = False
     settings = load_scoring(config, set_ or [])
     import numpy as np
 
-    from .score_table import score_names
-    from .tabulate import tabulate as make
+    from rbflex_evo.engine.tabulation.score_table import score_names
+    from rbflex_evo.engine.tabulation.tabulate import tabulate as make
 
     try:
         path = make(settings)

@@ -1,4 +1,4 @@
-"""Strategies x seeds at one budget of unique evaluations: the runs. What they mean is in `engine.comparison`.
+"""Strategies x seeds at one budget of unique evaluations: the runs. What they mean is in `rbflex_evo.engine.comparison.judgement`.
 
     runs/<name>-compare/  config.yaml · <label>/<seed>.json (what a finished run found) · <label>/<seed>/ (its run folder)
                           · <label>/<seed>.failed (why a run failed) · comparison.md, .json, .html, runs.csv
@@ -20,19 +20,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fitness.evaluation import Evaluation, EvaluatorLike
-from fitness.processes import Processes, cores
-from spaces import RunError
+from rbflex_evo.engine.configuration import assembly
+from rbflex_evo.engine.configuration.compare_section import Plan
+from rbflex_evo.engine.configuration.config import Config, identity
+from rbflex_evo.engine.run.folder import RunFolder, opened
+from rbflex_evo.engine.run.journal import read_journal
+from rbflex_evo.engine.terminal.interrupt import Interrupt, Interrupted
+from rbflex_evo.engine.terminal.progress import Progress
+from rbflex_evo.fitness.evaluation import Evaluation, EvaluatorLike
+from rbflex_evo.fitness.measuring.processes import Processes, cores
+from rbflex_evo.spaces import RunError
 
-from . import setup
-from .compare_plan import folder_of, open_tables, run_config
-from .compare_run import Job, Provenance, one_by_one, trace_path
-from .compare_section import Plan
-from .config import Config, identity
-from .folder import RunFolder, opened
-from .interrupt import Interrupt, Interrupted
-from .journal import read_journal
-from .progress import Progress
+from .plan import folder_of, open_tables, run_config
+from .run import Job, Provenance, one_by_one, trace_path
 from .trace import Trace, read_trace
 
 SECONDS_BETWEEN_LOOKS = 0.2
@@ -68,10 +68,10 @@ def run_all(config: Config, *, quiet: bool = False) -> Runs:
     jobs = [Job(contender, seed) for seed in plan.seeds for contender in plan.contenders]
     with opened(folder_of(config)) as folder, Interrupt() as interrupt:
         _check_owner(folder)
-        space = setup.space_of(config)
+        space = assembly.space_of(config)
         # Only to see, before hours are spent, that they are there and of this space.
         open_tables(plan, space)
-        with setup.measuring(config, space) as (evaluator, provenance):
+        with assembly.measuring(config, space) as (evaluator, provenance):
             traces = _finished(config, jobs, provenance.get("scores"))
             evaluator.check_whole()
             folder.write_config(config)
@@ -137,9 +137,7 @@ def _processes(config: Config, runs: int) -> int:
     return max(1, min(runs, cores() if config.workers == "auto" else config.workers))
 
 
-def _in_processes(
-    config: Config, jobs: Sequence[Job], processes: int, interrupt: Interrupt
-) -> Iterator[tuple[Job, str | None]]:
+def _in_processes(config: Config, jobs: Sequence[Job], processes: int, interrupt: Interrupt) -> Iterator[tuple[Job, str | None]]:
     """The same in several processes, in the order in which runs end."""
     stop = multiprocessing.get_context("spawn").Event()
     with Processes(processes, _start_worker, config, stop) as pool:
@@ -169,7 +167,7 @@ _worker: tuple[Config, EvaluatorLike, Provenance, Callable[[], bool]] | None = N
 
 def _start_worker(config: Config, stop: Any) -> None:
     global _worker
-    evaluator = setup.tabulated_evaluator_of(config, setup.space_of(config))
+    evaluator = assembly.tabulated_evaluator_of(config, assembly.space_of(config))
     _worker = config, evaluator, {"inputs": None, "backend": None, "scores": evaluator.table.fingerprint}, stop.is_set
 
 

@@ -12,19 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from fitness.constraints import Constraint, violation
-from fitness.evaluation import Evaluation
-from fitness.objective import Objective
-from fitness.view import ArchiveView
-from spaces import RunError, SearchSpace
-from spaces.tables import Table
+from rbflex_evo.engine.configuration import assembly
+from rbflex_evo.engine.configuration.config import Config
+from rbflex_evo.engine.run.environment import environment
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.fitness.objective.archive import ArchiveView
+from rbflex_evo.fitness.objective.constraints import Constraint, violation
+from rbflex_evo.fitness.objective.objective import Objective
+from rbflex_evo.spaces import RunError, SearchSpace
+from rbflex_evo.spaces.tables.table import Table
 
-from . import setup
 from .compare import Runs
-from .compare_plan import open_tables
-from .comparison import VERSION, Reference, RunCurve, anytime, contender_rows, evaluations_to, final, pairs, plain
-from .config import Config
-from .environment import environment
+from .judgement import VERSION, Reference, RunCurve, anytime, contender_rows, evaluations_to, final, pairs, plain
+from .plan import open_tables
 from .trace import Trace
 
 MOST_LISTED = 10
@@ -39,11 +39,11 @@ def document_of(config: Config, runs: Runs) -> dict[str, Any]:
     if not runs.traces:
         label, seed = next(iter(runs.failures))
         raise RunError(f"all {len(runs.failures)} runs failed, the first ({label}, seed {seed}) with {runs.failures[label, seed]}")
-    space = setup.space_of(config)
+    space = assembly.space_of(config)
     tables = open_tables(runs.plan, space)
-    objective = setup.objective_of(config)
+    objective = assembly.objective_of(config)
     evaluations, notation = _known(config, runs, space)
-    limits = setup.constraints_of(config).limits
+    limits = assembly.constraints_of(config).limits
     values = common_values(objective, evaluations, limits)
     if not np.isfinite(values).any():
         raise RunError("every candidate failed, so there is nothing to compare")
@@ -97,8 +97,8 @@ def _known(config: Config, runs: Runs, space: SearchSpace) -> tuple[list[Evaluat
     """Returns the evaluations of the common reference, and what names their architectures."""
     if config.scores is None:
         return list(runs.pool or ()), lambda evaluation: space.notation(evaluation.genotype)
-    table = setup.tabulated_evaluator_of(config, space).table
-    book = setup.cost_book_of(config, space)
+    table = assembly.tabulated_evaluator_of(config, space).table
+    book = assembly.cost_book_of(config, space)
     # Only keys, scores, costs and failures are asked of these: a table names no genotype.
     known = [table.evaluation(key, ()) for key in table.rows]
     if book.metrics:
@@ -106,9 +106,7 @@ def _known(config: Config, runs: Runs, space: SearchSpace) -> tuple[list[Evaluat
     return known, lambda evaluation: table.notations[table.rows[evaluation.key]]
 
 
-def common_values(
-    objective: Objective, evaluations: Sequence[Evaluation], limits: Sequence[Constraint] = ()
-) -> np.ndarray:
+def common_values(objective: Objective, evaluations: Sequence[Evaluation], limits: Sequence[Constraint] = ()) -> np.ndarray:
     """Returns float64 [K], what each evaluation is worth among all of them, NaN where it failed or breaks a limit.
 
     That is the raw score of a single score, and the rank aggregate over all K of ranks, whatever they were taken against

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .plots import BLUE, GREEN, INK, ORANGE, PAPER, PURPLE, label_axes, panel, stretch_axis
+from rbflex_evo.engine.figures.plots import BLUE, GREEN, INK, ORANGE, PAPER, PURPLE, label_axes, panel, stretch_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .run_statistics import Band, band, holm, paired
+from .paired_tests import Band, band, holm, paired
 
 POINTS = 100
 RESAMPLES = 1000

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spaces import ConfigError, SearchSpace
-
-from .compare_section import Contender, Plan
-from .config import Config
+from rbflex_evo.engine.configuration.compare_section import Contender, Plan
+from rbflex_evo.engine.configuration.config import Config
+from rbflex_evo.spaces import ConfigError, SearchSpace
 
 if TYPE_CHECKING:
-    from spaces.tables import Table
+    from rbflex_evo.spaces.tables.table import Table
 
 
 def run_config(config: Config, contender: Contender, seed: int) -> Config:
@@ -33,7 +32,7 @@ def open_tables(plan: Plan, space: SearchSpace) -> dict[str, Table]:
         TableError: if one is missing, unreadable or of another space.
         ConfigError: if two are of one data set.
     """
-    from spaces.tables import create_table
+    from rbflex_evo.spaces.tables.table import create_table
 
     tables: dict[str, Table] = {}
     for choice in plan.tables:

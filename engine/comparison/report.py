@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import compare_plots as draw
-from .compare_tables import headline, markdown, runs_csv, sheets, title_of, wins
-from .folder import replace_text
-from .page import Gallery, Shown, flat, render_page
-from .plots import accuracy_name
+from rbflex_evo.engine.figures.page import Gallery, Shown, flat, render_page
+from rbflex_evo.engine.figures.plots import accuracy_name
+from rbflex_evo.engine.run.folder import replace_text
+
+from . import figures as draw
+from .tables import headline, markdown, runs_csv, sheets, title_of, wins
 
 
 def write_all(folder: Path, document: Mapping[str, Any], config_text: str) -> Path:

@@ -8,17 +8,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fitness.evaluation import Evaluation, EvaluatorLike
-from fitness.view import ArchiveView
-from spaces import Genotype
+from rbflex_evo.engine.configuration import assembly
+from rbflex_evo.engine.configuration.compare_section import Contender
+from rbflex_evo.engine.configuration.config import Config, identity
+from rbflex_evo.engine.run.journal import read_journal
+from rbflex_evo.engine.search.search import Search
+from rbflex_evo.engine.terminal.interrupt import Interrupted
+from rbflex_evo.fitness.evaluation import Evaluation, EvaluatorLike
+from rbflex_evo.fitness.objective.archive import ArchiveView
+from rbflex_evo.spaces import Genotype
 
-from . import setup
-from .compare_plan import run_config
-from .compare_section import Contender
-from .config import Config, identity
-from .interrupt import Interrupted
-from .journal import read_journal
-from .search import Search
+from .plan import run_config
 from .trace import Trace, incumbents, write_trace
 
 Provenance = Mapping[str, str | None]
@@ -56,9 +56,7 @@ def one_by_one(
         yield job, failure
 
 
-def run_one(
-    config: Config, job: Job, evaluator: EvaluatorLike, provenance: Provenance, stopped: Callable[[], bool]
-) -> str | None:
+def run_one(config: Config, job: Job, evaluator: EvaluatorLike, provenance: Provenance, stopped: Callable[[], bool]) -> str | None:
     """Makes one run and leaves its trace; returns None, or the reason why it failed, which is also left in a file.
 
     Raises:
@@ -73,7 +71,7 @@ def run_one(
         result = search.run()
         seconds = time.perf_counter() - started
         content = read_journal(settings.folder / "journal.jsonl")
-        view = ArchiveView(setup.objective_of(settings), evaluator.key, setup.constraints_of(settings).ordering)
+        view = ArchiveView(assembly.objective_of(settings), evaluator.key, assembly.constraints_of(settings).ordering)
         changed, keys, notations = incumbents(view, search.space, content.references, content.evaluations)
         trace = Trace(
             identity=identity(settings),

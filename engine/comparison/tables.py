@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .plots import accuracy_name
-from .wording import counted
+from rbflex_evo.engine.figures.plots import accuracy_name
+from rbflex_evo.engine.terminal.wording import counted
 
 LEVEL = 0.01
 # Markdown has no table where a cell of the rule under its header is a colon alone.

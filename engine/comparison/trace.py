@@ -13,11 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fitness.evaluation import Evaluation
-from fitness.view import ArchiveView
-from spaces import RunError, SearchSpace
-
-from .folder import replace_text
+from rbflex_evo.engine.run.folder import replace_text
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.fitness.objective.archive import ArchiveView
+from rbflex_evo.spaces import RunError, SearchSpace
 
 VERSION = 1
 

@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fitness.constraints import Constraints, read_constraints
-from fitness.cost_book import CostBook
-from fitness.metrics import create_metric, metrics_named
-from fitness.objective import Objective, ObjectiveParameters, create_objective
-from fitness.view import ArchiveView
-from spaces import ConfigError, Genotype, SearchSpace, create_space, parse
-from strategies import Strategy, create_strategy
+from rbflex_evo.fitness.costs.book import CostBook
+from rbflex_evo.fitness.costs.metric import create_metric, metrics_named
+from rbflex_evo.fitness.objective.archive import ArchiveView
+from rbflex_evo.fitness.objective.constraints import Constraints, read_constraints
+from rbflex_evo.fitness.objective.objective import Objective, ObjectiveParameters, create_objective
+from rbflex_evo.spaces import ConfigError, Genotype, SearchSpace, create_space, parse
+from rbflex_evo.strategies import Strategy, create_strategy
 
 from .config import Config, load_config, settings
 
 if TYPE_CHECKING:
-    from fitness.batches import Batch
-    from fitness.evaluation import EvaluatorLike
-    from fitness.evaluator import Evaluator
-    from fitness.tabulated import TabulatedEvaluator
-    from spaces.tables import Table
+    from rbflex_evo.fitness.data.batch import Batch
+    from rbflex_evo.fitness.evaluation import EvaluatorLike
+    from rbflex_evo.fitness.measuring.evaluator import Evaluator
+    from rbflex_evo.fitness.measuring.tabulated import TabulatedEvaluator
+    from rbflex_evo.spaces.tables.table import Table
 
 # A sample of a space that is nearly used up ends after so many draws in a row without a new architecture.
 IDLE_DRAWS = 1000
@@ -57,7 +57,7 @@ def cost_book_of(config: Config, space: SearchSpace) -> CostBook:
     Raises:
         TableError, DeviceError: if a latency's table or device is not there or does not fit the space.
     """
-    from fitness import create_proxy
+    from rbflex_evo.fitness import create_proxy
 
     objective = parse(ObjectiveParameters, config.fitness.objective, "fitness.objective")
     named = metrics_named(constraints_of(config).metrics, objective.minimised)
@@ -76,9 +76,7 @@ def warm_start_of(config: Config, space: SearchSpace) -> list[Genotype]:
     genotypes = [space.parse(text) for text in config.warm_start]
     allowed = config.budget.evaluations
     if allowed is not None and len(genotypes) > allowed:
-        raise ConfigError(
-            f"'warm_start' has {len(genotypes)} architectures, but 'budget.evaluations' is only {allowed}"
-        )
+        raise ConfigError(f"'warm_start' has {len(genotypes)} architectures, but 'budget.evaluations' is only {allowed}")
     return genotypes
 
 
@@ -116,7 +114,7 @@ def table_of(config: Config, space: SearchSpace) -> Table | None:
     """
     if config.table is None:
         return None
-    from spaces.tables import create_table
+    from rbflex_evo.spaces.tables.table import create_table
 
     table = create_table(config.table.name, space, **config.table.values)
     table.check(space)
@@ -129,7 +127,7 @@ def batch_of(config: Config) -> Batch:
     Raises:
         DataError: if they are missing, unreadable or too few.
     """
-    from fitness.batches import create_batch
+    from rbflex_evo.fitness.data.batch import create_batch
 
     return create_batch(config.data.name, **config.data.values)
 
@@ -147,8 +145,8 @@ def evaluator_of(
     Raises:
         DataError, DeviceError: if the images do not fit the space, or the device is not there.
     """
-    from fitness import create_proxy
-    from fitness.evaluator import Evaluator
+    from rbflex_evo.fitness import create_proxy
+    from rbflex_evo.fitness.measuring.evaluator import Evaluator
 
     return Evaluator(
         space,
@@ -187,8 +185,8 @@ def tabulated_evaluator_of(config: Config, space: SearchSpace) -> TabulatedEvalu
     Raises:
         ConfigError: if the table is missing, damaged, lacks a proxy, or was made with other settings.
     """
-    from fitness import create_proxy
-    from fitness.tabulated import TabulatedEvaluator, read_tabulated
+    from rbflex_evo.fitness import create_proxy
+    from rbflex_evo.fitness.measuring.tabulated import TabulatedEvaluator, read_tabulated
 
     path = Path(config.scores or "").expanduser()
     table = read_tabulated(path, config.fitness.proxies)
@@ -219,7 +217,7 @@ def _origin(config: Config, proxies: Mapping[str, object]) -> dict[str, object]:
 
 def cache_path(setting: str) -> Path | None:
     """Returns the file that statistics are kept in: "auto" is the default one, "off" is none."""
-    from fitness.cache import default_path
+    from rbflex_evo.fitness.measuring.cache import default_path
 
     if setting == "off":
         return None

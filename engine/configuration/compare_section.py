@@ -1,9 +1,9 @@
 """The section ``compare`` of a configuration: contenders (strategies with parameters, under a label), seeds and tables.
 
-    compare:
-      strategies: [random, {name: genetic, population: 30}, {name: genetic, population: 100, label: genetic 100}]
-      seeds: 30                          # 30 of them from the configuration's own on, or a list
-      tables: [{source: csv, ...}, ...]  # more known accuracies than the one of `table`, each under its data set's name
+compare:
+  strategies: [random, {name: genetic, population: 30}, {name: genetic, population: 100, label: genetic 100}]
+  seeds: 30                          # 30 of them from the configuration's own on, or a list
+  tables: [{source: csv, ...}, ...]  # more known accuracies than the one of `table`, each under its data set's name
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from spaces import TABLES, ConfigError, Parameters, parse
+from rbflex_evo.spaces import TABLES, ConfigError, Parameters, parse
 
 from .selection import NAME, NAME_RULE, Choice, read_choice
 
@@ -109,7 +109,7 @@ def first_strategy(compare: Mapping[str, Any]) -> Any:
 
 
 def _contender(entry: Any, where: str) -> Contender:
-    from strategies import STRATEGIES
+    from rbflex_evo.strategies import STRATEGIES
 
     label = entry.get("label") if isinstance(entry, Mapping) else None
     if label is not None and (not isinstance(label, str) or not NAME.fullmatch(label)):

@@ -17,8 +17,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from fitness.initialise import WeightParameters
-from spaces import SPACES, TABLES, ConfigError, Parameters, Registry, near_name, parse
+from rbflex_evo.fitness.passes.weights import WeightParameters
+from rbflex_evo.spaces import SPACES, TABLES, ConfigError, Parameters, Registry, near_name, parse
 
 from .compare_section import Plan, first_strategy, plan_of
 from .selection import NAME, NAME_RULE, Choice, read_choice
@@ -220,13 +220,13 @@ def settings(config: Config) -> dict[str, Any]:
         ConfigError: if a parameter is unknown or wrong.
         UnknownNameError: if a name is not registered.
     """
-    from fitness import METRICS, PROXIES
-    from fitness.batches import sources
-    from fitness.constraints import read_constraints
-    from fitness.metrics import metrics_named
-    from fitness.objective import ObjectiveParameters, create_objective
-    from fitness.presets import PRESETS
-    from strategies import STRATEGIES
+    from rbflex_evo.fitness import METRICS, PROXIES
+    from rbflex_evo.fitness.costs.metric import metrics_named
+    from rbflex_evo.fitness.data.batch import sources
+    from rbflex_evo.fitness.objective.constraints import read_constraints
+    from rbflex_evo.fitness.objective.objective import ObjectiveParameters, create_objective
+    from rbflex_evo.fitness.objective.presets import PRESETS
+    from rbflex_evo.strategies import STRATEGIES
 
     space = SPACES.get(config.space.name)
     proxies = {}
@@ -325,7 +325,7 @@ def _of_preset(section: Mapping[str, Any]) -> dict[str, Any]:
         UnknownNameError: if there is no such preset.
         ConfigError: if it is no name, or an objective stands beside it.
     """
-    from fitness.presets import PRESETS
+    from rbflex_evo.fitness.objective.presets import PRESETS
 
     if not isinstance(section["preset"], str):
         raise ConfigError(f"'fitness.preset': should be a preset's name, but it is {section['preset']!r}")
@@ -371,8 +371,6 @@ def override(values: dict[str, Any], text: str) -> None:
         if inner.get(part) is None:
             inner[part] = {}
         if not isinstance(inner[part], dict):
-            raise ConfigError(
-                f"--set {text!r}: {'.'.join(parts[: depth + 1])!r} has no keys, it is {inner[part]!r}"
-            )
+            raise ConfigError(f"--set {text!r}: {'.'.join(parts[: depth + 1])!r} has no keys, it is {inner[part]!r}")
         inner = inner[part]
     inner[parts[-1]] = read_value(value, f"--set {text!r}")

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from spaces import ConfigError, Parameters, near_name
+from rbflex_evo.spaces import ConfigError, Parameters, near_name
 
 # What names a folder: a run, or a contender of a comparison.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]*")

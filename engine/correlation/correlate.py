@@ -19,25 +19,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fitness.evaluation import Evaluation
-from fitness.objective import Objective, ObjectiveParameters, create_objective
-from fitness.presets import PRESETS
-from fitness.view import ArchiveView
-from spaces import ConfigError, RunError, SearchSpace, TableError, near_name, parse
+from rbflex_evo.engine.configuration import assembly
+from rbflex_evo.engine.configuration.config import Config
+from rbflex_evo.engine.configuration.selection import Choice
+from rbflex_evo.engine.run.environment import environment
+from rbflex_evo.engine.run.folder import opened, replace_text
+from rbflex_evo.engine.tabulation.sample import architectures_of
+from rbflex_evo.engine.tabulation.score_table import ScoreTable, read_scores
+from rbflex_evo.engine.terminal.progress import Progress
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.fitness.objective.archive import ArchiveView
+from rbflex_evo.fitness.objective.objective import Objective, ObjectiveParameters, create_objective
+from rbflex_evo.fitness.objective.presets import PRESETS
+from rbflex_evo.spaces import ConfigError, RunError, SearchSpace, TableError, near_name, parse
 
-from . import setup
-from .config import Config
-from .correlation import Column, Correlation, Known
-from .environment import environment
-from .folder import opened, replace_text
-from .progress import Progress
-from .sample import architectures_of
-from .score_table import ScoreTable, read_scores
-from .selection import Choice
-from .statistics import DRAWS, LEVEL, TOPS, judge
+from .columns import Column, Correlation, Known
+from .ordering import DRAWS, LEVEL, TOPS, judge
 
 if TYPE_CHECKING:
-    from spaces.tables import Table
+    from rbflex_evo.spaces.tables.table import Table
 
 VERSION = 1
 # Shown beside every score: what can be counted, and chance.
@@ -59,13 +59,13 @@ def correlate(config: Config, scores: Path | None = None, *, quiet: bool = False
         TableError: if a table of accuracies is of another space, or knows too few of the architectures.
         RunError: if a folder is another's, or `scores` is no table of scores of this space.
     """
-    space = setup.space_of(config)
+    space = assembly.space_of(config)
     tables = _tables(config, space)
     wanted = _with_baselines(config)
     if scores is None and config.scores is not None:
         scores = Path(config.scores).expanduser()
     if scores is None:
-        from .tabulate import tabulate
+        from rbflex_evo.engine.tabulation.tabulate import tabulate
 
         found = read_scores(tabulate(wanted, quiet=quiet))
         names = list(wanted.fitness.proxies)
@@ -85,7 +85,7 @@ def correlate(config: Config, scores: Path | None = None, *, quiet: bool = False
         replace_text(folder.path / "correlate.json", json.dumps(document, indent=2, ensure_ascii=False) + "\n")
         result = Correlation(folder.path, columns, known, document)
         if page:
-            from .correlate_page import write_page
+            from .page import write_page
 
             write_page(result, folder.config.read_text(encoding="utf-8"))
     return result
@@ -101,7 +101,7 @@ def _tables(config: Config, space: SearchSpace) -> list[tuple[str, Table]]:
         )
     tables = []
     for choice in choices:
-        table = setup.table_of(config.model_copy(update={"table": choice}), space)
+        table = assembly.table_of(config.model_copy(update={"table": choice}), space)
         assert table is not None
         tables.append((choice.name, table))
     datasets = [table.dataset for _, table in tables]
@@ -143,16 +143,14 @@ def _given(path: Path, config: Config, space: SearchSpace) -> ScoreTable:
             "drop 'sample' to take those that it has"
         )
     at = [rows[notation] for notation in chosen]
-    return ScoreTable(
-        table.space, chosen, [table.keys[i] for i in at], {name: values[at] for name, values in table.scores.items()}
-    )
+    return ScoreTable(table.space, chosen, [table.keys[i] for i in at], {name: values[at] for name, values in table.scores.items()})
 
 
 def _columns(config: Config, table: ScoreTable, names: Sequence[str]) -> list[Column]:
     """Returns the single scores and their combinations; ranks are taken against all architectures of the table."""
     columns = [Column(name, "score", table.scores[name]) for name in names if name not in BASELINES]
     combined = {}
-    objective = setup.objective_of(config)
+    objective = assembly.objective_of(config)
     if objective.rule in ("linear", "log"):
         combined[config.fitness.preset or "objective"] = objective
     for name in config.correlate.presets:
@@ -193,14 +191,14 @@ def _baselines(config: Config, table: ScoreTable, space: SearchSpace, quiet: boo
 
 def _counted(config: Config, architectures: Sequence[str], space: SearchSpace, quiet: bool) -> dict[str, np.ndarray]:
     """Returns scores that read no image, of a table that lacks them."""
-    from fitness import create_batch
-    from fitness.inputs import default_data
+    from rbflex_evo.fitness import create_batch
+    from rbflex_evo.fitness.data.inputs import default_data
 
     batch = create_batch(**default_data(space), n=2, seed=0)
     genotypes = [space.parse(notation) for notation in architectures]
     evaluations = []
     with (
-        setup.evaluator_of(config.model_copy(update={"workers": 1}), space, batch) as evaluator,
+        assembly.evaluator_of(config.model_copy(update={"workers": 1}), space, batch) as evaluator,
         Progress("baselines", len(genotypes), unit="network", shown=not quiet) as progress,
     ):
         for evaluation in evaluator.evaluate(genotypes):

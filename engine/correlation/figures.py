@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import plots
+from rbflex_evo.engine.figures import plots
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,9 +53,7 @@ def intervals(judged: Mapping[str, Mapping[str, Mapping[str, Any]]], kinds: Mapp
         end: [value if known[name][end] is None else known[name][end] for name, value in zip(names, values, strict=True)]
         for end in ("low", "high")
     }
-    return Intervals(
-        names, [kinds[name] for name in names], np.array(values), np.array(ends["low"]), np.array(ends["high"])
-    )
+    return Intervals(names, [kinds[name] for name in names], np.array(values), np.array(ends["low"]), np.array(ends["high"]))
 
 
 def close_range(found: Intervals) -> tuple[float, float]:

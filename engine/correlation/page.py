@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import correlation_figures as figures
-from .correlation import Correlation, Known
-from .folder import replace_text
-from .page import Gallery, flat, render_page
-from .plots import accuracy_name
+from rbflex_evo.engine.figures.page import Gallery, flat, render_page
+from rbflex_evo.engine.figures.plots import accuracy_name
+from rbflex_evo.engine.run.folder import replace_text
+
+from . import figures as figures
+from .columns import Correlation, Known
 
 Judged = Mapping[str, Mapping[str, Mapping[str, Any]]]
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from spaces import RunError
-
-from .result_document import Part
+from rbflex_evo.engine.run.result_document import Part
+from rbflex_evo.spaces import RunError
 
 VERSION = 1
 FILE = "explain.json"
@@ -61,7 +60,7 @@ class Ties(Part):
 
 
 class Layer(Part):
-    """One activation layer; see `fitness.layers.LayerDistances`."""
+    """One activation layer; see `rbflex_evo.fitness.proxies.rbflex.layers.LayerDistances`."""
 
     name: str
     block: str

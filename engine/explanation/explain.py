@@ -21,18 +21,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fitness.evaluation import Evaluation
-from spaces import ConfigError, Genotype, RbflexEvoError, RunError, SearchSpace
+from rbflex_evo.engine.configuration.config import Config
+from rbflex_evo.engine.run.folder import find_run, replace_text
+from rbflex_evo.engine.run.record import RunRecord, read_run, why_nothing
+from rbflex_evo.engine.terminal.progress import Progress
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.spaces import ConfigError, Genotype, RbflexEvoError, RunError, SearchSpace
 
-from .config import Config
-from .explanation import FILE, VERSION, Explanation, Layer, Layers, Rank, Spread, Tied, Ties
-from .folder import find_run, replace_text
-from .progress import Progress
-from .record import RunRecord, read_run, why_nothing
+from .document import FILE, VERSION, Explanation, Layer, Layers, Rank, Spread, Tied, Ties
 
 if TYPE_CHECKING:
-    from fitness.batches import Batch
-    from fitness.evaluator import Evaluator
+    from rbflex_evo.fitness.data.batch import Batch
+    from rbflex_evo.fitness.measuring.evaluator import Evaluator
 
 SEEDS = 8
 TIED_SHOWN = 10
@@ -54,7 +54,7 @@ def explain(folder: str | Path, architecture: str | None = None, *, seeds: int =
         ConfigError: if fewer than two seeds are asked for.
         DataError, DeviceError: if the images or the device of the run are not there.
     """
-    from . import setup
+    from rbflex_evo.engine.configuration import assembly
 
     if seeds < 2:
         raise ConfigError(f"a spread needs at least 2 other weight seeds, but {seeds} was asked for")
@@ -65,11 +65,11 @@ def explain(folder: str | Path, architecture: str | None = None, *, seeds: int =
         raise RunError(f"{folder} has no result yet; go on with: rbflex-evo resume {folder}")
     if run.outcome.best is None:
         raise RunError(f"{folder} has nothing to explain: {why_nothing(run)}")
-    space = setup.space_of(config)
+    space = assembly.space_of(config)
     genotype = tuple(run.outcome.best.genotype) if architecture is None else space.parse(architecture)
-    batch = setup.batch_of(config)
+    batch = assembly.batch_of(config)
     _check_inputs(config, batch)
-    with setup.evaluator_of(config, space, batch) as evaluator:
+    with assembly.evaluator_of(config, space, batch) as evaluator:
         with Progress("gammas", None, unit="network", shown=not quiet) as progress:
             evaluator.prepare(progress.to)
         own = _own(run, evaluator, genotype, config)
@@ -156,7 +156,7 @@ def _other_seeds(own: int, count: int) -> list[int]:
 
 
 def _check_inputs(config: Config, batch: Batch) -> None:
-    from .journal import read_journal
+    from rbflex_evo.engine.run.journal import read_journal
 
     header = read_journal(config.folder / "journal.jsonl").header or {}
     if header.get("inputs") not in (None, batch.fingerprint):
@@ -192,7 +192,7 @@ def _under_seeds(
     config: Config, space: SearchSpace, batch: Batch, evaluator: Evaluator, own: Evaluation, seeds: Sequence[int], quiet: bool
 ) -> list[Evaluation]:
     """Scores the candidate under other weights. Gammas stay those of the run: its candidates share them, whatever the seed."""
-    from . import setup
+    from rbflex_evo.engine.configuration import assembly
 
     scored: list[Evaluation] = []
     with Progress("weight seeds", len(seeds), unit="seed", shown=not quiet) as progress:
@@ -200,15 +200,15 @@ def _under_seeds(
             weights = config.fitness.weights.model_copy(update={"seed": seed})
             fitness = config.fitness.model_copy(update={"weights": weights})
             other = config.model_copy(update={"fitness": fitness})
-            with setup.evaluator_of(other, space, batch, calibrations=evaluator.calibrations) as again:
+            with assembly.evaluator_of(other, space, batch, calibrations=evaluator.calibrations) as again:
                 scored += again.evaluate([own.genotype])
             progress.advance()
     return scored
 
 
 def _layers(evaluator: Evaluator, own: Evaluation, config: Config) -> list[Layers]:
-    from fitness.layers import layer_distances
-    from fitness.proxies.rbflex import Rbflex
+    from rbflex_evo.fitness.proxies.rbflex.layers import layer_distances
+    from rbflex_evo.fitness.proxies.rbflex.score import Rbflex
 
     found = []
     n = len(evaluator.batch.images)
@@ -224,10 +224,10 @@ def _layers(evaluator: Evaluator, own: Evaluation, config: Config) -> list[Layer
 
 
 def _with_accuracies(explanation: Explanation, config: Config, space: SearchSpace) -> Explanation:
-    from . import setup
+    from rbflex_evo.engine.configuration import assembly
 
     try:
-        table = setup.table_of(config, space)
+        table = assembly.table_of(config, space)
         if table is None:
             return explanation
         accuracy = table.accuracy(explanation.notation)

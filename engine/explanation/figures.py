@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .plots import BLUE, GREEN, GRID, INK, MUTED, ORANGE, PAPER, SOFT, label_axes, panel, whole_numbers
+from rbflex_evo.engine.figures.plots import BLUE, GREEN, GRID, INK, MUTED, ORANGE, PAPER, SOFT, label_axes, panel, whole_numbers
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from .explanation import Layer, Spread
+    from .document import Layer, Spread
 
 BINS = 30
 # The worst of a run lie so far off that they would squeeze everything else into one corner.
@@ -50,9 +50,7 @@ def block_shares(layers: Sequence[Layer]) -> list[BlockShare]:
     for layer in layers:
         grouped.setdefault(layer.block, []).append(layer)
     return [
-        BlockShare(
-            name, len(group), sum(layer.distance for layer in group) / distance, sum(layer.units for layer in group) / units
-        )
+        BlockShare(name, len(group), sum(layer.distance for layer in group) / distance, sum(layer.units for layer in group) / units)
         for name, group in grouped.items()
     ]
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from rbflex_evo.engine.figures.page import Gallery, Shown
+from rbflex_evo.engine.run.record import RunRecord
+
+from .document import Explanation, Layers, read_explanation
 from .explain import scores_of_others
-from .explain_plots import block_shares, draw_blocks, draw_spread
-from .explanation import Explanation, Layers, read_explanation
-from .page import Gallery, Shown
-from .record import RunRecord
+from .figures import block_shares, draw_blocks, draw_spread
 
 LAYERS_SHOWN = 10
 

@@ -17,19 +17,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fitness.constraints import written
-from fitness.evaluation import Evaluation
-from fitness.initialise import WeightParameters, build_initialised
-from spaces import ConfigError, RunError, SearchSpace, create_space
+from rbflex_evo.engine.figures.front import view_of
+from rbflex_evo.engine.run.environment import environment
+from rbflex_evo.engine.run.folder import LOCK, find_run, locked
+from rbflex_evo.engine.run.journal import read_journal
+from rbflex_evo.engine.run.record import RunRecord, read_run, why_nothing
+from rbflex_evo.engine.terminal.progress import Progress
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.fitness.objective.constraints import written
+from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
+from rbflex_evo.spaces import ConfigError, RunError, SearchSpace, create_space
 
 from . import onnx_file
-from .environment import environment
 from .exported import FILE, ONNX, PROGRAM, STATE, VERSION, Architecture, Costs, Interface, Run, Space, checksum
-from .folder import LOCK, find_run, locked
-from .front import view_of
-from .journal import read_journal
-from .progress import Progress
-from .record import RunRecord, read_run, why_nothing
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -105,7 +105,7 @@ def export_run(
 
 
 def _check_classes(name: str) -> None:
-    from spaces import SPACES
+    from rbflex_evo.spaces import SPACES
 
     if "classes" not in SPACES.get(name).Parameters.model_fields:
         raise ConfigError(f"the networks of {name} have no 'classes' to set; export them without, and put a head of yours on them")
@@ -144,7 +144,7 @@ def write_network(
     """Writes one network into a new folder and returns what ``architecture.json`` says; see `export_run`."""
     import torch
 
-    from .diagram import draw_architecture
+    from rbflex_evo.engine.graph_drawing.diagram import draw_architecture
 
     folder.mkdir()
     network = build_initialised(space, evaluation.genotype, weights)
@@ -209,7 +209,7 @@ def page(architecture: Architecture) -> str:
         "To train it, with rbflex-evo installed:",
         "",
         "```python",
-        "from engine import load_network",
+        "from rbflex_evo.engine import load_network",
         "",
         'network = load_network("this/folder")   # a plain torch.nn.Module, in training mode',
         "```",

@@ -1,6 +1,6 @@
 """A network that ``export`` wrote, read back: what it is, and the network itself.
 
-    from engine import load_network
+    from rbflex_evo.engine import load_network
     network = load_network("runs/quickstart/export/1")       # a plain torch module in training mode
 
 A folder holds ``architecture.json`` (below as `Architecture`), ``state_dict.pt``, a drawing and a page to read, and where they were
@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from fitness.initialise import WeightParameters, build_initialised
-from spaces import RbflexEvoError, RunError, SearchSpace, create_space
-from spaces.errors import reason
+from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
+from rbflex_evo.spaces import RbflexEvoError, RunError, SearchSpace, create_space
+from rbflex_evo.spaces.errors import reason
 
 if TYPE_CHECKING:
     from torch import nn

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spaces import ConfigError, RunError
+from rbflex_evo.spaces import ConfigError, RunError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

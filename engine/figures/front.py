@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fitness import pareto
-from fitness.constraints import Constraints
-from fitness.evaluation import Evaluation
-from fitness.objective import Objective
-from fitness.view import ArchiveView
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.fitness.objective import pareto
+from rbflex_evo.fitness.objective.archive import ArchiveView
+from rbflex_evo.fitness.objective.constraints import Constraints
+from rbflex_evo.fitness.objective.objective import Objective
 
 from . import plots
 
@@ -75,9 +75,7 @@ def front_data(view: ArchiveView) -> FrontData:
         feasible=feasible,
         positions=np.array([where[evaluation.key] for evaluation in view.front()], dtype=np.int64),
         knee=None if incumbent is None else where[incumbent.key],
-        volumes=pareto.volumes(
-            np.where(feasible[:, None], maximised, np.nan), None if point is None else signs * np.array(point)
-        ),
+        volumes=pareto.volumes(np.where(feasible[:, None], maximised, np.nan), None if point is None else signs * np.array(point)),
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from fitness.constraints import written
+from rbflex_evo.fitness.objective.constraints import written
 
 from . import plots
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spaces import Drawing
+from rbflex_evo.engine.figures.plots import BLUE, INK, MUTED, PAPER, SOFT
+from rbflex_evo.spaces import Drawing
 
 from .layout import lay_out, panels_of
-from .plots import BLUE, INK, MUTED, PAPER, SOFT
 from .shapes import Box, Point, Route
 
 if TYPE_CHECKING:

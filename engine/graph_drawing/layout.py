@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
 
-from spaces import Drawing, Panel
+from rbflex_evo.spaces import Drawing, Panel
 
 from .lanes import Edges, lay_out_line
 from .shapes import MARGIN, Box, Layout, Route, between, label_box, text_size, two_lines

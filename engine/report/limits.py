@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fitness.constraints import Constraints, violation, written
-from fitness.evaluation import Evaluation
-
-from .front import FrontData, draw_front, draw_hypervolume, front_data, view_of
-from .record import RunRecord
-from .result_document import Candidate
+from rbflex_evo.engine.figures.front import FrontData, draw_front, draw_hypervolume, front_data, view_of
+from rbflex_evo.engine.run.record import RunRecord
+from rbflex_evo.engine.run.result_document import Candidate
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.fitness.objective.constraints import Constraints, violation, written
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,15 +14,16 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from spaces import RbflexEvoError, RunError, SearchSpace, create_space
+from rbflex_evo.engine.explanation.report import explanation_of
+from rbflex_evo.engine.figures import plots
+from rbflex_evo.engine.figures.page import Gallery, Shown, flat, percent, render_page
+from rbflex_evo.engine.graph_drawing.diagram import draw_architecture
+from rbflex_evo.engine.run.folder import replace_text
+from rbflex_evo.engine.run.record import RunRecord, read_run
+from rbflex_evo.engine.run.result_document import Candidate, TableFacts
+from rbflex_evo.spaces import RbflexEvoError, RunError, SearchSpace, create_space
 
-from . import plots, report_limits
-from .diagram import draw_architecture
-from .explain_report import explanation_of
-from .folder import replace_text
-from .page import Gallery, Shown, flat, percent, render_page
-from .record import RunRecord, read_run
-from .result_document import Candidate, TableFacts
+from . import limits
 
 REASONS_SHOWN = 30
 
@@ -84,8 +85,8 @@ def _contents(run: RunRecord, space: SearchSpace, gallery: Gallery) -> dict[str,
         "members": run.members,
         "proxies": run.proxies,
         "metrics": run.metrics,
-        "limits": report_limits.limits(run, best),
-        "front": report_limits.front(
+        "limits": limits.limits(run, best),
+        "front": limits.front(
             run,
             lambda e: _row(space.notation(e.genotype), e.scores, e.costs, known),
             lambda e: draw_architecture(space.drawing(e.genotype)),
@@ -112,7 +113,7 @@ def _known(run: RunRecord, space: SearchSpace) -> tuple[Known | None, str | None
     values = dict(run.config.get("table") or {})
     if not values:
         return None, None
-    from spaces.tables import create_table
+    from rbflex_evo.spaces.tables.table import create_table
 
     try:
         table: KnownAccuracies = create_table(values.pop("source"), space, **values)
@@ -153,9 +154,7 @@ def _place(run: RunRecord, name: str, candidate: Candidate) -> int:
     return 1 + int(np.sum(run.scores(name) > candidate.scores[name]))
 
 
-def _row(
-    notation: str, scores: Mapping[str, float], costs: Mapping[str, float], known: Known | None
-) -> dict[str, Any]:
+def _row(notation: str, scores: Mapping[str, float], costs: Mapping[str, float], known: Known | None) -> dict[str, Any]:
     accuracy = known.table.accuracy(notation) if known else None
     return {"notation": notation, "scores": scores, "costs": costs, "accuracy": accuracy}
 

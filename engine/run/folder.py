@@ -1,6 +1,6 @@
 """The folder of a run: who may write in it, whose run it is, what configuration it had, and how its files are replaced.
 
-    runs/<name>/  config.yaml · journal.jsonl · snapshot.json · result.json · report.html (+ png)
+runs/<name>/  config.yaml · journal.jsonl · snapshot.json · result.json · report.html (+ png)
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from typing import Any
 
 import yaml
 
-from spaces import ConfigError, RunError
-
-from .config import Config, as_values, identity, parse_config
-from .difference import difference
-from .yaml_reader import read_value
+from rbflex_evo.engine.configuration.config import Config, as_values, identity, parse_config
+from rbflex_evo.engine.configuration.difference import difference
+from rbflex_evo.engine.configuration.yaml_reader import read_value
+from rbflex_evo.spaces import ConfigError, RunError
 
 LOCK = ".lock"
 

@@ -21,9 +21,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from fitness.evaluation import Evaluation
-from fitness.limited_view import Look
-from spaces import RunError
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.fitness.objective.limited import Look
+from rbflex_evo.spaces import RunError
 
 VERSION = 1
 
@@ -224,8 +224,6 @@ class _Writing:
     def __enter__(self) -> None:
         return None
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         if isinstance(error, OSError):
             raise RunError(f"{self.path} cannot be written: {error.strerror or error}") from error

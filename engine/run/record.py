@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from fitness.constraints import Constraints, read_constraints
-from fitness.evaluation import Evaluation
-from fitness.objective import Objective, ObjectiveParameters, create_objective
-from spaces import RunError, UnknownNameError, parse
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.fitness.objective.constraints import Constraints, read_constraints
+from rbflex_evo.fitness.objective.objective import Objective, ObjectiveParameters, create_objective
+from rbflex_evo.spaces import RunError, UnknownNameError, parse
 
 from .folder import damaged, own_parsed, own_text, own_values
 from .journal import read_journal

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from spaces import RunError
+from rbflex_evo.spaces import RunError
 
 VERSION = 1
 

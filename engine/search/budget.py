@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .wording import counted
+from rbflex_evo.engine.terminal.wording import counted
 
 # What a strategy is offered where evaluations are not limited; each proposes its own natural batch anyway.
 UNLIMITED = 2**31 - 1

@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from fitness.view import ArchiveView
-from spaces import ConfigError
-
-from . import setup
-from .config import Config
+from rbflex_evo.engine.configuration import assembly
+from rbflex_evo.engine.configuration.config import Config
+from rbflex_evo.fitness.objective.archive import ArchiveView
+from rbflex_evo.spaces import ConfigError
 
 CANDIDATES = 3
 
@@ -54,13 +53,13 @@ def estimate(config: Config) -> Estimate:
     """
     if config.scores is not None:
         raise ConfigError("'scores' names a table, so nothing will be measured; leave it out to estimate a search that measures")
-    space = setup.space_of(config)
-    setup.table_of(config, space)
-    batch = setup.batch_of(config)
-    with setup.evaluator_of(config, space, batch, cached=False) as evaluator:
-        view = ArchiveView(setup.objective_of(config), evaluator.key)
+    space = assembly.space_of(config)
+    assembly.table_of(config, space)
+    batch = assembly.batch_of(config)
+    with assembly.evaluator_of(config, space, batch, cached=False) as evaluator:
+        view = ArchiveView(assembly.objective_of(config), evaluator.key)
         rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(config.seed, spawn_key=(2,))))
-        candidates = setup.draw_distinct(space, view, CANDIDATES, rng)
+        candidates = assembly.draw_distinct(space, view, CANDIDATES, rng)
         start = time.monotonic()
         evaluator.prepare()
         preparation = time.monotonic() - start

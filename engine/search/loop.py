@@ -15,21 +15,21 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from fitness.constraints import Constraints
-from fitness.cost_book import CostBook, Costed
-from fitness.evaluation import Evaluation, EvaluatorLike, evaluate
-from fitness.limited_view import LimitedView, Look, SearchEnded, cap_of
-from fitness.view import ArchiveView
-from spaces import Genotype, RunError, SearchSpace
-from strategies import Strategy
+from rbflex_evo.engine.run import snapshot as snapshots
+from rbflex_evo.engine.run.folder import RunFolder, replace_text
+from rbflex_evo.engine.run.journal import Journal, JournalContent, evaluation_line, look_line
+from rbflex_evo.engine.run.snapshot import Counts, Snapshot
+from rbflex_evo.engine.terminal.interrupt import Interrupt
+from rbflex_evo.engine.terminal.progress import Progress
+from rbflex_evo.fitness.costs.book import CostBook, Costed
+from rbflex_evo.fitness.evaluation import Evaluation, EvaluatorLike, evaluate
+from rbflex_evo.fitness.objective.archive import ArchiveView
+from rbflex_evo.fitness.objective.constraints import Constraints
+from rbflex_evo.fitness.objective.limited import LimitedView, Look, SearchEnded, cap_of
+from rbflex_evo.spaces import Genotype, RunError, SearchSpace
+from rbflex_evo.strategies import Strategy
 
-from . import snapshot as snapshots
 from .budget import Budget
-from .folder import RunFolder, replace_text
-from .interrupt import Interrupt
-from .journal import Journal, JournalContent, evaluation_line, look_line
-from .progress import Progress
-from .snapshot import Counts, Snapshot
 
 BARREN_ASKS = 1000
 SECONDS_BETWEEN_SNAPSHOTS = 5.0

@@ -7,21 +7,19 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fitness.evaluation import Evaluation
-from fitness.initialise import WeightParameters, build_initialised
-from fitness.view import ArchiveView
-from spaces import Genotype, RunError, SearchSpace
-
-from .environment import environment
-from .front import front_data, front_facts
-from .result_document import VERSION
+from rbflex_evo.engine.figures.front import front_data, front_facts
+from rbflex_evo.engine.run.environment import environment
+from rbflex_evo.engine.run.result_document import VERSION
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.fitness.objective.archive import ArchiveView
+from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
+from rbflex_evo.spaces import Genotype, RunError, SearchSpace
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from spaces.tables import Table
-
-    from .export import Exported
+    from rbflex_evo.engine.export.export import Exported
+    from rbflex_evo.spaces.tables.table import Table
 
 TOP = 10
 
@@ -97,11 +95,9 @@ class Result:
         replace: bool = False,
     ) -> list[Exported]:
         """Writes the best network, the front or the `top` best ones into folders, ready to be trained; see `export.export_run`."""
-        from .export import export_run
+        from rbflex_evo.engine.export.export import export_run
 
-        return export_run(
-            self.folder, top=top, into=into, classes=classes, program=program, onnx=onnx, replace=replace, quiet=True
-        )
+        return export_run(self.folder, top=top, into=into, classes=classes, program=program, onnx=onnx, replace=replace, quiet=True)
 
     @property
     def stop_reason(self) -> str:

@@ -18,26 +18,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fitness.cost_book import CostBook
-from fitness.evaluation import EvaluatorLike, evaluate
-from fitness.view import ArchiveView
-from spaces import RunError
+from rbflex_evo.engine.configuration import assembly
+from rbflex_evo.engine.configuration.config import Config, identity, load_config
+from rbflex_evo.engine.report.report import write_report
+from rbflex_evo.engine.run.folder import RunFolder, find_run, opened, own_config, replace_text
+from rbflex_evo.engine.run.journal import Journal, JournalContent, evaluation_line, header_line, read_journal
+from rbflex_evo.engine.run.result_document import read_document
+from rbflex_evo.engine.terminal.interrupt import Interrupt, Interrupted
+from rbflex_evo.engine.terminal.progress import Progress
+from rbflex_evo.engine.terminal.wording import counted
+from rbflex_evo.fitness.costs.book import CostBook
+from rbflex_evo.fitness.evaluation import EvaluatorLike, evaluate
+from rbflex_evo.fitness.objective.archive import ArchiveView
+from rbflex_evo.spaces import RunError
 
-from . import setup
 from .budget import Budget
-from .config import Config, identity, load_config
-from .folder import RunFolder, find_run, opened, own_config, replace_text
-from .interrupt import Interrupt, Interrupted
-from .journal import Journal, JournalContent, evaluation_line, header_line, read_journal
 from .loop import Loop, check_answer
-from .progress import Progress
-from .report import write_report
 from .result import Result, document, front_of, table_facts
-from .result_document import read_document
-from .wording import counted
 
 if TYPE_CHECKING:
-    from spaces.tables import Table
+    from rbflex_evo.spaces.tables.table import Table
 
 
 class Search:
@@ -65,8 +65,8 @@ class Search:
         report: bool = True,
     ) -> None:
         self.config = config
-        self.space = setup.space_of(config)
-        self.warm_start = setup.warm_start_of(config, self.space)
+        self.space = assembly.space_of(config)
+        self.warm_start = assembly.warm_start_of(config, self.space)
         self.quiet = quiet
         self.report = report
         self._identity = identity(config)
@@ -100,8 +100,8 @@ class Search:
             known = read_document(folder.result)
             if known is not None:
                 return self._finished(folder, content, known)
-            table = setup.table_of(self.config, self.space)
-            book = setup.cost_book_of(self.config, self.space)
+            table = assembly.table_of(self.config, self.space)
+            book = assembly.cost_book_of(self.config, self.space)
             with self._evaluator() as (evaluator, inputs):
                 interrupt.check()
                 folder.write_config(self.config)
@@ -119,7 +119,7 @@ class Search:
         if self._given is not None:
             yield self._given, self._provenance
             return
-        with setup.measuring(self.config, self.space) as measuring:
+        with assembly.measuring(self.config, self.space) as measuring:
             yield measuring
 
     def _search(
@@ -132,8 +132,8 @@ class Search:
         table: Table | None,
         book: CostBook,
     ) -> Result:
-        constraints = setup.constraints_of(self.config)
-        view = ArchiveView(setup.objective_of(self.config), evaluator.key, constraints.ordering)
+        constraints = assembly.constraints_of(self.config)
+        view = ArchiveView(assembly.objective_of(self.config), evaluator.key, constraints.ordering)
         with Journal(folder.journal, content.end) as journal:
             self._begin(folder, content, journal, inputs)
             self._prepare(evaluator, interrupt)
@@ -141,7 +141,7 @@ class Search:
                 self._score_reference(folder, content, journal, evaluator, view, interrupt)
             loop = Loop(
                 space=self.space,
-                strategy=setup.strategy_of(self.config, self.space),
+                strategy=assembly.strategy_of(self.config, self.space),
                 evaluator=evaluator,
                 view=view,
                 constraints=constraints,
@@ -157,7 +157,7 @@ class Search:
             if why_not is not None and not self.quiet:
                 print(f"{folder.snapshot}: {why_not}; going through the journal instead", file=sys.stderr)
             with self._progress("search", self.config.budget.evaluations, initial=len(view)) as progress:
-                reason = loop.run(setup.distinct(self.warm_start, view), progress)
+                reason = loop.run(assembly.distinct(self.warm_start, view), progress)
         found = document(
             name=self.config.name,
             space=self.space,
@@ -175,14 +175,10 @@ class Search:
         )
         return self._finish(folder, view, found, table)
 
-    def _begin(
-        self, folder: RunFolder, content: JournalContent, journal: Journal, inputs: Mapping[str, str | None]
-    ) -> None:
+    def _begin(self, folder: RunFolder, content: JournalContent, journal: Journal, inputs: Mapping[str, str | None]) -> None:
         """Writes the journal's first line, or makes sure that the one there is of this run."""
         if content.header is None:
-            journal.append(
-                header_line(identity=self._identity, space=self.space.name, **inputs, time_started=time.time())
-            )
+            journal.append(header_line(identity=self._identity, space=self.space.name, **inputs, time_started=time.time()))
             return
         if content.header.get("identity") != self._identity:
             raise RunError(
@@ -201,8 +197,7 @@ class Search:
             )
         if content.header.get("inputs") != inputs["inputs"]:
             raise RunError(
-                f"the input images are not those that {folder.path} began with; "
-                "restore them, or give the run another name"
+                f"the input images are not those that {folder.path} began with; restore them, or give the run another name"
             )
 
     def _prepare(self, evaluator: EvaluatorLike, interrupt: Interrupt) -> None:
@@ -225,7 +220,7 @@ class Search:
         interrupt: Interrupt,
     ) -> None:
         """Scores the sample that ranks are taken against, outside the budget; what the journal has is not scored again."""
-        genotypes = setup.reference_sample(self.config, self.space, view)
+        genotypes = assembly.reference_sample(self.config, self.space, view)
         asked = [(view.key(genotype), genotype) for genotype in genotypes]
         for evaluation, (key, genotype) in zip(content.references, asked, strict=False):
             check_answer(evaluation, key, genotype, folder)
@@ -250,15 +245,15 @@ class Search:
 
     def _finished(self, folder: RunFolder, content: JournalContent, found: dict[str, Any]) -> Result:
         """Returns the result of a run that is over, with another table or a new report where one is asked for."""
-        ordering = setup.constraints_of(self.config).ordering
-        view = ArchiveView(setup.objective_of(self.config), self.space.key, ordering)
+        ordering = assembly.constraints_of(self.config).ordering
+        view = ArchiveView(assembly.objective_of(self.config), self.space.key, ordering)
         for evaluation in content.evaluations:
             view.add(evaluation)
         if view.objective.reference == "sample":
             view.set_reference(content.references)
         if own_config(folder.config).table != self.config.table:
             found["table"] = None
-            table = setup.table_of(self.config, self.space)
+            table = assembly.table_of(self.config, self.space)
             folder.write_config(self.config)
             return self._finish(folder, view, found, table)
         if self.report and not folder.report.exists():

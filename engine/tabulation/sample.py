@@ -14,9 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from spaces import ConfigError, Genotype, GenotypeError, SearchSpace
-
-from .config import Config
+from rbflex_evo.engine.configuration.config import Config
+from rbflex_evo.spaces import ConfigError, Genotype, GenotypeError, SearchSpace
 
 # Genotypes; nobody scores more of them one by one, and a list of them still fits into memory.
 LARGEST_WHOLE = 1_000_000

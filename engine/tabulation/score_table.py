@@ -1,12 +1,12 @@
 """A table of scores, scores.npz: what ``tabulate`` leaves and every later comparison reads, without a network.
 
-    space         []      the space's name
-    architecture  [A]     the architectures that were asked for, in the space's notation
-    row           [A]     which key each of them is
-    key           [K]     canonical keys
-    notation      [K]     of the network that was built for the key
-    <score>       [K]     float64, NaN where it failed
-    <score>_failure [K]   the reasons, empty where it did not fail
+space         []      the space's name
+architecture  [A]     the architectures that were asked for, in the space's notation
+row           [A]     which key each of them is
+key           [K]     canonical keys
+notation      [K]     of the network that was built for the key
+<score>       [K]     float64, NaN where it failed
+<score>_failure [K]   the reasons, empty where it did not fail
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spaces import RunError
+from rbflex_evo.spaces import RunError
 
 Arrays = dict[str, np.ndarray]
 

@@ -2,11 +2,11 @@
 
     runs/<name>-table/  config.yaml · table.json (what it is a table of) · pieces/<score>/*.npz (what is done) · scores.npz
 
-The architectures are the whole space, a sample, or a list (`sample`). A whole space that plans its forwards is walked as a tree of
-what its networks have in common (`fitness.exhaustive`), for all scores that watch a planned forward; the other scores, and
-samples, whose networks have little in common, are measured one by one through the cache. Either way the work is cut into pieces
-that are written whole, score by score, so a table that was stopped anywhere goes on where it was, and another score added to a
-finished table measures that score alone.
+The architectures are the whole space, a sample, or a list (`sample`). A whole space that plans its forwards is walked as a tree
+of what its networks have in common (`fitness/measuring/whole_space.py`), for all scores that watch a planned forward; the other
+scores, and samples, whose networks have little in common, are measured one by one through the cache. Either way the work is cut
+into pieces that are written whole, score by score, so a table that was stopped anywhere goes on where it was, and another score
+added to a finished table measures that score alone.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from typing import Any
 
 import numpy as np
 
-from fitness import create_proxy
-from fitness.evaluation import six_digits
-from fitness.evaluator import Evaluator, score_block
-from fitness.exhaustive import Subtree, score_all, subtrees
-from spaces import Genotype, RunError
+from rbflex_evo.engine.configuration import assembly
+from rbflex_evo.engine.configuration.config import Config, settings
+from rbflex_evo.engine.run.folder import RunFolder, opened, own_config, replace_text
+from rbflex_evo.engine.terminal.progress import Progress
+from rbflex_evo.fitness import create_proxy
+from rbflex_evo.fitness.evaluation import six_digits
+from rbflex_evo.fitness.measuring.evaluator import Evaluator, score_block
+from rbflex_evo.fitness.measuring.whole_space import Subtree, score_all, subtrees
+from rbflex_evo.spaces import Genotype, RunError
 
-from . import setup
-from .config import Config, settings
-from .folder import RunFolder, opened, own_config, replace_text
-from .progress import Progress
 from .sample import architectures_of
 from .score_table import FAILURE, Arrays, load, save
 
@@ -53,9 +53,9 @@ def tabulate(config: Config, *, quiet: bool = False) -> Path:
         ConfigError: if the space is too large and no sample is set, or the sample is larger than the space.
         RunError: if the folder holds a table of other architectures or settings, or of other parameters of one of the scores.
     """
-    space = setup.space_of(config)
+    space = assembly.space_of(config)
     architectures = architectures_of(config, space)
-    batch = setup.batch_of(config)
+    batch = assembly.batch_of(config)
     with opened(config.folder.with_name(f"{config.folder.name}-table")) as folder:
         _claim(folder, config, [space.notation(genotype) for genotype in architectures], batch.fingerprint)
         path = folder.path / "scores.npz"
@@ -63,7 +63,7 @@ def tabulate(config: Config, *, quiet: bool = False) -> Path:
         missing = [name for name in config.fitness.proxies if name not in known]
         if not missing:
             return path
-        with setup.evaluator_of(config, space, batch) as evaluator:
+        with assembly.evaluator_of(config, space, batch) as evaluator:
             with Progress("gammas", None, unit="network", shown=not quiet) as progress:
                 evaluator.prepare(progress.to)
             frame = _frame(evaluator, architectures)
@@ -188,15 +188,11 @@ def _evaluated(
         for evaluation in evaluator.evaluate([networks[notation] for notation in chosen], names):
             evaluations.append(evaluation)
             step()
-        found = {
-            name: [one.failures[name] if name in one.failures else one.scores[name] for one in evaluations] for name in names
-        }
+        found = {name: [one.failures[name] if name in one.failures else one.scores[name] for one in evaluations] for name in names}
         yield f"{start:08d}", {name: _piece(chosen, values) for name, values in found.items()}
 
 
-def _walked(
-    evaluator: Evaluator, names: Sequence[str], done: set[str], step: Callable[[], None]
-) -> Iterator[tuple[str, Piece]]:
+def _walked(evaluator: Evaluator, names: Sequence[str], done: set[str], step: Callable[[], None]) -> Iterator[tuple[str, Piece]]:
     """Measures the whole space, a subtree a piece."""
     space = evaluator.space
     proxies = {name: evaluator.proxies[name] for name in names}

@@ -31,9 +31,7 @@ class Progress:
         shown: False shows nothing at all.
     """
 
-    def __init__(
-        self, title: str, total: int | None, *, initial: int = 0, unit: str = "evaluation", shown: bool = True
-    ) -> None:
+    def __init__(self, title: str, total: int | None, *, initial: int = 0, unit: str = "evaluation", shown: bool = True) -> None:
         self.title, self.total, self.unit = title, total, unit
         self._shown = shown
         self._done = self._initial = initial
@@ -98,8 +96,6 @@ class Progress:
     def __enter__(self) -> Progress:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         if self._bar is not None:
             self._bar.close()

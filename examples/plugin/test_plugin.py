@@ -11,7 +11,7 @@ from rbflex_evo_example.space import LayerOrderParameters, LayerOrders
 from rbflex_evo_example.strategy import LateAcceptance
 from rbflex_evo_example.table import OrderLog
 
-from engine.checks import check_encoding, check_proxy, check_source, check_space, check_strategy, check_table
+from rbflex_evo.engine.conformance import check_encoding, check_proxy, check_source, check_space, check_strategy, check_table
 
 SPACE = LayerOrders(LayerOrderParameters(width=4, stages=2))
 

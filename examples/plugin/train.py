@@ -12,7 +12,7 @@ import torch
 from rbflex_evo_example.space import LayerOrderParameters, LayerOrders
 from torch.nn import functional
 
-from fitness.initialise import WeightParameters, build_initialised
+from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
 
 ORDERS, TRAINING, TEST, BATCH, EPOCHS, CLASSES = 24, 1000, 500, 50, 2, 10
 

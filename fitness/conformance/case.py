@@ -8,15 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from spaces import Genotype, SearchSpace, VectorEncoding
-from spaces.checking import called, require
-
-from .cache import encode
-from .initialise import WeightParameters
-from .measure import Measurer, MeasuringFailed
-from .observer import Statistics
-from .proxy import Proxy
-from .workers import as_in_a_worker
+from rbflex_evo.fitness.measuring.cache import encode
+from rbflex_evo.fitness.measuring.measurer import Measurer, MeasuringFailed
+from rbflex_evo.fitness.measuring.workers import as_in_a_worker
+from rbflex_evo.fitness.passes.observer import Statistics
+from rbflex_evo.fitness.passes.weights import WeightParameters
+from rbflex_evo.fitness.proxies.proxy import Proxy
+from rbflex_evo.spaces import Genotype, SearchSpace, VectorEncoding
+from rbflex_evo.spaces.conformance.checking import called, require
 
 IMAGES = 8
 # Architectures of a space, and among how many draws they are looked for.
@@ -107,8 +106,7 @@ def check_plain(found: Mapping[str, Any], what: str) -> None:
 def same(first: Sequence[Found], second: Sequence[Found]) -> bool:
     """True if both hold the same reasons and, to the last bit, the same arrays."""
     return all(
-        (a == b) if isinstance(a, str) or isinstance(b, str) else encode(a) == encode(b)
-        for a, b in zip(first, second, strict=True)
+        (a == b) if isinstance(a, str) or isinstance(b, str) else encode(a) == encode(b) for a, b in zip(first, second, strict=True)
     )
 
 

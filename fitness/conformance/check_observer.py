@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from spaces.checking import CheckFailed, called, require
+from rbflex_evo.fitness.passes.observer import CandidateFailed, Observer, Statistics
+from rbflex_evo.spaces.conformance.checking import CheckFailed, called, require
 
-from .check_case import check_plain
-from .observer import CandidateFailed, Observer, Statistics
+from .case import check_plain
 
 # Layers [channels, height, width] of made-up networks, as they are shown to an observer.
 LAYERS = ((4, 8, 8), (6, 5, 5), (12,))
@@ -25,7 +25,9 @@ def check_made(make: Callable[[], Observer], name: str) -> None:
         CheckFailed: if it does not.
     """
     observer = make()
-    require(isinstance(observer, Observer), f"{name}.observer() gave {type(observer).__name__}; return a fitness.Observer")
+    require(
+        isinstance(observer, Observer), f"{name}.observer() gave {type(observer).__name__}; return a rbflex_evo.fitness.Observer"
+    )
     require(make() is not observer, f"{name}.observer() gave the same observer twice; make a new one for each network")
 
 
@@ -103,9 +105,7 @@ def _check_fork(make: Callable[[], Observer], kind: str, layers: Sequence[torch.
     )
 
 
-def _check_reduce(
-    make: Callable[[], Observer], kind: str, outputs: Sequence[torch.Tensor], alone: Sequence[Statistics]
-) -> None:
+def _check_reduce(make: Callable[[], Observer], kind: str, outputs: Sequence[torch.Tensor], alone: Sequence[Statistics]) -> None:
     if make().reduce(outputs[0]) is None:
         return
     for size in (1, 2, CANDIDATES):

@@ -1,6 +1,8 @@
-"""Conformance tests for authors of scores, as `check_estimator` is in scikit-learn; `engine.checks` has all of the kit.
+"""Conformance tests for authors of scores, as `check_estimator` is in scikit-learn.
 
-    from engine.checks import check_proxy
+`rbflex_evo.engine.conformance` has the whole kit.
+
+    from rbflex_evo.engine.conformance import check_proxy
     check_proxy(MyProxy)                  # on small forms of two spaces
     check_proxy(MyProxy, [MySpace()])     # or on those for which it is meant
 
@@ -12,13 +14,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from spaces import ConfigError, Parameters, SearchSpace, create_space, parse
-from spaces.checking import CheckFailed, check_pickled, require
+from rbflex_evo.fitness.proxies.proxy import PROXIES, Proxy
+from rbflex_evo.spaces import ConfigError, Parameters, SearchSpace, create_space, parse
+from rbflex_evo.spaces.conformance.checking import CheckFailed, check_pickled, require
 
-from .check_case import Case
-from .measured_checks import CHECKS, check_keeps_nothing
-from .observer_checks import check_made, check_observer
-from .proxy import PROXIES, Proxy
+from .case import Case
+from .check_observer import check_made, check_observer
+from .measured import CHECKS, check_keeps_nothing
 
 
 def check_proxy(proxy: Proxy | type[Proxy] | str, spaces: Sequence[SearchSpace] | None = None) -> None:
@@ -37,7 +39,8 @@ def check_proxy(proxy: Proxy | type[Proxy] | str, spaces: Sequence[SearchSpace] 
     found = PROXIES.get(proxy) if isinstance(proxy, str) else proxy
     kind: type[Proxy] = found if isinstance(found, type) else type(found)
     require(
-        issubclass(kind, Proxy), f"{kind.__name__} is no Proxy; derive it from fitness.Proxy and pass the class or an instance"
+        issubclass(kind, Proxy),
+        f"{kind.__name__} is no Proxy; derive it from rbflex_evo.fitness.Proxy and pass the class or an instance",
     )
     _check_declared(kind)
     made: Proxy = kind(parse(kind.Parameters, {}, f"fitness.proxies.{kind.name}")) if isinstance(found, type) else found
@@ -92,7 +95,7 @@ def _check_declared(kind: type[Proxy]) -> None:
     )
     require(
         isinstance(kind.Parameters, type) and issubclass(kind.Parameters, Parameters),
-        f"{name}.Parameters must derive from spaces.Parameters, so that a wrong key is one clear error",
+        f"{name}.Parameters must derive from rbflex_evo.spaces.Parameters, so that a wrong key is one clear error",
     )
     for field in kind.measured_by:
         require(

@@ -1,7 +1,7 @@
-"""Conformance tests for authors of data sources; `engine.checks` has all of the kit.
+"""Conformance tests for authors of data sources; `rbflex_evo.engine.conformance` has all of the kit.
 
-    from engine.checks import check_source
-    check_source(MySource, n=4)
+from rbflex_evo.engine.conformance import check_source
+check_source(MySource, n=4)
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from typing import Any
 
 import torch
 
-from spaces import ConfigError, DataError, Parameters, parse
-from spaces.checking import CheckFailed, called, pure, require
-
-from .batches import Batch, Source, sources
+from rbflex_evo.fitness.data.batch import Batch, Source, sources
+from rbflex_evo.spaces import ConfigError, DataError, Parameters, parse
+from rbflex_evo.spaces.conformance.checking import CheckFailed, called, pure, require
 
 MISSING = "no/such/file"
 
@@ -29,15 +28,18 @@ def check_source(source: str | type[Source], **values: Any) -> None:
     """
     kind: type[Source] = sources.get(source) if isinstance(source, str) else source
     name = getattr(kind, "__name__", repr(kind))
-    require(isinstance(kind, type) and issubclass(kind, Source), f"{name} is no Source; derive it from fitness.batches.Source")
+    require(
+        isinstance(kind, type) and issubclass(kind, Source),
+        f"{name} is no Source; derive it from rbflex_evo.fitness.data.batch.Source",
+    )
     require(isinstance(getattr(kind, "name", None), str), f"{name} has no name; set the class attribute 'name'")
-    require(issubclass(kind.Parameters, Parameters), f"{name}.Parameters must derive from spaces.Parameters")
+    require(issubclass(kind.Parameters, Parameters), f"{name}.Parameters must derive from rbflex_evo.spaces.Parameters")
 
     def batch(changes: Mapping[str, Any]) -> Batch:
         parameters = parse(kind.Parameters, {**values, **changes}, "data")
         with called(f"{name}.batch()", "raise DataError where images are missing, unreadable or too few", DataError):
             made = kind(parameters).batch()
-        require(isinstance(made, Batch), f"{name}.batch() gave {type(made).__name__}; return a fitness.batches.Batch")
+        require(isinstance(made, Batch), f"{name}.batch() gave {type(made).__name__}; return a rbflex_evo.fitness.data.batch.Batch")
         return made
 
     found = pure(lambda: batch({}), f"{name}.batch()", _same, "a numpy generator of the source's own seed")

@@ -13,19 +13,19 @@ import numpy as np
 import torch
 from torch import nn
 
-from spaces.checking import CheckFailed, called, pure, require, shown
+from rbflex_evo.fitness.data.batch import Batch
+from rbflex_evo.fitness.measuring.cache import decode, encode
+from rbflex_evo.fitness.measuring.evaluator import FAILED, Evaluator
+from rbflex_evo.fitness.measuring.measurer import by_plan
+from rbflex_evo.fitness.measuring.workers import as_in_a_worker
+from rbflex_evo.fitness.passes.observer import CandidateFailed, Statistics
+from rbflex_evo.fitness.passes.subject import Subject
+from rbflex_evo.fitness.passes.weights import WeightParameters
+from rbflex_evo.fitness.proxies.proxy import Proxy
+from rbflex_evo.spaces.conformance.checking import CheckFailed, called, pure, require, shown
 
-from .batches import Batch
-from .cache import decode, encode
-from .check_case import IMAGES, Case, Found, check_plain, near, same
-from .evaluator import FAILED, Evaluator
-from .initialise import WeightParameters
-from .measure import by_plan
-from .observer import CandidateFailed, Statistics
-from .proxy import Proxy
-from .subject import Subject
+from .case import IMAGES, Case, Found, check_plain, near, same
 from .variants import variants
-from .workers import as_in_a_worker
 
 # Statistics of one network and 8 images; those of the package take some hundreds of bytes, and a cache may hold 10^6 of them.
 BYTES = 2**18
@@ -190,7 +190,7 @@ def _check_untouched(case: Case) -> None:
         require(
             after[part] == value,
             f"{case.of(network)} changes the network's {part}; other scores read it afterwards, so put it back "
-            "(fitness.backward.training and gradients do)",
+            "(rbflex_evo.fitness.passes.backward.training and gradients do)",
         )
 
 

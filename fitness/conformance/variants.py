@@ -7,9 +7,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import ValidationError
 
-from spaces import ConfigError
-
-from .proxy import Proxy
+from rbflex_evo.fitness.proxies.proxy import Proxy
+from rbflex_evo.spaces import ConfigError
 
 
 def variants(proxy: Proxy) -> Iterator[tuple[str, Any, Proxy]]:

@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from spaces import Genotype, SearchSpace
+from rbflex_evo.fitness.passes.observer import CandidateFailed
+from rbflex_evo.spaces import Genotype, SearchSpace
 
-from .metrics import Architecture, Metric
-from .observer import CandidateFailed
+from .metric import Architecture, Metric
 
 
 class Costed(NamedTuple):

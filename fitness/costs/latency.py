@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
-from spaces import Genotype, Parameters, SearchSpace, TableError, near_name
-from spaces.errors import reason
-from spaces.notations import checked_notations
+from rbflex_evo.fitness.evaluation import six_digits
+from rbflex_evo.fitness.passes.observer import CandidateFailed
+from rbflex_evo.spaces import Genotype, Parameters, SearchSpace, TableError, near_name
+from rbflex_evo.spaces.errors import reason
+from rbflex_evo.spaces.tables.notations import checked_notations
 
-from .evaluation import six_digits
-from .metrics import Architecture, Metric
-from .observer import CandidateFailed
+from .metric import Architecture, Metric
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,7 +42,7 @@ class Latency(Metric):
     parameters: LatencyParameters
 
     def __init__(self, parameters: LatencyParameters, space: SearchSpace) -> None:
-        from .device import find_device
+        from rbflex_evo.fitness.passes.device import find_device
 
         super().__init__(parameters, space)
         self.device = find_device(parameters.device)
@@ -65,7 +65,7 @@ class Latency(Metric):
         return six_digits(1000 * statistics.median(seconds))
 
     def _forward(self, network: nn.Module, images: Any) -> float:
-        from .device import wait_for
+        from rbflex_evo.fitness.passes.device import wait_for
 
         # An accelerator computes while the call has already returned, so both ends of the time wait for it.
         wait_for(self.device)

@@ -11,7 +11,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from .forward import Rewired
+from rbflex_evo.fitness.passes.watch import Rewired
 
 
 def activation_memory(network: nn.Module, inputs: Tensor) -> int:

@@ -11,18 +11,18 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from spaces import ConfigError, Costs, Genotype, Parameters, Registry, SearchSpace, parse
+from rbflex_evo.spaces import ConfigError, Costs, Genotype, Parameters, Registry, SearchSpace, parse
 
 if TYPE_CHECKING:
     from torch import nn
 
 METRICS = Registry("metric")
-METRICS.register("params", "fitness.metrics:Params")
-METRICS.register("flops", "fitness.metrics:Flops")
-METRICS.register("depth", "fitness.metrics:Depth")
-METRICS.register("activation_memory", "fitness.metrics:ActivationMemory")
-METRICS.register("latency", "fitness.latency:Latency")
-METRICS.register("latency_table", "fitness.latency:LatencyTable")
+METRICS.register("params", "rbflex_evo.fitness.costs.metric:Params")
+METRICS.register("flops", "rbflex_evo.fitness.costs.metric:Flops")
+METRICS.register("depth", "rbflex_evo.fitness.costs.metric:Depth")
+METRICS.register("activation_memory", "rbflex_evo.fitness.costs.metric:ActivationMemory")
+METRICS.register("latency", "rbflex_evo.fitness.costs.latency:Latency")
+METRICS.register("latency_table", "rbflex_evo.fitness.costs.latency:LatencyTable")
 
 
 class Architecture:
@@ -40,7 +40,7 @@ class Architecture:
     @cached_property
     def network(self) -> nn.Module:
         """The network on the CPU, in evaluation mode."""
-        from .initialise import WeightParameters, build_initialised
+        from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
 
         return build_initialised(self.space, self.genotype, WeightParameters()).eval()
 
@@ -143,7 +143,7 @@ class Depth(Metric):
     description = "convolutions and linear layers on the longest path from input to output"
 
     def cost(self, architecture: Architecture) -> float:
-        from .graph import depth, operations_of
+        from rbflex_evo.fitness.passes.graph import depth, operations_of
 
         return float(depth(operations_of(self.space, architecture.genotype, self.space.input_shape)))
 
@@ -156,6 +156,6 @@ class ActivationMemory(Metric):
     unit = "B"
 
     def cost(self, architecture: Architecture) -> float:
-        from .activation_memory import activation_memory
+        from .memory import activation_memory
 
         return float(activation_memory(architecture.network, self.space.example_inputs(1)))

@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from fitness.batches import Batch, Source
-from spaces import DataError
+from rbflex_evo.spaces import DataError
 
+from .batch import Batch, Source
 from .choosing import chosen_positions
 from .files import read_array
 from .pixels import NormalisedParameters, image_batch

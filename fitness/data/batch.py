@@ -12,21 +12,21 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from spaces import Parameters, Registry, parse
+from rbflex_evo.spaces import Parameters, Registry, parse
 
 if TYPE_CHECKING:
     import torch
 
 sources = Registry("data source")
-sources.register("noise", "fitness.sources.random_inputs:Noise")
-sources.register("words", "fitness.sources.random_inputs:Words")
-sources.register("cifar10", "fitness.sources.datasets:Cifar10")
-sources.register("cifar100", "fitness.sources.datasets:Cifar100")
-sources.register("imagenet16_120", "fitness.sources.datasets:ImageNet16")
-sources.register("folder", "fitness.sources.image_folder:Folder")
-sources.register("taskonomy", "fitness.sources.image_folder:Taskonomy")
-sources.register("sst2", "fitness.sources.sentences:Sst2")
-sources.register("file", "fitness.sources.arrays:File")
+sources.register("noise", "rbflex_evo.fitness.data.random_inputs:Noise")
+sources.register("words", "rbflex_evo.fitness.data.random_inputs:Words")
+sources.register("cifar10", "rbflex_evo.fitness.data.datasets:Cifar10")
+sources.register("cifar100", "rbflex_evo.fitness.data.datasets:Cifar100")
+sources.register("imagenet16_120", "rbflex_evo.fitness.data.datasets:ImageNet16")
+sources.register("folder", "rbflex_evo.fitness.data.image_folder:Folder")
+sources.register("taskonomy", "rbflex_evo.fitness.data.image_folder:Taskonomy")
+sources.register("sst2", "rbflex_evo.fitness.data.sentences:Sst2")
+sources.register("file", "rbflex_evo.fitness.data.arrays:File")
 
 
 @dataclass(frozen=True, eq=False)

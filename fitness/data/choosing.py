@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spaces import DataError
+from rbflex_evo.spaces import DataError
 
 
 def chosen_positions(there: int, n: int, seed: int, where: str, order: str = "random", what: str = "images") -> np.ndarray:

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from fitness.batches import Batch, Source
-from spaces import DataError, Parameters
-from spaces.errors import reason
+from rbflex_evo.spaces import DataError, Parameters
+from rbflex_evo.spaces.errors import reason
 
+from .batch import Batch, Source
 from .choosing import chosen_positions, existing_folder
 from .files import read_pickled_images
 from .pixels import Normal, image_batch

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from spaces import DataError, near_name
-from spaces.errors import reason
+from rbflex_evo.spaces import DataError, near_name
+from rbflex_evo.spaces.errors import reason
 
 
 def read_pickled_images(file: Path, label: str, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -101,9 +101,7 @@ def read_array(path: str, array: str | None, labels: str | None) -> tuple[np.nda
     if inputs.ndim < 2 or inputs.dtype.kind not in "fiu":
         raise DataError(f"{path!r} holds {inputs.dtype} of shape {inputs.shape}; expected bytes, floats or word ids [n, ...]")
     if numbers is not None and not (np.issubdtype(numbers.dtype, np.integer) and numbers.shape == inputs.shape[:1]):
-        raise DataError(
-            f"{labels!r} of {path!r} holds {numbers.dtype} of shape {numbers.shape}; expected {len(inputs)} integers"
-        )
+        raise DataError(f"{labels!r} of {path!r} holds {numbers.dtype} of shape {numbers.shape}; expected {len(inputs)} integers")
     return inputs, numbers
 
 

@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from fitness.batches import Batch, Source
-from spaces import Parameters
+from rbflex_evo.spaces import Parameters
 
+from .batch import Batch, Source
 from .choosing import chosen_positions, existing_folder
 from .files import read_image
 from .pixels import Normal, NormalisedParameters, image_batch

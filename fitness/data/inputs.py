@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from spaces import ConfigError, DataError, SearchSpace
+from rbflex_evo.spaces import ConfigError, DataError, SearchSpace
 
 if TYPE_CHECKING:
     import torch
 
-    from .batches import Batch
+    from .batch import Batch
 
 
 def default_data(space: SearchSpace) -> dict[str, Any]:

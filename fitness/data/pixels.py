@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import model_validator
 
-from fitness.batches import Batch
-from spaces import DataError, Parameters
+from rbflex_evo.spaces import DataError, Parameters
+
+from .batch import Batch
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field, model_validator
 
-from fitness.batches import Batch, Source
-from spaces import Parameters
+from rbflex_evo.spaces import Parameters
+
+from .batch import Batch, Source
 
 
 class NoiseParameters(Parameters):

@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from fitness.batches import Batch, Source
-from spaces import Parameters
+from rbflex_evo.spaces import Parameters
 
+from .batch import Batch, Source
 from .choosing import chosen_positions
 from .text_files import read_labelled_sentences
 from .vocabulary import HashedVocabulary, padded, read_vocabulary, words_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from spaces import DataError
+from rbflex_evo.spaces import DataError
 
 SENTENCE, LABEL = "sentence", "label"
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spaces import DataError
+from rbflex_evo.spaces import DataError
 
 from .text_files import read_lines
 

@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from spaces import RunError
-from spaces.places import cache_folder
+from rbflex_evo.spaces import RunError
+from rbflex_evo.spaces.cache_folder import cache_folder
 
 FORMAT = 2
 
@@ -132,9 +132,7 @@ class StatisticsCache:
             with self._transaction():
                 self._connection.executemany("INSERT OR REPLACE INTO statistics VALUES (?, ?, ?, ?)", rows)
         except sqlite3.OperationalError as error:
-            raise RunError(
-                f"the cache {self.path} cannot be written ({error}); set cache: to another path, or to 'off'"
-            ) from None
+            raise RunError(f"the cache {self.path} cannot be written ({error}); set cache: to another path, or to 'off'") from None
         except sqlite3.DatabaseError as error:
             self._recover(error)
 

@@ -1,8 +1,8 @@
 """Genotypes to evaluations: canonical key, dedupe, cache, measuring where something is missing, scores.
 
-    for each genotype: key -> representative -> digest of (network, weights, inputs, what is observed, precision, device)
-    what the cache has is read, what it has not is measured in micro-batches by the workers, and stored as it arrives
-    scores are computed from statistics; a proxy that must know the space first (HDA) is calibrated before, outside any budget
+for each genotype: key -> representative -> digest of (network, weights, inputs, what is observed, precision, device)
+what the cache has is read, what it has not is measured in micro-batches by the workers, and stored as it arrives
+scores are computed from statistics; a proxy that must know the space first (HDA) is calibrated before, outside any budget
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from spaces import ConfigError, DataError, Genotype, SearchSpace
+from rbflex_evo.fitness.data.inputs import check_inputs
+from rbflex_evo.fitness.evaluation import Evaluation, six_digits
+from rbflex_evo.fitness.passes.device import PRECISIONS, find_device
+from rbflex_evo.fitness.passes.observer import CandidateFailed, Statistics
+from rbflex_evo.fitness.passes.weights import WeightParameters
+from rbflex_evo.fitness.planned.backends import create_backend
+from rbflex_evo.fitness.proxies.proxy import Proxy
+from rbflex_evo.spaces import ConfigError, DataError, Genotype, SearchSpace
 
-from .backends import create_backend
 from .cache import StatisticsCache, digest, digest_of
-from .device import PRECISIONS, find_device
-from .evaluation import Evaluation, six_digits
-from .initialise import WeightParameters
-from .inputs import check_inputs
-from .measure import Measured, by_plan
-from .observer import CandidateFailed, Statistics
-from .proxy import Proxy
+from .measurer import Measured, by_plan
 from .workers import Workers, default_workers, result_of
 
 if TYPE_CHECKING:
-    from .batches import Batch
+    from rbflex_evo.fitness.data.batch import Batch
 
 # Raised when measuring itself changes in a way that no space's or proxy's version shows.
 VERSION = 4

@@ -16,20 +16,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from spaces import ConfigError, Genotype, RbflexEvoError, SearchSpace
-from spaces.plan import Plan
-from spaces.stages import stages_of
-
-from .backends import create_backend
-from .device import PRECISIONS, Capacity, is_out_of_memory, keep_freed_memory
-from .initialise import WeightParameters
-from .inputs import placed
-from .interpreter import Interpreter
-from .observer import CandidateFailed, Observer, Statistics
-from .prefix import walk
-from .proxy import Proxy
-from .shared_forward import SharedForward
-from .subject import Subject
+from rbflex_evo.fitness.data.inputs import placed
+from rbflex_evo.fitness.passes.device import PRECISIONS, Capacity, is_out_of_memory, keep_freed_memory
+from rbflex_evo.fitness.passes.observer import CandidateFailed, Observer, Statistics
+from rbflex_evo.fitness.passes.shared_forward import SharedForward
+from rbflex_evo.fitness.passes.subject import Subject
+from rbflex_evo.fitness.passes.weights import WeightParameters
+from rbflex_evo.fitness.planned.backends import create_backend
+from rbflex_evo.fitness.planned.interpreter import Interpreter
+from rbflex_evo.fitness.planned.prefix import walk
+from rbflex_evo.fitness.proxies.proxy import Proxy
+from rbflex_evo.spaces import ConfigError, Genotype, RbflexEvoError, SearchSpace
+from rbflex_evo.spaces.architecture.chain import stages_of
+from rbflex_evo.spaces.architecture.plan import Plan
 
 
 class MeasuringFailed(RuntimeError):

@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from spaces import ConfigError, Genotype, SearchSpace, near_name
-from spaces.errors import reason
-
-from .evaluation import Evaluation
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.spaces import ConfigError, Genotype, SearchSpace, near_name
+from rbflex_evo.spaces.errors import reason
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ def _check(table: TabulatedScores, keys: Sequence[str]) -> None:
 
 
 class TabulatedEvaluator:
-    """Answers from a table of scores; `fitness.evaluation.EvaluatorLike`.
+    """Answers from a table of scores; `rbflex_evo.fitness.evaluation.EvaluatorLike`.
 
     Args:
         space: of the genotypes.

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spaces import Genotype, SearchSpace
+from rbflex_evo.fitness.passes.device import find_device
+from rbflex_evo.fitness.passes.observer import Statistics
+from rbflex_evo.fitness.passes.weights import WeightParameters
+from rbflex_evo.fitness.proxies.proxy import Proxy
+from rbflex_evo.spaces import Genotype, SearchSpace
 
-from .device import find_device
-from .initialise import WeightParameters
-from .measure import Measured
-from .observer import Statistics
-from .proxy import Proxy
+from .measurer import Measured
 from .workers import Workers, default_workers, result_of
 
 
@@ -93,9 +93,7 @@ def score_all(
 
 
 def _subtree(prefix: Genotype, group: list[Genotype], measured: list[Measured], proxies: Mapping[str, Proxy]) -> Subtree:
-    failures = {
-        name: {i: one.failures[name] for i, one in enumerate(measured) if name in one.failures} for name in proxies
-    }
+    failures = {name: {i: one.failures[name] for i, one in enumerate(measured) if name in one.failures} for name in proxies}
     statistics = {name: _stack([one.statistics.get(name) for one in measured]) for name in proxies}
     return Subtree(prefix, np.array(group), statistics, failures)
 
@@ -105,6 +103,5 @@ def _stack(found: list[Statistics | None]) -> Statistics:
     if example is None:
         return {}
     return {
-        name: np.stack([np.zeros_like(array) if one is None else one[name] for one in found])
-        for name, array in example.items()
+        name: np.stack([np.zeros_like(array) if one is None else one[name] for one in found]) for name, array in example.items()
     }

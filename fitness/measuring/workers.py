@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spaces import DeviceError, Genotype, RbflexEvoError, SearchSpace
+from rbflex_evo.fitness.passes.watch import own_precision
+from rbflex_evo.fitness.passes.weights import WeightParameters
+from rbflex_evo.fitness.proxies.proxy import Proxy
+from rbflex_evo.spaces import DeviceError, Genotype, RbflexEvoError, SearchSpace
 
-from .forward import own_precision
-from .initialise import WeightParameters
-from .measure import Measured, Measurer
+from .measurer import Measured, Measurer
 from .processes import Processes, cores
-from .proxy import Proxy
 
 if TYPE_CHECKING:
     import torch

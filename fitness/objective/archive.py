@@ -9,11 +9,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from spaces import ConfigError, Genotype
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.spaces import ConfigError, Genotype
 
 from . import pareto
 from .constraints import Constraint, deb_utilities, violation
-from .evaluation import Evaluation
 from .objective import Objective
 from .ranks import Ranks
 
@@ -30,9 +30,7 @@ class ArchiveView:
         constraints: that Deb's rules order candidates by; one that breaks any is infeasible, and in no reference set.
     """
 
-    def __init__(
-        self, objective: Objective, key_of: Callable[[Genotype], str], constraints: Sequence[Constraint] = ()
-    ) -> None:
+    def __init__(self, objective: Objective, key_of: Callable[[Genotype], str], constraints: Sequence[Constraint] = ()) -> None:
         self.objective = objective
         self.constraints = tuple(constraints)
         self._key_of = lru_cache(KEYS_REMEMBERED)(key_of)
@@ -113,10 +111,7 @@ class ArchiveView:
         """
         rows = [values for values in map(self.objective.values, evaluations) if values is not None]
         if not rows:
-            raise ConfigError(
-                "no candidate of the reference sample could be scored; "
-                "enlarge 'sample' or use 'reference: archive'"
-            )
+            raise ConfigError("no candidate of the reference sample could be scored; enlarge 'sample' or use 'reference: archive'")
         self._sample = Ranks(len(self.objective.members), rows)
 
     def utility(self, keys: Sequence[str]) -> np.ndarray:

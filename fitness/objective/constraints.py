@@ -18,9 +18,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from spaces import ConfigError, Parameters, near_name, parse
-
-from .metrics import METRICS
+from rbflex_evo.fitness.costs.metric import METRICS
+from rbflex_evo.spaces import ConfigError, Parameters, near_name, parse
 
 
 @dataclass(frozen=True)

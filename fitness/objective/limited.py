@@ -15,12 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spaces import Genotype
+from rbflex_evo.fitness.costs.book import CostBook
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.spaces import Genotype
 
+from .archive import ArchiveView
 from .constraints import Constraint, Constraints, violation, written
-from .cost_book import CostBook
-from .evaluation import Evaluation
-from .view import ArchiveView
 
 REJECTIONS = 1000
 """How many rejected architectures in a row end a search, unless its space is walked."""

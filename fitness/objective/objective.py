@@ -19,7 +19,7 @@ punishes one bad rank. References:
 
 Several objectives (`pareto`: proxies, which are maximised, and costs, which are minimised) make a front, not an order; for
 strategies that want one number, utility is what NSGA-II sorts by: the front among the keys of that one `utility` call, then
-the crowding distance, as a share in (0, 1] (`fitness.pareto`).
+the crowding distance, as a share in (0, 1] (`rbflex_evo.fitness.objective.pareto`).
 
 A candidate with a failed member is in no reference set and worth -inf. Failures of proxies that are not members
 do not count. Utilities are rounded to 12 decimals, so that a tie does not hang on the order of a sum.
@@ -35,10 +35,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from spaces import ConfigError, Parameters, near_name
-
-from .evaluation import Evaluation
-from .metrics import METRICS
+from rbflex_evo.fitness.costs.metric import METRICS
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.spaces import ConfigError, Parameters, near_name
 
 MINIMISE = "minimise"
 
@@ -101,9 +100,7 @@ class ObjectiveParameters(Parameters):
         if form != "pareto" and self.reference_point is not None:
             raise ConfigError(f"'{where}.reference_point' belongs to 'pareto', but {form!r} is given; leave it out")
         if "sample" in changed and self.reference != "sample":
-            raise ConfigError(
-                f"'{where}.sample' needs 'reference: sample', but the reference is {self.reference!r}"
-            )
+            raise ConfigError(f"'{where}.sample' needs 'reference: sample', but the reference is {self.reference!r}")
 
 
 @dataclass(frozen=True)

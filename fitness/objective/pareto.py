@@ -1,11 +1,11 @@
 """Several objectives at once: non-dominated sorting, crowding, the front, its knee and its hypervolume. All are maximised.
 
-    a dominates b     a is at least as good in every objective and better in one
-    fronts            front 0 is what nothing dominates, front 1 what nothing dominates without front 0, and so on
-    crowding          (Deb et al., IEEE TEC 6, 2002) of a candidate in its front: the distance between its two neighbours as a share
-                      of the front's range, summed over the objectives; infinite at either end
-    knee              of a front scaled to [0, 1] in every objective, the candidate nearest to the ideal point (1, ..., 1)
-    hypervolume       (Zitzler & Thiele, 1998) the volume that the front dominates above a reference point
+a dominates b     a is at least as good in every objective and better in one
+fronts            front 0 is what nothing dominates, front 1 what nothing dominates without front 0, and so on
+crowding          (Deb et al., IEEE TEC 6, 2002) of a candidate in its front: the distance between its two neighbours as a share
+                  of the front's range, summed over the objectives; infinite at either end
+knee              of a front scaled to [0, 1] in every objective, the candidate nearest to the ideal point (1, ..., 1)
+hypervolume       (Zitzler & Thiele, 1998) the volume that the front dominates above a reference point
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from spaces import Registry
+from rbflex_evo.spaces import Registry
 
 
 @dataclass(frozen=True)

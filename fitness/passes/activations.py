@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spaces import ConfigError
+from rbflex_evo.spaces import ConfigError
 
 # What a network says of its own modules.
 DECLARATION = "is_activation"

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .forward import Rewired, batch_norm, evaluation_mode, normalisations
 from .observer import CandidateFailed
+from .watch import Rewired, batch_norm, evaluation_mode, normalisations
 
 if TYPE_CHECKING:
     from .subject import Subject

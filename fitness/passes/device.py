@@ -7,7 +7,7 @@ import sys
 
 import torch
 
-from spaces import DeviceError
+from rbflex_evo.spaces import DeviceError
 
 # Of the maps, and of the convolutions. bfloat16 spoils the features (Kendall of Q alone 0.60 to 0.63), so it is no default.
 PRECISIONS = {

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from spaces import Genotype, SearchSpace
+from rbflex_evo.spaces import Genotype, SearchSpace
 
 if TYPE_CHECKING:
-    from spaces.plan import Plan
+    from rbflex_evo.spaces.architecture.plan import Plan
 
 # The position of the network's input among the operations.
 INPUT = -1
@@ -76,7 +76,7 @@ def operations_of(space: SearchSpace, genotype: Genotype, input_shape: Sequence[
 
 def planned(plan: Plan) -> list[Operation]:
     """Returns a plan's operations, and the classifier that follows its features."""
-    from spaces import plan as steps
+    from rbflex_evo.spaces.architecture import plan as steps
 
     made: dict[str, int] = {steps.INPUT: INPUT}
     operations: list[Operation] = []
@@ -94,11 +94,9 @@ def traced(space: SearchSpace, genotype: Genotype, input_shape: Sequence[int]) -
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils._pytree import tree_leaves
 
-    from .forward import Rewired
+    from .watch import Rewired
 
-    matrices = {
-        getattr(torch.ops.aten, name) for name in ("mm", "addmm", "bmm", "baddbmm", "matmul", "linear", "mv", "addmv")
-    }
+    matrices = {getattr(torch.ops.aten, name) for name in ("mm", "addmm", "bmm", "baddbmm", "matmul", "linear", "mv", "addmv")}
 
     class Tracer(TorchDispatchMode):
         def __init__(self, weights: set[int], image: torch.Tensor) -> None:

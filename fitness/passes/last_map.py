@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .forward import POOLINGS, Rewired, batch_norm, evaluation_mode, given, normalisations
 from .observer import CandidateFailed
+from .watch import POOLINGS, Rewired, batch_norm, evaluation_mode, given, normalisations
 
 
 def channels_last(images: Tensor) -> Tensor:
@@ -18,9 +18,7 @@ def channels_last(images: Tensor) -> Tensor:
     return images.contiguous(memory_format=torch.channels_last) if images.dim() == 4 else images
 
 
-def last_map(
-    network: nn.Module, classifier: nn.Module, images: Tensor, norm: Callable[..., Tensor] = batch_norm
-) -> Tensor:
+def last_map(network: nn.Module, classifier: nn.Module, images: Tensor, norm: Callable[..., Tensor] = batch_norm) -> Tensor:
     """Runs `network` on `images` [N, ...] and returns the map that was pooled into the classifier's input, with its graph.
 
     Where nothing was pooled right before the classifier it is the classifier's input itself.

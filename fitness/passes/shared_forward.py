@@ -17,11 +17,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from spaces import ConfigError
-from spaces.stages import stages_of
+from rbflex_evo.spaces import ConfigError
+from rbflex_evo.spaces.architecture.chain import stages_of
 
-from .forward import Watch, watching
 from .observer import Observer
+from .watch import Watch, watching
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
 """One candidate as a score with passes of its own is given it: what it is, and whatever several scores may share.
 
-    subject.network       built and initialised on first use, so that a score that only counts never builds it
-    subject.images        [N, ...], on the device: images, or word ids
-    subject.random_inputs noise images, or random words
-    subject.labels        the data's, or seeded random ones where it has none (classification), or N(0, 1) targets (regression)
-    subject.loss(output)  the loss of the space's task, over the whole batch or a part of it
-    subject.shared(...)   a pass that several scores read, computed once
+subject.network       built and initialised on first use, so that a score that only counts never builds it
+subject.images        [N, ...], on the device: images, or word ids
+subject.random_inputs noise images, or random words
+subject.labels        the data's, or seeded random ones where it has none (classification), or N(0, 1) targets (regression)
+subject.loss(output)  the loss of the space's task, over the whole batch or a part of it
+subject.shared(...)   a pass that several scores read, computed once
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spaces import ConfigError, Genotype, SearchSpace
+from rbflex_evo.spaces import ConfigError, Genotype, SearchSpace
 
-from .initialise import Distribution, WeightParameters, build_initialised, draw, draw_signs, draw_words
+from .weights import Distribution, WeightParameters, build_initialised, draw, draw_signs, draw_words
 
 Result = TypeVar("Result")
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 
-from spaces import Genotype, Parameters, SearchSpace
+from rbflex_evo.spaces import Genotype, Parameters, SearchSpace
 
 if TYPE_CHECKING:
     from torch import nn
@@ -85,9 +85,7 @@ def draw_words(seed: int, name: str, shape: Sequence[int], vocabulary: int) -> n
     return _generator(seed, f"words/{name}").integers(1, vocabulary, tuple(shape))
 
 
-def initialise(
-    network: nn.Module, weights: WeightParameters, largest: Mapping[str, Sequence[int]] | None = None
-) -> None:
+def initialise(network: nn.Module, weights: WeightParameters, largest: Mapping[str, Sequence[int]] | None = None) -> None:
     """Sets every weight and bias of `network` in place; vectors of normalisation layers stay as they were built.
 
     An embedding looks a vector up and sums nothing, so no fan scales it: it is N(0, 1) as PyTorch has it, or N(0, 0.02^2) where

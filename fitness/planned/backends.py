@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from spaces import ConfigError, near_name
+from rbflex_evo.spaces import ConfigError, near_name
 
 from .compiled import CompiledBackend
 from .eager import Backend

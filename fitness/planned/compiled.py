@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spaces.plan import EPSILON, Convolve
+from rbflex_evo.fitness.passes.observer import Observer
+from rbflex_evo.fitness.passes.row_sums import ROUNDINGS
+from rbflex_evo.spaces.architecture.plan import EPSILON, Convolve
 
 from . import native
 from .eager import Backend, Combined, Postponed
-from .observer import Observer
-from .row_sums import ROUNDINGS
 
 KINDS = {"alias": 0, "norm": 1, "pool": 2}
 REALS = {torch.float32: "float", torch.float64: "double"}

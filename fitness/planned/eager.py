@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from spaces.plan import EPSILON, Convolve
-
-from .observer import Observer
+from rbflex_evo.fitness.passes.observer import Observer
+from rbflex_evo.spaces.architecture.plan import EPSILON, Convolve
 
 
 class Combined(NamedTuple):
@@ -75,7 +74,7 @@ class Backend:
         value: bool,
         active: bool,
     ) -> Combined:
-        """Adds terms of those kinds (see `spaces.plan.Term`) and takes the ReLU of the sum.
+        """Adds terms of those kinds (see `rbflex_evo.spaces.architecture.plan.Term`) and takes the ReLU of the sum.
 
         Args:
             shape: of the result, [images, C, H, W].

@@ -21,11 +21,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spaces.plan import INPUT, Combine, Convolve, Features, Plan, Register, Step, sources, targets
+from rbflex_evo.fitness.passes.observer import Observer
+from rbflex_evo.fitness.passes.weights import WeightParameters, parameter_values
+from rbflex_evo.spaces.architecture.plan import INPUT, Combine, Convolve, Features, Plan, Register, Step, sources, targets
 
 from .eager import Backend, Postponed
-from .initialise import WeightParameters, parameter_values
-from .observer import Observer
 from .opening import Known, Node, Opening
 
 Member = tuple["_Candidate", Step]
@@ -80,9 +80,7 @@ class Interpreter:
     def run(self, plans: Sequence[Plan], images: Tensor, observers: Sequence[Sequence[Observer]]) -> None:
         """Runs one forward of every plan on `images` [N, C, H, W] and shows it to that plan's observers."""
         ordered, n = images.contiguous(memory_format=torch.channels_last), len(images)
-        candidates = [
-            _Candidate(own, plan.last_uses(), {INPUT: ordered}) for plan, own in zip(plans, observers, strict=True)
-        ]
+        candidates = [_Candidate(own, plan.last_uses(), {INPUT: ordered}) for plan, own in zip(plans, observers, strict=True)]
         if len(plans) == 1:
             known = self.opening.begin(images)
             for step in plans[0].steps:

@@ -17,7 +17,7 @@ from typing import Any
 
 from torch import Tensor
 
-from spaces.plan import INPUT, Combine, Convolve, Register, Step
+from rbflex_evo.spaces.architecture.plan import INPUT, Combine, Convolve, Register, Step
 
 from .eager import Combined
 

@@ -22,10 +22,10 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from spaces.plan import INPUT, Combine, Convolve, Features, Plan, Register, Step, targets
+from rbflex_evo.fitness.passes.observer import Observer
+from rbflex_evo.spaces.architecture.plan import INPUT, Combine, Convolve, Features, Plan, Register, Step, targets
 
 from .eager import Postponed
-from .observer import Observer
 
 if TYPE_CHECKING:
     from .interpreter import Interpreter

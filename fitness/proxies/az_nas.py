@@ -22,14 +22,15 @@ import numpy as np
 from pydantic import Field
 from scipy.special import entr
 
-from fitness.observer import CandidateFailed, Statistics, sum_dtype
-from fitness.proxy import Proxy
-from spaces import Parameters
+from rbflex_evo.fitness.passes.observer import CandidateFailed, Statistics, sum_dtype
+from rbflex_evo.spaces import Parameters
+
+from .proxy import Proxy
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from fitness.subject import Subject
+    from rbflex_evo.fitness.passes.subject import Subject
 
 # Products of that many rows are summed in the maps' precision, everything beyond in float64.
 CHUNK = 256
@@ -137,8 +138,8 @@ def block_statistics(subject: Subject, images: int) -> Statistics:
 def _measure(subject: Subject, images: int) -> Statistics:
     import torch
 
-    from fitness.forward import Rewired, batch_norm, evaluation_mode, normalisations
-    from fitness.last_map import channels_last
+    from rbflex_evo.fitness.passes.last_map import channels_last
+    from rbflex_evo.fitness.passes.watch import Rewired, batch_norm, evaluation_mode, normalisations
 
     network = subject.network
     noise = subject.random_inputs("az_nas/images", images)

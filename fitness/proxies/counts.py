@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from fitness.observer import CandidateFailed, Statistics
-from fitness.proxy import Proxy
-from spaces import Costs, Parameters
+from rbflex_evo.fitness.passes.observer import CandidateFailed, Statistics
+from rbflex_evo.spaces import Costs, Parameters
+
+from .proxy import Proxy
 
 if TYPE_CHECKING:
-    from fitness.graph import Operation
-    from fitness.subject import Subject
+    from rbflex_evo.fitness.passes.graph import Operation
+    from rbflex_evo.fitness.passes.subject import Subject
 
 # Square kernels are counted by side below this.
 KERNEL_LIMIT = 32
@@ -79,7 +80,7 @@ class Depth(Proxy):
     cost = "data-free"
 
     def measure(self, subject: Subject) -> Statistics:
-        from fitness.graph import depth
+        from rbflex_evo.fitness.passes.graph import depth
 
         return {"depth": np.array(depth(_operations(subject)))}
 
@@ -110,7 +111,7 @@ class NumberOfConvolutions(Proxy):
     parameters: NumberOfConvolutionsParameters
 
     def measure(self, subject: Subject) -> Statistics:
-        from fitness.graph import live_operations
+        from rbflex_evo.fitness.passes.graph import live_operations
 
         counts = np.zeros(KERNEL_LIMIT, np.int64)
         spatial = 0
@@ -135,7 +136,7 @@ def _costs(subject: Subject) -> Costs:
 
 
 def _operations(subject: Subject) -> list[Operation]:
-    from fitness.graph import operations_of
+    from rbflex_evo.fitness.passes.graph import operations_of
 
     shape = tuple(subject.images.shape[1:])
     return subject.shared("operations", lambda: operations_of(subject.space, subject.genotype, shape))

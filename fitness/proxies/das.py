@@ -18,9 +18,10 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from fitness.observer import CandidateFailed, Observer, Statistics
-from fitness.proxies.naswot import NaswotObserver, NaswotParameters
-from fitness.proxy import Proxy
+from rbflex_evo.fitness.passes.observer import CandidateFailed, Observer, Statistics
+
+from .naswot import NaswotObserver, NaswotParameters
+from .proxy import Proxy
 
 
 class DasParameters(NaswotParameters):

@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from fitness.observer import CandidateFailed, Statistics
-from fitness.proxy import Proxy
-from spaces import Parameters
+from rbflex_evo.fitness.passes.observer import CandidateFailed, Statistics
+from rbflex_evo.spaces import Parameters
+
+from .proxy import Proxy
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fitness.subject import Subject
+    from rbflex_evo.fitness.passes.subject import Subject
 
 # As the paper's code has them.
 MOMENTUM, DECAY = 0.9, 4e-5
@@ -58,8 +59,8 @@ class Eproxy(Proxy):
         import torch
         from torch.nn import functional
 
-        from fitness.forward import batch_norm
-        from fitness.last_map import last_map
+        from rbflex_evo.fitness.passes.last_map import last_map
+        from rbflex_evo.fitness.passes.watch import batch_norm
 
         network = copy.deepcopy(subject.network).requires_grad_()
         classifier = subject.space.classifier(network)

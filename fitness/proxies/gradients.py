@@ -16,13 +16,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fitness.observer import Statistics, sum_dtype
-from fitness.proxy import Proxy
+from rbflex_evo.fitness.passes.observer import Statistics, sum_dtype
+
+from .proxy import Proxy
 
 if TYPE_CHECKING:
     import torch
 
-    from fitness.subject import Subject
+    from rbflex_evo.fitness.passes.subject import Subject
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class GradNorm(Proxy):
     uses_labels = True
 
     def measure(self, subject: Subject) -> Statistics:
-        from fitness.backward import collect
+        from rbflex_evo.fitness.passes.backward import collect
 
         return {"norms": collect(loss_pass(subject).norms, "gradients of the loss")}
 
@@ -71,7 +72,7 @@ class Snip(Proxy):
     uses_labels = True
 
     def measure(self, subject: Subject) -> Statistics:
-        from fitness.backward import collect
+        from rbflex_evo.fitness.passes.backward import collect
 
         return {"saliencies": collect(loss_pass(subject).saliencies, "products of weights and gradients")}
 
@@ -95,7 +96,7 @@ class Fisher(Proxy):
     uses_labels = True
 
     def measure(self, subject: Subject) -> Statistics:
-        from fitness.backward import collect
+        from rbflex_evo.fitness.passes.backward import collect
 
         done = loss_pass(subject)
         # The logits have a gradient even where they are the same for every image.
@@ -123,7 +124,7 @@ class Grasp(Proxy):
     def measure(self, subject: Subject) -> Statistics:
         import torch
 
-        from fitness.backward import collect, gradients, inputs_of, training, weights_of
+        from rbflex_evo.fitness.passes.backward import collect, gradients, inputs_of, training, weights_of
 
         network = subject.network
         double = sum_dtype(subject.images.device)
@@ -135,9 +136,7 @@ class Grasp(Proxy):
             collect([torch.linalg.vector_norm(g.detach(), dtype=double) for _, g in pairs], "gradients of the loss")
             norm = torch.stack([(g.detach() * g).sum() for _, g in pairs]).sum()
             curved = gradients(norm, [w for w, _ in pairs])
-        terms = [
-            -(w.detach() * h).sum(dtype=double) for (w, _), h in zip(pairs, curved, strict=True) if h is not None
-        ]
+        terms = [-(w.detach() * h).sum(dtype=double) for (w, _), h in zip(pairs, curved, strict=True) if h is not None]
         return {"products": collect(terms, "products of Hessian and gradient", scored=False)}
 
     def score(self, statistics: Statistics) -> float:
@@ -153,8 +152,8 @@ def _loss_pass(subject: Subject) -> LossPass:
     import torch
     from torch.nn import functional
 
-    from fitness.backward import gradients, inputs_of, training, weights_of
-    from fitness.forward import CONVOLUTIONS
+    from rbflex_evo.fitness.passes.backward import gradients, inputs_of, training, weights_of
+    from rbflex_evo.fitness.passes.watch import CONVOLUTIONS
 
     network, images = subject.network, inputs_of(subject)
     double = sum_dtype(images.device)

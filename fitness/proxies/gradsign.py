@@ -1,17 +1,18 @@
 """GradSign (Zhang & Jia, ICLR 2022, arXiv 2110.08616): how far the images agree on the way in which each weight should move.
 
-    score = sum over weights of |sum_n sign(dL_n/dw)|,  L_n the loss of image n alone   (survey, arXiv 2307.01998, eq. 5)
+score = sum over weights of |sum_n sign(dL_n/dw)|,  L_n the loss of image n alone   (survey, arXiv 2307.01998, eq. 5)
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fitness.observer import Statistics, sum_dtype
-from fitness.proxy import Proxy
+from rbflex_evo.fitness.passes.observer import Statistics, sum_dtype
+
+from .proxy import Proxy
 
 if TYPE_CHECKING:
-    from fitness.subject import Subject
+    from rbflex_evo.fitness.passes.subject import Subject
 
 
 class Gradsign(Proxy):
@@ -32,8 +33,8 @@ class Gradsign(Proxy):
     def measure(self, subject: Subject) -> Statistics:
         import torch
 
-        from fitness.backward import collect, gradients, inputs_of, training, weights_of
-        from fitness.forward import image_norm
+        from rbflex_evo.fitness.passes.backward import collect, gradients, inputs_of, training, weights_of
+        from rbflex_evo.fitness.passes.watch import image_norm
 
         network, images = subject.network, inputs_of(subject)
         weights = weights_of(network)

@@ -1,7 +1,7 @@
 """Jacobian covariance (Mellor et al. 2020, arXiv 2006.04647v1; Abdelfattah et al. 2021): how differently images move the output.
 
-    J_n = d(sum of outputs)/dx_n, each image's row centred; S = their correlations, v its eigenvalues
-    score = - sum_i (log(v_i + k) + 1 / (v_i + k)),  k = 1e-5        (survey, arXiv 2307.01998, eq. 7-10)
+J_n = d(sum of outputs)/dx_n, each image's row centred; S = their correlations, v its eigenvalues
+score = - sum_i (log(v_i + k) + 1 / (v_i + k)),  k = 1e-5        (survey, arXiv 2307.01998, eq. 7-10)
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fitness.inputs import refuse_words
-from fitness.observer import CandidateFailed, Statistics
-from fitness.proxy import Proxy
-from spaces import SearchSpace
+from rbflex_evo.fitness.data.inputs import refuse_words
+from rbflex_evo.fitness.passes.observer import CandidateFailed, Statistics
+from rbflex_evo.spaces import SearchSpace
+
+from .proxy import Proxy
 
 if TYPE_CHECKING:
-    from fitness.subject import Subject
+    from rbflex_evo.fitness.passes.subject import Subject
 
 K = 1e-5
 
@@ -40,7 +41,7 @@ class JacobCov(Proxy):
 
     def measure(self, subject: Subject) -> Statistics:
         """Returns ``covariances`` [N, N] of the centred rows, float64."""
-        from fitness.backward import gradients, inputs_of, training
+        from rbflex_evo.fitness.passes.backward import gradients, inputs_of, training
 
         images = inputs_of(subject).detach().clone().requires_grad_()
         with training(subject.network):

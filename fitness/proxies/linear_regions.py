@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from fitness.inputs import refuse_words
-from fitness.observer import NO_ACTIVATION, CandidateFailed, Observer, Statistics
-from fitness.proxy import Proxy
-from spaces import ConfigError, Parameters, SearchSpace
+from rbflex_evo.fitness.data.inputs import refuse_words
+from rbflex_evo.fitness.passes.observer import NO_ACTIVATION, CandidateFailed, Observer, Statistics
+from rbflex_evo.spaces import ConfigError, Parameters, SearchSpace
+
+from .proxy import Proxy
 
 if TYPE_CHECKING:
     import torch
 
-    from fitness.subject import Subject
+    from rbflex_evo.fitness.passes.subject import Subject
 
 
 class LinearRegionsParameters(Parameters):
@@ -65,8 +66,8 @@ class LinearRegions(Proxy):
             raise ConfigError(f"{self.name} counts on thin networks, and {space.name} has none (SearchSpace.thin); leave it out")
 
     def measure(self, subject: Subject) -> Statistics:
-        from fitness.forward import run_observed
-        from fitness.initialise import build_initialised
+        from rbflex_evo.fitness.passes.watch import run_observed
+        from rbflex_evo.fitness.passes.weights import build_initialised
 
         p = self.parameters
         space = subject.space.thin()

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fitness.observer import NO_ACTIVATION, CandidateFailed, Observer, Statistics, sum_dtype
-from fitness.proxy import Proxy
+from rbflex_evo.fitness.passes.observer import NO_ACTIVATION, CandidateFailed, Observer, Statistics, sum_dtype
+
+from .proxy import Proxy
 
 if TYPE_CHECKING:
     import torch

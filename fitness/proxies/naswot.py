@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from fitness.observer import NO_ACTIVATION, CandidateFailed, Observer, Statistics, rows_of, sum_dtype
-from fitness.proxy import Proxy
-from spaces import Parameters
+from rbflex_evo.fitness.passes.observer import NO_ACTIVATION, CandidateFailed, Observer, Statistics, rows_of, sum_dtype
+from rbflex_evo.spaces import Parameters
+
+from .proxy import Proxy
 
 if TYPE_CHECKING:
     import torch

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
-from fitness.inputs import refuse_words
-from fitness.observer import CandidateFailed, Statistics, sum_dtype
-from fitness.proxy import Proxy
-from spaces import Parameters, SearchSpace
+from rbflex_evo.fitness.data.inputs import refuse_words
+from rbflex_evo.fitness.passes.observer import CandidateFailed, Statistics, sum_dtype
+from rbflex_evo.spaces import Parameters, SearchSpace
+
+from .proxy import Proxy
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fitness.subject import Subject
+    from rbflex_evo.fitness.passes.subject import Subject
 
 
 class NoiseImmunityParameters(Parameters):
@@ -53,8 +54,8 @@ class NoiseImmunity(Proxy):
         """Returns ``changes`` [pooling layers], the mean squared change of each, in the order in which they run."""
         import torch
 
-        from fitness.forward import POOLINGS, Rewired, batch_norm, evaluation_mode, normalisations
-        from fitness.last_map import channels_last
+        from rbflex_evo.fitness.passes.last_map import channels_last
+        from rbflex_evo.fitness.passes.watch import POOLINGS, Rewired, batch_norm, evaluation_mode, normalisations
 
         network, images = subject.network, subject.images
         double = sum_dtype(images.device)

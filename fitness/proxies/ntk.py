@@ -1,7 +1,7 @@
 """The neural tangent kernel's condition number (TE-NAS, Chen et al., ICLR 2021, arXiv 2102.11535): how evenly images are learnt.
 
-    J_n = d(sum of image n's outputs)/d parameters;  Theta = J J^T [N, N], eigenvalues v_1 <= .. <= v_N
-    score = - v_N / v_1                                   (survey, arXiv 2307.01998, eq. 15)
+J_n = d(sum of image n's outputs)/d parameters;  Theta = J J^T [N, N], eigenvalues v_1 <= .. <= v_N
+score = - v_N / v_1                                   (survey, arXiv 2307.01998, eq. 15)
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fitness.observer import CandidateFailed, Statistics, sum_dtype
-from fitness.proxy import Proxy
+from rbflex_evo.fitness.passes.observer import CandidateFailed, Statistics, sum_dtype
+
+from .proxy import Proxy
 
 if TYPE_CHECKING:
     import torch
 
-    from fitness.subject import Subject
+    from rbflex_evo.fitness.passes.subject import Subject
 
 # Numbers of all N gradients that are held at once; more parameters than that take more backwards.
 HELD = 2**26
@@ -45,7 +46,7 @@ class NtkCond(Proxy):
         """Returns ``kernel`` [N, N], float64, and ``rounding``, the relative precision of its entries."""
         import torch
 
-        from fitness.backward import gradients, inputs_of, training
+        from rbflex_evo.fitness.passes.backward import gradients, inputs_of, training
 
         network, images = subject.network, inputs_of(subject)
         n = len(images)

@@ -13,44 +13,43 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from spaces import Genotype, Registry, SearchSpace, parse
-from spaces import Parameters as AnyParameters
-
-from .observer import CandidateFailed, Observer, Statistics
+from rbflex_evo.fitness.passes.observer import CandidateFailed, Observer, Statistics
+from rbflex_evo.spaces import Genotype, Registry, SearchSpace, parse
+from rbflex_evo.spaces import Parameters as AnyParameters
 
 if TYPE_CHECKING:
-    from .subject import Subject
+    from rbflex_evo.fitness.passes.subject import Subject
 
 PROXIES = Registry("proxy")
-PROXIES.register("rbflex", "fitness.proxies.rbflex:Rbflex")
-PROXIES.register("naswot", "fitness.proxies.naswot:Naswot")
-PROXIES.register("synflow", "fitness.proxies.synflow:Synflow")
-PROXIES.register("az_expressivity", "fitness.proxies.az_nas:AzExpressivity")
-PROXIES.register("az_progressivity", "fitness.proxies.az_nas:AzProgressivity")
-PROXIES.register("az_trainability", "fitness.proxies.az_nas:AzTrainability")
-PROXIES.register("zen", "fitness.proxies.zen:Zen")
-PROXIES.register("ni", "fitness.proxies.noise_immunity:NoiseImmunity")
-PROXIES.register("eproxy", "fitness.proxies.eproxy:Eproxy")
-PROXIES.register("das", "fitness.proxies.das:Das")
-PROXIES.register("swap", "fitness.proxies.swap:Swap")
-PROXIES.register("meco", "fitness.proxies.meco:Meco")
-PROXIES.register("linear_regions", "fitness.proxies.linear_regions:LinearRegions")
-PROXIES.register("params", "fitness.proxies.counts:Params")
-PROXIES.register("flops", "fitness.proxies.counts:Flops")
-PROXIES.register("depth", "fitness.proxies.counts:Depth")
-PROXIES.register("n_conv", "fitness.proxies.counts:NumberOfConvolutions")
-PROXIES.register("nn_mass", "fitness.proxies.topology:NnMass")
-PROXIES.register("nn_degree", "fitness.proxies.topology:NnDegree")
-PROXIES.register("logsynflow", "fitness.proxies.synflow:LogSynflow")
-PROXIES.register("grad_norm", "fitness.proxies.gradients:GradNorm")
-PROXIES.register("snip", "fitness.proxies.gradients:Snip")
-PROXIES.register("grasp", "fitness.proxies.gradients:Grasp")
-PROXIES.register("fisher", "fitness.proxies.gradients:Fisher")
-PROXIES.register("gradsign", "fitness.proxies.gradsign:Gradsign")
-PROXIES.register("jacob_cov", "fitness.proxies.jacob_cov:JacobCov")
-PROXIES.register("zico", "fitness.proxies.zico:Zico")
-PROXIES.register("ntk_cond", "fitness.proxies.ntk:NtkCond")
-PROXIES.register("vkdnw", "fitness.proxies.vkdnw:Vkdnw")
+PROXIES.register("rbflex", "rbflex_evo.fitness.proxies.rbflex.score:Rbflex")
+PROXIES.register("naswot", "rbflex_evo.fitness.proxies.naswot:Naswot")
+PROXIES.register("synflow", "rbflex_evo.fitness.proxies.synflow:Synflow")
+PROXIES.register("az_expressivity", "rbflex_evo.fitness.proxies.az_nas:AzExpressivity")
+PROXIES.register("az_progressivity", "rbflex_evo.fitness.proxies.az_nas:AzProgressivity")
+PROXIES.register("az_trainability", "rbflex_evo.fitness.proxies.az_nas:AzTrainability")
+PROXIES.register("zen", "rbflex_evo.fitness.proxies.zen:Zen")
+PROXIES.register("ni", "rbflex_evo.fitness.proxies.noise_immunity:NoiseImmunity")
+PROXIES.register("eproxy", "rbflex_evo.fitness.proxies.eproxy:Eproxy")
+PROXIES.register("das", "rbflex_evo.fitness.proxies.das:Das")
+PROXIES.register("swap", "rbflex_evo.fitness.proxies.swap:Swap")
+PROXIES.register("meco", "rbflex_evo.fitness.proxies.meco:Meco")
+PROXIES.register("linear_regions", "rbflex_evo.fitness.proxies.linear_regions:LinearRegions")
+PROXIES.register("params", "rbflex_evo.fitness.proxies.counts:Params")
+PROXIES.register("flops", "rbflex_evo.fitness.proxies.counts:Flops")
+PROXIES.register("depth", "rbflex_evo.fitness.proxies.counts:Depth")
+PROXIES.register("n_conv", "rbflex_evo.fitness.proxies.counts:NumberOfConvolutions")
+PROXIES.register("nn_mass", "rbflex_evo.fitness.proxies.topology:NnMass")
+PROXIES.register("nn_degree", "rbflex_evo.fitness.proxies.topology:NnDegree")
+PROXIES.register("logsynflow", "rbflex_evo.fitness.proxies.synflow:LogSynflow")
+PROXIES.register("grad_norm", "rbflex_evo.fitness.proxies.gradients:GradNorm")
+PROXIES.register("snip", "rbflex_evo.fitness.proxies.gradients:Snip")
+PROXIES.register("grasp", "rbflex_evo.fitness.proxies.gradients:Grasp")
+PROXIES.register("fisher", "rbflex_evo.fitness.proxies.gradients:Fisher")
+PROXIES.register("gradsign", "rbflex_evo.fitness.proxies.gradsign:Gradsign")
+PROXIES.register("jacob_cov", "rbflex_evo.fitness.proxies.jacob_cov:JacobCov")
+PROXIES.register("zico", "rbflex_evo.fitness.proxies.zico:Zico")
+PROXIES.register("ntk_cond", "rbflex_evo.fitness.proxies.ntk:NtkCond")
+PROXIES.register("vkdnw", "rbflex_evo.fitness.proxies.vkdnw:Vkdnw")
 
 
 class Proxy(ABC):

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from fitness.observer import NO_ACTIVATION, CandidateFailed, Observer, Statistics, rows_of
-from fitness.proxies.naswot import CHUNK, CPU_CHUNK
-from fitness.proxy import Proxy
-from spaces import Genotype, Parameters, SearchSpace
+from rbflex_evo.fitness.passes.observer import NO_ACTIVATION, CandidateFailed, Observer, Statistics, rows_of
+from rbflex_evo.spaces import Genotype, Parameters, SearchSpace
+
+from .naswot import CHUNK, CPU_CHUNK
+from .proxy import Proxy
 
 if TYPE_CHECKING:
     import torch

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fitness.observer import CandidateFailed, Statistics
-from fitness.proxy import Proxy
+from rbflex_evo.fitness.passes.observer import CandidateFailed, Statistics
+
+from .proxy import Proxy
 
 if TYPE_CHECKING:
     import torch
 
-    from fitness.subject import Subject
+    from rbflex_evo.fitness.passes.subject import Subject
 
 NO_FLOW = "no weight carries any flow: no path from input to output, or an activation that saturates (tanh) on the way"
 
@@ -73,7 +74,7 @@ class LogSynflow(Proxy):
 
     def measure(self, subject: Subject) -> Statistics:
         """Returns ``flows`` [layers], the sum over each layer's weights, float64."""
-        from fitness.backward import collect
+        from rbflex_evo.fitness.passes.backward import collect
 
         terms = [(weight * gradient.log1p()).sum() for weight, gradient in synaptic_flow(subject)]
         flows = collect(terms, "logarithms of the flow", scored=False)
@@ -93,7 +94,7 @@ def synaptic_flow(subject: Subject) -> list[tuple[torch.Tensor, torch.Tensor]]:
 def _synaptic_flow(subject: Subject) -> list[tuple[torch.Tensor, torch.Tensor]]:
     import torch
 
-    from fitness.backward import gradients, training, weights_of
+    from rbflex_evo.fitness.passes.backward import gradients, training, weights_of
 
     network, images = subject.network, subject.images
     # Apple's devices have no float64; everywhere else the copy stays where the network is.

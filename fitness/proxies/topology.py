@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fitness.observer import CandidateFailed, Statistics
-from fitness.proxy import Proxy
-from spaces import ConfigError, SearchSpace
+from rbflex_evo.fitness.passes.observer import CandidateFailed, Statistics
+from rbflex_evo.spaces import ConfigError, SearchSpace
+
+from .proxy import Proxy
 
 if TYPE_CHECKING:
-    from fitness.subject import Subject
+    from rbflex_evo.fitness.passes.subject import Subject
 
 # Columns of the statistics.
 WIDTH, DEPTH, INPUT_CHANNELS, SKIPS, POSSIBLE_SKIPS = range(5)

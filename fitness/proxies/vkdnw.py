@@ -17,15 +17,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from fitness.observer import CandidateFailed, Statistics
-from fitness.proxy import Proxy
-from spaces import ConfigError, Parameters, SearchSpace
+from rbflex_evo.fitness.passes.observer import CandidateFailed, Statistics
+from rbflex_evo.spaces import ConfigError, Parameters, SearchSpace
+
+from .proxy import Proxy
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from fitness.subject import Subject
+    from rbflex_evo.fitness.passes.subject import Subject
 
 
 class VkdnwParameters(Parameters):
@@ -87,8 +88,8 @@ def _jacobian(subject: Subject, layers: int) -> tuple[np.ndarray, np.ndarray]:
     import torch
     from torch.nn import functional
 
-    from fitness.backward import gradients, inputs_of, weights_of
-    from fitness.forward import CONVOLUTIONS, Rewired, evaluation_mode
+    from rbflex_evo.fitness.passes.backward import gradients, inputs_of, weights_of
+    from rbflex_evo.fitness.passes.watch import CONVOLUTIONS, Rewired, evaluation_mode
 
     network, images = subject.network, inputs_of(subject)
     # What image n's copy of each weight is changed by: shared weights, but a gradient for every image in one backward.

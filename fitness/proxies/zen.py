@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
-from fitness.inputs import refuse_words
-from fitness.observer import CandidateFailed, Statistics, sum_dtype
-from fitness.proxy import Proxy
-from spaces import Parameters, SearchSpace
+from rbflex_evo.fitness.data.inputs import refuse_words
+from rbflex_evo.fitness.passes.observer import CandidateFailed, Statistics, sum_dtype
+from rbflex_evo.spaces import Parameters, SearchSpace
+
+from .proxy import Proxy
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fitness.subject import Subject
+    from rbflex_evo.fitness.passes.subject import Subject
 
 
 class ZenParameters(Parameters):
@@ -54,8 +55,8 @@ class Zen(Proxy):
         """Returns ``change`` [], the mean norm, and ``variances`` [batch normalisations], means over channels."""
         import torch
 
-        from fitness.forward import batch_norm
-        from fitness.last_map import last_map
+        from rbflex_evo.fitness.passes.last_map import last_map
+        from rbflex_evo.fitness.passes.watch import batch_norm
 
         network = subject.initialised("standard_normal")
         classifier = subject.space.classifier(network)

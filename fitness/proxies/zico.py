@@ -1,6 +1,6 @@
 """ZiCo (Li et al., ICLR 2023, arXiv 2301.11300): how large the gradients are beside how much they vary between batches.
 
-    score = sum over layers of log sum over weights of mean_b |g_b| / std_b(g_b),  g_b = dL_b/dw for batch b
+score = sum over layers of log sum over weights of mean_b |g_b| / std_b(g_b),  g_b = dL_b/dw for batch b
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fitness.observer import Statistics, sum_dtype
-from fitness.proxy import Proxy
+from rbflex_evo.fitness.passes.observer import Statistics, sum_dtype
+
+from .proxy import Proxy
 
 if TYPE_CHECKING:
-    from fitness.subject import Subject
+    from rbflex_evo.fitness.passes.subject import Subject
 
 
 class Zico(Proxy):
@@ -38,7 +39,7 @@ class Zico(Proxy):
         """Returns ``ratios`` [layers], the sum over each layer's weights, float64."""
         import torch
 
-        from fitness.backward import collect, gradients, inputs_of, training, weights_of
+        from rbflex_evo.fitness.passes.backward import collect, gradients, inputs_of, training, weights_of
 
         network, images = subject.network, inputs_of(subject)
         weights = weights_of(network)

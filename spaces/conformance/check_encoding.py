@@ -1,7 +1,7 @@
 """Conformance tests for authors of encodings.
 
-    from engine.checks import check_encoding
-    check_encoding(MyEncoding())
+from rbflex_evo.engine.conformance import check_encoding
+check_encoding(MyEncoding())
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from rbflex_evo.spaces.encodings.encoding import Encoding, Genotype, VectorEncoding
+from rbflex_evo.spaces.errors import GenotypeError
+
 from .checking import CheckFailed, called, pure, require
-from .encoding import Encoding, Genotype, VectorEncoding
-from .errors import GenotypeError
 
 # Up to this many genotypes or keys are enumerated, and this many neighbours of one genotype looked at.
 ENUMERABLE = 20_000
@@ -34,7 +35,8 @@ def check_encoding(encoding: Encoding, *, samples: int = 20, seed: int = 0) -> N
     name = type(encoding).__name__
     require(
         isinstance(encoding, Encoding),
-        f"{name} is no Encoding; derive it from spaces.Encoding, or use a VectorEncoding of the number of choices of each gene",
+        f"{name} is no Encoding; derive it from rbflex_evo.spaces.Encoding, "
+        "or use a VectorEncoding of the number of choices of each gene",
     )
     size = encoding.size
     require(

@@ -1,6 +1,8 @@
-"""Conformance tests for authors of spaces, as `check_estimator` is in scikit-learn; `engine.checks` has all of the kit.
+"""Conformance tests for authors of spaces, as `check_estimator` is in scikit-learn.
 
-    from engine.checks import check_space
+`rbflex_evo.engine.conformance` has the whole kit.
+
+    from rbflex_evo.engine.conformance import check_space
     check_space(MySpace())
 
 Each check raises `CheckFailed` with one line that says what is wrong, with which genotype, and how to mend it.
@@ -13,12 +15,13 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rbflex_evo.spaces.architecture.drawing import Drawing
+from rbflex_evo.spaces.encodings.encoding import Genotype
+from rbflex_evo.spaces.errors import GenotypeError
+from rbflex_evo.spaces.space import SearchSpace
+
+from .check_encoding import ENUMERABLE, check_encoding, check_valid, sampled
 from .checking import CheckFailed, called, check_pickled, pure, require
-from .drawing import Drawing
-from .encoding import Genotype
-from .encoding_checks import ENUMERABLE, check_encoding, check_valid, sampled
-from .errors import GenotypeError
-from .space import SearchSpace
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +44,10 @@ def check_space(space: SearchSpace, *, samples: int = 20, seed: int = 0) -> None
     import torch
 
     name = type(space).__name__
-    require(isinstance(space, SearchSpace), f"{name} is no SearchSpace; derive it from spaces.SearchSpace and pass an instance")
+    require(
+        isinstance(space, SearchSpace),
+        f"{name} is no SearchSpace; derive it from rbflex_evo.spaces.SearchSpace and pass an instance",
+    )
     require(hasattr(space, "encoding"), f"{name} has no encoding; set the attribute 'encoding', in the class or in __init__")
     check_encoding(space.encoding, samples=samples, seed=seed)
     genotypes = sampled(space.encoding, name, samples, seed)

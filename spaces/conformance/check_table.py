@@ -1,7 +1,7 @@
-"""Conformance tests for authors of tables; `engine.checks` has all of the kit.
+"""Conformance tests for authors of tables; `rbflex_evo.engine.conformance` has all of the kit.
 
-    from engine.checks import check_table
-    check_table(MyTable, MySpace(), path="known.txt")
+from rbflex_evo.engine.conformance import check_table
+check_table(MyTable, MySpace(), path="known.txt")
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rbflex_evo.spaces.errors import ConfigError, GenotypeError, TableError
+from rbflex_evo.spaces.parameters import Parameters, parse
+from rbflex_evo.spaces.space import SearchSpace, create_space
+from rbflex_evo.spaces.tables.table import TABLES, Table
+
+from .check_encoding import rng_of
 from .checking import CheckFailed, called, require, shown
-from .encoding_checks import rng_of
-from .errors import ConfigError, GenotypeError, TableError
-from .parameters import Parameters, parse
-from .space import SearchSpace, create_space
-from .tables import TABLES, Table
 
 # Draws among which one is looked for that the table does not know.
 DRAWS = 1000
@@ -36,9 +37,12 @@ def check_table(table: str | type[Table], space: SearchSpace, **values: Any) -> 
     """
     kind: type[Table] = TABLES.get(table) if isinstance(table, str) else table
     name = getattr(kind, "__name__", repr(kind))
-    require(isinstance(kind, type) and issubclass(kind, Table), f"{name} is no Table; derive it from spaces.tables.Table")
+    require(
+        isinstance(kind, type) and issubclass(kind, Table),
+        f"{name} is no Table; derive it from rbflex_evo.spaces.tables.table.Table",
+    )
     require(isinstance(getattr(kind, "name", None), str), f"{name} has no name; set the class attribute 'name'")
-    require(issubclass(kind.Parameters, Parameters), f"{name}.Parameters must derive from spaces.Parameters")
+    require(issubclass(kind.Parameters, Parameters), f"{name}.Parameters must derive from rbflex_evo.spaces.Parameters")
 
     def make(values: Mapping[str, Any], space: SearchSpace) -> Table:
         parameters = parse(kind.Parameters, values, "table")
@@ -74,7 +78,8 @@ def _check_accuracies(accuracies: Any, name: str, space: SearchSpace) -> None:
             written = space.notation(space.parse(notation))
         except (GenotypeError, TypeError, AttributeError) as error:
             raise CheckFailed(
-                f"{what} has {notation!r}, which {space.name} cannot read ({error}); use spaces.notations.checked_notations"
+                f"{what} has {notation!r}, which {space.name} cannot read ({error}); "
+                "use rbflex_evo.spaces.tables.notations.checked_notations"
             ) from error
         require(written == notation, f"{what} has {notation!r}, but the space writes it {written!r}; key it as the space writes it")
         require(

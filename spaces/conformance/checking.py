@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .errors import reason
+from rbflex_evo.spaces.errors import reason
 
 Value = TypeVar("Value")
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from rbflex_evo.spaces.errors import GenotypeError
+
 from .encoding import Encoding, Genotype
-from .errors import GenotypeError
 
 # How often an operator of the other encoding may give what breaks the condition, before something simpler is done.
 TRIES = 100
@@ -52,9 +53,7 @@ class ConstrainedEncoding(Encoding):
         others = list(self.neighbours(genotype)) or [other for other in self._all if other != genotype] or [genotype]
         return others[int(rng.integers(len(others)))]
 
-    def crossover(
-        self, first: Genotype, second: Genotype, rng: np.random.Generator
-    ) -> tuple[Genotype, Genotype]:
+    def crossover(self, first: Genotype, second: Genotype, rng: np.random.Generator) -> tuple[Genotype, Genotype]:
         """Crosses as the other encoding does, given that both children keep the condition; else the children are the parents."""
         for _ in range(TRIES):
             children = self.inner.crossover(first, second, rng)

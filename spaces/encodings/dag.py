@@ -15,8 +15,9 @@ from functools import cache
 
 import numpy as np
 
+from rbflex_evo.spaces.errors import GenotypeError
+
 from .encoding import Encoding, Genotype
-from .errors import GenotypeError
 
 Edge = tuple[int, int]
 
@@ -221,9 +222,7 @@ class DagEncoding(Encoding):
                 return changed
         return genotype
 
-    def crossover(
-        self, first: Genotype, second: Genotype, rng: np.random.Generator
-    ) -> tuple[Genotype, Genotype]:
+    def crossover(self, first: Genotype, second: Genotype, rng: np.random.Generator) -> tuple[Genotype, Genotype]:
         """Swaps genes with probability 1/2, in random order; a child takes a gene over only where its graph stays valid."""
         one, two = first, second
         for i in rng.permutation(len(self.categories)):

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from .errors import GenotypeError
+from rbflex_evo.spaces.errors import GenotypeError
 
 Genotype = tuple[int, ...]
 
@@ -46,9 +46,7 @@ class Encoding(ABC):
         """
 
     @abstractmethod
-    def crossover(
-        self, first: Genotype, second: Genotype, rng: np.random.Generator
-    ) -> tuple[Genotype, Genotype]:
+    def crossover(self, first: Genotype, second: Genotype, rng: np.random.Generator) -> tuple[Genotype, Genotype]:
         """Returns two valid children whose genes come from the parents."""
 
     @abstractmethod
@@ -134,9 +132,7 @@ class VectorEncoding(Encoding):
             tools.mutUniformInt(offsets, low=[1] * len(offsets), up=highest, indpb=probability)
         return {i: offset for i, offset in zip(self._free, offsets, strict=True) if offset}
 
-    def crossover(
-        self, first: Genotype, second: Genotype, rng: np.random.Generator
-    ) -> tuple[Genotype, Genotype]:
+    def crossover(self, first: Genotype, second: Genotype, rng: np.random.Generator) -> tuple[Genotype, Genotype]:
         from deap import tools
 
         with deap_random(rng):

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rbflex_evo.spaces.errors import GenotypeError
+
 from .encoding import Encoding, Genotype
-from .errors import GenotypeError
 
 EMPTY = 0
 
@@ -159,9 +160,7 @@ class StagedEncoding(Encoding):
         chosen = choices[int(rng.integers(len(choices)))]
         return chosen[int(rng.integers(len(chosen)))]
 
-    def crossover(
-        self, first: Genotype, second: Genotype, rng: np.random.Generator
-    ) -> tuple[Genotype, Genotype]:
+    def crossover(self, first: Genotype, second: Genotype, rng: np.random.Generator) -> tuple[Genotype, Genotype]:
         """Swaps each plain gene, depth and block with probability 1/2; a place that only one parent has comes from that one."""
         one, two = list(first), list(second)
         for i in range(len(self.plain)):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .errors import GenotypeError, TableError
-from .space import SearchSpace
+from rbflex_evo.spaces.errors import GenotypeError, TableError
+from rbflex_evo.spaces.space import SearchSpace
 
 
 def checked_notations(where: str, space: SearchSpace, notations: Iterable[Any]) -> list[str]:

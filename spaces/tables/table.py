@@ -17,21 +17,22 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .errors import ConfigError, TableError, near_name, reason
+from rbflex_evo.spaces.errors import ConfigError, TableError, near_name, reason
+from rbflex_evo.spaces.parameters import Parameters, parse
+from rbflex_evo.spaces.registry import Registry
+from rbflex_evo.spaces.space import SearchSpace
+
 from .notations import checked_notations
-from .parameters import Parameters, parse
-from .registry import Registry
-from .space import SearchSpace
 
 TABLES = Registry("table")
-TABLES.register("nats_bench", "spaces.nats_table:NatsBenchTable")
-TABLES.register("analog_nasbench", "spaces.analog_table:AnalogNasBenchTable")
-TABLES.register("npz", "spaces.tables:NpzTable")
-TABLES.register("csv", "spaces.tables:CsvTable")
-TABLES.register("nasbench101", "spaces.nasbench101_table:NasBench101Table")
-TABLES.register("nds", "spaces.nds_table:NdsTable")
-TABLES.register("nafbee", "spaces.nafbee_table:NafbeeTable")
-TABLES.register("transnas101", "spaces.transnas_table:TransNasTable")
+TABLES.register("nats_bench", "rbflex_evo.spaces.families.nats_bench.table:NatsBenchTable")
+TABLES.register("analog_nasbench", "rbflex_evo.spaces.families.nats_bench.analog_table:AnalogNasBenchTable")
+TABLES.register("npz", "rbflex_evo.spaces.tables.table:NpzTable")
+TABLES.register("csv", "rbflex_evo.spaces.tables.table:CsvTable")
+TABLES.register("nasbench101", "rbflex_evo.spaces.families.nas_bench_101.table:NasBench101Table")
+TABLES.register("nds", "rbflex_evo.spaces.families.nds.table:NdsTable")
+TABLES.register("nafbee", "rbflex_evo.spaces.families.nafbee.table:NafbeeTable")
+TABLES.register("transnas101", "rbflex_evo.spaces.families.transnas_bench_101.table:TransNasTable")
 
 
 def create_table(name: str, space: SearchSpace, **values: object) -> Table:
@@ -232,8 +233,7 @@ class _Columns:
             column = self.get(name)
         if len(column) != len(notations):
             raise TableError(
-                f"{name!r} of {self.path!r} has {len(column)} rows, but there are {len(notations)} notations; "
-                "expected one for each"
+                f"{name!r} of {self.path!r} has {len(column)} rows, but there are {len(notations)} notations; expected one for each"
             )
         rows = enumerate(zip(notations, column, strict=True), start=1)
         return {notation: self._number(name, row, value) for row, (notation, value) in rows}
@@ -244,9 +244,7 @@ class _Columns:
         except (TypeError, ValueError):
             number = float("nan")
         if not np.isfinite(number):
-            raise TableError(
-                f"{name!r} of {self.path!r}, row {row}: expected an accuracy in percent, but it is {str(value)!r}"
-            )
+            raise TableError(f"{name!r} of {self.path!r}, row {row}: expected an accuracy in percent, but it is {str(value)!r}")
         return number
 
 

@@ -1,6 +1,6 @@
-"""The conformance kit of strategies, what `check_estimator` is to scikit-learn; `engine.checks` has all of the kit.
+"""The conformance kit of strategies, what `check_estimator` is to scikit-learn; `rbflex_evo.engine.conformance` has all of the kit.
 
-    from engine.checks import check_strategy
+    from rbflex_evo.engine.conformance import check_strategy
 
     def test_my_strategy_keeps_the_contract():
         check_strategy(MyStrategy)                 # or its registered name, and parameters by keyword
@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from fitness.evaluation import Evaluation
-from spaces import Encoding, Genotype, GenotypeError, Parameters, VectorEncoding, parse
-from spaces.checking import CheckFailed, called, poisoned, require
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.spaces import Encoding, Genotype, GenotypeError, Parameters, VectorEncoding, parse
+from rbflex_evo.spaces.conformance.checking import CheckFailed, called, poisoned, require
+from rbflex_evo.strategies.strategy import STRATEGIES, Strategy
 
-from .strategy import STRATEGIES, Strategy
 from .synthetic import OBJECTIVES, Chain, World
 
 Make = Callable[[Encoding, int], Strategy]
@@ -60,7 +60,7 @@ def check_strategy(strategy: str | type[Strategy], **values: Any) -> None:
 def _check_class(strategy: type[Strategy]) -> None:
     require(
         isinstance(strategy, type) and issubclass(strategy, Strategy),
-        f"a strategy is a subclass of strategies.Strategy, but {strategy!r} is not",
+        f"a strategy is a subclass of rbflex_evo.strategies.Strategy, but {strategy!r} is not",
     )
     name = getattr(strategy, "name", None)
     require(
@@ -69,7 +69,7 @@ def _check_class(strategy: type[Strategy]) -> None:
     )
     require(
         issubclass(strategy.Parameters, Parameters),
-        f"{strategy.__name__}.Parameters must derive from spaces.Parameters, so that a wrong key is one clear error",
+        f"{strategy.__name__}.Parameters must derive from rbflex_evo.spaces.Parameters, so that a wrong key is one clear error",
     )
 
 
@@ -189,7 +189,7 @@ def check_exhaustion(make: Make) -> None:
         else:
             raise CheckFailed(
                 f"ask({n}, view) still proposes after all rounds of a space of {len(keys)} keys, of which "
-                f"{len(world)} were evaluated; propose unseen genotypes (strategies.candidates.Unseen), then return []"
+                f"{len(world)} were evaluated; propose unseen genotypes (rbflex_evo.strategies.candidates.Unseen), then return []"
             )
         left = sorted(keys - {evaluation.key for evaluation in world.archive.evaluations})
         require(
@@ -197,9 +197,7 @@ def check_exhaustion(make: Make) -> None:
             f"ask({n}, view) returned [] with {len(left)} of {len(keys)} keys never evaluated, such as {left[:1]}; "
             "[] ends the search, so return it only when nothing is left",
         )
-        require(
-            not _ask(strategy, world, n), "ask() proposed again after it had returned []; the space is exhausted"
-        )
+        require(not _ask(strategy, world, n), "ask() proposed again after it had returned []; the space is exhausted")
 
 
 def check_constraints(make: Make) -> None:
@@ -222,7 +220,7 @@ def check_constraints(make: Make) -> None:
     require(
         not left,
         f"under a constraint, {len(left)} of {len(allowed)} allowed keys were never evaluated, such as {sorted(left)[:1]}; a "
-        "rejected candidate is one that was seen, so go on to others (strategies.candidates.Unseen)",
+        "rejected candidate is one that was seen, so go on to others (rbflex_evo.strategies.candidates.Unseen)",
     )
 
 
@@ -300,9 +298,7 @@ def _round(strategy: Strategy, world: World, n: int) -> list[Genotype]:
 
 def _ask(strategy: Strategy, world: World, n: int) -> list[Genotype]:
     genotypes = strategy.ask(n, world.view)
-    require(
-        isinstance(genotypes, list), f"ask() must return a list of genotypes, but it returned {type(genotypes).__name__}"
-    )
+    require(isinstance(genotypes, list), f"ask() must return a list of genotypes, but it returned {type(genotypes).__name__}")
     require(
         len(genotypes) <= n,
         f"ask({n}, view) returned {len(genotypes)} genotypes; cut the batch to n, which is what the budget still allows",

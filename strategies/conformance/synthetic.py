@@ -8,15 +8,15 @@ from typing import Literal, cast
 
 import numpy as np
 
-from fitness.constraints import Constraint, Constraints
-from fitness.cost_book import CostBook
-from fitness.evaluation import Evaluation
-from fitness.limited_view import LimitedView
-from fitness.metrics import Architecture, Metric
-from fitness.objective import Objective
-from fitness.view import ArchiveView
-from spaces import Encoding, Genotype, GenotypeError, Parameters, SearchSpace
-from spaces.checking import CheckFailed
+from rbflex_evo.fitness.costs.book import CostBook
+from rbflex_evo.fitness.costs.metric import Architecture, Metric
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.fitness.objective.archive import ArchiveView
+from rbflex_evo.fitness.objective.constraints import Constraint, Constraints
+from rbflex_evo.fitness.objective.limited import LimitedView
+from rbflex_evo.fitness.objective.objective import Objective
+from rbflex_evo.spaces import Encoding, Genotype, GenotypeError, Parameters, SearchSpace
+from rbflex_evo.spaces.conformance.checking import CheckFailed
 
 OBJECTIVES = {
     "score": Objective(("near",)),

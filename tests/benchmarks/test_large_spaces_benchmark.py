@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from benchmarks.searches import large_spaces
-from engine.config import load_config
-from engine.search import Search
-from spaces import ConfigError, RunError, create_space
+from rbflex_evo.engine.configuration.config import load_config
+from rbflex_evo.engine.search.search import Search
+from rbflex_evo.spaces import ConfigError, RunError, create_space
 
 
 def test_scores_are_held_against_a_table_of_codes(tmp_path, capsys):

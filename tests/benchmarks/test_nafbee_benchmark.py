@@ -10,7 +10,7 @@ from scipy import stats
 
 from benchmarks.published import nafbee
 from benchmarks.published import printed_scores as published
-from spaces.activations import ACTIVATIONS
+from rbflex_evo.spaces.families.nafbee.activations import ACTIVATIONS
 
 RNG = np.random.default_rng(0)
 KNOWN = {name: 90.0 - i for i, name in enumerate(ACTIVATIONS)}

@@ -18,11 +18,11 @@ from benchmarks.scores import every_score
 from benchmarks.shared import comparison, independent, samples
 from benchmarks.shared.comparison import Comparison
 from benchmarks.shared.samples import Score
-from engine.statistics import Estimate
-from fitness import create_batch
-from fitness.kernels import flat_log_determinant, linear_kernel, squared_distances
-from fitness.proxies.rbflex import Rbflex, RbflexParameters
-from spaces import UnknownNameError, create_space
+from rbflex_evo.engine.correlation.ordering import Estimate
+from rbflex_evo.fitness import create_batch
+from rbflex_evo.fitness.proxies.rbflex.kernels import flat_log_determinant, linear_kernel, squared_distances
+from rbflex_evo.fitness.proxies.rbflex.score import Rbflex, RbflexParameters
+from rbflex_evo.spaces import UnknownNameError, create_space
 
 TABLES = os.environ.get("RBFLEX_EVO_TABLES")
 needs_tables = pytest.mark.skipif(not TABLES, reason="RBFLEX_EVO_TABLES is not set")

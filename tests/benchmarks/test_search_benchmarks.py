@@ -22,13 +22,13 @@ from benchmarks.searches import every_strategy, size_baseline
 from benchmarks.shared import replays, score_tables, scoring_seconds
 from benchmarks.shared.samples import SIZES
 from benchmarks.shared.score_tables import Choice, Scores
-from engine.config import as_values, parse_config
-from engine.setup import objective_of
-from fitness.evaluation import Evaluation
-from fitness.objective import Objective
-from fitness.view import ArchiveView
-from spaces import ConfigError, create_space
-from strategies import STRATEGIES
+from rbflex_evo.engine.configuration.assembly import objective_of
+from rbflex_evo.engine.configuration.config import as_values, parse_config
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.fitness.objective.archive import ArchiveView
+from rbflex_evo.fitness.objective.objective import Objective
+from rbflex_evo.spaces import ConfigError, create_space
+from rbflex_evo.strategies import STRATEGIES
 
 SCORES = {
     "nats_tss": ("rbflex", "naswot", "synflow", "logsynflow", "ni", "az_progressivity", "params"),

@@ -12,8 +12,8 @@ from torch import nn
 from benchmarks.figures import speed_plot
 from benchmarks.machine import speed, speed_methods, speed_parts
 from benchmarks.shared import literal_rbflex
-from fitness.proxies.rbflex import PUBLISHED_GAMMAS
-from spaces import create_space
+from rbflex_evo.fitness.proxies.rbflex.score import PUBLISHED_GAMMAS
+from rbflex_evo.spaces import create_space
 
 # Every method in candidates/s, as if measured: 1, 2, 3, ... in the order of the table.
 NAMES = ["published", "published_one_thread", "plain", "plain_one_thread", "generic_float32", "batched_eager_float32",

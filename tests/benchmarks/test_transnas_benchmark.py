@@ -13,12 +13,12 @@ from torch.nn import functional
 
 from benchmarks.published import transnas
 from benchmarks.published.transnas_published import PUBLISHED
-from fitness import create_proxy
-from fitness.cache import default_path
-from fitness.initialise import WeightParameters, build_initialised
-from fitness.kernels import squared_distances
-from fitness.measure import Measurer
-from spaces import create_space
+from rbflex_evo.fitness import create_proxy
+from rbflex_evo.fitness.measuring.cache import default_path
+from rbflex_evo.fitness.measuring.measurer import Measurer
+from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
+from rbflex_evo.fitness.proxies.rbflex.kernels import squared_distances
+from rbflex_evo.spaces import create_space
 
 
 @pytest.fixture

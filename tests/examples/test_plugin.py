@@ -12,12 +12,24 @@ from pathlib import Path
 
 import pytest
 
-from engine.cli import run
-from spaces import SPACES, PluginError
+from rbflex_evo.engine.commands.app import run
+from rbflex_evo.spaces import SPACES, PluginError
+from tests.support import ROOT
 
-ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "plugin"
-PACKAGES = ["engine", "fitness", "spaces", "strategies"]
+SOURCES = [
+    "rbflex_evo",
+    "configs",
+    "engine",
+    "fitness",
+    "spaces",
+    "strategies",
+    "setup.py",
+    "setup.cfg",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+]
 GIVEN = {
     "spaces": "layer_orders",
     "proxies": "rankme",
@@ -74,12 +86,12 @@ def copied(source: Path, target: Path, *names: str) -> Path:
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_the_example_package_is_installed_found_checked_and_searched_with(tmp_path):
-    there = copied(ROOT, tmp_path / "project", *PACKAGES, "setup.cfg", "pyproject.toml", "README.md")
+    there = copied(ROOT, tmp_path / "project", *SOURCES)
     example = copied(EXAMPLE, tmp_path / "example", *(path.name for path in EXAMPLE.iterdir() if path.name != "runs"))
     environment = Environment(tmp_path / "environment")
     environment.install(there, example)
     installed = {path.name for path in environment.packages.iterdir() if path.is_dir() and "." not in path.name}
-    assert installed == {*PACKAGES, "rbflex_evo_example"}
+    assert installed == {"rbflex_evo", "rbflex_evo_example"}
     shutil.rmtree(there)
     shutil.rmtree(example / "rbflex_evo_example")
 
@@ -114,7 +126,7 @@ def plugin(folder: Path, group: str, points: dict[str, str], name: str = "their-
 
 
 MODULE = """
-from spaces.toy import ToySpace
+from rbflex_evo.spaces.families.toy.space import ToySpace
 
 class Sound(ToySpace):
     name = "sound"
@@ -135,7 +147,14 @@ def plugins(tmp_path, monkeypatch):
         plugin(tmp_path, "spaces", points, name)
 
     # What other tests have loaded is known already.
-    monkeypatch.setattr(SPACES, "_known", {"toy": "spaces.toy:ToySpace", "nats_tss": "spaces.nats:TopologySpace"})
+    monkeypatch.setattr(
+        SPACES,
+        "_known",
+        {
+            "toy": "rbflex_evo.spaces.families.toy.space:ToySpace",
+            "nats_tss": "rbflex_evo.spaces.families.nats_bench.space:TopologySpace",
+        },
+    )
     return install
 
 

@@ -18,12 +18,20 @@ from rbflex_evo_example.strategy import LateAcceptance
 from rbflex_evo_example.table import OrderLog
 from torch import nn
 
-from engine.checks import CheckFailed, check_encoding, check_proxy, check_source, check_space, check_strategy, check_table
-from engine.cli import app
-from fitness import Proxy
-from fitness.batches import Batch
-from fitness.forward import evaluation_mode
-from spaces import Parameters
+from rbflex_evo.engine.commands.app import app
+from rbflex_evo.engine.conformance import (
+    CheckFailed,
+    check_encoding,
+    check_proxy,
+    check_source,
+    check_space,
+    check_strategy,
+    check_table,
+)
+from rbflex_evo.fitness import Proxy
+from rbflex_evo.fitness.data.batch import Batch
+from rbflex_evo.fitness.passes.watch import evaluation_mode
+from rbflex_evo.spaces import Parameters
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "plugin"
 GUIDE = (EXAMPLE / "README.md").read_text()

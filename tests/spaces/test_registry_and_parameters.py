@@ -4,8 +4,8 @@ import sys
 import pytest
 from pydantic import Field, model_validator
 
-import spaces
-from spaces import SPACES, TABLES, ConfigError, Parameters, Registry, UnknownNameError, create_space, near_name, parse
+from rbflex_evo import spaces
+from rbflex_evo.spaces import SPACES, TABLES, ConfigError, Parameters, Registry, UnknownNameError, create_space, near_name, parse
 
 
 class Inner(Parameters):
@@ -82,9 +82,9 @@ def test_a_plug_in_is_found_through_its_entry_point(tmp_path, monkeypatch):
 
 def test_naming_a_wrong_space_imports_neither_torch_nor_scipy():
     code = (
-        "import sys, spaces\n"
-        "try: spaces.create_space('nope')\n"
-        "except spaces.UnknownNameError: pass\n"
+        "import sys; from rbflex_evo import spaces\n"
+        "try: rbflex_evo.spaces.create_space('nope')\n"
+        "except rbflex_evo.spaces.UnknownNameError: pass\n"
         "print([name for name in ('torch', 'scipy', 'deap', 'matplotlib') if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"

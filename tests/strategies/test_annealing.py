@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from fitness.evaluation import Evaluation
-from fitness.objective import Objective
-from fitness.view import ArchiveView
-from spaces import VectorEncoding
-from strategies import create_strategy
-from strategies.synthetic import World, key_of
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.fitness.objective.archive import ArchiveView
+from rbflex_evo.fitness.objective.objective import Objective
+from rbflex_evo.spaces import VectorEncoding
+from rbflex_evo.strategies import create_strategy
+from rbflex_evo.strategies.conformance.synthetic import World, key_of
 
 ENCODING = VectorEncoding([5] * 8)
 
@@ -81,8 +81,7 @@ def test_a_monotone_transform_of_the_score_changes_no_proposal(stretch):
         for _ in range(60):
             genotypes = strategy.ask(10, view)
             evaluations = [
-                Evaluation(g, key_of(g), {"rbflex": float(transform(-sum((gene - 1) ** 2 for gene in g)))})
-                for g in genotypes
+                Evaluation(g, key_of(g), {"rbflex": float(transform(-sum((gene - 1) ** 2 for gene in g)))}) for g in genotypes
             ]
             for evaluation in evaluations:
                 view.add(evaluation)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from spaces import VectorEncoding
-from strategies import create_strategy
-from strategies.synthetic import World, key_of
+from rbflex_evo.spaces import VectorEncoding
+from rbflex_evo.strategies import create_strategy
+from rbflex_evo.strategies.conformance.synthetic import World, key_of
 
 ENCODING = VectorEncoding([5] * 8)
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitness.pareto import fronts
-from spaces import ConfigError, VectorEncoding
-from strategies import create_strategy
-from strategies.candidates import Candidate
-from strategies.nsga2 import Worth, _select
-from strategies.synthetic import World, canonical, key_of
+from rbflex_evo.fitness.objective.pareto import fronts
+from rbflex_evo.spaces import ConfigError, VectorEncoding
+from rbflex_evo.strategies import create_strategy
+from rbflex_evo.strategies.candidates import Candidate
+from rbflex_evo.strategies.conformance.synthetic import World, canonical, key_of
+from rbflex_evo.strategies.nsga2 import Worth, _select
 
 ENCODING = VectorEncoding([5] * 6)
 

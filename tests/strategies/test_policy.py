@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from strategies.policy import Policy
+from rbflex_evo.strategies.policy import Policy
 
 CATEGORIES = (3, 1, 4)
 

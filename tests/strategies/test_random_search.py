@@ -2,12 +2,11 @@
 
 from collections import Counter
 
-from open_encoding import OpenEncoding
-
-from spaces import VectorEncoding
-from strategies import create_strategy
-from strategies.candidates import ENUMERABLE
-from strategies.synthetic import World, key_of
+from rbflex_evo.spaces import VectorEncoding
+from rbflex_evo.strategies import create_strategy
+from rbflex_evo.strategies.candidates import ENUMERABLE
+from rbflex_evo.strategies.conformance.synthetic import World, key_of
+from tests.support.open_encoding import OpenEncoding
 
 
 def run(encoding, seed, **values):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from strategies.recent import Recent, percentiles
-from strategies.synthetic import World, key_of
+from rbflex_evo.strategies.conformance.synthetic import World, key_of
+from rbflex_evo.strategies.recent import Recent, percentiles
 
 
 def test_a_percentile_is_the_share_below_with_equals_counted_half():
@@ -16,7 +16,7 @@ def test_a_percentile_is_the_share_below_with_equals_counted_half():
 
 
 def test_only_the_last_told_count():
-    from spaces import VectorEncoding
+    from rbflex_evo.spaces import VectorEncoding
 
     world = World(VectorEncoding([5] * 4))
     genotypes = [(1, 1, 1, gene) for gene in (1, 2, 3, 4)]

@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from open_encoding import OpenEncoding
 
-from fitness.evaluation import Evaluation
-from fitness.objective import Objective
-from fitness.view import ArchiveView
-from spaces import VectorEncoding
-from strategies import create_strategy
-from strategies.synthetic import World, key_of
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.fitness.objective.archive import ArchiveView
+from rbflex_evo.fitness.objective.objective import Objective
+from rbflex_evo.spaces import VectorEncoding
+from rbflex_evo.strategies import create_strategy
+from rbflex_evo.strategies.conformance.synthetic import World, key_of
+from tests.support.open_encoding import OpenEncoding
 
 ENCODING = VectorEncoding([5] * 8)
 

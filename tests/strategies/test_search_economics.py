@@ -5,12 +5,12 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from fitness.evaluation import Evaluation
-from fitness.objective import Objective
-from fitness.view import ArchiveView
-from spaces import VectorEncoding
-from strategies import create_strategy
-from strategies.synthetic import World, key_of
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.fitness.objective.archive import ArchiveView
+from rbflex_evo.fitness.objective.objective import Objective
+from rbflex_evo.spaces import VectorEncoding
+from rbflex_evo.strategies import create_strategy
+from rbflex_evo.strategies.conformance.synthetic import World, key_of
 
 ENCODING = VectorEncoding([5] * 8)
 

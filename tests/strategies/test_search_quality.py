@@ -6,11 +6,11 @@ from functools import cache
 import numpy as np
 import pytest
 
-from fitness.evaluation import Evaluation
-from fitness.objective import Objective
-from fitness.view import ArchiveView
-from spaces import VectorEncoding
-from strategies import STRATEGIES, create_strategy
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.fitness.objective.archive import ArchiveView
+from rbflex_evo.fitness.objective.objective import Objective
+from rbflex_evo.spaces import VectorEncoding
+from rbflex_evo.strategies import STRATEGIES, create_strategy
 
 ENCODING = VectorEncoding([4] * 8)
 BUDGET = 200

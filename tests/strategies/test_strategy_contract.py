@@ -7,13 +7,13 @@ import sys
 import numpy as np
 import pytest
 
-from spaces import ConfigError, UnknownNameError, VectorEncoding
-from spaces.checking import CheckFailed
-from strategies import STRATEGIES, Strategy, create_strategy
-from strategies.candidates import Unseen
-from strategies.checks import check_strategy
-from strategies.random_search import RandomSearch
-from strategies.synthetic import Chain, World
+from rbflex_evo.spaces import ConfigError, UnknownNameError, VectorEncoding
+from rbflex_evo.spaces.conformance.checking import CheckFailed
+from rbflex_evo.strategies import STRATEGIES, Strategy, create_strategy
+from rbflex_evo.strategies.candidates import Unseen
+from rbflex_evo.strategies.conformance.check_strategy import check_strategy
+from rbflex_evo.strategies.conformance.synthetic import Chain, World
+from rbflex_evo.strategies.random_search import RandomSearch
 
 VARIANTS = [
     ("random", {"batch": 1}),
@@ -57,9 +57,9 @@ def test_defaults_are_those_of_the_parameters_and_describe_themselves(name):
 
 
 PROPOSE = """
-from spaces import VectorEncoding
-from strategies import STRATEGIES, create_strategy
-from strategies.synthetic import World
+from rbflex_evo.spaces import VectorEncoding
+from rbflex_evo.strategies import STRATEGIES, create_strategy
+from rbflex_evo.strategies.conformance.synthetic import World
 encoding = VectorEncoding((4,) * 5)
 for name in STRATEGIES.names():
     world, strategy = World(encoding, "archive"), create_strategy(name, encoding, 3)
@@ -274,7 +274,7 @@ class ForeignParameters(RandomSearch):
         (VectorsOnly, 'that "It works on genotypes of varying length.*", it raised AttributeError'),
         (ForgetsFailures, 'that "The search goes on when most candidates fail, .*", it raised ValueError'),
         (Nameless, "name must be the name"),
-        (ForeignParameters, "must derive from spaces.Parameters"),
+        (ForeignParameters, "must derive from rbflex_evo.spaces.Parameters"),
     ],
 )
 def test_the_kit_catches_a_broken_promise_and_says_how_to_keep_it(broken, lesson):

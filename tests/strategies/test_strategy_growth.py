@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from spaces import VectorEncoding
-from strategies import STRATEGIES, create_strategy
-from strategies.strategy import View
-from strategies.synthetic import World
+from rbflex_evo.spaces import VectorEncoding
+from rbflex_evo.strategies import STRATEGIES, create_strategy
+from rbflex_evo.strategies.conformance.synthetic import World
+from rbflex_evo.strategies.strategy import View
 
 # Populations and memories that are full early.
 PARAMETERS = {

@@ -84,9 +84,7 @@ def gradsign(network, images, labels):
     signs = []
     for n in range(len(images)):
         alone = trained(network, images[n : n + 1], labels[n : n + 1])
-        signs.append(
-            [torch.zeros_like(m.weight) if m.weight.grad is None else m.weight.grad.sign() for m in layers_of(alone)]
-        )
+        signs.append([torch.zeros_like(m.weight) if m.weight.grad is None else m.weight.grad.sign() for m in layers_of(alone)])
     return sum(float(sum(layer).abs().sum()) for layer in zip(*signs, strict=True))
 
 

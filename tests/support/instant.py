@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.config import Config, parse_config
-from engine.search import Search
-from fitness.evaluation import Evaluation, six_digits
-from spaces import Genotype, SearchSpace, create_space
+from rbflex_evo.engine.configuration.config import Config, parse_config
+from rbflex_evo.engine.search.search import Search
+from rbflex_evo.fitness.evaluation import Evaluation, six_digits
+from rbflex_evo.spaces import Genotype, SearchSpace, create_space
 
 
 class InstantEvaluator:

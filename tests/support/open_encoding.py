@@ -1,6 +1,6 @@
 """A vector encoding that hides that it is one."""
 
-from spaces import Encoding
+from rbflex_evo.spaces import Encoding
 
 
 class OpenEncoding(Encoding):

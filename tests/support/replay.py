@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from instant import InstantEvaluator, toy_config
 
-from engine.config import Config
-from spaces import SearchSpace, create_space
+from rbflex_evo.engine.configuration.config import Config
+from rbflex_evo.spaces import SearchSpace, create_space
+from tests.support.instant import InstantEvaluator, toy_config
 
 SPACE = {"name": "toy", "genes": 6, "choices": 4}
 PROXIES = ("naswot", "synflow")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor, nn
 
-from spaces import Genotype, GenotypeError, Parameters, SearchSpace, VectorEncoding
+from rbflex_evo.spaces import Genotype, GenotypeError, Parameters, SearchSpace, VectorEncoding
 
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh}
 

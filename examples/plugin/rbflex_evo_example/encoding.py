@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from spaces import Encoding, Genotype, GenotypeError, deap_random
+from rbflex_evo.spaces import Encoding, Genotype, GenotypeError, deap_random
 
 
 class PermutationEncoding(Encoding):

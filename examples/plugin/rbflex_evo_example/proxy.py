@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from fitness import CandidateFailed, Observer, Proxy, Statistics
-from spaces import ConfigError, Parameters, SearchSpace
+from rbflex_evo.fitness import CandidateFailed, Observer, Proxy, Statistics
+from rbflex_evo.spaces import ConfigError, Parameters, SearchSpace
 
 
 class RankMeParameters(Parameters):

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from fitness.batches import Batch, Source
-from spaces import Parameters
+from rbflex_evo.fitness.data.batch import Batch, Source
+from rbflex_evo.spaces import Parameters
 
 
 class PinkNoiseParameters(Parameters):

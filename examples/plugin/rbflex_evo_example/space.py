@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from spaces import Drawing, Genotype, GenotypeError, Parameters, SearchSpace, near_name
+from rbflex_evo.spaces import Drawing, Genotype, GenotypeError, Parameters, SearchSpace, near_name
 
 from .encoding import PermutationEncoding
 

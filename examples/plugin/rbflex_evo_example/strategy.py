@@ -1,6 +1,6 @@
 """Late acceptance hill climbing (Burke & Bykov, EJOR 258, 2017), a batch of neighbours a step, v = step mod `history`:
 
-    current <- the best neighbour  if it is no worse than current, or than past[v];  past[v] <- current  if that is better
+current <- the best neighbour  if it is no worse than current, or than past[v];  past[v] <- current  if that is better
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from typing import Any
 
 from pydantic import Field
 
-from fitness import Evaluation
-from spaces import Encoding, Genotype, Parameters
-from strategies import Strategy, View
-from strategies.candidates import Candidate, Unseen, best
+from rbflex_evo.fitness import Evaluation
+from rbflex_evo.spaces import Encoding, Genotype, Parameters
+from rbflex_evo.strategies import Strategy, View
+from rbflex_evo.strategies.candidates import Candidate, Unseen, best
 
 
 class LateAcceptanceParameters(Parameters):

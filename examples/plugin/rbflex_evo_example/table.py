@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from spaces import Parameters, SearchSpace, TableError
-from spaces.notations import checked_notations
-from spaces.tables import Table
+from rbflex_evo.spaces import Parameters, SearchSpace, TableError
+from rbflex_evo.spaces.tables.notations import checked_notations
+from rbflex_evo.spaces.tables.table import Table
 
 LINE = re.compile(r"(\d+)/(\d+)\s+(\S+)")
 

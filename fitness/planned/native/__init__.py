@@ -15,8 +15,8 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from spaces import RbflexEvoError
-from spaces.places import cache_folder
+from rbflex_evo.spaces import RbflexEvoError
+from rbflex_evo.spaces.cache_folder import cache_folder
 
 SOURCE = Path(__file__).with_name("fused.c")
 SOURCES = [SOURCE, *sorted(SOURCE.parent.glob("*.h"))]

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from spaces import ConfigError
+from rbflex_evo.spaces import ConfigError
 
 
 def candidates(sums: np.ndarray, squares: np.ndarray, length: int) -> np.ndarray:

@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from spaces import Genotype, SearchSpace
+from rbflex_evo.fitness.data.inputs import placed
+from rbflex_evo.fitness.passes.device import PRECISIONS
+from rbflex_evo.fitness.passes.observer import Observer, Statistics, rows_of
+from rbflex_evo.fitness.passes.row_sums import RowStatistics
+from rbflex_evo.fitness.passes.subject import Subject
+from rbflex_evo.fitness.passes.watch import run_observed
+from rbflex_evo.fitness.passes.weights import WeightParameters
+from rbflex_evo.spaces import Genotype, SearchSpace
 
-from .device import PRECISIONS
-from .forward import run_observed
-from .initialise import WeightParameters
-from .inputs import placed
 from .kernels import squared_distances
-from .observer import Observer, Statistics, rows_of
-from .row_sums import RowStatistics
-from .subject import Subject
 
 if TYPE_CHECKING:
     import torch

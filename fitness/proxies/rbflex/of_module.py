@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .proxies.rbflex import Rbflex, RbflexParameters
+from .score import Rbflex, RbflexParameters
 
 if TYPE_CHECKING:
     import torch
@@ -42,9 +42,8 @@ def rbflex_score(
     import numpy as np
     from torch import nn
 
-    from spaces import ConfigError, near_name, parse
-
-    from .forward import own_precision, run_observed
+    from rbflex_evo.fitness.passes.watch import own_precision, run_observed
+    from rbflex_evo.spaces import ConfigError, near_name, parse
 
     given: object = gamma
     if not isinstance(gamma, str):

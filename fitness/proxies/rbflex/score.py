@@ -22,8 +22,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from fitness.hda import detect
-from fitness.kernels import (
+from rbflex_evo.fitness.passes.observer import NO_ACTIVATION, CandidateFailed, Observer, Statistics, rows_of
+from rbflex_evo.fitness.passes.row_sums import RowStatistics, reduce_rows
+from rbflex_evo.fitness.proxies.proxy import Proxy
+from rbflex_evo.spaces import ConfigError
+from rbflex_evo.spaces import Parameters as AnyParameters
+
+from .hda import detect
+from .kernels import (
     flat_log_determinant,
     floored_log_determinant,
     linear_kernel,
@@ -33,16 +39,11 @@ from fitness.kernels import (
     squared_distances,
     ssim_kernel,
 )
-from fitness.observer import NO_ACTIVATION, CandidateFailed, Observer, Statistics, rows_of
-from fitness.proxy import Proxy
-from fitness.row_sums import RowStatistics, reduce_rows
-from spaces import ConfigError
-from spaces import Parameters as AnyParameters
 
 if TYPE_CHECKING:
     import torch
 
-    from spaces import SearchSpace
+    from rbflex_evo.spaces import SearchSpace
 
 # The constants of the published scripts for convolutional networks, the same for every space.
 PUBLISHED_GAMMAS = (2.68690173088039e-12, 1.02460061284506e-11)
@@ -64,9 +65,9 @@ class RbflexParameters(AnyParameters):
         mode: ``published`` observes what the published code observes, on raw cells, and sets its gammas.
     """
 
-    gamma: Literal["hda", "hda_max", "random", "published", "flat"] | Annotated[
-        list[Gamma], Field(min_length=2, max_length=2)
-    ] = "hda"
+    gamma: Literal["hda", "hda_max", "random", "published", "flat"] | Annotated[list[Gamma], Field(min_length=2, max_length=2)] = (
+        "hda"
+    )
     networks: int = Field(default=10, ge=1)
     kernel: Literal["rbf", "linear", "psnr", "ssim"] = "rbf"
     mode: Literal["standard", "published"] = "standard"
@@ -132,10 +133,7 @@ class Rbflex(Proxy):
             return {}
         if self._rule == "random":
             return {f"gamma_{part}": float(10.0 ** rng.uniform(-20, -1)) for part in self.parts}
-        return {
-            f"gamma_{part}": detect([_moments(statistics, part) for statistics in samples], self._rule)
-            for part in self.parts
-        }
+        return {f"gamma_{part}": detect([_moments(statistics, part) for statistics in samples], self._rule) for part in self.parts}
 
     def calibrated(self, values: Mapping[str, float]) -> Rbflex:
         if not values:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from .errors import ConfigError
-from .space import Costs
+from rbflex_evo.spaces.errors import ConfigError
+from rbflex_evo.spaces.space import Costs
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from .drawing import Drawing
-from .encoding import Genotype
-from .errors import GenotypeError, near_name
-from .inverted_residual import Block, Chain, chain_costs
-from .parameters import Parameters as AnyParameters
-from .space import Costs, SearchSpace
-from .staged import Stage, StagedEncoding
+from rbflex_evo.spaces.architecture.drawing import Drawing
+from rbflex_evo.spaces.encodings.encoding import Genotype
+from rbflex_evo.spaces.encodings.staged import Stage, StagedEncoding
+from rbflex_evo.spaces.errors import GenotypeError, near_name
+from rbflex_evo.spaces.parameters import Parameters as AnyParameters
+from rbflex_evo.spaces.space import Costs, SearchSpace
+
+from .costs import Block, Chain, chain_costs
 
 if TYPE_CHECKING:
-    from .networks.mobile import MobileNetwork
+    from .network import MobileNetwork
 
 MULTIPLIERS = (0.35, 0.5, 0.75, 1.0, 1.4)
 HEAD_MULTIPLIERS = (1.0, 1.4)
@@ -103,7 +104,7 @@ class MobileNetSpace(SearchSpace):
     def build(self, genotype: Genotype) -> MobileNetwork:
         from torch import nn
 
-        from .networks.mobile import MobileNetwork
+        from .network import MobileNetwork
 
         return MobileNetwork(self.chain(genotype), nn.ReLU6, dropout=0.2)
 

@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from .drawing import Drawing
-from .encoding import Genotype, VectorEncoding
-from .errors import GenotypeError
-from .inverted_residual import Block, Chain, chain_costs
-from .parameters import Parameters as AnyParameters
-from .space import Costs, SearchSpace
+from rbflex_evo.spaces.architecture.drawing import Drawing
+from rbflex_evo.spaces.encodings.encoding import Genotype, VectorEncoding
+from rbflex_evo.spaces.errors import GenotypeError
+from rbflex_evo.spaces.parameters import Parameters as AnyParameters
+from rbflex_evo.spaces.space import Costs, SearchSpace
+
+from .costs import Block, Chain, chain_costs
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from .networks.mobile import MobileNetwork
+    from .network import MobileNetwork
 
 CHOICES = ("identity", "MB3_K3", "MB6_K5")
 KERNELS = (1, 3, 5)
@@ -73,7 +74,7 @@ class MacroSpace(SearchSpace):
     def build(self, genotype: Genotype) -> MobileNetwork:
         from torch import nn
 
-        from .networks.mobile import MobileNetwork
+        from .network import MobileNetwork
 
         return MobileNetwork(self.chain(genotype), nn.ReLU)
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..inverted_residual import Block, Chain
-from ..stages import Stage, run_stages
+from rbflex_evo.spaces.architecture.chain import Stage, run_stages
+
+from .costs import Block, Chain
 
 
 def convolution(

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .encoding import Genotype, VectorEncoding
-from .errors import GenotypeError, near_name
-from .space import Drawing
+from rbflex_evo.spaces.encodings.encoding import Genotype, VectorEncoding
+from rbflex_evo.spaces.errors import GenotypeError, near_name
+from rbflex_evo.spaces.space import Drawing
 
 # In the benchmark's order, which counts them from 1; each is torch's module of that name with its defaults.
 ACTIVATIONS = (

@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
+from rbflex_evo.spaces.encodings.encoding import Genotype
+from rbflex_evo.spaces.errors import ConfigError
+from rbflex_evo.spaces.parameters import Parameters as AnyParameters
+from rbflex_evo.spaces.space import Costs, Drawing, SearchSpace
+
 from .activations import ACTIVATIONS, ActivationGenes, chain
-from .encoding import Genotype
-from .errors import ConfigError
-from .parameters import Parameters as AnyParameters
-from .space import Costs, Drawing, SearchSpace
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from .networks.bert import BertNetwork
+    from .bert_network import BertNetwork
 
 
 class BertParameters(AnyParameters):
@@ -95,7 +96,7 @@ class BertSpace(SearchSpace):
         return digest.hexdigest()
 
     def build(self, genotype: Genotype) -> BertNetwork:
-        from .networks.bert import BertNetwork
+        from .bert_network import BertNetwork
 
         p = self.parameters
         return BertNetwork(p.vocabulary, p.hidden, p.heads, self.genes.names(genotype), p.classes)
@@ -127,7 +128,7 @@ class BertSpace(SearchSpace):
 
     def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
         """Counts by arithmetic; an activation has no parameters and no multiplications, so all networks cost the same."""
-        from .networks.bert import POSITIONS, SEGMENTS, WIDENING
+        from .bert_network import POSITIONS, SEGMENTS, WIDENING
 
         self.encoding.validate(genotype)
         p = self.parameters

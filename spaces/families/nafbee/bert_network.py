@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from ..stages import Stage, run_stages
+from rbflex_evo.spaces.architecture.chain import Stage, run_stages
 
 # Positions that there are vectors for, and kinds of segments, as in the published networks.
 POSITIONS, SEGMENTS = 512, 2

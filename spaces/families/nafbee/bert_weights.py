@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from .errors import ConfigError, reason
+from rbflex_evo.spaces.errors import ConfigError, reason
 
 if TYPE_CHECKING:
     import torch

@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .errors import GenotypeError, TableError, near_name, reason
-from .parameters import Parameters
-from .space import SearchSpace
-from .tables import Table, read_csv
+from rbflex_evo.spaces.errors import GenotypeError, TableError, near_name, reason
+from rbflex_evo.spaces.parameters import Parameters
+from rbflex_evo.spaces.space import SearchSpace
+from rbflex_evo.spaces.tables.table import Table, read_csv
 
 # What the benchmark calls a space's networks, and what they were trained on. RBFleX's VGG-11 is not in it.
 NETWORKS = {"nafbee_vgg19": ("VGG19", "cifar10"), "nafbee_bert": ("BERT", "sst2")}

@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from rbflex_evo.spaces.encodings.encoding import Genotype
+from rbflex_evo.spaces.errors import ConfigError
+from rbflex_evo.spaces.parameters import Parameters as AnyParameters
+from rbflex_evo.spaces.space import Costs, Drawing, SearchSpace
+
 from .activations import ActivationGenes, chain
-from .encoding import Genotype
-from .errors import ConfigError
-from .parameters import Parameters as AnyParameters
-from .space import Costs, Drawing, SearchSpace
 
 if TYPE_CHECKING:
-    from .networks.vgg import VggNetwork
+    from .vgg_network import VggNetwork
 
 # Of each stage's width to that of the first.
 WIDTHS = (1, 2, 4, 8, 8)
@@ -60,7 +61,7 @@ class VggSpace(SearchSpace):
         return [[width * self.parameters.channels] * depth for width, depth in zip(WIDTHS, self.depths, strict=True)]
 
     def build(self, genotype: Genotype) -> VggNetwork:
-        from .networks.vgg import VggNetwork
+        from .vgg_network import VggNetwork
 
         return VggNetwork(self.stages, self.genes.names(genotype), self.parameters.classes)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ..stages import Stage, run_stages
+from rbflex_evo.spaces.architecture.chain import Stage, run_stages
 
 
 class VggNetwork(nn.Module):

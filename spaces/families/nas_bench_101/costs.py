@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from .dag import Dag
-from .errors import ConfigError
-from .space import Costs
+from rbflex_evo.spaces.encodings.dag import Dag
+from rbflex_evo.spaces.errors import ConfigError
+from rbflex_evo.spaces.space import Costs
 
 OPERATIONS = ("conv1x1-bn-relu", "conv3x3-bn-relu", "maxpool3x3")
 # The kernel of those operations that have one.

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..dag import Dag
-from ..nasbench101_shapes import CELLS, CONVOLUTIONS, Shapes, cell_channels, cell_shapes
+from rbflex_evo.spaces.encodings.dag import Dag
+
+from .costs import CELLS, CONVOLUTIONS, Shapes, cell_channels, cell_shapes
 
 
 class ConvNormReLU(nn.Module):

@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from .dag import Dag, DagEncoding, canonical, canonical_dags, pruned
-from .drawing import Drawing, carrying
-from .encoding import Genotype
-from .errors import GenotypeError, near_name
-from .nasbench101_shapes import OPERATIONS, nasbench101_costs
-from .parameters import Parameters as AnyParameters
-from .space import Costs, SearchSpace
+from rbflex_evo.spaces.architecture.drawing import Drawing, carrying
+from rbflex_evo.spaces.encodings.dag import Dag, DagEncoding, canonical, canonical_dags, pruned
+from rbflex_evo.spaces.encodings.encoding import Genotype
+from rbflex_evo.spaces.errors import GenotypeError, near_name
+from rbflex_evo.spaces.parameters import Parameters as AnyParameters
+from rbflex_evo.spaces.space import Costs, SearchSpace
+
+from .costs import OPERATIONS, nasbench101_costs
 
 if TYPE_CHECKING:
-    from .networks.nasbench101 import NasBench101Network
+    from .network import NasBench101Network
 
 NODES, EDGES = 7, 9
 INPUT, OUTPUT = "input", "output"
@@ -95,7 +96,7 @@ class NasBench101Space(SearchSpace):
         return cell
 
     def build(self, genotype: Genotype) -> NasBench101Network:
-        from .networks.nasbench101 import NasBench101Network
+        from .network import NasBench101Network
 
         return NasBench101Network(self.cell(genotype), self.parameters.channels, self.parameters.classes)
 

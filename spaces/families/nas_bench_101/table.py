@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 
-from .errors import TableError
-from .parameters import Parameters
-from .space import SearchSpace
-from .tables import CsvParameters, CsvTable, NpzParameters, NpzTable, Table
+from rbflex_evo.spaces.errors import TableError
+from rbflex_evo.spaces.parameters import Parameters
+from rbflex_evo.spaces.space import SearchSpace
+from rbflex_evo.spaces.tables.table import CsvParameters, CsvTable, NpzParameters, NpzTable, Table
 
 
 class NasBench101Parameters(Parameters):

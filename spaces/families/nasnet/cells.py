@@ -16,8 +16,8 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import combinations
 
-from .encoding import Genotype, VectorEncoding
-from .errors import GenotypeError
+from rbflex_evo.spaces.encodings.encoding import Genotype, VectorEncoding
+from rbflex_evo.spaces.errors import GenotypeError
 
 # (state that is read, position of the operation)
 Edge = tuple[int, int]

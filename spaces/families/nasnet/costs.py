@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .cell_operations import Size, ceil_half, operation_costs, projection_costs, reduction_costs
-from .errors import ConfigError
-from .space import Costs
+from rbflex_evo.spaces.errors import ConfigError
+from rbflex_evo.spaces.space import Costs
+
+from .operations import Size, ceil_half, operation_costs, projection_costs, reduction_costs
 
 # For each node (state, operation's name) twice, and the states of the output.
 Cell = tuple[Sequence[Sequence[tuple[int, str]]], Sequence[int]]

@@ -10,11 +10,12 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from .cell_notation import genotype_fields
-from .cell_space import CLASSES, CellSpace, FormParameters, with_defaults
+from rbflex_evo.spaces.encodings.encoding import Genotype
+from rbflex_evo.spaces.parameters import Parameters as AnyParameters
+
 from .cells import TwoCellEncoding
-from .encoding import Genotype
-from .parameters import Parameters as AnyParameters
+from .notation import genotype_fields
+from .space import CLASSES, CellSpace, FormParameters, with_defaults
 
 OPERATIONS = (
     "max_pool_3x3",

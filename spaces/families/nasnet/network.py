@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spaces.cell_operations import CONVOLUTIONS, NONE, POOLINGS, SKIP, Filter
-from spaces.stages import Stage, run_stages
+from rbflex_evo.spaces.architecture.chain import Stage, run_stages
+
+from .operations import CONVOLUTIONS, NONE, POOLINGS, SKIP, Filter
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,12 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from rbflex_evo.spaces.errors import GenotypeError, near_name
+
 from .cells import INPUTS, CellEdges
-from .errors import GenotypeError, near_name
 
 FIELDS = ("normal", "normal_concat", "reduce", "reduce_concat")
-GENOTYPE_SHAPE = (
-    "Genotype(normal=[('sep_conv_3x3', 0), ...], normal_concat=range(2, 6), reduce=[...], reduce_concat=range(2, 6))"
-)
+GENOTYPE_SHAPE = "Genotype(normal=[('sep_conv_3x3', 0), ...], normal_concat=range(2, 6), reduce=[...], reduce_concat=range(2, 6))"
 # No notation of a known network is nearly as long.
 LONGEST = 20_000
 

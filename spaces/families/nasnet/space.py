@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from .cell_costs import cell_network_costs
-from .cell_notation import read_cell
-from .cell_operations import NONE
+from rbflex_evo.spaces.architecture.drawing import Drawing, Panel, carrying
+from rbflex_evo.spaces.encodings.encoding import Genotype
+from rbflex_evo.spaces.parameters import Parameters as AnyParameters
+from rbflex_evo.spaces.space import Costs, SearchSpace
+
 from .cells import CellEdges, TwoCellEncoding, canonical, every
-from .drawing import Drawing, Panel, carrying
-from .encoding import Genotype
-from .parameters import Parameters as AnyParameters
-from .space import Costs, SearchSpace
+from .costs import cell_network_costs
+from .notation import read_cell
+from .operations import NONE
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from .networks.cells import CellNetwork
+    from .network import CellNetwork
 
 CLASSES = {"cifar": 10, "imagenet": 1000}
 
@@ -92,7 +93,7 @@ class CellSpace(SearchSpace):
         return self.notation(self.encoding.genotype(normal, reduce, self.encoding.chosen(genotype)))
 
     def build(self, genotype: Genotype) -> CellNetwork:
-        from .networks.cells import CellNetwork, CellPlan
+        from .network import CellNetwork, CellPlan
 
         normal, reduce = (CellPlan(*self._named(cell)) for cell in self.encoding.cells(genotype))
         return CellNetwork(normal, reduce, *self.size(genotype), self.classes, self.large)

@@ -9,10 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from .errors import TableError, reason
-from .parameters import Parameters
-from .space import SearchSpace
-from .tables import Table
+from rbflex_evo.spaces.errors import TableError, reason
+from rbflex_evo.spaces.parameters import Parameters
+from rbflex_evo.spaces.space import SearchSpace
+from rbflex_evo.spaces.tables.table import Table
 
 
 class AnalogNasBenchParameters(Parameters):
@@ -44,7 +44,7 @@ def _analog_file() -> Path:
     try:
         files = importlib.metadata.files("analog-nasbench") or []
     except importlib.metadata.PackageNotFoundError:
-        raise TableError('table \'analog_nasbench\' needs a package: pip install "rbflex-evo[tables]"') from None
+        raise TableError("table 'analog_nasbench' needs a package: pip install \"rbflex-evo[tables]\"") from None
     paths = [Path(str(file.locate())) for file in files if file.parts[-2:] == ("analognasbench", "data.anb")]
     if not paths or not paths[0].is_file():
         raise TableError('analog-nasbench has lost its data.anb: pip install --force-reinstall "rbflex-evo[tables]"')

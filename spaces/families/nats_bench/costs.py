@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from .errors import ConfigError
-from .nats_plan import EDGES, KERNELS
-from .space import Cell, Costs
+from rbflex_evo.spaces.errors import ConfigError
+from rbflex_evo.spaces.space import Cell, Costs
+
+from .plan import EDGES, KERNELS
 
 # (inputs, outputs, kernel, height and width of the output, whether a batch normalisation follows)
 Convolution = tuple[int, int, int, tuple[int, int], bool]

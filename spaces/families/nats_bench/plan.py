@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .plan import Draft, Plan, Shape, Term, Value
+from rbflex_evo.spaces.architecture.plan import Draft, Plan, Shape, Term, Value
 
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 KERNELS = {"nor_conv_1x1": 1, "nor_conv_3x3": 3}
@@ -73,7 +73,5 @@ def _reduction(draft: Draft, block: int, x: Value, outputs: int) -> Value:
     first, shape = draft.convolve((place, 1), f"{name}.first.conv.weight", x, outputs, 3, stride=2)
     middle = draft.sum((place, 1), f"{name} node 1", shape, [first], [])
     second, shape = draft.convolve((place, 2), f"{name}.second.conv.weight", middle, outputs, 3)
-    shortcut, _ = draft.convolve(
-        (place, 2), f"{name}.shortcut.weight", x, outputs, 1, pooled=2, active=False, normalised=False
-    )
+    shortcut, _ = draft.convolve((place, 2), f"{name}.shortcut.weight", x, outputs, 1, pooled=2, active=False, normalised=False)
     return draft.sum((place, 2), f"{name} node 2", shape, [shortcut, second], [])

@@ -15,17 +15,18 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from .drawing import Drawing
-from .encoding import Genotype, VectorEncoding
-from .errors import GenotypeError, near_name
-from .parameters import Parameters as AnyParameters
-from .space import Cell, Costs, SearchSpace
+from rbflex_evo.spaces.architecture.drawing import Drawing
+from rbflex_evo.spaces.encodings.encoding import Genotype, VectorEncoding
+from rbflex_evo.spaces.errors import GenotypeError, near_name
+from rbflex_evo.spaces.parameters import Parameters as AnyParameters
+from rbflex_evo.spaces.space import Cell, Costs, SearchSpace
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from .networks.nats import NatsNetwork
-    from .plan import Plan
+    from rbflex_evo.spaces.architecture.plan import Plan
+
+    from .network import NatsNetwork
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 NONE, SKIP = 0, 1
@@ -64,13 +65,13 @@ class NatsSpace(SearchSpace):
 
     def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
         """Counts parameters and multiply-accumulates as the official records do (the classifier's bias counts, too)."""
-        from .nats_costs import nats_costs
+        from .costs import nats_costs
 
         self.encoding.validate(genotype)
         return nats_costs(*self.skeleton(genotype), self.parameters.classes, input_shape or self.input_shape)
 
     def cells(self, genotype: Genotype) -> tuple[Cell, ...]:
-        from .nats_costs import nats_cells
+        from .costs import nats_cells
 
         self.encoding.validate(genotype)
         return nats_cells(*self.skeleton(genotype))
@@ -120,13 +121,13 @@ class TopologySpace(NatsSpace):
         return prune(_first_of_form()[isomorphism(self.parse(key))])
 
     def build(self, genotype: Genotype) -> NatsNetwork:
-        from .networks.nats import NatsNetwork
+        from .network import NatsNetwork
 
         self.encoding.validate(genotype)
         return NatsNetwork(*self.skeleton(genotype), self.parameters.classes)
 
     def plan(self, genotype: Genotype, input_shape: Sequence[int]) -> Plan | None:
-        from .nats_plan import nats_plan
+        from .plan import nats_plan
 
         self.encoding.validate(genotype)
         # Raw cells compute and observe convolutions that reach nothing; only a representative is planned.
@@ -184,13 +185,13 @@ class SizeSpace(NatsSpace):
         return tuple(allowed.index(width) for width in widths)
 
     def build(self, genotype: Genotype) -> NatsNetwork:
-        from .networks.nats import NatsNetwork
+        from .network import NatsNetwork
 
         self.encoding.validate(genotype)
         return NatsNetwork(*self.skeleton(genotype), self.parameters.classes)
 
     def plan(self, genotype: Genotype, input_shape: Sequence[int]) -> Plan | None:
-        from .nats_plan import nats_plan
+        from .plan import nats_plan
 
         self.encoding.validate(genotype)
         return nats_plan(*self.skeleton(genotype), input_shape)
@@ -273,8 +274,7 @@ def prune(genotype: Genotype) -> Genotype:
         if gene != NONE and target in needed:
             needed.add(source)
     return tuple(
-        gene if source in reached and target in needed else NONE
-        for (source, target), gene in zip(EDGES, genotype, strict=True)
+        gene if source in reached and target in needed else NONE for (source, target), gene in zip(EDGES, genotype, strict=True)
     )
 
 

@@ -13,12 +13,12 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from .errors import TableError, reason
-from .notations import checked_notations
-from .parameters import Parameters
-from .places import cache_folder
-from .space import SearchSpace
-from .tables import Table
+from rbflex_evo.spaces.cache_folder import cache_folder
+from rbflex_evo.spaces.errors import TableError, reason
+from rbflex_evo.spaces.parameters import Parameters
+from rbflex_evo.spaces.space import SearchSpace
+from rbflex_evo.spaces.tables.notations import checked_notations
+from rbflex_evo.spaces.tables.table import Table
 
 # Records whose reading is worth keeping; fewer are read in seconds.
 KEPT_FROM = 50

@@ -20,12 +20,12 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from .cell_notation import choice, record_fields, shortened
-from .cell_space import CellSpace, FormParameters
-from .cells import CellEdges, TwoCellEncoding, every, unused
-from .encoding import Genotype
-from .errors import GenotypeError
-from .parameters import Parameters as AnyParameters
+from rbflex_evo.spaces.encodings.encoding import Genotype
+from rbflex_evo.spaces.errors import GenotypeError
+from rbflex_evo.spaces.families.nasnet.cells import CellEdges, TwoCellEncoding, every, unused
+from rbflex_evo.spaces.families.nasnet.notation import choice, record_fields, shortened
+from rbflex_evo.spaces.families.nasnet.space import CellSpace, FormParameters
+from rbflex_evo.spaces.parameters import Parameters as AnyParameters
 
 DEPTHS = [4, 8, 12, 16, 20]
 WIDTHS = [16, 24, 32]

@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from .cell_notation import record_fields
-from .cell_operations import Size, ceil_half
-from .drawing import Drawing
-from .encoding import Genotype, VectorEncoding
-from .errors import ConfigError, GenotypeError
-from .parameters import Parameters as AnyParameters
-from .space import Costs, SearchSpace
+from rbflex_evo.spaces.architecture.drawing import Drawing
+from rbflex_evo.spaces.encodings.encoding import Genotype, VectorEncoding
+from rbflex_evo.spaces.errors import ConfigError, GenotypeError
+from rbflex_evo.spaces.families.nasnet.notation import record_fields
+from rbflex_evo.spaces.families.nasnet.operations import Size, ceil_half
+from rbflex_evo.spaces.parameters import Parameters as AnyParameters
+from rbflex_evo.spaces.space import Costs, SearchSpace
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from .networks.nds_resnet import ResNet
+    from .resnet_network import ResNet
 
 BLOCK = "res_basic_block"
 STEM = 16
@@ -70,7 +70,7 @@ class NdsResnet(SearchSpace):
         return [self.parameters.depths[g] for g in genotype[::2]], [self.parameters.widths[g] for g in genotype[1::2]]
 
     def build(self, genotype: Genotype) -> ResNet:
-        from .networks.nds_resnet import ResNet
+        from .resnet_network import ResNet
 
         return ResNet(STEM, *self.stages(genotype), STRIDES, self.parameters.classes)
 

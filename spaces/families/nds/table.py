@@ -1,7 +1,7 @@
 """Accuracies of the NDS networks (Radosavovic et al. 2019, arXiv 1905.13214) from the paper's JSON files.
 
-    [{"net": {...}, "test_ep_top1": [errors in percent, one an epoch], "min_test_top1": error, ...}, ...]
-    {"top": [...], "mid": [...]}                                                                       of ImageNet
+[{"net": {...}, "test_ep_top1": [errors in percent, one an epoch], "min_test_top1": error, ...}, ...]
+{"top": [...], "mid": [...]}                                                                       of ImageNet
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from .errors import GenotypeError, TableError, reason
-from .parameters import Parameters
-from .space import SearchSpace
-from .tables import Table
+from rbflex_evo.spaces.errors import GenotypeError, TableError, reason
+from rbflex_evo.spaces.parameters import Parameters
+from rbflex_evo.spaces.space import SearchSpace
+from rbflex_evo.spaces.tables.table import Table
 
 
 class NdsParameters(Parameters):

@@ -15,9 +15,7 @@ class Convolution(nn.Module):
         super().__init__()
         padding = dilation * (kernel // 2)
         self.relu = nn.ReLU()
-        self.conv = nn.Conv2d(
-            channels, channels, kernel, padding=padding, dilation=dilation, groups=groups, bias=False
-        )
+        self.conv = nn.Conv2d(channels, channels, kernel, padding=padding, dilation=dilation, groups=groups, bias=False)
         self.norm = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from .drawing import Drawing
-from .encoding import Genotype, VectorEncoding
-from .errors import GenotypeError, near_name
-from .parameters import Parameters
-from .space import Cell, Costs, SearchSpace
+from rbflex_evo.spaces.architecture.drawing import Drawing
+from rbflex_evo.spaces.encodings.encoding import Genotype, VectorEncoding
+from rbflex_evo.spaces.errors import GenotypeError, near_name
+from rbflex_evo.spaces.parameters import Parameters
+from rbflex_evo.spaces.space import Cell, Costs, SearchSpace
 
 if TYPE_CHECKING:
-    from .networks.toy import ToyNetwork
+    from .network import ToyNetwork
 
 OPERATIONS = ("zero", "skip", "conv1", "conv3", "average", "depthwise", "maximum", "dilated")
 ZERO = 0
@@ -63,7 +63,7 @@ class ToySpace(SearchSpace):
         self.encoding = VectorEncoding([len(self.operations)] * genes, names)
 
     def build(self, genotype: Genotype) -> ToyNetwork:
-        from .networks.toy import ToyNetwork
+        from .network import ToyNetwork
 
         names = [[self.operations[gene] for gene in stage] for stage in self._stages(genotype)]
         return ToyNetwork(names, self.parameters.channels, self.parameters.classes)
@@ -121,11 +121,7 @@ class ToySpace(SearchSpace):
         stages = self._stages(genotype)
         path = all(any(gene != ZERO for gene in stage) for stage in stages)
         nodes = ("input", *(f"stage {i + 1}" for i in range(len(stages))), "output")
-        edges = [
-            (i, i + 1, self.operations[gene], path and gene != ZERO)
-            for i, stage in enumerate(stages)
-            for gene in stage
-        ]
+        edges = [(i, i + 1, self.operations[gene], path and gene != ZERO) for i, stage in enumerate(stages) for gene in stage]
         edges.append((len(stages), len(stages) + 1, "classifier", path))
         return Drawing(nodes, tuple(edges), self.notation(genotype))
 

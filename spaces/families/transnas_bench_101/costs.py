@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from .errors import ConfigError
-from .nats_plan import EDGES, KERNELS
-from .space import Costs
-from .transnas_tasks import PIECE_SHARE, PIECES, STEM_HALVINGS, Module, Task, decoder_layers
+from rbflex_evo.spaces.errors import ConfigError
+from rbflex_evo.spaces.families.nats_bench.plan import EDGES, KERNELS
+from rbflex_evo.spaces.space import Costs
+
+from .tasks import PIECE_SHARE, PIECES, STEM_HALVINGS, Module, Task, decoder_layers
 
 Size = tuple[int, int]
 # (weights, output channels, size of the output) of a convolution without bias that is normalised
@@ -53,9 +54,7 @@ def transnas_costs(
     return Costs(float(params), float(flops + 9 * inputs * task.outputs * height * width))
 
 
-def _convolutions(
-    channels: int, modules: Sequence[Module], operations: Sequence[str] | None, size: Size
-) -> Iterator[Convolution]:
+def _convolutions(channels: int, modules: Sequence[Module], operations: Sequence[str] | None, size: Size) -> Iterator[Convolution]:
     """Yields every convolution of the encoder."""
     half = channels // 2
     yield 27 * half, half, _halved(size)

@@ -16,9 +16,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ..transnas_tasks import PIECES, Module, Task, decoder_layers
+from .tasks import PIECES, Module, Task, decoder_layers
 
 SLOPE = 0.2
+
 
 class PooledDecoder(nn.Module):
     """Global average pooling and a linear layer."""
@@ -42,9 +43,7 @@ class PixelDecoder(nn.Module):
         activation: after the last convolution, or None.
     """
 
-    def __init__(
-        self, inputs: int, layers: Sequence[tuple[int, bool]], outputs: int, activation: nn.Module | None = None
-    ) -> None:
+    def __init__(self, inputs: int, layers: Sequence[tuple[int, bool]], outputs: int, activation: nn.Module | None = None) -> None:
         super().__init__()
         self.layers = nn.Sequential()
         for i, (width, doubles) in enumerate(layers, start=1):

@@ -16,10 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..stages import Stage, run_stages
-from ..transnas_tasks import PIECE_SHARE, Module, Task
-from .nats import Cell, ReLUConvBN
-from .transnas_decoders import create_decoder
+from rbflex_evo.spaces.architecture.chain import Stage, run_stages
+from rbflex_evo.spaces.families.nats_bench.network import Cell, ReLUConvBN
+
+from .decoders import create_decoder
+from .tasks import PIECE_SHARE, Module, Task
 
 GRID = 3
 

@@ -18,21 +18,22 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from .constrained import ConstrainedEncoding
-from .encoding import Genotype, VectorEncoding
-from .errors import GenotypeError
-from .nats import EDGES, NODES, NONE, OPERATIONS, SKIP, cell_drawing, prune
-from .nats_costs import nats_cells, residual_cell
-from .parameters import Parameters as AnyParameters
-from .space import Cell, Costs, Drawing, SearchSpace
-from .staged import Stage, StagedEncoding
-from .transnas_costs import transnas_costs
-from .transnas_tasks import CHANNELS, STEM_HALVINGS, TASKS, Module, Name, Task
+from rbflex_evo.spaces.encodings.constrained import ConstrainedEncoding
+from rbflex_evo.spaces.encodings.encoding import Genotype, VectorEncoding
+from rbflex_evo.spaces.encodings.staged import Stage, StagedEncoding
+from rbflex_evo.spaces.errors import GenotypeError
+from rbflex_evo.spaces.families.nats_bench.costs import nats_cells, residual_cell
+from rbflex_evo.spaces.families.nats_bench.space import EDGES, NODES, NONE, OPERATIONS, SKIP, cell_drawing, prune
+from rbflex_evo.spaces.parameters import Parameters as AnyParameters
+from rbflex_evo.spaces.space import Cell, Costs, Drawing, SearchSpace
+
+from .costs import transnas_costs
+from .tasks import CHANNELS, STEM_HALVINGS, TASKS, Module, Name, Task
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from .networks.transnas import SiameseNetwork, TransNetwork
+    from .network import SiameseNetwork, TransNetwork
 
 # Of the skeleton of `transnas_micro`; the benchmark's digits of operations are positions among the first four of NATS-Bench's.
 MODULES = "41414"
@@ -83,7 +84,7 @@ class TransSpace(SearchSpace):
         """Returns the operations of the genotype's cells, or None for basic blocks."""
 
     def build(self, genotype: Genotype) -> TransNetwork | SiameseNetwork:
-        from .networks.transnas import SiameseNetwork, TransNetwork
+        from .network import SiameseNetwork, TransNetwork
 
         network = SiameseNetwork if self.task.decoder == "pieces" else TransNetwork
         return network(self.task, self.parameters.channels, self.modules(genotype), self.operations(genotype))

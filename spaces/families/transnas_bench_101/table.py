@@ -19,12 +19,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .errors import ConfigError, TableError, near_name, reason
-from .notations import checked_notations
-from .parameters import Parameters
-from .space import SearchSpace
-from .tables import NpzParameters, NpzTable, Table
-from .transnas_tasks import TASKS, Name
+from rbflex_evo.spaces.errors import ConfigError, TableError, near_name, reason
+from rbflex_evo.spaces.parameters import Parameters
+from rbflex_evo.spaces.space import SearchSpace
+from rbflex_evo.spaces.tables.notations import checked_notations
+from rbflex_evo.spaces.tables.table import NpzParameters, NpzTable, Table
+
+from .tasks import TASKS, Name
 
 SPACES = {"transnas_micro": "micro", "transnas_macro": "macro"}
 # Names without their split.
@@ -129,7 +130,7 @@ def _scaled(metric: str, values: Mapping[str, float]) -> dict[str, float]:
 class _OfficialFile:
     """One task of one space: values in percent of a metric, and of the task's own on the validation images.
 
-        data[space][notation][task]["metrics"][metric] = [value of each epoch]
+    data[space][notation][task]["metrics"][metric] = [value of each epoch]
     """
 
     def __init__(self, parameters: TransNasParameters, space: SearchSpace, task: str) -> None:

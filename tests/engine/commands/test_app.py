@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 import yaml
-from instant import instant_search, toy_config
 
-from engine.cli import run
-from engine.config import as_values
-from fitness.cache import StatisticsCache
-from spaces import create_space
+from rbflex_evo.engine.commands.app import run
+from rbflex_evo.engine.configuration.config import as_values
+from rbflex_evo.fitness.measuring.cache import StatisticsCache
+from rbflex_evo.spaces import create_space
+from tests.support.instant import instant_search, toy_config
 
 Write = Callable[..., str]
 CELL = "skip+conv3|conv1+skip|skip+conv1"
@@ -69,9 +69,7 @@ def test_a_search_prints_what_it_found_and_can_be_asked_again(
     assert document["counts"]["unique"] == 4 and document["folder"] == str(tmp_path / "runs" / "run")
 
 
-def test_a_search_with_a_table_prints_its_facts(
-    config: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_search_with_a_table_prints_its_facts(config: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     space = create_space("toy")
     rows = [f"{space.notation(g)},{i / 50}" for i, g in enumerate(space.encoding.enumerate())]
     (tmp_path / "known.csv").write_text("\n".join(["notation,accuracy", *rows]))
@@ -81,9 +79,7 @@ def test_a_search_with_a_table_prints_its_facts(
     assert "best 81.90 % (conv3+conv3|conv3+conv3|conv3+conv3), mean 40.95 %" in out
 
 
-def test_a_run_that_was_stopped_is_resumed_by_its_folder(
-    config: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_that_was_stopped_is_resumed_by_its_folder(config: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = config(budget={"evaluations": 6})
     assert run(["search", path]) == 0
     capsys.readouterr()
@@ -184,9 +180,7 @@ def test_list_names_everything_with_its_parameters(kind: str, name: str, capsys:
         assert entries["rbflex"]["cost"] == "forward" and entries["params"]["cost"] == "data-free"
 
 
-def test_the_cache_can_be_looked_at_pruned_and_verified(
-    config: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_cache_can_be_looked_at_pruned_and_verified(config: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cache = str(tmp_path / "statistics.sqlite")
     assert run(["search", config(cache=cache)]) == 0
     capsys.readouterr()
@@ -253,9 +247,7 @@ def test_what_can_be_wrong_with_names_types_and_ranges(config: Write, capsys: py
         fails(capsys, ["search", config(), "--set", setting], part)
 
 
-def test_what_can_be_wrong_with_data_device_and_table(
-    config: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_can_be_wrong_with_data_device_and_table(config: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     missing = str(tmp_path / "nowhere")
     fails(capsys, ["search", config(data={"source": "folder", "root": missing})], "nowhere")
     fails(capsys, ["search", config(data={"source": "cifar10", "root": missing})], "nowhere")
@@ -278,9 +270,7 @@ def test_a_table_of_another_space_is_refused_before_the_search(
     assert not (tmp_path / "runs" / "run").exists()
 
 
-def test_what_can_be_wrong_with_the_run_folder(
-    config: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_can_be_wrong_with_the_run_folder(config: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     fails(capsys, ["search", config(runs=str(tmp_path / "file"))], "cannot be written", "--set runs=")
     assert run(["search", config()]) == 0
@@ -342,7 +332,7 @@ HEAVY = ["torch", "scipy", "matplotlib", "deap", "nats_bench", "torchvision"]
 def test_help_and_errors_import_nothing_heavy(config: Write, arguments: list[str]) -> None:
     arguments = [config() if argument == "CONFIG" else argument for argument in arguments]
     program = (
-        f"import sys; from engine.cli import run; run({arguments!r}); "
+        f"import sys; from rbflex_evo.engine.commands.app import run; run({arguments!r}); "
         f"print('heavy:', [name for name in {HEAVY!r} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -363,7 +353,7 @@ def test_an_interrupt_during_the_first_imports_is_one_line() -> None:
         "    def find_spec(self, name, *_):\n"
         "        if name == 'pydantic': raise KeyboardInterrupt\n"
         "sys.meta_path.insert(0, Interrupting())\n"
-        "from engine.__main__ import main; main()"
+        "from rbflex_evo.__main__ import main; main()"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-import engine.checks
-from engine.cli import run
-from spaces import SPACES
-from spaces.toy import ToySpace
+from rbflex_evo.engine import conformance
+from rbflex_evo.engine.commands.app import run
+from rbflex_evo.spaces import SPACES
+from rbflex_evo.spaces.families.toy.space import ToySpace
 
 
 class Silent(ToySpace):
@@ -75,5 +75,5 @@ def test_wrong_usage_is_one_line_and_code_2(arguments: list[str], message: str, 
 
 
 def test_all_of_the_kit_is_in_one_place() -> None:
-    for name in engine.checks.__all__:
-        assert getattr(engine.checks, name).__doc__
+    for name in conformance.__all__:
+        assert getattr(conformance, name).__doc__

@@ -13,20 +13,20 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from instant import journal_without_times
-from replay import SPACE, compare_config, write_accuracies, write_scores
 
-from engine import setup
-from engine.compare import Runs, run_all
-from engine.compare_facts import document_of
-from engine.compare_plan import folder_of, run_config
-from engine.compare_run import Job, Watched, run_one
-from engine.config import Config, as_values, parse_config
-from engine.interrupt import Interrupted
-from engine.search import Search
-from engine.tabulate import tabulate
-from fitness.evaluation import Evaluation
-from spaces import ConfigError, RunError, TableError, create_space
+from rbflex_evo.engine.comparison.compare import Runs, run_all
+from rbflex_evo.engine.comparison.facts import document_of
+from rbflex_evo.engine.comparison.plan import folder_of, run_config
+from rbflex_evo.engine.comparison.run import Job, Watched, run_one
+from rbflex_evo.engine.configuration import assembly
+from rbflex_evo.engine.configuration.config import Config, as_values, parse_config
+from rbflex_evo.engine.search.search import Search
+from rbflex_evo.engine.tabulation.tabulate import tabulate
+from rbflex_evo.engine.terminal.interrupt import Interrupted
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.spaces import ConfigError, RunError, TableError, create_space
+from tests.support.instant import journal_without_times
+from tests.support.replay import SPACE, compare_config, write_accuracies, write_scores
 
 SINGLE = {"proxies": {"naswot": {}, "synflow": {}}, "objective": {"score": "naswot"}}
 SAMPLE = {
@@ -86,7 +86,7 @@ def test_a_replay_writes_the_journal_of_a_search_that_measures(tmp_path: Path) -
     Search(replay, quiet=True, report=False).run()
     measured, read = (journal_without_times(config.folder) for config in (live, replay))
     assert len(measured) == 26 and measured[1:] == read[1:]
-    table = setup.tabulated_evaluator_of(replay, setup.space_of(replay)).table
+    table = assembly.tabulated_evaluator_of(replay, assembly.space_of(replay)).table
     assert "scores" not in measured[0] and read[0]["scores"] == table.fingerprint
 
 
@@ -209,7 +209,7 @@ def test_a_damaged_trace_says_what_to_do(tmp_path: Path, scores: Path) -> None:
 def test_a_run_that_was_stopped_goes_on_within_its_folder(tmp_path: Path, scores: Path, moment: int) -> None:
     config = replayed(tmp_path, scores, fitness=SAMPLE)
     job = Job(config.plan().contenders[1], 1)
-    evaluator = setup.tabulated_evaluator_of(config, setup.space_of(config))
+    evaluator = assembly.tabulated_evaluator_of(config, assembly.space_of(config))
     provenance = {"inputs": None, "backend": None, "scores": evaluator.table.fingerprint}
     asked = 0
 
@@ -235,7 +235,7 @@ def test_a_run_that_was_stopped_goes_on_within_its_folder(tmp_path: Path, scores
 
 def test_a_watched_evaluator_stops_between_two_evaluations_and_loses_none(scores: Path, tmp_path: Path) -> None:
     config = replayed(tmp_path, scores)
-    inner = setup.tabulated_evaluator_of(config, setup.space_of(config))
+    inner = assembly.tabulated_evaluator_of(config, assembly.space_of(config))
     told: list[Evaluation] = []
     watched = Watched(inner, lambda: len(told) == 2)
     with pytest.raises(Interrupted):
@@ -253,7 +253,14 @@ def test_a_killed_and_an_interrupted_comparison_go_on_where_they_were(tmp_path: 
     compare = {**COMPARE, "seeds": 10}
     config = replayed(tmp_path, scores, compare, **changes)
     (tmp_path / "long.yaml").write_text(yaml.safe_dump(as_values(config)))
-    command = [sys.executable, "-c", "from engine.cli import main; main()", "compare", str(tmp_path / "long.yaml"), "--json"]
+    command = [
+        sys.executable,
+        "-c",
+        "from rbflex_evo.engine.commands.app import main; main()",
+        "compare",
+        str(tmp_path / "long.yaml"),
+        "--json",
+    ]
     for number, wanted in ((signal.SIGKILL, 2), (signal.SIGINT, 6)):
         process = subprocess.Popen(
             command,

@@ -5,12 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.compare_facts import common_values
-from engine.comparison import Reference, RunCurve, anytime, at, contender_rows, evaluations_to, grid, pairs, spread
-from fitness.constraints import Constraint
-from fitness.evaluation import Evaluation
-from fitness.objective import Objective
-from fitness.view import ArchiveView
+from rbflex_evo.engine.comparison.facts import common_values
+from rbflex_evo.engine.comparison.judgement import (
+    Reference,
+    RunCurve,
+    anytime,
+    at,
+    contender_rows,
+    evaluations_to,
+    grid,
+    pairs,
+    spread,
+)
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.fitness.objective.archive import ArchiveView
+from rbflex_evo.fitness.objective.constraints import Constraint
+from rbflex_evo.fitness.objective.objective import Objective
 
 TIMES = {"time_evaluations": 10, "time_scoring": 0.02, "time_strategy": 0.03}
 
@@ -124,8 +134,8 @@ def test_what_breaks_a_limit_is_worth_nothing_and_ranked_against_nothing() -> No
 
 
 def test_incumbents_are_what_a_search_would_have_returned() -> None:
-    from engine.trace import incumbents, moments_of
-    from spaces import create_space
+    from rbflex_evo.engine.comparison.trace import incumbents, moments_of
+    from rbflex_evo.spaces import create_space
 
     space = create_space("toy", genes=6)
     rng = np.random.default_rng(0)

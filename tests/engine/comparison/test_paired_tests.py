@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import trim_mean, wilcoxon
 
-from engine.run_statistics import band, holm, interquartile_mean, paired
+from rbflex_evo.engine.comparison.paired_tests import band, holm, interquartile_mean, paired
 
 
 def test_the_interquartile_mean_is_the_mean_of_the_middle_half() -> None:

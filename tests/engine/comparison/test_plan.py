@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from replay import compare_config
 
-from engine.compare_plan import run_config
-from engine.config import as_values, identity, parse_config
-from spaces import ConfigError, UnknownNameError
+from rbflex_evo.engine.comparison.plan import run_config
+from rbflex_evo.engine.configuration.config import as_values, identity, parse_config
+from rbflex_evo.spaces import ConfigError, UnknownNameError
+from tests.support.replay import compare_config
 
 
 def test_contenders_have_their_strategys_name_or_a_label(tmp_path: Path) -> None:

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from replay import compare_config, write_accuracies, write_scores
 from test_report import Page
 
-from engine.cli import run
-from engine.compare_plots import HUES, MARKERS, Line, draw_regrets, draw_scores, limits, lines_of
-from engine.compare_tables import headline, markdown, sheets, wins
-from engine.config import as_values, load_config
-from engine.search import Search
+from rbflex_evo.engine.commands.app import run
+from rbflex_evo.engine.comparison.figures import HUES, MARKERS, Line, draw_regrets, draw_scores, limits, lines_of
+from rbflex_evo.engine.comparison.tables import headline, markdown, sheets, wins
+from rbflex_evo.engine.configuration.config import as_values, load_config
+from rbflex_evo.engine.search.search import Search
+from tests.support.replay import compare_config, write_accuracies, write_scores
 
 COMPARE: dict[str, Any] = {
     "strategies": ["random", {"name": "genetic", "population": 10}, {"name": "annealing", "label": "cool one"}],
@@ -79,9 +79,8 @@ def test_there_is_a_row_for_every_run(compared: Path, document: dict[str, Any]) 
     with np.load(document_table(compared)) as table:
         ranks = aggregate(table["naswot"], table["synflow"])
         keys = {str(key): value for key, value in zip(table["key"], ranks, strict=True)}
-    from replay import SPACE
-
-    from spaces import create_space
+    from rbflex_evo.spaces import create_space
+    from tests.support.replay import SPACE
 
     space = create_space(**SPACE)
     known = dict(line.split(",") for line in (compared.parents[1] / "known.csv").read_text().splitlines()[1:])

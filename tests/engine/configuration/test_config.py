@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from engine.config import Config, as_values, identity, load_config, parse_config
-from spaces import ConfigError, RbflexEvoError, UnknownNameError
+from rbflex_evo.engine.configuration.config import Config, as_values, identity, load_config, parse_config
+from rbflex_evo.spaces import ConfigError, RbflexEvoError, UnknownNameError
 
 VALUES: dict[str, Any] = {
     "name": "run",

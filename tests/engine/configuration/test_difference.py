@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from instant import toy_config
 
-from engine.config import identity
-from engine.difference import difference
+from rbflex_evo.engine.configuration.config import identity
+from rbflex_evo.engine.configuration.difference import difference
+from tests.support.instant import toy_config
 
 PROXIES: dict[str, Any] = {"naswot": {}, "synflow": {}}
 RANK = {"rank": ["naswot", "synflow"]}

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from engine.compare import run_all
-from engine.config import load_config, load_scoring
-from engine.correlate import correlate
-from engine.search import Search
-from spaces import create_space
+from rbflex_evo.engine.comparison.compare import run_all
+from rbflex_evo.engine.configuration.config import load_config, load_scoring
+from rbflex_evo.engine.correlation.correlate import correlate
+from rbflex_evo.engine.search.search import Search
+from rbflex_evo.spaces import create_space
+from tests.support import ROOT
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = ROOT / "configs"
 SCORING = ["correlate_scores.yaml"]
 NAMES = sorted(path.name for path in CONFIGS.glob("*.yaml") if path.name not in SCORING)
 DATA = os.environ.get("RBFLEX_EVO_TABLES")

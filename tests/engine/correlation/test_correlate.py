@@ -16,17 +16,17 @@ import pytest
 import yaml
 from scipy import stats
 
-from engine import setup
-from engine.cli import run
-from engine.config import parse_config
-from engine.correlate import Correlation, combine, correlate
-from engine.correlate_page import markdown
-from engine.sample import architectures_of
-from engine.score_table import read_scores
-from engine.statistics import judge, ranked
-from engine.tabulate import tabulate
-from fitness.objective import Objective
-from spaces import ConfigError, Genotype, RunError, TableError, UnknownNameError, create_space
+from rbflex_evo.engine.commands.app import run
+from rbflex_evo.engine.configuration import assembly
+from rbflex_evo.engine.configuration.config import parse_config
+from rbflex_evo.engine.correlation.correlate import Correlation, combine, correlate
+from rbflex_evo.engine.correlation.ordering import judge, ranked
+from rbflex_evo.engine.correlation.page import markdown
+from rbflex_evo.engine.tabulation.sample import architectures_of
+from rbflex_evo.engine.tabulation.score_table import read_scores
+from rbflex_evo.engine.tabulation.tabulate import tabulate
+from rbflex_evo.fitness.objective.objective import Objective
+from rbflex_evo.spaces import ConfigError, Genotype, RunError, TableError, UnknownNameError, create_space
 
 SPACE = {"name": "toy", "genes": 4, "choices": 4, "channels": 4}
 
@@ -91,9 +91,9 @@ def test_every_score_combination_and_baseline_is_judged(found: tuple[Any, Correl
 
 def test_the_numbers_are_those_of_the_statistics_over_scores_and_accuracies(found: tuple[Any, Correlation]) -> None:
     settings, result = found
-    space = setup.space_of(settings)
+    space = assembly.space_of(settings)
     genotypes = architectures_of(settings, space)
-    with setup.evaluator_of(settings, space, setup.batch_of(settings)) as evaluator:
+    with assembly.evaluator_of(settings, space, assembly.batch_of(settings)) as evaluator:
         scores = np.array([one.scores.get("naswot", np.nan) for one in evaluator.evaluate(genotypes)])
     accuracies = np.array([accuracy(genotype) for genotype in genotypes])
     assert 0 < np.isnan(scores).sum() == result.document["scores"]["naswot"]["failed"]
@@ -286,7 +286,9 @@ def test_the_command_prints_markdown_or_json(tmp_path: Path, capsys: pytest.Capt
 def test_a_killed_comparison_goes_on_to_the_same_numbers(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(values(tmp_path, sample=None, correlate={"resamples": 20})))
-    code = "import engine.tabulate as t; t.PIECE = 10; from engine.cli import main; main()"
+    code = (
+        "import rbflex_evo.engine.tabulation.tabulate as t; t.PIECE = 10; from rbflex_evo.engine.commands.app import main; main()"
+    )
     command = [sys.executable, "-c", code, "correlate", str(path), "--set"]
     subprocess.run([*command, f"runs={tmp_path / 'a'}"], check=True, capture_output=True)
     process = subprocess.Popen([*command, f"runs={tmp_path / 'b'}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from engine import correlation_figures as figures
-from engine import plots
+from rbflex_evo.engine.correlation import figures as figures
+from rbflex_evo.engine.figures import plots
 
 KINDS = {"rbflex": "score", "both": "combination", "random": "baseline", "odd": "score"}
 

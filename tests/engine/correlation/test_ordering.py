@@ -11,8 +11,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from engine import statistics
-from engine.statistics import Estimate, judge, ranked, resample
+from rbflex_evo.engine.correlation import ordering
+from rbflex_evo.engine.correlation.ordering import Estimate, judge, ranked, resample
 
 VALUES = st.integers(-3, 3).map(float)
 PAIRS = st.lists(st.tuples(VALUES | st.just(math.nan), VALUES), min_size=2, max_size=12)
@@ -49,9 +49,9 @@ def test_kendall_and_spearman_are_those_of_scipy_over_the_resample(rows: list[tu
     assume(len(several) > 1 and len(set(last(several[:, 0]))) > 1 and len(set(several[:, 1])) > 1)
     ranks = ranked(scores)
     expected = stats.kendalltau(last(several[:, 0]), several[:, 1]).statistic
-    assert_close(statistics.kendall(ranks, accuracies, weights)[0], expected)
+    assert_close(ordering.kendall(ranks, accuracies, weights)[0], expected)
     expected = stats.spearmanr(last(several[:, 0]), several[:, 1]).statistic
-    assert_close(statistics.spearman(ranks, accuracies, weights)[0], expected)
+    assert_close(ordering.spearman(ranks, accuracies, weights)[0], expected)
 
 
 def test_kendall_of_many_is_that_of_scipy() -> None:
@@ -59,7 +59,7 @@ def test_kendall_of_many_is_that_of_scipy() -> None:
     scores, accuracies = rng.integers(0, 50, 3000), rng.standard_normal(3000)
     accuracies = accuracies + scores / 20
     weights = resample(3000, 3, rng)
-    for row, found in zip(weights, statistics.kendall(scores, accuracies, weights), strict=True):
+    for row, found in zip(weights, ordering.kendall(scores, accuracies, weights), strict=True):
         at = np.repeat(np.arange(3000), row.astype(int))
         assert found == pytest.approx(stats.kendalltau(scores[at], accuracies[at]).statistic, abs=1e-12)
 
@@ -71,8 +71,8 @@ def test_pearson_is_that_of_scipy_over_the_finite_scores(rows: list[tuple[float,
     finite = several[np.isfinite(several[:, 0])]
     assume(len(finite) > 1 and np.ptp(finite[:, 0]) > 0 and np.ptp(finite[:, 1]) > 0)
     expected = stats.pearsonr(finite[:, 0], finite[:, 1]).statistic
-    assert_close(statistics.pearson(scores, accuracies, weights)[0], expected)
-    assert_close(statistics.pearson(1e200 * scores + 1e201, accuracies, weights)[0], expected)
+    assert_close(ordering.pearson(scores, accuracies, weights)[0], expected)
+    assert_close(ordering.pearson(1e200 * scores + 1e201, accuracies, weights)[0], expected)
 
 
 @pytest.mark.parametrize("name", ["kendall", "spearman", "pearson", "kendall_top_10"])
@@ -90,7 +90,7 @@ def test_kendall_on_the_top_is_that_of_the_best_candidates(rows: list[tuple[floa
     scores, accuracies, weights, several = repeated(rows)
     assume(len(several))
     best = several[np.argsort(-several[:, 1], kind="stable")][: math.ceil(len(several) * percent / 100)]
-    found = statistics.kendall_top(ranked(scores), accuracies, percent, weights)[0]
+    found = ordering.kendall_top(ranked(scores), accuracies, percent, weights)[0]
     if len(set(last(best[:, 0]))) < 2 or len(set(best[:, 1])) < 2:
         assert math.isnan(found)
     else:
@@ -113,7 +113,7 @@ def test_the_discounted_gain_is_the_mean_over_all_orders_of_the_tied(rows: list[
     orders = list(itertools.permutations(range(len(several))))
     by_score = [gain(o) for o in orders if all(values[o[i]] >= values[o[i + 1]] for i in range(len(o) - 1))]
     expected = np.mean(by_score) / max(gain(order) for order in orders)
-    assert statistics.ndcg(ranked(scores), accuracies, weights)[0] == pytest.approx(expected, rel=1e-9)
+    assert ordering.ndcg(ranked(scores), accuracies, weights)[0] == pytest.approx(expected, rel=1e-9)
 
 
 @given(PAIRS.filter(lambda rows: len(rows) <= 8), st.integers(1, 9))
@@ -121,7 +121,7 @@ def test_the_discounted_gain_is_the_mean_over_all_orders_of_the_tied(rows: list[
 def test_the_first_of_n_is_the_mean_over_every_draw(rows: list[tuple[float, ...]], draw: int) -> None:
     scores, accuracies = columns(rows)
     ranks, ones = ranked(scores), np.ones((1, len(scores)))
-    found, spread, regret = (float(one[0]) for one in statistics.first_of(ranks, accuracies, [draw], ones)[draw])
+    found, spread, regret = (float(one[0]) for one in ordering.first_of(ranks, accuracies, [draw], ones)[draw])
     if draw > len(scores):
         assert math.isnan(found) and math.isnan(spread) and math.isnan(regret)
         return
@@ -143,8 +143,8 @@ def test_the_first_of_n_is_the_mean_over_every_draw(rows: list[tuple[float, ...]
 def test_the_first_of_n_of_a_resample_is_that_of_its_candidates(rows: list[tuple[float, ...]], draw: int) -> None:
     scores, accuracies, weights, several = repeated(rows)
     assume(len(several) >= draw)
-    expected = statistics.first_of(ranked(several[:, 0]), several[:, 1], [draw], np.ones((1, len(several))))[draw]
-    found = statistics.first_of(ranked(scores), accuracies, [draw], weights)[draw]
+    expected = ordering.first_of(ranked(several[:, 0]), several[:, 1], [draw], np.ones((1, len(several))))[draw]
+    found = ordering.first_of(ranked(scores), accuracies, [draw], weights)[draw]
     np.testing.assert_allclose(np.ravel(found), np.ravel(expected), atol=1e-6)
 
 
@@ -196,7 +196,7 @@ def test_a_judgement_is_the_same_in_any_batches_and_hangs_on_its_seed(monkeypatc
     scores, accuracies = rng.random(40), rng.random(40)
     scores[:5] = np.nan
     whole = judge(scores, accuracies, resamples=30)
-    monkeypatch.setattr(statistics, "ELEMENTS", 40 * 7)
+    monkeypatch.setattr(ordering, "ELEMENTS", 40 * 7)
     assert judge(scores, accuracies, resamples=30) == whole
     assert judge(scores, accuracies, resamples=30, seed=1) != whole
 

@@ -11,23 +11,23 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from calls import calls_of
 from scipy.stats import rankdata
 from test_report import CELLS, DEAD, Page, evaluations, write_run
 
-from engine.cli import run
-from engine.commands_explain import summary
-from engine.config import parse_config
-from engine.explain import explain, rank_of, spread_of
-from engine.explain_plots import block_shares, distribution, nearby
-from engine.explanation import Explanation, read_explanation
-from engine.record import read_run
-from engine.report import write_report
-from engine.search import Search
-from fitness import create_batch, create_proxy
-from fitness.evaluator import Evaluator
-from fitness.initialise import WeightParameters
-from spaces import ConfigError, GenotypeError, RunError, create_space
+from rbflex_evo.engine.commands.app import run
+from rbflex_evo.engine.commands.explain import summary
+from rbflex_evo.engine.configuration.config import parse_config
+from rbflex_evo.engine.explanation.document import Explanation, read_explanation
+from rbflex_evo.engine.explanation.explain import explain, rank_of, spread_of
+from rbflex_evo.engine.explanation.figures import block_shares, distribution, nearby
+from rbflex_evo.engine.report.report import write_report
+from rbflex_evo.engine.run.record import read_run
+from rbflex_evo.engine.search.search import Search
+from rbflex_evo.fitness import create_batch, create_proxy
+from rbflex_evo.fitness.measuring.evaluator import Evaluator
+from rbflex_evo.fitness.passes.weights import WeightParameters
+from rbflex_evo.spaces import ConfigError, GenotypeError, RunError, create_space
+from tests.support.calls import calls_of
 
 SEEDS = 4
 SPACE: dict[str, Any] = {"name": "toy", "genes": 4, "channels": 4}

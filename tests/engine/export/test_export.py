@@ -14,20 +14,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from instant import instant_search, toy_config
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine.cli import run
-from engine.commands_export import summary
-from engine.export import Exported, export_run, write_network
-from engine.exported import Run, load_network, read_architecture
-from engine.folder import LOCK, find_run
-from engine.search import Search
-from fitness.evaluation import Evaluation
-from fitness.initialise import WeightParameters, build_initialised
-from spaces import SPACES, ConfigError, Parameters, RunError, SearchSpace, create_space
-from spaces.toy import ToyParameters, ToySpace
+from rbflex_evo.engine.commands.app import run
+from rbflex_evo.engine.commands.export import summary
+from rbflex_evo.engine.export.export import Exported, export_run, write_network
+from rbflex_evo.engine.export.exported import Run, load_network, read_architecture
+from rbflex_evo.engine.run.folder import LOCK, find_run
+from rbflex_evo.engine.search.search import Search
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
+from rbflex_evo.spaces import SPACES, ConfigError, Parameters, RunError, SearchSpace, create_space
+from rbflex_evo.spaces.families.toy.space import ToyParameters, ToySpace
+from tests.support.instant import instant_search, toy_config
 
 # Forms of the spaces that are built and run in no time; a space that is not named here is taken as it is by default.
 SMALL: dict[str, dict[str, Any]] = {
@@ -84,15 +84,15 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def reloaded(exported: Path) -> dict[str, Tensor]:
     """What those networks give in another process that loads them."""
     program = (
-        "import sys, torch; from pathlib import Path; from engine import load_network, read_architecture\n"
-        "from test_export import outputs\n"
+        "import sys, torch; from pathlib import Path; from rbflex_evo.engine import load_network, read_architecture\n"
+        "from tests.engine.export.test_export import outputs\n"
         "folder = Path(sys.argv[1]); found = {}\n"
         "for entry in sorted(folder.iterdir()):\n"
         "    inputs = read_architecture(entry).create_space().example_inputs(3)\n"
         "    found[entry.name] = outputs(load_network(entry), inputs)\n"
         "torch.save(found, folder.with_suffix('.outputs'))\n"
     )
-    paths = os.pathsep.join([*filter(None, sys.path), str(Path(__file__).parent)])
+    paths = os.pathsep.join(filter(None, sys.path))
     subprocess.run([sys.executable, "-c", program, str(exported)], check=True, env={**os.environ, "PYTHONPATH": paths})
     found: dict[str, Tensor] = torch.load(exported.with_suffix(".outputs"), weights_only=True)
     return found
@@ -243,7 +243,7 @@ def test_the_command_prints_what_there_is_and_how_to_load_it(
     assert run(["export", str(folder), "--top", "2", "--into", str(into)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines if not line.startswith(" ")] == ["exported", "1", "2", "load"]
-    assert lines[-1] == f'load       engine.load_network("{into / "1"}")'
+    assert lines[-1] == f'load       rbflex_evo.engine.load_network("{into / "1"}")'
     assert run(["export", str(folder), "--into", str(tmp_path / "json"), "--json"]) == 0
     (document,) = json.loads(capsys.readouterr().out)
     assert document.pop("folder") == str(tmp_path / "json" / "1")
@@ -295,7 +295,7 @@ def test_a_killed_export_leaves_no_folder_and_is_no_hindrance_to_the_next(folder
     into = tmp_path / "networks"
     program = (
         "import os, signal, sys, torch\n"
-        "from engine import export_run\n"
+        "from rbflex_evo.engine import export_run\n"
         "save, saved = torch.save, []\n"
         "def dying(state, path):\n"
         "    save(state, path); saved.append(path)\n"

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from instant import instant_search, toy_config
 from torch import Tensor, nn
 
-from engine.cli import run
-from engine.export import export_run, write_program
-from engine.exported import load_network
-from engine.onnx_file import TOLERANCE, largest_difference, telling_inputs, write_onnx
-from fitness.initialise import WeightParameters, build_initialised
-from spaces import ConfigError, RunError, SearchSpace, create_space
+from rbflex_evo.engine.commands.app import run
+from rbflex_evo.engine.export.export import export_run, write_program
+from rbflex_evo.engine.export.exported import load_network
+from rbflex_evo.engine.export.onnx_file import TOLERANCE, largest_difference, telling_inputs, write_onnx
+from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
+from rbflex_evo.spaces import ConfigError, RunError, SearchSpace, create_space
+from tests.support.instant import instant_search, toy_config
 
 onnxruntime = pytest.importorskip("onnxruntime")
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from instant import instant_search, toy_config
 from test_report import Page
 from test_report_browser import BROWSER, browse
 
-from engine.front import draw_front, draw_hypervolume, front_data, front_facts, view_of
-from engine.report import write_report
-from fitness.constraints import Constraint, Constraints
-from fitness.evaluation import Evaluation
-from fitness.objective import Objective
+from rbflex_evo.engine.figures.front import draw_front, draw_hypervolume, front_data, front_facts, view_of
+from rbflex_evo.engine.report.report import write_report
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.fitness.objective.constraints import Constraint, Constraints
+from rbflex_evo.fitness.objective.objective import Objective
+from tests.support.instant import instant_search, toy_config
 
 OBJECTIVE = Objective(("rbflex", "flops"), "pareto", minimised=("flops",))
 ROWS = ((-9000.0, 3e8), (-8000.0, 2e8), (None, 1e8), (-8500.0, 1e8), (-7000.0, 9e8), (-8600.0, 1.5e8))
@@ -98,7 +98,7 @@ def test_the_page_of_an_unfinished_run_shows_its_front(folder: Path, tmp_path: P
 
 
 def toy_config_of(folder: Path) -> Any:
-    from engine.folder import find_run
+    from rbflex_evo.engine.run.folder import find_run
 
     return find_run(folder)
 

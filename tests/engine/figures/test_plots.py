@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import plots
-from engine.diagram import draw_architecture
-from engine.lanes import lanes
-from engine.layout import lay_out
-from engine.shapes import Box, two_lines
-from spaces import Drawing
+from rbflex_evo.engine.figures import plots
+from rbflex_evo.engine.graph_drawing.diagram import draw_architecture
+from rbflex_evo.engine.graph_drawing.lanes import lanes
+from rbflex_evo.engine.graph_drawing.layout import lay_out
+from rbflex_evo.engine.graph_drawing.shapes import Box, two_lines
+from rbflex_evo.spaces import Drawing
 
 scores = st.lists(st.floats(-1e6, 1e6) | st.just(math.nan), max_size=60).map(np.array)
 

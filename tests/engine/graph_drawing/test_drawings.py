@@ -10,10 +10,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from engine.diagram import draw_architecture
-from engine.layout import LEGEND, lay_out
-from spaces import SPACES, Drawing, Panel, create_space
-from spaces.drawing import carrying
+from rbflex_evo.engine.graph_drawing.diagram import draw_architecture
+from rbflex_evo.engine.graph_drawing.layout import LEGEND, lay_out
+from rbflex_evo.spaces import SPACES, Drawing, Panel, create_space
+from rbflex_evo.spaces.architecture.drawing import carrying
 
 
 def samples(name: str, count: int = 5) -> list[Drawing]:

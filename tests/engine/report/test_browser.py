@@ -10,8 +10,8 @@ import pytest
 from test_compare_report import written
 from test_report import CELLS, evaluations, write_run
 
-from engine.cli import run
-from engine.report import write_report
+from rbflex_evo.engine.commands.app import run
+from rbflex_evo.engine.report.report import write_report
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 QUIET = [
@@ -98,7 +98,7 @@ def test_the_page_of_a_correlation_fits_a_phone_and_runs_without_an_error(tmp_pa
     from matplotlib.image import imread
     from test_correlate import config
 
-    from engine.correlate import correlate
+    from rbflex_evo.engine.correlation.correlate import correlate
 
     folder = correlate(config(tmp_path, sample={"size": 40}, correlate={"resamples": 5}), quiet=True).folder
     browse(folder / "correlate.html", tmp_path / "profile", "--window-size=500,1600", f"--screenshot={tmp_path / 'page.png'}")

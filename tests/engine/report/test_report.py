@@ -6,14 +6,14 @@ from html.parser import HTMLParser
 
 import pytest
 import yaml
-from instant import instant_search, toy_config
 
-from engine.journal import encode, evaluation_line, header_line
-from engine.page import amount, breakable, flat, number
-from engine.record import read_run
-from engine.report import write_report
-from fitness.evaluation import Evaluation
-from spaces import RunError, UnknownNameError, create_space
+from rbflex_evo.engine.figures.page import amount, breakable, flat, number
+from rbflex_evo.engine.report.report import write_report
+from rbflex_evo.engine.run.journal import encode, evaluation_line, header_line
+from rbflex_evo.engine.run.record import read_run
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.spaces import RunError, UnknownNameError, create_space
+from tests.support.instant import instant_search, toy_config
 
 CELLS = (
     "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_1x1~2|",

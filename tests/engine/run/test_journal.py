@@ -9,13 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.journal import Journal, checksum, encode, evaluation_line, header_line, read_journal
-from fitness.evaluation import Evaluation
-from spaces import RunError
+from rbflex_evo.engine.run.journal import Journal, checksum, encode, evaluation_line, header_line, read_journal
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.spaces import RunError
 
-SCORES = st.dictionaries(
-    st.sampled_from(["rbflex", "naswot"]), st.floats(allow_nan=False, allow_infinity=False), max_size=2
-)
+SCORES = st.dictionaries(st.sampled_from(["rbflex", "naswot"]), st.floats(allow_nan=False, allow_infinity=False), max_size=2)
 
 
 def evaluations(count: int) -> list[Evaluation]:
@@ -96,9 +94,7 @@ def test_no_flipped_byte_changes_what_is_read(
     else:
         # Times and white space are not covered by the checksum; everything else must be as it was.
         expected = evaluations(3)
-        assert [(e.genotype, e.key, e.scores) for e in content.evaluations] == [
-            (e.genotype, e.key, e.scores) for e in expected
-        ]
+        assert [(e.genotype, e.key, e.scores) for e in content.evaluations] == [(e.genotype, e.key, e.scores) for e in expected]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.budget import UNLIMITED, Budget
+from rbflex_evo.engine.search.budget import UNLIMITED, Budget
 
 
 @given(limit=st.integers(1, 1000), evaluations=st.integers(0, 1000))

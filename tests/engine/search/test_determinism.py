@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from engine.config import parse_config
-from engine.search import Search
-from engine.yaml_reader import read_file
+from rbflex_evo.engine.configuration.config import parse_config
+from rbflex_evo.engine.configuration.yaml_reader import read_file
+from rbflex_evo.engine.search.search import Search
 
 CONFIG = """
 name: run
@@ -74,6 +74,14 @@ def test_a_cached_search_into_another_folder_measures_nothing(tmp_path: Path, fi
 def test_another_process_with_another_hash_seed_writes_the_same_journal(tmp_path: Path, first: list[dict[str, Any]]) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(CONFIG)
-    command = [sys.executable, "-c", "from engine.cli import main; main()", "search", str(config), "--set", f"runs={tmp_path}"]
+    command = [
+        sys.executable,
+        "-c",
+        "from rbflex_evo.engine.commands.app import main; main()",
+        "search",
+        str(config),
+        "--set",
+        f"runs={tmp_path}",
+    ]
     subprocess.run(command, check=True, capture_output=True, env={**os.environ, "PYTHONHASHSEED": "4711"}, timeout=110)
     assert without_times(tmp_path) == first

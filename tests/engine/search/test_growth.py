@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from calls import calls_of
-from instant import instant_search, toy_config
 
-from engine.progress import LARGEST_SHARE_OF_BESTS, SECONDS_BETWEEN_BESTS, Progress
+from rbflex_evo.engine.terminal.progress import LARGEST_SHARE_OF_BESTS, SECONDS_BETWEEN_BESTS, Progress
+from tests.support.calls import calls_of
+from tests.support.instant import instant_search, toy_config
 
 STRATEGIES: list[dict[str, Any]] = [
     {"name": "random"},
@@ -37,7 +37,7 @@ OBJECTIVES: list[dict[str, Any]] = [
 @pytest.fixture(autouse=True)
 def no_snapshot_but_the_first_and_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
     # Otherwise a slow machine would make more of them.
-    monkeypatch.setattr("engine.loop.SECONDS_BETWEEN_SNAPSHOTS", float("inf"))
+    monkeypatch.setattr("rbflex_evo.engine.search.loop.SECONDS_BETWEEN_SNAPSHOTS", float("inf"))
 
 
 def calls_and_folder(
@@ -86,12 +86,10 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize("took", [0.0, 0.001, 3.0])
-def test_looking_for_the_best_takes_a_small_share_however_long_one_look_takes(
-    monkeypatch: pytest.MonkeyPatch, took: float
-) -> None:
+def test_looking_for_the_best_takes_a_small_share_however_long_one_look_takes(monkeypatch: pytest.MonkeyPatch, took: float) -> None:
     monkeypatch.setattr(sys, "stderr", Terminal())
     clock, looks = [0.0], []
-    monkeypatch.setattr("engine.progress.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("rbflex_evo.engine.terminal.progress.time.monotonic", lambda: clock[0])
 
     def best() -> str:
         clock[0] += took

@@ -12,19 +12,19 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from instant import InstantEvaluator, instant_search, journal_without_times, toy_config
 from test_resume import ROUNDS, PulledPlug, Stopping, run_to_the_end, send_when_it_holds, start
 
-from engine.cli import run, summary
-from engine.config import as_values, identity, settings
-from engine.journal import read_journal
-from engine.search import Search
-from engine.snapshot import Counts, Snapshot, encode, load
-from fitness import METRICS
-from fitness.evaluation import Evaluation
-from fitness.metrics import Architecture, Metric
-from spaces import Genotype, RunError, create_space
-from strategies import STRATEGIES
+from rbflex_evo.engine.commands.app import run, summary
+from rbflex_evo.engine.configuration.config import as_values, identity, settings
+from rbflex_evo.engine.run.journal import read_journal
+from rbflex_evo.engine.run.snapshot import Counts, Snapshot, encode, load
+from rbflex_evo.engine.search.search import Search
+from rbflex_evo.fitness import METRICS
+from rbflex_evo.fitness.costs.metric import Architecture, Metric
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.spaces import Genotype, RunError, create_space
+from rbflex_evo.strategies import STRATEGIES
+from tests.support.instant import InstantEvaluator, instant_search, journal_without_times, toy_config
 
 TOY = {"name": "toy", "genes": 6, "choices": 4}
 SPACE = create_space("toy", genes=6, choices=4)
@@ -268,9 +268,7 @@ def test_a_run_whose_journal_is_cut_anywhere_resumes_to_the_same_journal(tmp_pat
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
 @pytest.mark.parametrize("moment", [0.0, 0.3, 0.7])
-def test_a_killed_process_under_constraints_with_two_objectives_resumes_to_the_same_journal(
-    tmp_path: Path, moment: float
-) -> None:
+def test_a_killed_process_under_constraints_with_two_objectives_resumes_to_the_same_journal(tmp_path: Path, moment: float) -> None:
     changes: dict[str, Any] = {"fitness": limited(PARETO, params={"max": 9000.0}), "strategy": "nsga2"}
     changes["budget"] = {"evaluations": 600}
     whole, _ = run_to_the_end(toy_config(tmp_path / "whole", **changes), ROUNDS)

@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from instant import InstantEvaluator, instant_search, journal_without_times, toy_config
 
-from engine.config import Config, as_values
-from engine.interrupt import Interrupted
-from engine.loop import Loop
-from engine.search import Search
-from fitness.evaluation import Evaluation
-from spaces import Genotype, RunError, create_space
-from strategies import STRATEGIES
+from rbflex_evo.engine.configuration.config import Config, as_values
+from rbflex_evo.engine.search.loop import Loop
+from rbflex_evo.engine.search.search import Search
+from rbflex_evo.engine.terminal.interrupt import Interrupted
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.spaces import Genotype, RunError, create_space
+from rbflex_evo.strategies import STRATEGIES
+from tests.support.instant import InstantEvaluator, instant_search, journal_without_times, toy_config
 
 REFERENCE = {
     "proxies": {"naswot": {}, "synflow": {}},
@@ -66,9 +66,7 @@ def run_to_the_end(config: Config, rounds: int = 1) -> tuple[Path, list[str]]:
 
 @pytest.mark.parametrize("strategy", STRATEGIES.names())
 @pytest.mark.parametrize("snapshot", ["kept", "missing", "damaged", "old"])
-def test_resuming_gives_the_same_journal_and_measures_nothing_twice(
-    tmp_path: Path, strategy: str, snapshot: str
-) -> None:
+def test_resuming_gives_the_same_journal_and_measures_nothing_twice(tmp_path: Path, strategy: str, snapshot: str) -> None:
     whole, asked = run_to_the_end(toy_config(tmp_path / "whole", strategy=small(strategy)))
     config = toy_config(tmp_path, strategy=small(strategy))
     stop_after(config, 15)
@@ -139,7 +137,7 @@ def test_keeping_the_lines_before_the_damage_is_a_way_out(tmp_path: Path) -> Non
 def test_a_journal_of_other_proposals_is_refused(tmp_path: Path) -> None:
     config = toy_config(tmp_path)
     stop_after(config, 60)
-    from engine.journal import encode
+    from rbflex_evo.engine.run.journal import encode
 
     journal = config.folder / "journal.jsonl"
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
@@ -163,7 +161,7 @@ def test_a_configuration_edited_inside_a_run_is_refused(tmp_path: Path) -> None:
 def test_a_time_budget_counts_earlier_sessions(tmp_path: Path) -> None:
     config = toy_config(tmp_path, budget={"seconds": 3600})
     stop_after(config, 60)
-    from engine.journal import encode
+    from rbflex_evo.engine.run.journal import encode
 
     journal = config.folder / "journal.jsonl"
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
@@ -184,13 +182,11 @@ def test_only_known_asks_in_a_row_are_counted_across_sessions(tmp_path: Path) ->
         stop_after(config, stop)
     folder, _ = run_to_the_end(config)
     assert journal_without_times(folder) == journal_without_times(whole)
-    assert json.loads((folder / "result.json").read_text())["counts"] == (
-        json.loads((whole / "result.json").read_text())["counts"]
-    )
+    assert json.loads((folder / "result.json").read_text())["counts"] == (json.loads((whole / "result.json").read_text())["counts"])
 
 
 def test_snapshots_are_written_during_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.loop.SECONDS_BETWEEN_SNAPSHOTS", -1.0)
+    monkeypatch.setattr("rbflex_evo.engine.search.loop.SECONDS_BETWEEN_SNAPSHOTS", -1.0)
     written = []
     save = Loop._save_snapshot
 
@@ -219,8 +215,7 @@ CHANGES: dict[str, Any] = {"budget": {"evaluations": 1500}}
 
 
 def start(runs: Path, changes: dict[str, Any] = CHANGES, **environment: str) -> subprocess.Popen[str]:
-    program = str(Path(__file__).with_name("instant.py"))
-    return spawn([sys.executable, program, str(runs), str(ROUNDS), json.dumps(changes)], **environment)
+    return spawn([sys.executable, "-m", "tests.support.instant", str(runs), str(ROUNDS), json.dumps(changes)], **environment)
 
 
 def spawn(command: list[str], **environment: str) -> subprocess.Popen[str]:
@@ -273,9 +268,7 @@ def test_a_killed_process_resumes_to_the_same_journal(tmp_path: Path, whole_run:
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
 @pytest.mark.parametrize("group", range(5))
-def test_a_process_killed_at_25_random_moments_resumes_to_the_same_journal(
-    tmp_path: Path, whole_run: Path, group: int
-) -> None:
+def test_a_process_killed_at_25_random_moments_resumes_to_the_same_journal(tmp_path: Path, whole_run: Path, group: int) -> None:
     killed_and_resumed(tmp_path, whole_run, list(np.random.default_rng(group).uniform(0, 0.9, 5)))
 
 
@@ -316,7 +309,7 @@ def test_networks_that_workers_measure_survive_a_kill_and_a_ctrl_c(tmp_path: Pat
     size = (whole.folder / "journal.jsonl").stat().st_size
     config = toy_config(tmp_path, workers=2, micro_batch=4, **changes)
     (tmp_path / "toy.yaml").write_text(yaml.safe_dump(as_values(config)))
-    command = [sys.executable, "-c", "from engine.cli import main; main()"]
+    command = [sys.executable, "-c", "from rbflex_evo.engine.commands.app import main; main()"]
     journal = config.folder / "journal.jsonl"
     killed = spawn([*command, "search", str(tmp_path / "toy.yaml")])
     assert send_when_it_holds(killed, journal, size // 4, signal.SIGKILL) == -signal.SIGKILL

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from instant import InstantEvaluator, instant_search, journal_without_times, toy_config
 
-from engine.folder import LOCK, opened
-from engine.loop import BARREN_ASKS
-from engine.search import Search
-from fitness.evaluation import Evaluation
-from spaces import ConfigError, Genotype, GenotypeError, RunError, create_space
-from strategies import STRATEGIES, Strategy, View
+from rbflex_evo.engine.run.folder import LOCK, opened
+from rbflex_evo.engine.search.loop import BARREN_ASKS
+from rbflex_evo.engine.search.search import Search
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.spaces import ConfigError, Genotype, GenotypeError, RunError, create_space
+from rbflex_evo.strategies import STRATEGIES, Strategy, View
+from tests.support.instant import InstantEvaluator, instant_search, journal_without_times, toy_config
 
 SMALL: dict[str, Any] = {"name": "toy", "genes": 4, "choices": 2}
 
@@ -72,9 +72,7 @@ def odd_strategies(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("strategy", STRATEGIES.names())
 @pytest.mark.parametrize("evaluations", [1, 7, 133])
 def test_the_budget_of_unique_evaluations_is_exact(tmp_path: Path, strategy: str, evaluations: int) -> None:
-    search, evaluator = instant_search(
-        toy_config(tmp_path, strategy=strategy, budget={"evaluations": evaluations})
-    )
+    search, evaluator = instant_search(toy_config(tmp_path, strategy=strategy, budget={"evaluations": evaluations}))
     result = search.run()
     assert result.counts["unique"] == len(set(evaluator.asked)) == len(evaluator.asked) == evaluations
     assert len(journal_without_times(result.folder)) == evaluations + 1

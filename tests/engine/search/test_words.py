@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
-from words_space import TinyWords
 
-from engine.cli import run
-from spaces import SPACES
+from rbflex_evo.engine.commands.app import run
+from rbflex_evo.spaces import SPACES
+from tests.support.words_space import TinyWords
 
 
 @pytest.fixture(autouse=True)

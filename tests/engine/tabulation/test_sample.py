@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine import setup
-from engine.config import identity, parse_config
-from engine.sample import architectures_of
-from spaces import ConfigError, Genotype, GenotypeError
+from rbflex_evo.engine.configuration import assembly
+from rbflex_evo.engine.configuration.config import identity, parse_config
+from rbflex_evo.engine.tabulation.sample import architectures_of
+from rbflex_evo.spaces import ConfigError, Genotype, GenotypeError
 
 VALUES: dict[str, Any] = {
     "name": "run",
@@ -25,7 +25,7 @@ VALUES: dict[str, Any] = {
 
 def chosen(sample: Any = None, **changes: Any) -> list[Genotype]:
     config = parse_config({**VALUES, **changes, "sample": sample})
-    return architectures_of(config, setup.space_of(config))
+    return architectures_of(config, assembly.space_of(config))
 
 
 def test_without_a_sample_it_is_the_whole_space() -> None:
@@ -65,7 +65,7 @@ def test_a_list_is_read_in_its_order(tmp_path: Path) -> None:
     path = tmp_path / "architectures.txt"
     path.write_text("\n".join(notations))
     config = parse_config({**VALUES, "sample": {"file": str(path)}})
-    space = setup.space_of(config)
+    space = assembly.space_of(config)
     assert [space.notation(g) for g in architectures_of(config, space)] == [n.strip() for n in notations if n]
 
 
@@ -106,11 +106,11 @@ def test_a_wrong_sample_is_one_line(sample: Any, message: str) -> None:
 
 
 def test_a_space_of_unknown_size_that_is_used_up_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    from spaces.toy import ToySpace
+    from rbflex_evo.spaces.families.toy.space import ToySpace
 
     encoding = type(ToySpace().encoding)
     monkeypatch.setattr(encoding, "size", property(lambda self: None))
-    monkeypatch.setattr("engine.sample.IDLE_DRAWS", 300)
+    monkeypatch.setattr("rbflex_evo.engine.tabulation.sample.IDLE_DRAWS", 300)
     assert len(chosen({"size": 70})) == 70
     with pytest.raises(ConfigError, match=r"'sample\.size' is 100, but only \d+ genotypes of toy were found"):
         chosen({"size": 100})

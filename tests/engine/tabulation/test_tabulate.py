@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine import setup
-from engine.cli import run
-from engine.config import load_config, parse_config
-from engine.sample import architectures_of
-from engine.score_table import read_scores
-from engine.tabulate import tabulate
-from spaces import ConfigError, RunError
+from rbflex_evo.engine.commands.app import run
+from rbflex_evo.engine.configuration import assembly
+from rbflex_evo.engine.configuration.config import load_config, parse_config
+from rbflex_evo.engine.tabulation.sample import architectures_of
+from rbflex_evo.engine.tabulation.score_table import read_scores
+from rbflex_evo.engine.tabulation.tabulate import tabulate
+from rbflex_evo.spaces import ConfigError, RunError
 
 TOY = {"name": "toy", "genes": 4, "choices": 3, "channels": 4}
 SSS = "nats_sss"
@@ -44,8 +44,11 @@ def config(folder: Path, space: Any, proxies: dict[str, Any], **changes: Any) ->
 
 
 def assert_equals_single_evaluations(path: Path, settings: Any, count: int) -> None:
-    space = setup.space_of(settings)
-    with np.load(path, allow_pickle=False) as table, setup.evaluator_of(settings, space, setup.batch_of(settings)) as evaluator:
+    space = assembly.space_of(settings)
+    with (
+        np.load(path, allow_pickle=False) as table,
+        assembly.evaluator_of(settings, space, assembly.batch_of(settings)) as evaluator,
+    ):
         keys = table["key"].tolist()
         assert len(set(keys)) == len(keys)
         first = {evaluator.key(genotype): genotype for genotype in reversed(list(space.encoding.enumerate()))}
@@ -69,7 +72,7 @@ def test_a_table_of_planned_cells_equals_single_evaluations(tmp_path: Path, monk
     space = {"name": "nats_tss", "channels": 2, "cells": 1}
     settings = config(tmp_path, space, {"rbflex": {"gamma": "flat"}, "naswot": {}})
     # The whole space takes a minute even at this size; the cells without pooling or 1 x 1 convolutions do not.
-    from spaces.encoding import VectorEncoding
+    from rbflex_evo.spaces.encodings.encoding import VectorEncoding
 
     everything = VectorEncoding.enumerate
     monkeypatch.setattr(VectorEncoding, "enumerate", lambda self: (g for g in everything(self) if set(g) <= {0, 3}))
@@ -84,7 +87,7 @@ def test_scores_that_watch_no_planned_forward_stand_beside_those_that_are_walked
 ) -> None:
     space = {"name": "nats_tss", "channels": 2, "cells": 1}
     settings = config(tmp_path, space, {"synflow": {}, "naswot": {}})
-    from spaces.encoding import VectorEncoding
+    from rbflex_evo.spaces.encodings.encoding import VectorEncoding
 
     everything = VectorEncoding.enumerate
     monkeypatch.setattr(VectorEncoding, "enumerate", lambda self: (g for g in everything(self) if set(g) <= {0, 3} and g[0]))
@@ -99,7 +102,7 @@ def test_a_table_of_a_sample_holds_each_network_once(tmp_path: Path) -> None:
     settings = config(tmp_path, TOY, {"naswot": {}, "synflow": {}}, sample={"size": 60, "seed": 3})
     path = tabulate(settings, quiet=True)
     assert_equals_single_evaluations(path, settings, 15)
-    space = setup.space_of(settings)
+    space = assembly.space_of(settings)
     table = read_scores(path)
     assert table.architectures == [space.notation(genotype) for genotype in architectures_of(settings, space)]
     assert table.keys == [space.key(space.parse(notation)) for notation in table.architectures]
@@ -140,8 +143,8 @@ def test_a_table_takes_what_the_cache_knows(tmp_path: Path) -> None:
     cached = {"cache": str(tmp_path / "cache.sqlite"), "sample": {"size": 30}}
     whole = tabulate(config(tmp_path, TOY, {"naswot": {}, "synflow": {}}, **cached), quiet=True)
     settings = config(tmp_path, TOY, {"synflow": {}}, name="again", **cached)
-    space = setup.space_of(settings)
-    with setup.evaluator_of(settings, space, setup.batch_of(settings)) as evaluator:
+    space = assembly.space_of(settings)
+    with assembly.evaluator_of(settings, space, assembly.batch_of(settings)) as evaluator:
         list(evaluator.evaluate(architectures_of(settings, space)))
         assert evaluator.counts["measured"] == 0
     again = tabulate(settings, quiet=True)
@@ -160,7 +163,7 @@ def test_what_is_no_table_of_scores_is_told(tmp_path: Path) -> None:
 
 
 def test_a_table_goes_on_where_it_was_stopped_and_mends_damaged_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.tabulate.PIECE", 10)
+    monkeypatch.setattr("rbflex_evo.engine.tabulation.tabulate.PIECE", 10)
     settings = config(tmp_path, TOY, {"naswot": {}})
     path = tabulate(settings, quiet=True)
     with np.load(path) as whole:
@@ -192,7 +195,7 @@ def test_a_space_that_cannot_be_enumerated_is_refused(tmp_path: Path, monkeypatc
     def refuse(self: Any) -> Any:
         raise NotImplementedError
 
-    monkeypatch.setattr("spaces.encoding.VectorEncoding.enumerate", refuse)
+    monkeypatch.setattr("rbflex_evo.spaces.encodings.encoding.VectorEncoding.enumerate", refuse)
     with pytest.raises(ConfigError, match=r"cannot be enumerated; set a sample"):
         tabulate(config(tmp_path, TOY, {"naswot": {}}), quiet=True)
 
@@ -230,7 +233,9 @@ def test_a_table_of_one_architecture_is_told_in_the_singular(tmp_path: Path, cap
 def test_a_killed_table_goes_on_to_the_same_table(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(YAML.replace("genes: 4", "genes: 6"))
-    code = "import engine.tabulate as t; t.PIECE = 20; from engine.cli import main; main()"
+    code = (
+        "import rbflex_evo.engine.tabulation.tabulate as t; t.PIECE = 20; from rbflex_evo.engine.commands.app import main; main()"
+    )
     command = [sys.executable, "-c", code, "tabulate", str(path), "--set"]
     subprocess.run([*command, f"runs={tmp_path / 'a'}"], check=True, capture_output=True)
     process = subprocess.Popen([*command, f"runs={tmp_path / 'b'}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

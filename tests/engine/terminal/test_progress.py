@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from engine.progress import Progress, duration
+from rbflex_evo.engine.terminal.progress import Progress, duration
 
 
 @pytest.fixture(autouse=True)
 def a_line_for_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.progress.SECONDS_BETWEEN_LINES", -1.0)
+    monkeypatch.setattr("rbflex_evo.engine.terminal.progress.SECONDS_BETWEEN_LINES", -1.0)
 
 
 def test_lines_say_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:

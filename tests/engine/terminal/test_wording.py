@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.wording import columns, counted
+from rbflex_evo.engine.terminal.wording import columns, counted
 
 
 def test_one_is_singular_and_everything_else_is_not() -> None:

@@ -7,14 +7,14 @@ import random
 import numpy as np
 import pytest
 import torch
-from words_space import TinyWords
 
-from fitness import CandidateFailed, Observer, Proxy
-from fitness.backward import gradients, training, weights_of
-from fitness.checks import check_proxy
-from fitness.observer import rows_of
-from spaces import ConfigError, Parameters, UnknownNameError, create_space
-from spaces.checking import CheckFailed
+from rbflex_evo.fitness import CandidateFailed, Observer, Proxy
+from rbflex_evo.fitness.conformance.check_proxy import check_proxy
+from rbflex_evo.fitness.passes.backward import gradients, training, weights_of
+from rbflex_evo.fitness.passes.observer import rows_of
+from rbflex_evo.spaces import ConfigError, Parameters, UnknownNameError, create_space
+from rbflex_evo.spaces.conformance.checking import CheckFailed
+from tests.support.words_space import TinyWords
 
 
 class Sums(Observer):
@@ -208,7 +208,7 @@ class Unsendable(Spread):
 
 
 BROKEN = {
-    "no proxy": (Sums, "Sums is no Proxy; derive it from fitness.Proxy"),
+    "no proxy": (Sums, "Sums is no Proxy; derive it from rbflex_evo.fitness.Proxy"),
     "no name": (broken(Spread, name=None), "name is None; set it to 'my_score'"),
     "a description of two lines": (broken(Spread, description="a\nb"), "description is .*in one line"),
     "version is text": (broken(Spread, version="2"), "version is '2'; set it to 1, and more whenever"),
@@ -216,7 +216,7 @@ BROKEN = {
     "costs something else": (broken(Spread, cost="cheap"), "cost is 'cheap'; it is one of"),
     "watches nothing": (broken(Spread, observer=Proxy.observer), r"needs is 'forward', but it has no observer\(\)"),
     "measures nothing": (broken(Slope, measure=Proxy.measure), r"needs is 'network', but it has no measure\(\)"),
-    "foreign parameters": (broken(Spread, Parameters=dict), "must derive from spaces.Parameters"),
+    "foreign parameters": (broken(Spread, Parameters=dict), "must derive from rbflex_evo.spaces.Parameters"),
     "measured_by is a string": (broken(Slope, measured_by="sigma"), r"measured_by is 'sigma'; set it to a tuple"),
     "measured_by names nothing": (
         broken(Slope, measured_by=("sgima",)),
@@ -290,7 +290,10 @@ BROKEN = {
     "changes a weight": (measuring(changes_a_weight), r"changes the network's tensor 'stem.0.weight'; other scores read it"),
     "changes the images": (measuring(lambda subject: subject.images.add_(1)), "changes the images; work on a copy"),
     "changes the mode": (measuring(lambda subject: subject.network.eval()), "changes the network's training modes"),
-    "fills .grad": (measuring(fills_grad), r"changes the network's gradients \(.grad\); .*fitness.backward.training and gradients"),
+    "fills .grad": (
+        measuring(fills_grad),
+        r"changes the network's gradients \(.grad\); .*rbflex_evo.fitness.passes.backward.training and gradients",
+    ),
     "freezes": (measuring(lambda subject: subject.network.requires_grad_(False)), "changes the network's requires_grad"),
     "leaves a hook": (measuring(leaves_a_hook), "changes the network's hooks"),
     "keeps tensors": (observing(activation=keeps), r"keeps \d+ tensors or modules"),

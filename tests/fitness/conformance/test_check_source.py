@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from fitness.batches import Batch
-from fitness.source_checks import check_source
-from fitness.sources.random_inputs import Noise
-from spaces import ConfigError, DataError, Parameters
-from spaces.checking import CheckFailed
+from rbflex_evo.fitness.conformance.check_source import check_source
+from rbflex_evo.fitness.data.batch import Batch
+from rbflex_evo.fitness.data.random_inputs import Noise
+from rbflex_evo.spaces import ConfigError, DataError, Parameters
+from rbflex_evo.spaces.conformance.checking import CheckFailed
 
 
 def test_registered_sources_pass(tmp_path):
@@ -53,13 +53,13 @@ def opened(self):
 
 
 BROKEN = {
-    "no source": (dict, "dict is no Source; derive it from fitness.batches.Source"),
+    "no source": (dict, "dict is no Source; derive it from rbflex_evo.fitness.data.batch.Source"),
     "no name": (broken(name=None), "has no name"),
-    "foreign parameters": (broken(Parameters=dict), "must derive from spaces.Parameters"),
+    "foreign parameters": (broken(Parameters=dict), "must derive from rbflex_evo.spaces.Parameters"),
     "draws globally": (broken(batch=drawn), r"changed global random state \(torch\); draw from a numpy generator"),
     "raises": (broken(batch=lambda self: {}["x"]), r"batch\(\) raised KeyError.*raise DataError where"),
     "doubles": (giving(images().double(), None, "x"), "images of torch.float64; give float32"),
-    "an array": (broken(batch=lambda self: images()), "gave Tensor; return a fitness.batches.Batch"),
+    "an array": (broken(batch=lambda self: images()), "gave Tensor; return a rbflex_evo.fitness.data.batch.Batch"),
     "no images": (giving(images(0), None, "x"), r"images of Tensor \[0, 3, 2, 2\]; give a tensor \[N, ...\]"),
     "NaN": (giving(images() / 0, None, "x"), "gave NaN or infinity"),
     "labels of floats": (giving(images(), torch.zeros(2), "x"), r"labels that are not int64 \[2\], counted from 0"),

@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fitness import METRICS
-from fitness.activation_memory import activation_memory
-from fitness.cost_book import CostBook
-from fitness.metrics import Architecture, Metric, create_metric, metrics_named
-from fitness.observer import CandidateFailed
-from spaces import (
+from rbflex_evo.fitness import METRICS
+from rbflex_evo.fitness.costs.book import CostBook
+from rbflex_evo.fitness.costs.memory import activation_memory
+from rbflex_evo.fitness.costs.metric import Architecture, Metric, create_metric, metrics_named
+from rbflex_evo.fitness.passes.observer import CandidateFailed
+from rbflex_evo.spaces import (
     ConfigError,
     DeviceError,
     Genotype,

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from fitness.batches import Batch, create_batch, sources
-from spaces import ConfigError, DataError, UnknownNameError
+from rbflex_evo.fitness.data.batch import Batch, create_batch, sources
+from rbflex_evo.spaces import ConfigError, DataError, UnknownNameError
 
 
 def error_of(source, **values):

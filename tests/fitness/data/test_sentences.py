@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from words_space import TinyWords, TinyWordsParameters
 
-from fitness import create_proxy
-from fitness.batches import create_batch
-from fitness.evaluator import Evaluator
-from fitness.sources.vocabulary import HashedVocabulary, padded, read_vocabulary, words_of
-from spaces import ConfigError, DataError
+from rbflex_evo.fitness import create_proxy
+from rbflex_evo.fitness.data.batch import create_batch
+from rbflex_evo.fitness.data.vocabulary import HashedVocabulary, padded, read_vocabulary, words_of
+from rbflex_evo.fitness.measuring.evaluator import Evaluator
+from rbflex_evo.spaces import ConfigError, DataError
+from tests.support.words_space import TinyWords, TinyWordsParameters
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "un", "##aff", "##able", "film", "##s", "the", "a", ",", "##f", "!"]
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from fitness.batches import create_batch
-from spaces import DataError
+from rbflex_evo.fitness.data.batch import create_batch
+from rbflex_evo.spaces import DataError
 
 # Facts of the benchmark: what each task's inputs, in [0, 1], are normalised by.
 ROOMS = ([0.5224, 0.5222, 0.5221], [0.2234, 0.2235, 0.2236])

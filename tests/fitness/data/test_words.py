@@ -8,21 +8,21 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from words_space import TinyWords
 
-from fitness import PROXIES, create_proxy, rbflex_score
-from fitness.activation_memory import activation_memory
-from fitness.batches import Batch, create_batch
-from fitness.device import PRECISIONS
-from fitness.evaluator import Evaluator
-from fitness.graph import depth, operations_of
-from fitness.initialise import WeightParameters, initialise
-from fitness.inputs import default_data
-from fitness.layers import layer_distances
-from fitness.metrics import Architecture, create_metric
-from fitness.subject import Subject
-from spaces import ConfigError, DataError, create_space
-from spaces.checks import check_space
+from rbflex_evo.fitness import PROXIES, create_proxy, rbflex_score
+from rbflex_evo.fitness.costs.memory import activation_memory
+from rbflex_evo.fitness.costs.metric import Architecture, create_metric
+from rbflex_evo.fitness.data.batch import Batch, create_batch
+from rbflex_evo.fitness.data.inputs import default_data
+from rbflex_evo.fitness.measuring.evaluator import Evaluator
+from rbflex_evo.fitness.passes.device import PRECISIONS
+from rbflex_evo.fitness.passes.graph import depth, operations_of
+from rbflex_evo.fitness.passes.subject import Subject
+from rbflex_evo.fitness.passes.weights import WeightParameters, initialise
+from rbflex_evo.fitness.proxies.rbflex.layers import layer_distances
+from rbflex_evo.spaces import ConfigError, DataError, create_space
+from rbflex_evo.spaces.conformance.check_space import check_space
+from tests.support.words_space import TinyWords
 
 SPACE = TinyWords()
 # What adds to its inputs, differentiates by them, or counts on networks that this space has not.

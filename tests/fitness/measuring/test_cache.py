@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fitness.cache import CacheWarning, StatisticsCache, decode, default_path, digest, encode
-from spaces import RunError
+from rbflex_evo.fitness.measuring.cache import CacheWarning, StatisticsCache, decode, default_path, digest, encode
+from rbflex_evo.spaces import RunError
 
 ARRAYS = {"gram": np.arange(12.0).reshape(3, 4), "count": np.int64(7)}
 

@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 import torch
 
-from fitness import CandidateFailed, create_batch, create_proxy
-from fitness.device import find_device, is_out_of_memory
-from fitness.evaluation import six_digits
-from fitness.evaluator import Evaluator
-from fitness.initialise import WeightParameters
-from fitness.measure import Measurer, MeasuringFailed
-from fitness.workers import WorkerError
-from spaces import ConfigError, DataError, DeviceError, create_space
-from spaces.toy import ToyParameters, ToySpace
+from rbflex_evo.fitness import CandidateFailed, create_batch, create_proxy
+from rbflex_evo.fitness.evaluation import six_digits
+from rbflex_evo.fitness.measuring.evaluator import Evaluator
+from rbflex_evo.fitness.measuring.measurer import Measurer, MeasuringFailed
+from rbflex_evo.fitness.measuring.workers import WorkerError
+from rbflex_evo.fitness.passes.device import find_device, is_out_of_memory
+from rbflex_evo.fitness.passes.weights import WeightParameters
+from rbflex_evo.spaces import ConfigError, DataError, DeviceError, create_space
+from rbflex_evo.spaces.families.toy.space import ToyParameters, ToySpace
 
 SMALL = {"channels": 4, "cells": 1}
 
@@ -230,8 +230,8 @@ def test_out_of_memory_halves_the_candidates_and_remembers():
 
 
 def test_the_number_of_candidates_a_call_is_found_from_the_devices_memory(monkeypatch):
-    monkeypatch.setattr("fitness.device.memory_left", lambda device: 1000)
-    monkeypatch.setattr("fitness.device.peak_memory", lambda device: 200)
+    monkeypatch.setattr("rbflex_evo.fitness.passes.device.memory_left", lambda device: 1000)
+    monkeypatch.setattr("rbflex_evo.fitness.passes.device.peak_memory", lambda device: 200)
     requests = [(g, {"naswot": create_proxy("naswot")}) for g in draw(small_tss(), 10, seed=4)]
     measurer = full_memory(16)
     results = measurer.measure(requests)
@@ -322,10 +322,10 @@ def test_a_score_that_fails_leaves_the_other_scores():
 
 ORPHANS = """
 import os, sys, time
-from fitness import create_batch, create_proxy
-from fitness.evaluation import six_digits
-from fitness.evaluator import Evaluator
-from spaces import create_space
+from rbflex_evo.fitness import create_batch, create_proxy
+from rbflex_evo.fitness.evaluation import six_digits
+from rbflex_evo.fitness.measuring.evaluator import Evaluator
+from rbflex_evo.spaces import create_space
 
 if __name__ == "__main__":
     space = create_space("nats_tss", channels=4, cells=1)

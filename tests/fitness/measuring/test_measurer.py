@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from fitness import Evaluator, create_batch, create_proxy
-from fitness.initialise import WeightParameters, build_initialised
-from fitness.measure import Measurer
-from fitness.native import find_compiler
-from spaces import ConfigError, SearchSpace, create_space
+from rbflex_evo.fitness import Evaluator, create_batch, create_proxy
+from rbflex_evo.fitness.measuring.measurer import Measurer
+from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
+from rbflex_evo.fitness.planned.native import find_compiler
+from rbflex_evo.spaces import ConfigError, SearchSpace, create_space
 
 
 class Unplanned:
@@ -67,7 +67,7 @@ def test_an_unknown_backend_names_the_near_one():
 
 
 def test_the_compiled_backend_without_a_compiler_says_so(monkeypatch):
-    from fitness import native
+    from rbflex_evo.fitness.planned import native
 
     native.load.cache_clear()
     monkeypatch.setenv("PATH", "")
@@ -79,7 +79,7 @@ def test_the_compiled_backend_without_a_compiler_says_so(monkeypatch):
 
 @pytest.mark.skipif(find_compiler() is None, reason="this machine has no C compiler")
 def test_kernels_are_compiled_once_into_the_users_cache(monkeypatch, tmp_path):
-    from fitness import native
+    from rbflex_evo.fitness.planned import native
 
     monkeypatch.setenv("RBFLEX_EVO_CACHE", str(tmp_path))
     for _ in range(2):
@@ -108,7 +108,7 @@ def test_bfloat16_lowers_convolutions_alike_in_plans_and_built_networks():
 
 
 def test_the_networks_weights_are_those_that_a_plan_draws():
-    from fitness.initialise import parameter_values
+    from rbflex_evo.fitness.passes.weights import parameter_values
 
     weights = WeightParameters(seed=5)
     network = build_initialised(space(), GENOTYPES[0], weights)

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from fitness.forward import run_observed
-from fitness.proxies.naswot import NaswotObserver
-from fitness.proxies.rbflex import RbflexObserver
+from rbflex_evo.fitness.passes.watch import run_observed
+from rbflex_evo.fitness.proxies.naswot import NaswotObserver
+from rbflex_evo.fitness.proxies.rbflex.score import RbflexObserver
 
 OBSERVERS = [RbflexObserver, NaswotObserver]
 

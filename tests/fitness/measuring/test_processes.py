@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-import engine
-import fitness
-from fitness.processes import Processes
+from rbflex_evo import engine, fitness
+from rbflex_evo.fitness.measuring.processes import Processes
 
 STATUS = Path("/proc/self/status")
 

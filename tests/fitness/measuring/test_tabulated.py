@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fitness.evaluation import Evaluation
-from fitness.tabulated import TabulatedEvaluator, read_tabulated
-from spaces import ConfigError, create_space
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.fitness.measuring.tabulated import TabulatedEvaluator, read_tabulated
+from rbflex_evo.spaces import ConfigError, create_space
 
 SPACE = create_space("toy", genes=2, choices=2)
 KEYS = list(SPACE.keys())

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from fitness import create_proxy, kernels
-from fitness.exhaustive import score_all, subtrees
-from fitness.initialise import WeightParameters
-from fitness.measure import Measurer
-from spaces import ConfigError, create_space
+from rbflex_evo.fitness import create_proxy
+from rbflex_evo.fitness.measuring.measurer import Measurer
+from rbflex_evo.fitness.measuring.whole_space import score_all, subtrees
+from rbflex_evo.fitness.passes.weights import WeightParameters
+from rbflex_evo.fitness.proxies.rbflex import kernels
+from rbflex_evo.spaces import ConfigError, create_space
 
 PROXIES = {"rbflex": create_proxy("rbflex", gamma="flat"), "naswot": create_proxy("naswot")}
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitness.constraints import Constraint, deb_utilities, read_constraints, violation, written
-from fitness.evaluation import Evaluation
-from fitness.objective import Objective
-from fitness.view import ArchiveView
-from spaces import ConfigError, RbflexEvoError, UnknownNameError
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.fitness.objective.archive import ArchiveView
+from rbflex_evo.fitness.objective.constraints import Constraint, deb_utilities, read_constraints, violation, written
+from rbflex_evo.fitness.objective.objective import Objective
+from rbflex_evo.spaces import ConfigError, RbflexEvoError, UnknownNameError
 
 LIMITS = (Constraint("params", maximum=100.0), Constraint("depth", minimum=4.0))
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fitness.constraints import Constraint, Constraints
-from fitness.cost_book import CostBook
-from fitness.evaluation import Evaluation
-from fitness.limited_view import REJECTIONS, WALKED, LimitedView, Look, SearchEnded, cap_of
-from fitness.metrics import Architecture, Metric
-from fitness.objective import Objective
-from fitness.observer import CandidateFailed
-from fitness.view import ArchiveView
-from spaces import Parameters, SearchSpace, create_space
+from rbflex_evo.fitness.costs.book import CostBook
+from rbflex_evo.fitness.costs.metric import Architecture, Metric
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.fitness.objective.archive import ArchiveView
+from rbflex_evo.fitness.objective.constraints import Constraint, Constraints
+from rbflex_evo.fitness.objective.limited import REJECTIONS, WALKED, LimitedView, Look, SearchEnded, cap_of
+from rbflex_evo.fitness.objective.objective import Objective
+from rbflex_evo.fitness.passes.observer import CandidateFailed
+from rbflex_evo.spaces import Parameters, SearchSpace, create_space
 
 SPACE: SearchSpace = create_space("toy", genes=4)
 

@@ -5,15 +5,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from calls import calls_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
-from fitness.evaluation import Evaluation
-from fitness.objective import Objective, ObjectiveParameters, create_objective
-from fitness.view import ArchiveView
-from spaces import ConfigError, parse
+from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.fitness.objective.archive import ArchiveView
+from rbflex_evo.fitness.objective.objective import Objective, ObjectiveParameters, create_objective
+from rbflex_evo.spaces import ConfigError, parse
+from tests.support.calls import calls_of
 
 MEMBERS = ("rbflex", "naswot", "synflow")
 
@@ -109,9 +109,7 @@ def test_equal_scores_are_worth_the_same_in_and_out_of_the_sample(sample, rule):
 
 @given(rows=whole_table, rule=rule, member=st.integers(0, 2))
 def test_a_monotone_transform_of_a_member_changes_nothing(rows, rule, member):
-    stretched = [
-        tuple(math.expm1(v / 10) + 3 * v - 9000 if k == member else v for k, v in enumerate(row)) for row in rows
-    ]
+    stretched = [tuple(math.expm1(v / 10) + 3 * v - 9000 if k == member else v for k, v in enumerate(row)) for row in rows]
     objective = Objective(MEMBERS, rule)
     before, after = view_of(objective, rows), view_of(objective, stretched)
     assert before.ranking() == after.ranking()
@@ -157,9 +155,7 @@ def test_the_order_of_two_candidates_may_turn_when_a_third_arrives():
 
 def test_log_punishes_one_bad_rank_where_linear_does_not():
     rows = [(1.0, 6.0), (3.0, 3.0), (2.0, 1.0), (4.0, 2.0), (5.0, 4.0), (6.0, 5.0)]
-    assert view_of(Objective(("rbflex", "naswot"), "linear"), rows).utility(["0", "1"]).tolist() == pytest.approx(
-        [7 / 12, 6 / 12]
-    )
+    assert view_of(Objective(("rbflex", "naswot"), "linear"), rows).utility(["0", "1"]).tolist() == pytest.approx([7 / 12, 6 / 12])
     one_bad, even = view_of(Objective(("rbflex", "naswot"), "log"), rows).utility(["0", "1"])
     assert one_bad < even
 

@@ -9,12 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitness import pareto
+from rbflex_evo.fitness.objective import pareto
 
 FEW = st.integers(0, 4).map(float)
-POINTS = st.integers(2, 3).flatmap(
-    lambda m: st.lists(st.lists(FEW, min_size=m, max_size=m), min_size=1, max_size=14).map(np.array)
-)
+POINTS = st.integers(2, 3).flatmap(lambda m: st.lists(st.lists(FEW, min_size=m, max_size=m), min_size=1, max_size=14).map(np.array))
 
 
 def dominates(a: np.ndarray, b: np.ndarray) -> bool:

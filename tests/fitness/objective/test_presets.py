@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-from engine.cli import run
-from engine.config import as_values, identity, load_config, parse_config
-from fitness import create_proxy
-from fitness.objective import ObjectiveParameters, create_objective
-from fitness.presets import PRESETS
-from spaces import ConfigError, UnknownNameError, parse
+from rbflex_evo.engine.commands.app import run
+from rbflex_evo.engine.configuration.config import as_values, identity, load_config, parse_config
+from rbflex_evo.fitness import create_proxy
+from rbflex_evo.fitness.objective.objective import ObjectiveParameters, create_objective
+from rbflex_evo.fitness.objective.presets import PRESETS
+from rbflex_evo.spaces import ConfigError, UnknownNameError, parse
 
 VALUES: dict[str, Any] = {
     "name": "run",

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitness.ranks import RATIO, Ranks
+from rbflex_evo.fitness.objective.ranks import RATIO, Ranks
 
 value = st.one_of(st.integers(-3, 3).map(float), st.floats(-1e9, 1e9))
 rows = st.lists(st.tuples(value, value), max_size=60)

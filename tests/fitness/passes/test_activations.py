@@ -6,17 +6,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from words_space import TinyWords
 
-from fitness import CandidateFailed, create_proxy, rbflex_score
-from fitness.activation_memory import activation_memory
-from fitness.activations import FUNCTIONS, MODULES, is_activation
-from fitness.batches import create_batch
-from fitness.evaluator import Evaluator
-from fitness.forward import run_observed
-from fitness.graph import depth, operations_of
-from fitness.observer import Observer
-from spaces import ConfigError, SearchSpace, VectorEncoding
+from rbflex_evo.fitness import CandidateFailed, create_proxy, rbflex_score
+from rbflex_evo.fitness.costs.memory import activation_memory
+from rbflex_evo.fitness.data.batch import create_batch
+from rbflex_evo.fitness.measuring.evaluator import Evaluator
+from rbflex_evo.fitness.passes.activations import FUNCTIONS, MODULES, is_activation
+from rbflex_evo.fitness.passes.graph import depth, operations_of
+from rbflex_evo.fitness.passes.observer import Observer
+from rbflex_evo.fitness.passes.watch import run_observed
+from rbflex_evo.spaces import ConfigError, SearchSpace, VectorEncoding
+from tests.support.words_space import TinyWords
 
 N, WORDS, WIDTH = 3, 5, 4
 NAFBEE = (nn.ReLU, nn.GELU, nn.SiLU, nn.LeakyReLU, nn.ReLU6, nn.Mish, nn.Hardswish, nn.CELU, nn.ELU, nn.Hardtanh, nn.SELU)

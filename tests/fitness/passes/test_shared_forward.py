@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from fitness import create_proxy
-from fitness.forward import run_observed
-from fitness.initialise import WeightParameters, build_initialised
-from fitness.measure import Measurer
-from fitness.shared_forward import SharedForward, common
-from spaces import SPACES, ConfigError, create_space
-from spaces.stages import Stage, run_stages, stages_of
+from rbflex_evo.fitness import create_proxy
+from rbflex_evo.fitness.measuring.measurer import Measurer
+from rbflex_evo.fitness.passes.shared_forward import SharedForward, common
+from rbflex_evo.fitness.passes.watch import run_observed
+from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
+from rbflex_evo.spaces import SPACES, ConfigError, create_space
+from rbflex_evo.spaces.architecture.chain import Stage, run_stages, stages_of
 
 PROXIES = {name: create_proxy(name) for name in ("rbflex", "naswot", "swap", "meco", "synflow")}
 PROXIES["batch"] = create_proxy("naswot", statistics="batch")

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from fitness import CandidateFailed
-from fitness.forward import image_norm, run_observed
-from fitness.observer import Observer
+from rbflex_evo.fitness import CandidateFailed
+from rbflex_evo.fitness.passes.observer import Observer
+from rbflex_evo.fitness.passes.watch import image_norm, run_observed
 
 
 class Recorder(Observer):

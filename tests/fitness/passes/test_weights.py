@@ -11,14 +11,14 @@ import pytest
 import torch
 from torch import nn
 
-from fitness.initialise import WeightParameters, build_initialised, draw, initialise
-from spaces import create_space
-from spaces.toy import ToySpace
+from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised, draw, initialise
+from rbflex_evo.spaces import create_space
+from rbflex_evo.spaces.families.toy.space import ToySpace
 
 SCRIPT = """
-from fitness.initialise import WeightParameters, build_initialised
-from spaces import create_space
-from spaces.toy import ToySpace
+from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
+from rbflex_evo.spaces import create_space
+from rbflex_evo.spaces.families.toy.space import ToySpace
 space = create_space("nats_sss")
 network = build_initialised(space, (1, 2, 3, 4, 5), WeightParameters(seed=7))
 print(sum(float(p.double().abs().sum()) for p in network.parameters()).hex())

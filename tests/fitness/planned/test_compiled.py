@@ -5,10 +5,10 @@ import platform
 import pytest
 import torch
 
-from fitness import native
-from fitness.compiled import CompiledBackend, NativeWeight
-from fitness.eager import Backend
-from spaces.plan import Convolve
+from rbflex_evo.fitness.planned import native
+from rbflex_evo.fitness.planned.compiled import CompiledBackend, NativeWeight
+from rbflex_evo.fitness.planned.eager import Backend
+from rbflex_evo.spaces.architecture.plan import Convolve
 
 pytestmark = pytest.mark.skipif(native.find_compiler() is None, reason="no C compiler here")
 

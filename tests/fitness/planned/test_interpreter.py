@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from fitness import CandidateFailed, create_proxy
-from fitness.backends import create_backend
-from fitness.forward import run_observed
-from fitness.initialise import WeightParameters, build_initialised
-from fitness.interpreter import Interpreter
-from fitness.native import find_compiler
-from fitness.observer import Observer
-from fitness.opening import Opening
-from fitness.proxies.naswot import NaswotObserver
-from fitness.proxies.rbflex import RbflexObserver
-from spaces import create_space
+from rbflex_evo.fitness import CandidateFailed, create_proxy
+from rbflex_evo.fitness.passes.observer import Observer
+from rbflex_evo.fitness.passes.watch import run_observed
+from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
+from rbflex_evo.fitness.planned.backends import create_backend
+from rbflex_evo.fitness.planned.interpreter import Interpreter
+from rbflex_evo.fitness.planned.native import find_compiler
+from rbflex_evo.fitness.planned.opening import Opening
+from rbflex_evo.fitness.proxies.naswot import NaswotObserver
+from rbflex_evo.fitness.proxies.rbflex.score import RbflexObserver
+from rbflex_evo.spaces import create_space
 
 CPU = torch.device("cpu")
 WEIGHTS = WeightParameters(seed=3)
@@ -41,9 +41,7 @@ def representatives(space, count, seed=0):
 
 
 def interpreter(space, dtype, backend="eager", convolutions=None):
-    return Interpreter(
-        WEIGHTS, space.weight_shapes(), CPU, dtype, create_backend(backend, CPU, dtype, convolutions or dtype)
-    )
+    return Interpreter(WEIGHTS, space.weight_shapes(), CPU, dtype, create_backend(backend, CPU, dtype, convolutions or dtype))
 
 
 def planned(space, genotypes, images, backend="eager", kinds=(RbflexObserver, NaswotObserver)):

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from fitness import CandidateFailed, create_proxy
-from fitness.initialise import WeightParameters, draw_signs
-from fitness.subject import Subject
-from spaces import SearchSpace, VectorEncoding, create_space
+from rbflex_evo.fitness import CandidateFailed, create_proxy
+from rbflex_evo.fitness.passes.subject import Subject
+from rbflex_evo.fitness.passes.weights import WeightParameters, draw_signs
+from rbflex_evo.spaces import SearchSpace, VectorEncoding, create_space
 
 NAMES = ("az_expressivity", "az_progressivity", "az_trainability")
 SKIP_ALONE = (0, 0, 0, 1, 0, 0)

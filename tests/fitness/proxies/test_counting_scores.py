@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from fitness import CandidateFailed, create_proxy
-from fitness.batches import create_batch
-from fitness.evaluator import Evaluator
-from fitness.graph import depth, live_operations, operations_of, planned, traced
-from fitness.subject import Subject
-from spaces import ConfigError, SearchSpace, VectorEncoding, create_space
+from rbflex_evo.fitness import CandidateFailed, create_proxy
+from rbflex_evo.fitness.data.batch import create_batch
+from rbflex_evo.fitness.measuring.evaluator import Evaluator
+from rbflex_evo.fitness.passes.graph import depth, live_operations, operations_of, planned, traced
+from rbflex_evo.fitness.passes.subject import Subject
+from rbflex_evo.spaces import ConfigError, SearchSpace, VectorEncoding, create_space
 
 COUNTS = ["params", "flops", "depth", "n_conv", "nn_mass", "nn_degree"]
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from calls import calls_of
 from torch import nn
 
-from fitness import CandidateFailed, create_proxy
-from fitness.batches import create_batch
-from fitness.evaluator import Evaluator
-from fitness.forward import run_observed
-from fitness.initialise import WeightParameters, build_initialised, draw
-from fitness.measure import Measurer
-from fitness.proxies.meco import MecoObserver, least_eigenvalues
-from fitness.proxies.swap import SwapObserver
-from fitness.subject import Subject
-from spaces import ConfigError, create_space
+from rbflex_evo.fitness import CandidateFailed, create_proxy
+from rbflex_evo.fitness.data.batch import create_batch
+from rbflex_evo.fitness.measuring.evaluator import Evaluator
+from rbflex_evo.fitness.measuring.measurer import Measurer
+from rbflex_evo.fitness.passes.subject import Subject
+from rbflex_evo.fitness.passes.watch import run_observed
+from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised, draw
+from rbflex_evo.fitness.proxies.meco import MecoObserver, least_eigenvalues
+from rbflex_evo.fitness.proxies.swap import SwapObserver
+from rbflex_evo.spaces import ConfigError, create_space
+from tests.support.calls import calls_of
 
 CELLS = [0, 11, 284, 9930]
 

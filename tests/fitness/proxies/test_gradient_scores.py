@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import nn
 
-from fitness import PROXIES, CandidateFailed, create_proxy
-from fitness.initialise import WeightParameters
-from fitness.measure import Measurer
-from fitness.proxies import ntk
-from fitness.subject import Subject
-from spaces import ConfigError, create_space
+from rbflex_evo.fitness import PROXIES, CandidateFailed, create_proxy
+from rbflex_evo.fitness.measuring.measurer import Measurer
+from rbflex_evo.fitness.passes.subject import Subject
+from rbflex_evo.fitness.passes.weights import WeightParameters
+from rbflex_evo.fitness.proxies import ntk
+from rbflex_evo.spaces import ConfigError, create_space
 
 NAMES = (
     "grad_norm", "snip", "grasp", "fisher", "gradsign", "jacob_cov", "zico", "ntk_cond", "vkdnw", "logsynflow",

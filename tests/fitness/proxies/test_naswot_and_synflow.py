@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from fitness import CandidateFailed, create_proxy
-from fitness.forward import run_observed
-from fitness.initialise import WeightParameters, build_initialised
-from fitness.proxies.naswot import NaswotObserver
-from fitness.subject import Subject
-from spaces import create_space
+from rbflex_evo.fitness import CandidateFailed, create_proxy
+from rbflex_evo.fitness.passes.subject import Subject
+from rbflex_evo.fitness.passes.watch import run_observed
+from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
+from rbflex_evo.fitness.proxies.naswot import NaswotObserver
+from rbflex_evo.spaces import create_space
 
 
 @pytest.fixture(scope="module")

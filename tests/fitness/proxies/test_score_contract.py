@@ -7,17 +7,15 @@ import os
 import subprocess
 import sys
 from functools import cache
-from pathlib import Path
 
 import pytest
 
-from fitness import PROXIES, create_proxy
-from fitness.batches import create_batch
-from fitness.checks import check_proxy
-from fitness.evaluator import Evaluator
-from spaces import create_space
+from rbflex_evo.fitness import PROXIES, create_proxy
+from rbflex_evo.fitness.conformance.check_proxy import check_proxy
+from rbflex_evo.fitness.data.batch import create_batch
+from rbflex_evo.fitness.measuring.evaluator import Evaluator
+from rbflex_evo.spaces import create_space
 
-ROOT = Path(__file__).parents[2]
 # What the slow ones are checked with; elsewhere each runs as it is.
 QUICK = {
     "eproxy": {"steps": 2, "channels": 16},
@@ -63,7 +61,7 @@ def all_scores():
 
 @pytest.mark.slow
 def test_another_process_with_another_hash_seed_gives_the_same_scores():
-    program = "import json; from test_score_contract import all_scores; print(json.dumps(all_scores()))"
-    environment = {**os.environ, "PYTHONHASHSEED": "4321", "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)])}
+    program = "import json; from tests.fitness.proxies.test_score_contract import all_scores; print(json.dumps(all_scores()))"
+    environment = {**os.environ, "PYTHONHASHSEED": "4321", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert json.loads(run.stdout) == json.loads(json.dumps(all_scores()))

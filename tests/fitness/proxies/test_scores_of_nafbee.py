@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 
-from fitness import PROXIES, WeightParameters, create_proxy
-from fitness.measure import Measurer
-from fitness.observer import CandidateFailed
-from spaces import ConfigError, create_space
+from rbflex_evo.fitness import PROXIES, WeightParameters, create_proxy
+from rbflex_evo.fitness.measuring.measurer import Measurer
+from rbflex_evo.fitness.passes.observer import CandidateFailed
+from rbflex_evo.spaces import ConfigError, create_space
 
 SPACES = {
     "nafbee_vgg11": {"channels": 4},

@@ -6,10 +6,10 @@ import math
 
 import pytest
 
-from fitness import PROXIES, create_proxy
-from fitness.batches import create_batch
-from fitness.evaluator import Evaluator
-from spaces import ConfigError, create_space
+from rbflex_evo.fitness import PROXIES, create_proxy
+from rbflex_evo.fitness.data.batch import create_batch
+from rbflex_evo.fitness.measuring.evaluator import Evaluator
+from rbflex_evo.spaces import ConfigError, create_space
 
 # What would take most of the time, in the smallest form that is one.
 SMALL = {"linear_regions": {"inputs": 16, "batches": 1, "initialisations": 1}, "rbflex": {"gamma": "flat"}, "eproxy": {"steps": 1}}

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from fitness import PROXIES, CandidateFailed, create_batch, create_proxy, six_digits
-from fitness.evaluator import Evaluator
-from fitness.initialise import WeightParameters, build_initialised
-from fitness.last_map import last_map
-from fitness.subject import Subject
-from spaces import create_space
+from rbflex_evo.fitness import PROXIES, CandidateFailed, create_batch, create_proxy, six_digits
+from rbflex_evo.fitness.measuring.evaluator import Evaluator
+from rbflex_evo.fitness.passes.last_map import last_map
+from rbflex_evo.fitness.passes.subject import Subject
+from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
+from rbflex_evo.spaces import create_space
 
 PARAMETERS = {"eproxy": {"steps": 2, "channels": 4}}
 NAMES = ("az_expressivity", "az_progressivity", "az_trainability", "zen", "ni", "eproxy")

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torchvision import models
 
-from spaces import create_space
-from spaces.blocks import primary_blocks
+from rbflex_evo.spaces import create_space
+from rbflex_evo.spaces.architecture.blocks import primary_blocks
 
 
 @pytest.mark.parametrize(("name", "count"), [("nats_tss", 18), ("nats_sss", 6), ("toy", None)])

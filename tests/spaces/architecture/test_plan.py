@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from torch import nn
 
-from spaces import create_space
-from spaces.nats import prune
-from spaces.plan import INPUT, Combine, Convolve, Features, sources, targets
+from rbflex_evo.spaces import create_space
+from rbflex_evo.spaces.architecture.plan import INPUT, Combine, Convolve, Features, sources, targets
+from rbflex_evo.spaces.families.nats_bench.space import prune
 
 SHAPE = (3, 32, 32)
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from spaces import ConfigError, Parameters, TableError, UnknownNameError, create_space
-from spaces.checking import CheckFailed
-from spaces.table_checks import check_table
-from spaces.tables import CsvTable
+from rbflex_evo.spaces import ConfigError, Parameters, TableError, UnknownNameError, create_space
+from rbflex_evo.spaces.conformance.check_table import check_table
+from rbflex_evo.spaces.conformance.checking import CheckFailed
+from rbflex_evo.spaces.tables.table import CsvTable
 
 ROWS = {"zero+zero": 10.0, "zero+skip": 50.0, "skip+skip": 70.0, "conv1+skip": 70.0, "conv1+conv1": 90.0}
 
@@ -58,9 +58,9 @@ def long_error(self, parameters, space):
 
 
 BROKEN = {
-    "no table": (dict, "dict is no Table; derive it from spaces.tables.Table"),
+    "no table": (dict, "dict is no Table; derive it from rbflex_evo.spaces.tables.table.Table"),
     "no name": (broken(name=None), "has no name"),
-    "foreign parameters": (broken(Parameters=dict), "must derive from spaces.Parameters"),
+    "foreign parameters": (broken(Parameters=dict), "must derive from rbflex_evo.spaces.Parameters"),
     "made for another space": (broken(__init__=placed), r"refuses the space that it was made for .*self.space = space.name"),
     "no data set": (broken(dataset=property(lambda self: None, lambda self, value: None)), "dataset is None; set it in __init__"),
     "no accuracies": (broken(accuracies=lambda self: {}), r"accuracies\(\) gave {}; return a dict"),

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from spaces import SPACES, Cell, Costs, Drawing, GenotypeError, Panel, VectorEncoding, create_space
-from spaces.checks import CheckFailed, check_encoding, check_space
-from spaces.encoding import Encoding
-from spaces.toy import ToyParameters, ToySpace
+from rbflex_evo.spaces import SPACES, Cell, Costs, Drawing, GenotypeError, Panel, VectorEncoding, create_space
+from rbflex_evo.spaces.conformance.check_space import CheckFailed, check_encoding, check_space
+from rbflex_evo.spaces.encodings.encoding import Encoding
+from rbflex_evo.spaces.families.toy.space import ToyParameters, ToySpace
 
 # Of spaces whose networks are too large to be built a dozen times.
 SMALL = {"nafbee_bert": {"layers": 2, "hidden": 12, "heads": 3, "length": 8, "vocabulary": 50}}
@@ -175,8 +175,6 @@ def test_a_broken_encoding_is_found(what):
     with pytest.raises(CheckFailed, match=message) as caught:
         check_encoding(encoding)
     assert "\n" not in str(caught.value)
-
-
 
 
 def random_build(self, genotype):

@@ -7,9 +7,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from spaces import GenotypeError, VectorEncoding, create_space
-from spaces.checks import check_encoding
-from spaces.constrained import ConstrainedEncoding
+from rbflex_evo.spaces import GenotypeError, VectorEncoding, create_space
+from rbflex_evo.spaces.conformance.check_space import check_encoding
+from rbflex_evo.spaces.encodings.constrained import ConstrainedEncoding
 
 
 def even(genotype):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spaces import GenotypeError, VectorEncoding, deap_random
+from rbflex_evo.spaces import GenotypeError, VectorEncoding, deap_random
 
 categories = st.lists(st.integers(1, 6), min_size=1, max_size=8)
 seeds = st.integers(0, 2**32 - 1)

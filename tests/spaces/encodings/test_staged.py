@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spaces import GenotypeError
-from spaces.checks import check_encoding
-from spaces.staged import Stage, StagedEncoding
+from rbflex_evo.spaces import GenotypeError
+from rbflex_evo.spaces.conformance.check_space import check_encoding
+from rbflex_evo.spaces.encodings.staged import Stage, StagedEncoding
 
 seeds = st.integers(0, 2**32 - 1)
 stages = st.lists(

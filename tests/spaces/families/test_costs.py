@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from spaces import Cell, ConfigError, SearchSpace, create_space
+from rbflex_evo.spaces import Cell, ConfigError, SearchSpace, create_space
 
 
 def counted(space, genotype, shape):

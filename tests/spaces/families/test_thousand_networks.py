@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 
-from spaces import create_space
+from rbflex_evo.spaces import create_space
 
 INITIALISERS = {torch.Tensor.uniform_, torch.Tensor.normal_}
 

@@ -8,9 +8,9 @@ import json
 import numpy as np
 import pytest
 
-from spaces import ConfigError, GenotypeError, TableError, VectorEncoding, create_space
-from spaces.space import SearchSpace
-from spaces.tables import create_table
+from rbflex_evo.spaces import ConfigError, GenotypeError, TableError, VectorEncoding, create_space
+from rbflex_evo.spaces.space import SearchSpace
+from rbflex_evo.spaces.tables.table import create_table
 
 CELLS = ("0110/0001/0001/0000:conv3x3-bn-relu,maxpool3x3", "011/001/000:conv1x1-bn-relu")
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spaces import ConfigError, TableError, UnknownNameError, create_space
-from spaces.analog_table import _analog_accuracies
-from spaces.tables import Table, create_table
+from rbflex_evo.spaces import ConfigError, TableError, UnknownNameError, create_space
+from rbflex_evo.spaces.families.nats_bench.analog_table import _analog_accuracies
+from rbflex_evo.spaces.tables.table import Table, create_table
 
 OFFICIAL = {"nats_tss": "NATS-tss-v1_0-3ffb9-simple", "nats_sss": "NATS-sss-v1_0-50262-simple"}
 ANCHORS = {"nats_tss": "nats_tss_nb201", "nats_sss": "nats_sss"}
@@ -299,7 +299,7 @@ def test_nats_bench_works_over_the_records_that_are_there(official, tss):
 
 def test_nats_bench_keeps_what_it_has_read_until_the_folder_changes(official, tss, tmp_path, monkeypatch):
     monkeypatch.setenv("RBFLEX_EVO_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("spaces.nats_table.KEPT_FROM", 0)
+    monkeypatch.setattr("rbflex_evo.spaces.families.nats_bench.table.KEPT_FROM", 0)
     first = create_table("nats_bench", tss, path=str(official)).values().tolist()
     (kept,) = (tmp_path / "cache" / "tables").iterdir()
     with np.load(kept) as arrays:
@@ -377,9 +377,7 @@ def test_an_unknown_dataset_is_refused(tss):
 
 
 def final_accuracies(entry, dataset, name, epochs):
-    found = [
-        one[name] for one in entry["final_accuracy"] if (one["dataset"], one["epochs"]) == (dataset, epochs) and name in one
-    ]
+    found = [one[name] for one in entry["final_accuracy"] if (one["dataset"], one["epochs"]) == (dataset, epochs) and name in one]
     return sum(found) / len(found)
 
 
@@ -396,9 +394,7 @@ def test_official_records_equal_the_known_ones(benchdata, name):
         validation = final_accuracies(entry, "cifar10-valid", "x-valid", epochs)
         assert tables["cifar10"].accuracy(arch) == pytest.approx(test, abs=1e-4)
         assert tables["cifar10"].validation(arch) == pytest.approx(validation, abs=1e-4)
-        assert tables["cifar100"].accuracy(arch) == pytest.approx(
-            final_accuracies(entry, "cifar100", "x-test", epochs), abs=1e-4
-        )
+        assert tables["cifar100"].accuracy(arch) == pytest.approx(final_accuracies(entry, "cifar100", "x-test", epochs), abs=1e-4)
         assert tables["cifar100"].validation(arch) == pytest.approx(
             final_accuracies(entry, "cifar100", "x-valid", epochs), abs=1e-4
         )

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks.shared import literal_rbflex
-from fitness import hda
-from spaces import ConfigError
+from rbflex_evo.fitness.proxies.rbflex import hda
+from rbflex_evo.spaces import ConfigError
 
 
 def moments(matrix):

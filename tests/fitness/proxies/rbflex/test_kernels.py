@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fitness import kernels
+from rbflex_evo.fitness.proxies.rbflex import kernels
 
 
 def rows(n: int = 16, length: int = 400, seed: int = 0) -> np.ndarray:

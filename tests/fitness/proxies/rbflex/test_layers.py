@@ -10,13 +10,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from fitness.initialise import WeightParameters, build_initialised
-from fitness.kernels import squared_distances
-from fitness.layers import layer_distances
-from fitness.measure import Measurer
-from fitness.proxies.rbflex import Rbflex, RbflexParameters
-from spaces import SearchSpace, create_space
-from spaces.encoding import VectorEncoding
+from rbflex_evo.fitness.measuring.measurer import Measurer
+from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
+from rbflex_evo.fitness.proxies.rbflex.kernels import squared_distances
+from rbflex_evo.fitness.proxies.rbflex.layers import layer_distances
+from rbflex_evo.fitness.proxies.rbflex.score import Rbflex, RbflexParameters
+from rbflex_evo.spaces import SearchSpace, create_space
+from rbflex_evo.spaces.encodings.encoding import VectorEncoding
 
 IMAGES = torch.from_numpy(np.random.default_rng(5).standard_normal((5, 3, 8, 8), dtype=np.float32))
 SMALL = {"toy": {"channels": 4}, "nats_tss": {"channels": 4, "cells": 1}}

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from benchmarks.shared import literal_rbflex
-from fitness import CandidateFailed, rbflex_score
-from spaces import ConfigError
+from rbflex_evo.fitness import CandidateFailed, rbflex_score
+from rbflex_evo.spaces import ConfigError
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from benchmarks.shared import literal_rbflex
-from fitness import CandidateFailed, create_batch, create_proxy
-from fitness.evaluator import Evaluator
-from fitness.forward import run_observed
-from fitness.initialise import WeightParameters, build_initialised
-from fitness.proxies.rbflex import PUBLISHED_GAMMAS, RbflexObserver
-from spaces import ConfigError, create_space
+from rbflex_evo.fitness import CandidateFailed, create_batch, create_proxy
+from rbflex_evo.fitness.measuring.evaluator import Evaluator
+from rbflex_evo.fitness.passes.watch import run_observed
+from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
+from rbflex_evo.fitness.proxies.rbflex.score import PUBLISHED_GAMMAS, RbflexObserver
+from rbflex_evo.spaces import ConfigError, create_space
 
 N = 16
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from spaces import ConfigError, GenotypeError, create_space
-from spaces.mobilenet import MULTIPLIERS, scaled
-from spaces.space import SearchSpace
+from rbflex_evo.spaces import ConfigError, GenotypeError, create_space
+from rbflex_evo.spaces.families.inverted_residuals.mobilenet import MULTIPLIERS, scaled
+from rbflex_evo.spaces.space import SearchSpace
 
 SPACE = create_space("mobilenet")
 DEPTHS = (1, 2, 3, 4, 3, 3, 1)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from fitness.initialise import WeightParameters, build_initialised
-from spaces import GenotypeError, create_space
-from spaces.space import SearchSpace
-from spaces.tables import create_table
+from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
+from rbflex_evo.spaces import GenotypeError, create_space
+from rbflex_evo.spaces.space import SearchSpace
+from rbflex_evo.spaces.tables.table import create_table
 
 TABLES = os.environ.get("RBFLEX_EVO_TABLES")
 needs_tables = pytest.mark.skipif(not TABLES, reason="RBFLEX_EVO_TABLES is not set")

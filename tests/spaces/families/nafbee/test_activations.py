@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from spaces import GenotypeError, create_space
-from spaces.activations import ACTIVATIONS, ActivationGenes
+from rbflex_evo.spaces import GenotypeError, create_space
+from rbflex_evo.spaces.families.nafbee.activations import ACTIVATIONS, ActivationGenes
 
 ONE = ActivationGenes("space", 3, per_layer=False)
 EACH = ActivationGenes("space", 3, per_layer=True)

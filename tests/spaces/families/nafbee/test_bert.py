@@ -11,14 +11,14 @@ import pytest
 import torch
 from torch import nn
 
-from fitness import WeightParameters
-from fitness.initialise import build_initialised
-from fitness.layers import layer_distances
-from spaces import ConfigError, create_space
-from spaces.activations import ACTIVATIONS
-from spaces.bert_weights import official_name
-from spaces.checks import check_space
-from spaces.space import SearchSpace
+from rbflex_evo.fitness import WeightParameters
+from rbflex_evo.fitness.passes.weights import build_initialised
+from rbflex_evo.fitness.proxies.rbflex.layers import layer_distances
+from rbflex_evo.spaces import ConfigError, create_space
+from rbflex_evo.spaces.conformance.check_space import check_space
+from rbflex_evo.spaces.families.nafbee.activations import ACTIVATIONS
+from rbflex_evo.spaces.families.nafbee.bert_weights import official_name
+from rbflex_evo.spaces.space import SearchSpace
 
 SIZE = {"layers": 3, "hidden": 12, "heads": 3, "length": 7, "vocabulary": 40}
 
@@ -128,8 +128,7 @@ def test_sentences_lie_apart_in_the_features_by_far_more_than_round_off(activati
     space = small(hidden=48, layers=6)
     assert space.features == "per_image"
     found = [
-        layer_distances(space, space.parse(activation), sentences(), precision=precision)[1]
-        for precision in ("float32", "float64")
+        layer_distances(space, space.parse(activation), sentences(), precision=precision)[1] for precision in ("float32", "float64")
     ]
     single, double = found
     assert single.units == single.live == double.live == 48

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from spaces import TableError, create_space
-from spaces.tables import create_table
+from rbflex_evo.spaces import TableError, create_space
+from rbflex_evo.spaces.tables.table import create_table
 
 TABLES = os.environ.get("RBFLEX_EVO_TABLES")
 JSON = {

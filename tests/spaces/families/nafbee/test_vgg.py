@@ -10,13 +10,13 @@ import torch
 from torch import nn
 from torchvision.models.vgg import cfgs, make_layers, vgg11, vgg19
 
-from fitness import WeightParameters, create_batch
-from fitness.initialise import build_initialised
-from fitness.layers import layer_distances
-from spaces import create_space
-from spaces.activations import ACTIVATIONS
-from spaces.checks import check_space
-from spaces.space import SearchSpace
+from rbflex_evo.fitness import WeightParameters, create_batch
+from rbflex_evo.fitness.passes.weights import build_initialised
+from rbflex_evo.fitness.proxies.rbflex.layers import layer_distances
+from rbflex_evo.spaces import create_space
+from rbflex_evo.spaces.conformance.check_space import check_space
+from rbflex_evo.spaces.families.nafbee.activations import ACTIVATIONS
+from rbflex_evo.spaces.space import SearchSpace
 
 NAMES = ("nafbee_vgg19", "nafbee_vgg11")
 TORCHVISION = {"nafbee_vgg19": (vgg19, cfgs["E"]), "nafbee_vgg11": (vgg11, cfgs["A"])}

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_dag import relabelled
 
-from fitness.initialise import WeightParameters, build_initialised
-from spaces import GenotypeError, create_space
-from spaces.dag import pruned
-from spaces.nasbench101_shapes import cell_shapes
-from spaces.space import SearchSpace
+from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
+from rbflex_evo.spaces import GenotypeError, create_space
+from rbflex_evo.spaces.encodings.dag import pruned
+from rbflex_evo.spaces.families.nas_bench_101.costs import cell_shapes
+from rbflex_evo.spaces.space import SearchSpace
 
 TABLES = os.environ.get("RBFLEX_EVO_TABLES")
 needs_tables = pytest.mark.skipif(not TABLES, reason="RBFLEX_EVO_TABLES is not set")

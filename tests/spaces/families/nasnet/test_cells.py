@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spaces import GenotypeError
-from spaces.cells import TwoCellEncoding, canonical, every, unused
-from spaces.checks import check_encoding
+from rbflex_evo.spaces import GenotypeError
+from rbflex_evo.spaces.conformance.check_space import check_encoding
+from rbflex_evo.spaces.families.nasnet.cells import TwoCellEncoding, canonical, every, unused
 
 seeds = st.integers(0, 2**32 - 1)
 encodings = st.builds(

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from spaces import ConfigError, GenotypeError, create_space
-from spaces.checks import check_space
-from spaces.networks.cells import FactorizedReduction
+from rbflex_evo.spaces import ConfigError, GenotypeError, create_space
+from rbflex_evo.spaces.conformance.check_space import check_space
+from rbflex_evo.spaces.families.nasnet.network import FactorizedReduction
 
 SMALL = {"channels": 4, "layers": 3}
 

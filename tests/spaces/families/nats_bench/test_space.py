@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from fitness.initialise import WeightParameters, build_initialised
-from spaces import GenotypeError, create_space
-from spaces.nats import NONE, OPERATIONS, SIZE_CELL, isomorphism, prune
+from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
+from rbflex_evo.spaces import GenotypeError, create_space
+from rbflex_evo.spaces.families.nats_bench.space import NONE, OPERATIONS, SIZE_CELL, isomorphism, prune
 
 TABLES = os.environ.get("RBFLEX_EVO_TABLES")
 needs_tables = pytest.mark.skipif(not TABLES, reason="RBFLEX_EVO_TABLES is not set")

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from spaces import GenotypeError, create_space
-from spaces.checks import check_space
+from rbflex_evo.spaces import GenotypeError, create_space
+from rbflex_evo.spaces.conformance.check_space import check_space
 
 CELLS = ["nds_amoeba", "nds_darts", "nds_enas", "nds_nasnet", "nds_pnas"]
 SMALL = {

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from spaces import GenotypeError, create_space
-from spaces.toy import OPERATIONS, ToySpace
+from rbflex_evo.spaces import GenotypeError, create_space
+from rbflex_evo.spaces.families.toy.space import OPERATIONS, ToySpace
 
 IMAGES = torch.linspace(-1, 1, 4 * 3 * 8 * 8).reshape(4, 3, 8, 8)
 

@@ -15,16 +15,16 @@ import pytest
 import torch
 from torch import nn
 
-from fitness.forward import run_observed
-from fitness.initialise import WeightParameters, build_initialised
-from fitness.proxies.rbflex import RbflexObserver
-from spaces import Cell as CellNumbers
-from spaces import ConfigError, GenotypeError, SearchSpace, create_space
-from spaces.nats import prune
-from spaces.networks.nats import Cell
-from spaces.networks.transnas import FactorizedReduce, edge, pieces
-from spaces.transnas import MICRO_OPERATIONS
-from spaces.transnas_tasks import TASKS, Module
+from rbflex_evo.fitness.passes.watch import run_observed
+from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
+from rbflex_evo.fitness.proxies.rbflex.score import RbflexObserver
+from rbflex_evo.spaces import Cell as CellNumbers
+from rbflex_evo.spaces import ConfigError, GenotypeError, SearchSpace, create_space
+from rbflex_evo.spaces.families.nats_bench.network import Cell
+from rbflex_evo.spaces.families.nats_bench.space import prune
+from rbflex_evo.spaces.families.transnas_bench_101.network import FactorizedReduce, edge, pieces
+from rbflex_evo.spaces.families.transnas_bench_101.space import MICRO_OPERATIONS
+from rbflex_evo.spaces.families.transnas_bench_101.tasks import TASKS, Module
 
 TABLES = os.environ.get("RBFLEX_EVO_TABLES")
 needs_tables = pytest.mark.skipif(not TABLES, reason="RBFLEX_EVO_TABLES is not set")

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from spaces import ConfigError, TableError, create_space
-from spaces.tables import create_table
+from rbflex_evo.spaces import ConfigError, TableError, create_space
+from rbflex_evo.spaces.tables.table import create_table
 
 TABLES = os.environ.get("RBFLEX_EVO_TABLES")
 CELLS = ("64-41414-1_02_333", "64-41414-0_00_000")

@@ -1,0 +1,1 @@
+"""Example configurations; `rbflex-evo example NAME` prints one."""

@@ -1,0 +1,5 @@
+"""Helpers of the tests."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
