@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,8 +31,9 @@ from rbflex_evo.fitness import Proxy
 from rbflex_evo.fitness.data.batch import Batch
 from rbflex_evo.fitness.passes.watch import evaluation_mode
 from rbflex_evo.spaces import Parameters
+from tests.support import ROOT
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "plugin"
+EXAMPLE = ROOT / "examples" / "plugin"
 GUIDE = (EXAMPLE / "README.md").read_text()
 SPACE = LayerOrders(LayerOrderParameters(width=2, stages=1))
 KNOWN = str(EXAMPLE / "known.log")

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from test_report import Page
 
 from rbflex_evo.engine.commands.app import run
 from rbflex_evo.engine.comparison.figures import HUES, MARKERS, Line, draw_regrets, draw_scores, limits, lines_of
 from rbflex_evo.engine.comparison.tables import headline, markdown, sheets, wins
 from rbflex_evo.engine.configuration.config import as_values, load_config
 from rbflex_evo.engine.search.search import Search
+from tests.engine.report.test_report import Page
 from tests.support.replay import compare_config, write_accuracies, write_scores
 
 COMPARE: dict[str, Any] = {

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import yaml
 from scipy.stats import rankdata
-from test_report import CELLS, DEAD, Page, evaluations, write_run
 
 from rbflex_evo.engine.commands.app import run
 from rbflex_evo.engine.commands.explain import summary
@@ -27,6 +26,7 @@ from rbflex_evo.fitness import create_batch, create_proxy
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.fitness.passes.weights import WeightParameters
 from rbflex_evo.spaces import ConfigError, GenotypeError, RunError, create_space
+from tests.engine.report.test_report import CELLS, DEAD, Page, evaluations, write_run
 from tests.support.calls import calls_of
 
 SEEDS = 4

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_report import Page
-from test_report_browser import BROWSER, browse
 
 from rbflex_evo.engine.figures.front import draw_front, draw_hypervolume, front_data, front_facts, view_of
 from rbflex_evo.engine.report.report import write_report
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.fitness.objective.constraints import Constraint, Constraints
 from rbflex_evo.fitness.objective.objective import Objective
+from tests.engine.report.test_browser import BROWSER, browse
+from tests.engine.report.test_report import Page
 from tests.support.instant import instant_search, toy_config
 
 OBJECTIVE = Objective(("rbflex", "flops"), "pareto", minimised=("flops",))

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_compare_report import written
-from test_report import CELLS, evaluations, write_run
 
 from rbflex_evo.engine.commands.app import run
 from rbflex_evo.engine.report.report import write_report
+from tests.engine.comparison.test_report import written
+from tests.engine.report.test_report import CELLS, evaluations, write_run
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 QUIET = [

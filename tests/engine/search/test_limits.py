@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from test_resume import ROUNDS, PulledPlug, Stopping, run_to_the_end, send_when_it_holds, start
 
 from rbflex_evo.engine.commands.app import run, summary
 from rbflex_evo.engine.configuration.config import as_values, identity, settings
@@ -24,6 +23,7 @@ from rbflex_evo.fitness.costs.metric import Architecture, Metric
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.spaces import Genotype, RunError, create_space
 from rbflex_evo.strategies import STRATEGIES
+from tests.engine.search.test_resume import ROUNDS, PulledPlug, Stopping, run_to_the_end, send_when_it_holds, start
 from tests.support.instant import InstantEvaluator, instant_search, journal_without_times, toy_config
 
 TOY = {"name": "toy", "genes": 6, "choices": 4}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from functools import cache
 
-import gradient_references
 import numpy as np
 import pytest
 import torch
@@ -17,6 +16,7 @@ from rbflex_evo.fitness.passes.subject import Subject
 from rbflex_evo.fitness.passes.weights import WeightParameters
 from rbflex_evo.fitness.proxies import ntk
 from rbflex_evo.spaces import ConfigError, create_space
+from tests.support import gradient_references
 
 NAMES = (
     "grad_norm", "snip", "grasp", "fisher", "gradsign", "jacob_cov", "zico", "ntk_cond", "vkdnw", "logsynflow",

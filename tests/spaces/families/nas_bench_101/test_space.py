@@ -12,13 +12,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_dag import relabelled
 
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
 from rbflex_evo.spaces import GenotypeError, create_space
 from rbflex_evo.spaces.encodings.dag import pruned
 from rbflex_evo.spaces.families.nas_bench_101.costs import cell_shapes
 from rbflex_evo.spaces.space import SearchSpace
+from tests.spaces.encodings.test_dag import relabelled
 
 TABLES = os.environ.get("RBFLEX_EVO_TABLES")
 needs_tables = pytest.mark.skipif(not TABLES, reason="RBFLEX_EVO_TABLES is not set")
