@@ -23,7 +23,7 @@ from benchmarks.shared.comparison import interval, number
 from benchmarks.shared.output import markdown, write
 from benchmarks.shared.samples import Score
 from rbflex_evo.engine.correlation import ordering
-from rbflex_evo.engine.correlation.ordering import Estimate
+from rbflex_evo.engine.correlation.ordering import Statistic
 
 from . import printed_scores as published
 
@@ -38,10 +38,10 @@ class Row:
     """One score on one space: correlations over all networks and among the top 5 %, and the accuracy of its first network."""
 
     score: str
-    kendall: Estimate
-    kendall_top: Estimate
-    spearman: Estimate
-    spearman_top: Estimate
+    kendall: Statistic
+    kendall_top: Statistic
+    spearman: Statistic
+    spearman_top: Statistic
     first: float
 
     @property

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rbflex_evo.engine.correlation.ordering import Estimate
+from rbflex_evo.engine.correlation.ordering import Statistic
 
 # Two correlations of the same quantity, each from about 1,000 random networks, may differ by this much.
 CLOSE = 0.05
@@ -27,7 +27,7 @@ class Comparison:
 
     row: str
     what: str
-    ours: Estimate
+    ours: Statistic
     published: float | None
     independent: float | None = None
 
@@ -52,7 +52,7 @@ def cells(comparison: Comparison) -> list[str]:
     return [interval(comparison.ours), number(comparison.published), number(comparison.difference, "+.3f")]
 
 
-def interval(one: Estimate) -> str:
+def interval(one: Statistic) -> str:
     """Returns the value and its interval as text."""
     if one.value is None:
         return "undefined"

@@ -19,7 +19,7 @@ from scipy.stats import rankdata
 from tqdm import tqdm
 
 from rbflex_evo.engine.correlation import ordering
-from rbflex_evo.engine.correlation.ordering import Estimate
+from rbflex_evo.engine.correlation.ordering import Statistic
 from rbflex_evo.fitness import Proxy, WeightParameters, create_batch, create_proxy
 from rbflex_evo.fitness.data.batch import Batch
 from rbflex_evo.fitness.data.datasets import Cifar10, Cifar100, ImageNet16
@@ -208,10 +208,11 @@ def _summed(parts: Sequence[np.ndarray]) -> np.ndarray:
 def correlation(name: str, scores: np.ndarray, accuracies: np.ndarray) -> float:
     """Returns `kendall`, `spearman` or `pearson` as `engine/correlation/ordering.py` defines it; NaN where it is undefined."""
     values = scores if name == "pearson" else ordering.ranked(scores)
-    return float(getattr(ordering, name)(values, accuracies, np.ones((1, len(scores))))[0])
+    found: float = getattr(ordering, name)(values, accuracies)
+    return found
 
 
-def judged(scores: np.ndarray, accuracies: np.ndarray, resamples: int) -> dict[str, Estimate]:
+def judged(scores: np.ndarray, accuracies: np.ndarray, resamples: int) -> dict[str, Statistic]:
     """Returns every statistic of the networks that were scored, which are the first ones, with its bootstrap interval."""
     return ordering.judge(scores, accuracies[: len(scores)], resamples=resamples)
 

@@ -18,7 +18,7 @@ from benchmarks.scores import every_score
 from benchmarks.shared import comparison, independent, samples
 from benchmarks.shared.comparison import Comparison
 from benchmarks.shared.samples import Score
-from rbflex_evo.engine.correlation.ordering import Estimate
+from rbflex_evo.engine.correlation.ordering import Statistic
 from rbflex_evo.fitness import create_batch
 from rbflex_evo.fitness.proxies.rbflex.kernels import flat_log_determinant, linear_kernel, squared_distances
 from rbflex_evo.fitness.proxies.rbflex.score import Rbflex, RbflexParameters
@@ -161,7 +161,7 @@ def test_a_deviation_of_another_size_has_a_sentence():
 
 def test_a_figure_agrees_if_it_is_inside_the_interval_or_close():
     def agrees(value, low, high, printed):
-        return Comparison("row", "Kendall", Estimate(value, low, high), printed).agrees
+        return Comparison("row", "Kendall", Statistic(value, low, high), printed).agrees
 
     assert agrees(0.5, 0.3, 0.7, 0.69) and agrees(0.5, 0.49, 0.51, 0.54)
     assert agrees(0.5, 0.49, 0.51, 0.58) is False
@@ -169,8 +169,8 @@ def test_a_figure_agrees_if_it_is_inside_the_interval_or_close():
 
 
 def test_a_disagreement_has_a_sentence_and_an_agreement_none():
-    good = Comparison("naswot", "Kendall", Estimate(0.6, 0.55, 0.65), 0.62)
-    bad = Comparison("naswot, other layers", "Kendall", Estimate(0.6, 0.55, 0.65), 0.37, independent=0.61)
+    good = Comparison("naswot", "Kendall", Statistic(0.6, 0.55, 0.65), 0.62)
+    bad = Comparison("naswot, other layers", "Kendall", Statistic(0.6, 0.55, 0.65), 0.37, independent=0.61)
     (sentence,) = comparison.sentences([good, bad], {"naswot": {"Kendall": "a reason"}})
     assert "0.600 here, 0.370 published: a reason." in sentence and "0.610, closer to us" in sentence
     (unknown,) = comparison.sentences([bad], {})
@@ -179,8 +179,8 @@ def test_a_disagreement_has_a_sentence_and_an_agreement_none():
 
 def test_the_survey_is_held_against_what_it_says():
     def row(score, everywhere, top):
-        some = Estimate(0.5)
-        return survey_top.Row(score, Estimate(everywhere), Estimate(top), some, some, 60.0)
+        some = Statistic(0.5)
+        return survey_top.Row(score, Statistic(everywhere), Statistic(top), some, some, 60.0)
 
     rows = [row("params", 0.6, 0.1), row("zen", 0.3, 0.4), row("snip", 0.5, 0.2), row("rbflex", 0.9, 0.95)]
     best, drop = survey_top.claims("nats_tss", rows)
