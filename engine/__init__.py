@@ -14,14 +14,15 @@ if TYPE_CHECKING:
     from rbflex_evo.engine.export.exported import Architecture, load_network, read_architecture
     from rbflex_evo.engine.export.onnx_file import write_onnx
     from rbflex_evo.engine.report.report import write_report
+    from rbflex_evo.engine.run.result_document import Candidate
     from rbflex_evo.engine.search.estimate import estimate
-    from rbflex_evo.engine.search.result import Candidate, Result
+    from rbflex_evo.engine.search.result import Result
     from rbflex_evo.engine.search.search import Search
 
 # Imported when first asked for, so that a command line answers at once.
 _LATE = {
     "Architecture": "export.exported",
-    "Candidate": "search.result",
+    "Candidate": "run.result_document",
     "Config": "configuration.config",
     "Exported": "export.export",
     "Result": "search.result",

@@ -6,7 +6,7 @@ import json
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -19,6 +19,7 @@ from . import list as listing
 from .options import AsJson, ConfigPath, Overrides, RunPath
 
 if TYPE_CHECKING:
+    from rbflex_evo.engine.run.result_document import TableFacts
     from rbflex_evo.engine.search.result import Result
     from rbflex_evo.engine.search.search import Search
 
@@ -119,17 +120,17 @@ def summary(result: Result) -> list[tuple[str, str]]:
         lines.append(("scores", ", ".join(f"{name} {written(score)}" for name, score in best.scores.items())))
         if best.costs:
             lines.append(("costs", ", ".join(f"{name} {written(cost)}" for name, cost in best.costs.items())))
-    front = result.document.get("front")
+    front = result.found.front
     if front is not None:
-        share = f"{100 * front['hypervolume_share']:.1f} %"
-        lines.append(("front", f"{len(front['candidates']):,} not dominated, hypervolume {share} of the box; found is the knee"))
+        share = f"{100 * front.hypervolume_share:.1f} %"
+        lines.append(("front", f"{len(front.candidates):,} not dominated, hypervolume {share} of the box; found is the knee"))
     table = result.table
     if table is not None:
         if best is not None:
             lines.append(("accuracy", _accuracy(table)))
-        lines.append(("table", f"best {table['best']:.2f} % ({table['best_notation']}), mean {table['mean']:.2f} %"))
+        lines.append(("table", f"best {table.best:.2f} % ({table.best_notation}), mean {table.mean:.2f} %"))
     counts = result.counts
-    seconds = result.document["time_seconds"]
+    seconds = result.found.time_seconds
     rejected = f"{counts['rejected']:,} rejected, " if counts.get("rejected") else ""
     done = f"{counts['unique']:,} evaluated, {counts['failed']:,} failed, {rejected}{seconds:.1f} s"
     lines.append(("stopped", f"{result.stop_reason} ({done})"))
@@ -143,13 +144,10 @@ def _nothing(result: Result) -> str:
     return "nothing: no candidate is within the limits"
 
 
-def _accuracy(table: Any) -> str:
-    if table["accuracy"] is None:
-        return f"not known to {table['name']}"
-    return (
-        f"{table['accuracy']:.2f} % on {table['dataset']} ({table['name']}), "
-        f"at least as good as {table['percentile']:.1f} % of the table"
-    )
+def _accuracy(table: TableFacts) -> str:
+    if table.accuracy is None:
+        return f"not known to {table.name}"
+    return f"{table.accuracy:.2f} % on {table.dataset} ({table.name}), at least as good as {table.percentile:.1f} % of the table"
 
 
 def _print_estimate(path: Path, overrides: list[str], as_json: bool) -> None:

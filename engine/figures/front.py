@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -77,16 +77,6 @@ def front_data(view: ArchiveView) -> FrontData:
         knee=None if incumbent is None else where[incumbent.key],
         volumes=pareto.volumes(np.where(feasible[:, None], maximised, np.nan), None if point is None else signs * np.array(point)),
     )
-
-
-def front_facts(data: FrontData) -> dict[str, Any]:
-    """Returns what result.json says of a front besides its members, as plain data."""
-    return {
-        "objectives": {name: "maximised" if sign > 0 else "minimised" for name, sign in zip(data.members, data.signs, strict=True)},
-        "reference_point": data.reference_point,
-        "hypervolume": 0.0 if data.volumes is None else data.volumes.volume,
-        "hypervolume_share": 0.0 if data.volumes is None else float(data.volumes.shares[-1]),
-    }
 
 
 def draw_front(data: FrontData, across: int, up: int) -> Figure:

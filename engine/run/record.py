@@ -18,7 +18,7 @@ from rbflex_evo.spaces import RunError, UnknownNameError, parse
 
 from .folder import damaged, own_parsed, own_text, own_values
 from .journal import read_journal
-from .result_document import Candidate, Outcome, read_outcome
+from .result_document import Candidate, ResultDocument, read_result
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class RunRecord:
     config_text: str
     evaluations: list[Evaluation]
     arrivals: np.ndarray
-    outcome: Outcome | None = None
+    outcome: ResultDocument | None = None
     rejected: int = 0
 
     @property
@@ -108,7 +108,7 @@ def read_run(folder: Path) -> RunRecord:
         evaluations=content.evaluations,
         rejected=sum(not look.admitted for look in content.looks),
         arrivals=_arrivals(journal)[: len(content.evaluations)],
-        outcome=read_outcome(folder / "result.json"),
+        outcome=read_result(folder / "result.json"),
     )
 
 

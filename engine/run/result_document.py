@@ -4,29 +4,49 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from rbflex_evo.spaces import RunError
+from rbflex_evo.spaces import Genotype, RunError
 
-VERSION = 1
+from .folder import replace_text
+
+VERSION: Literal[1] = 1
 
 
 class Part(BaseModel):
-    """Base of what is read from a document: strict types; unknown keys are ignored."""
+    """Base of the document's parts: strict types; unknown keys are ignored."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
 
 
 class Candidate(Part):
-    """One of the architectures that the run chose."""
+    """One candidate of a finished search: genotype, notation, canonical key, raw scores by proxy, costs by metric."""
 
-    genotype: list[int]
+    genotype: Genotype
     notation: str
     key: str
     scores: dict[str, float]
     costs: dict[str, float] = {}
+
+
+class Front(Part):
+    """The candidates that no other candidate dominates, of a search with several objectives.
+
+    Attributes:
+        objectives: Direction of each objective.
+        reference_point: Reference point of the hypervolume, in the objectives' own units.
+        hypervolume: Hypervolume of the front.
+        hypervolume_share: Its share of the box between the reference point and the ideal point.
+        candidates: Members of the front, the best in the first objective first.
+    """
+
+    objectives: dict[str, Literal["maximised", "minimised"]]
+    reference_point: dict[str, float]
+    hypervolume: float
+    hypervolume_share: float
+    candidates: list[Candidate]
 
 
 class TableFacts(Part):
@@ -41,12 +61,17 @@ class TableFacts(Part):
     mean: float | None = None
 
 
-class Outcome(Part):
-    """The result of a finished run."""
+class ResultDocument(Part):
+    """The content of result.json."""
 
+    version: Literal[1] = VERSION
+    name: str = ""
+    space: str = ""
     stop_reason: str
+    finished: Literal[True] = True
     best: Candidate | None = None
     top: list[Candidate] = []
+    front: Front | None = None
     counts: dict[str, int] = {}
     time_seconds: float = 0.0
     evaluator: dict[str, Any] = {}
@@ -54,33 +79,32 @@ class Outcome(Part):
     environment: dict[str, Any] = {}
 
 
-def read_document(path: Path) -> dict[str, Any] | None:
-    """Returns result.json's content, or None where the run has not finished.
+def read_result(path: Path) -> ResultDocument | None:
+    """Returns the result of a run, or None if the run has not finished.
 
     Raises:
         RunError: if the file is damaged.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return content if content["version"] == VERSION and content["finished"] else None
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text)
+        if content["version"] != VERSION or not content["finished"]:
+            return None
+        return ResultDocument.model_validate_json(text)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError):
-        raise RunError(f"{path} is damaged; remove it, and resuming the run writes it again") from None
-
-
-def read_outcome(path: Path) -> Outcome | None:
-    """Returns the parts of result.json that a report uses, or None where the run has not finished.
-
-    Raises:
-        RunError: if the file is damaged.
-    """
-    document = read_document(path)
-    if document is None:
-        return None
-    try:
-        return Outcome.model_validate(document)
     except ValidationError as error:
         problem = error.errors()[0]
         name = ".".join(str(part) for part in problem["loc"])
         raise RunError(f"{path} is damaged: {name}: {problem['msg']}, but it is {problem['input']!r:.60}") from None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise RunError(f"{path} is damaged; remove it, and resuming the run writes it again") from None
+
+
+def write_result(path: Path, document: ResultDocument) -> None:
+    """Writes the result of a run.
+
+    Raises:
+        RunError: if it cannot be written.
+    """
+    replace_text(path, json.dumps(document.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n")

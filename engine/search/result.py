@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rbflex_evo.engine.figures.front import front_data, front_facts
+from rbflex_evo.engine.figures.front import front_data
 from rbflex_evo.engine.run.environment import environment
-from rbflex_evo.engine.run.result_document import VERSION
+from rbflex_evo.engine.run.result_document import Candidate, Front, ResultDocument, TableFacts
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
-from rbflex_evo.spaces import Genotype, RunError, SearchSpace
+from rbflex_evo.spaces import RunError, SearchSpace
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,33 +25,22 @@ TOP = 10
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """One candidate of a finished search: genotype, notation, canonical key, raw scores by proxy, costs by metric."""
-
-    genotype: Genotype
-    notation: str
-    key: str
-    scores: Mapping[str, float]
-    costs: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Result:
     """A finished search.
 
     Attributes:
-        folder: of the run.
-        space: that was searched.
-        ranked: every candidate that neither failed nor is infeasible, best first.
-        document: what result.json holds.
-        weights: how the networks' weights are drawn.
-        not_dominated: of several objectives, what no other candidate dominates; None where there is one.
+        folder: Folder of the run.
+        space: Search space of the run.
+        ranked: Every candidate that neither failed nor is infeasible, best first.
+        found: Content of result.json.
+        weights: How the networks' weights are drawn.
+        not_dominated: With several objectives, the candidates that no other dominates; None with one objective.
     """
 
     folder: Path
     space: SearchSpace
     ranked: Sequence[Evaluation]
-    document: Mapping[str, Any]
+    found: ResultDocument
     weights: WeightParameters = field(default_factory=WeightParameters)
     not_dominated: Sequence[Evaluation] | None = None
 
@@ -100,30 +89,39 @@ class Result:
         return export_run(self.folder, top=top, into=into, classes=classes, program=program, onnx=onnx, replace=replace, quiet=True)
 
     @property
+    def document(self) -> dict[str, Any]:
+        """Content of result.json as plain data."""
+        return self.found.model_dump(mode="json")
+
+    @property
     def stop_reason(self) -> str:
         """Why the search ended, as a sentence."""
-        return str(self.document["stop_reason"])
+        return self.found.stop_reason
 
     @property
     def counts(self) -> Mapping[str, int]:
         """Numbers of unique, failed, proposed and known candidates, and of those rejected before they were evaluated."""
-        return dict(self.document["counts"])
+        return self.found.counts
 
     @property
-    def table(self) -> Mapping[str, Any] | None:
+    def table(self) -> TableFacts | None:
         """What the table of known accuracies says about the best candidate, or None without a table."""
-        facts: Mapping[str, Any] | None = self.document["table"]
-        return facts
+        return self.found.table
 
 
 def candidate(evaluation: Evaluation, space: SearchSpace) -> Candidate:
     """Returns an evaluation with its notation."""
-    notation = space.notation(evaluation.genotype)
-    return Candidate(evaluation.genotype, notation, evaluation.key, dict(evaluation.scores), dict(evaluation.costs))
+    return Candidate(
+        genotype=evaluation.genotype,
+        notation=space.notation(evaluation.genotype),
+        key=evaluation.key,
+        scores=dict(evaluation.scores),
+        costs=dict(evaluation.costs),
+    )
 
 
 def front_of(view: ArchiveView) -> list[Evaluation] | None:
-    """Returns what nothing dominates, or None where there is one objective."""
+    """Returns the evaluations that no other dominates, or None if there is one objective."""
     return view.front() if view.objective.rule == "pareto" else None
 
 
@@ -136,47 +134,47 @@ def document(
     seconds: float,
     evaluator: Mapping[str, Any],
     view: ArchiveView,
-) -> dict[str, Any]:
-    """Returns result.json's content, its table left open."""
-    top = [_as_values(candidate(evaluation, space)) for evaluation in view.best_first()[:TOP]]
-    return {
-        "version": VERSION,
-        "name": name,
-        "space": space.name,
-        "stop_reason": stop_reason,
-        "finished": True,
-        "best": top[0] if top else None,
-        "top": top,
-        "front": _front(view, space),
-        "counts": dict(counts),
-        "time_seconds": round(seconds, 3),
-        "evaluator": dict(evaluator),
-        "table": None,
-        "environment": environment(),
-    }
+) -> ResultDocument:
+    """Returns the content of result.json; the table's facts are added by `table_facts` when the search is over."""
+    top = [candidate(evaluation, space) for evaluation in view.best_first()[:TOP]]
+    return ResultDocument(
+        name=name,
+        space=space.name,
+        stop_reason=stop_reason,
+        best=top[0] if top else None,
+        top=top,
+        front=_front(view, space),
+        counts=dict(counts),
+        time_seconds=round(seconds, 3),
+        evaluator=dict(evaluator),
+        environment=environment(),
+    )
 
 
-def _front(view: ArchiveView, space: SearchSpace) -> dict[str, Any] | None:
+def _front(view: ArchiveView, space: SearchSpace) -> Front | None:
     members = front_of(view)
     if members is None:
         return None
-    return {**front_facts(front_data(view)), "candidates": [_as_values(candidate(member, space)) for member in members]}
+    data = front_data(view)
+    return Front(
+        objectives={name: "maximised" if sign > 0 else "minimised" for name, sign in zip(data.members, data.signs, strict=True)},
+        reference_point=data.reference_point,
+        hypervolume=0.0 if data.volumes is None else data.volumes.volume,
+        hypervolume_share=0.0 if data.volumes is None else float(data.volumes.shares[-1]),
+        candidates=[candidate(member, space) for member in members],
+    )
 
 
-def _as_values(found: Candidate) -> dict[str, Any]:
-    return {**asdict(found), "genotype": list(found.genotype)}
-
-
-def table_facts(table: Table, source: str, best: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Returns what a table knows about the best candidate and about itself; percentages."""
-    accuracy = None if best is None else table.accuracy(best["notation"])
+def table_facts(table: Table, source: str, best: Candidate | None) -> TableFacts:
+    """Returns what a table knows about the best candidate and about itself."""
+    accuracy = None if best is None else table.accuracy(best.notation)
     best_notation, best_accuracy = table.best()
-    return {
-        "name": source,
-        "dataset": table.dataset,
-        "accuracy": accuracy,
-        "percentile": None if accuracy is None else table.percentile(accuracy),
-        "best": best_accuracy,
-        "best_notation": best_notation,
-        "mean": table.mean(),
-    }
+    return TableFacts(
+        name=source,
+        dataset=table.dataset,
+        accuracy=accuracy,
+        percentile=None if accuracy is None else table.percentile(accuracy),
+        best=best_accuracy,
+        best_notation=best_notation,
+        mean=table.mean(),
+    )

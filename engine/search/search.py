@@ -10,20 +10,19 @@ when the search is over.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rbflex_evo.engine.configuration import assembly
 from rbflex_evo.engine.configuration.config import Config, identity, load_config
 from rbflex_evo.engine.report.report import write_report
-from rbflex_evo.engine.run.folder import RunFolder, find_run, opened, own_config, replace_text
+from rbflex_evo.engine.run.folder import RunFolder, find_run, opened, own_config
 from rbflex_evo.engine.run.journal import Journal, JournalContent, evaluation_line, header_line, read_journal
-from rbflex_evo.engine.run.result_document import read_document
+from rbflex_evo.engine.run.result_document import ResultDocument, read_result, write_result
 from rbflex_evo.engine.terminal.interrupt import Interrupt, Interrupted
 from rbflex_evo.engine.terminal.progress import Progress
 from rbflex_evo.engine.terminal.wording import counted
@@ -97,7 +96,7 @@ class Search:
         with opened(self.config.folder) as folder, Interrupt() as interrupt:
             folder.check_owner(self.config)
             content = read_journal(folder.journal)
-            known = read_document(folder.result)
+            known = read_result(folder.result)
             if known is not None:
                 return self._finished(folder, content, known)
             table = assembly.table_of(self.config, self.space)
@@ -234,16 +233,16 @@ class Search:
         journal.sync()
         view.set_reference(content.references)
 
-    def _finish(self, folder: RunFolder, view: ArchiveView, found: dict[str, Any], table: Table | None) -> Result:
+    def _finish(self, folder: RunFolder, view: ArchiveView, found: ResultDocument, table: Table | None) -> Result:
         # Only now, with nothing left to decide, is the table read.
         if table is not None and self.config.table is not None:
-            found["table"] = table_facts(table, self.config.table.name, found["best"])
-        replace_text(folder.result, json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+            found = found.model_copy(update={"table": table_facts(table, self.config.table.name, found.best)})
+        write_result(folder.result, found)
         if self.report:
             write_report(folder.path)
         return self._result(folder, view, found)
 
-    def _finished(self, folder: RunFolder, content: JournalContent, found: dict[str, Any]) -> Result:
+    def _finished(self, folder: RunFolder, content: JournalContent, found: ResultDocument) -> Result:
         """Returns the result of a run that is over, with another table or a new report where one is asked for."""
         ordering = assembly.constraints_of(self.config).ordering
         view = ArchiveView(assembly.objective_of(self.config), self.space.key, ordering)
@@ -252,7 +251,7 @@ class Search:
         if view.objective.reference == "sample":
             view.set_reference(content.references)
         if own_config(folder.config).table != self.config.table:
-            found["table"] = None
+            found = found.model_copy(update={"table": None})
             table = assembly.table_of(self.config, self.space)
             folder.write_config(self.config)
             return self._finish(folder, view, found, table)
@@ -260,7 +259,7 @@ class Search:
             write_report(folder.path)
         return self._result(folder, view, found)
 
-    def _result(self, folder: RunFolder, view: ArchiveView, found: dict[str, Any]) -> Result:
+    def _result(self, folder: RunFolder, view: ArchiveView, found: ResultDocument) -> Result:
         return Result(folder.path, self.space, view.best_first(), found, self.config.fitness.weights, front_of(view))
 
     def _progress(self, title: str, total: int | None, *, initial: int = 0, unit: str = "evaluation") -> Progress:

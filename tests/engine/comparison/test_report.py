@@ -208,7 +208,7 @@ def test_a_search_can_be_replayed_too(tmp_path: Path) -> None:
     config = load_config(written(tmp_path), ["name=one"])
     result = Search(config, quiet=True, report=False).run()
     assert (result.counts["unique"], result.document["evaluator"]["from_table"]) == (60, 60)
-    assert result.table is not None and result.table["dataset"] == "digits"
+    assert result.table is not None and result.table.dataset == "digits"
 
 
 def curve(label: str, mean: list[float | None]) -> dict[str, Any]:

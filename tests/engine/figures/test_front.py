@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rbflex_evo.engine.figures.front import draw_front, draw_hypervolume, front_data, front_facts, view_of
+from rbflex_evo.engine.figures.front import draw_front, draw_hypervolume, front_data, view_of
 from rbflex_evo.engine.report.report import write_report
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.fitness.objective.constraints import Constraint, Constraints
@@ -37,19 +37,14 @@ def test_the_data_are_in_the_members_own_units_and_leave_out_what_failed_or_is_i
     assert data.positions.tolist() == [1, 3] and data.knee == 1
     assert data.reference_point == {"rbflex": -9000.0, "flops": 3e8}
     # In units of the box of 1,000 by 2e8: (1, 1/2) and (1/2, 1).
-    assert front_facts(data) == {
-        "objectives": {"rbflex": "maximised", "flops": "minimised"},
-        "reference_point": {"rbflex": -9000.0, "flops": 3e8},
-        "hypervolume": pytest.approx(0.75 * 1000 * 2e8),
-        "hypervolume_share": 0.75,
-    }
+    assert (data.members, data.signs.tolist()) == (("rbflex", "flops"), [1.0, -1.0])
+    assert data.volumes.volume == pytest.approx(0.75 * 1000 * 2e8)
     assert data.volumes.counts.tolist() == [1, 2, 4, 6] and data.volumes.shares.tolist() == [0.0, 0.5, 0.75, 0.75]
 
 
 def test_a_run_without_a_feasible_candidate_has_no_volume() -> None:
     data = data_of([(-7000.0, 9e8), (None, 1e8)])
     assert data.volumes is None and data.knee is None and len(data.positions) == 0
-    assert front_facts(data)["hypervolume_share"] == 0.0
 
 
 def test_the_figures_draw_every_candidate_once_and_the_front_as_a_staircase() -> None:

@@ -184,6 +184,12 @@ def test_every_strategy_searches_several_objectives(tmp_path: Path, strategy: st
     assert result.counts["unique"] == 80 and result.best in result.front()
 
 
+def test_the_front_of_a_run_without_a_feasible_candidate_is_empty(tmp_path: Path) -> None:
+    config = toy_config(tmp_path, space=TOY, strategy="random", fitness=limited(PARETO, params={"max": 10.0}))
+    document = instant_search(config)[0].run().document["front"]
+    assert (document["hypervolume"], document["hypervolume_share"], document["candidates"]) == (0.0, 0.0, [])
+
+
 def test_a_run_with_one_objective_has_no_front(tmp_path: Path) -> None:
     result = instant_search(toy_config(tmp_path, budget={"evaluations": 5}))[0].run()
     assert result.document["front"] is None and result.best is not None and result.best.costs == {}

@@ -289,7 +289,7 @@ def test_a_table_is_reported_and_changes_nothing(tmp_path: Path) -> None:
     told = instant_search(toy_config(tmp_path, name="told", table=table))[0].run()
     assert journal_without_times(plain.folder) == journal_without_times(told.folder)
     assert told.table is not None
-    assert (told.table["best"], told.table["mean"], told.table["accuracy"]) == (65.0, 57.5, None)
+    assert (told.table.best, told.table.mean, told.table.accuracy) == (65.0, 57.5, None)
 
 
 def test_a_finished_run_takes_up_a_table_that_is_added_later(tmp_path: Path) -> None:
@@ -300,7 +300,7 @@ def test_a_finished_run_takes_up_a_table_that_is_added_later(tmp_path: Path) -> 
     config = toy_config(tmp_path, warm_start=warm, budget={"evaluations": 1}, table=table)
     again = instant_search(config)[0].run()
     assert again.table is not None
-    assert (again.table["accuracy"], again.table["percentile"]) == (55.0, 37.5)
+    assert (again.table.accuracy, again.table.percentile) == (55.0, 37.5)
 
 
 def test_the_lock_is_all_that_a_run_adds_to_its_documented_files(tmp_path: Path) -> None:
