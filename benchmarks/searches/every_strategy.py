@@ -11,7 +11,7 @@ finds the argmax.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from benchmarks.shared import replays
 from benchmarks.shared.comparison import pair
 from benchmarks.shared.output import markdown, write
 from benchmarks.shared.score_tables import ACCURACIES, Choice, Scores, arguments, run, tables_of
+from rbflex_evo.engine.comparison.document import ComparisonDocument
 from rbflex_evo.engine.comparison.facts import document_of
 from rbflex_evo.engine.comparison.report import write_all
 from rbflex_evo.spaces import ConfigError
@@ -56,84 +57,80 @@ def choice_of(scores: Scores, label: str) -> Choice:
     return choice
 
 
-def table(document: Mapping[str, Any]) -> str:
+def table(document: ComparisonDocument) -> str:
     """Returns the Markdown table in order of score regret, with the argmax and the published figures below."""
-    names = list(document["reference"]["best_accuracy"])
-    tests = {row["first"]: row for row in document["pairs"]["against_random"]}
+    names = list(document.reference.best_accuracy)
+    tests = {row.first: row for row in document.pairs.against_random}
     lines = []
-    for row in by_regret(document):
-        test = tests.get(row["label"])
-        p = "" if test is None or test["p_holm"] is None else f"{test['p_holm']:.2g} ({test['effect']:+.2f})"
-        accuracies = [pair((row["accuracy"][name]["mean"], row["accuracy"][name]["deviation"] or 0.0)) for name in names]
-        there = f"{row['at_best']}/{row['runs']}"
-        lines.append([row["label"], f"{row['regret']['mean']:.4g} ± {row['regret']['deviation'] or 0:.2g}", p, there, *accuracies])
-    for best in document["reference"]["argmax"][:3]:
-        lines.append(["argmax of the whole table", "0", "", "", *(f"{best['accuracy'][name]:.2f}" for name in names)])
+    for row in document.by_regret():
+        test = tests.get(row.label)
+        p = "" if test is None or test.p_holm is None else f"{test.p_holm:.2g} ({test.effect:+.2f})"
+        accuracies = [pair((row.accuracy[name].mean, row.accuracy[name].deviation or 0.0)) for name in names]
+        there = f"{row.at_best}/{row.runs}"
+        lines.append([row.label, f"{row.regret.mean:.4g} ± {row.regret.deviation or 0:.2g}", p, there, *accuracies])
+    for best in document.reference.argmax[:3]:
+        lines.append(["argmax of the whole table", "0", "", "", *(f"{best.accuracy[name]:.2f}" for name in names)])
     quoted = {f"{dataset} test, one seed": value for dataset, value in published.RBFLEX_SEARCH.items()}
     lines.append(["RBFleX-NAS, S = 1,000, published", "", "", "", *(f"{quoted[n]:.2f}" if n in quoted else "" for n in names)])
-    best = document["reference"]["best_accuracy"]
-    lines.append(["best network of the benchmark", "", "", "", *(f"{best[name]['accuracy']:.2f}" for name in names)])
+    best = document.reference.best_accuracy
+    lines.append(["best network of the benchmark", "", "", "", *(f"{best[name].accuracy:.2f}" for name in names)])
     return markdown(["strategy", "score regret", "p against random (effect)", "at the argmax", *names], lines)
 
 
-def by_regret(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return sorted(document["contenders"], key=lambda row: row["regret"]["mean"])
-
-
-def sentences(document: Mapping[str, Any]) -> list[str]:
+def sentences(document: ComparisonDocument) -> list[str]:
     """Returns whether the best strategy is better than random search, and whether accuracies are above the published ones."""
-    best = by_regret(document)[0]
-    tied = [row["label"] for row in document["contenders"] if row["regret"]["mean"] == best["regret"]["mean"]]
-    who = best["label"] if len(tied) == 1 else f"{best['label']} ({len(tied)} strategies tie: {', '.join(tied)})"
-    test = next((row for row in document["pairs"]["against_random"] if row["first"] == best["label"]), None)
+    best = document.by_regret()[0]
+    tied = [row.label for row in document.contenders if row.regret.mean == best.regret.mean]
+    who = best.label if len(tied) == 1 else f"{best.label} ({len(tied)} strategies tie: {', '.join(tied)})"
+    test = next((row for row in document.pairs.against_random if row.first == best.label), None)
     found = []
-    if test is None or test["p_holm"] is None:
+    if test is None or test.p_holm is None:
         found.append(f"- Least score regret: {who}; there is nothing to test it against.")
     else:
-        below = test["p_holm"] < LEVEL and test["effect"] > 0
+        below = test.p_holm < LEVEL and test.effect > 0
         found.append(
-            f"- Least score regret: {who}; {best['label']} is {'below' if below else 'not told apart from'} random search "
-            f"(p = {test['p_holm']:.2g}, Wilcoxon over {test['seeds']} seeds, Holm)."
+            f"- Least score regret: {who}; {best.label} is {'below' if below else 'not told apart from'} random search "
+            f"(p = {test.p_holm:.2g}, Wilcoxon over {test.seeds} seeds, Holm)."
         )
     for dataset, title in DATA_SETS.items():
         known = published.RBFLEX_SEARCH[dataset]
         for kind, what in (("test", "mean of the benchmark's seeds"), ("test, one seed", "one seed, as published")):
-            means = {row["label"]: row["accuracy"][f"{dataset} {kind}"]["mean"] for row in document["contenders"]}
-            verdict = "above" if means[best["label"]] > known else "not above"
+            means = {row.label: row.accuracy[f"{dataset} {kind}"].mean for row in document.contenders}
+            verdict = "above" if means[best.label] > known else "not above"
             above = sum(mean > known for mean in means.values())
             found.append(
-                f"- {title}, {what}: {best['label']} ends at {means[best['label']]:.2f} %, {verdict} the published {known:.2f} %; "
+                f"- {title}, {what}: {best.label} ends at {means[best.label]:.2f} %, {verdict} the published {known:.2f} %; "
                 f"{above} of {len(means)} strategies are above it."
             )
-    reference = document["reference"]
-    if reference["argmax_count"] == 1:
-        argmax = reference["argmax"][0]
-        values = " / ".join(f"{argmax['accuracy'][f'{dataset} test']:.2f}" for dataset in DATA_SETS)
+    reference = document.reference
+    if reference.argmax_count == 1:
+        argmax = reference.argmax[0]
+        values = " / ".join(f"{argmax.accuracy[f'{dataset} test']:.2f}" for dataset in DATA_SETS)
         found.append(
-            f"- The score has one argmax in the whole table, {argmax['notation']}, of {values} % on CIFAR-10 / CIFAR-100: that is "
+            f"- The score has one argmax in the whole table, {argmax.notation}, of {values} % on CIFAR-10 / CIFAR-100: that is "
             "what a strategy converges to, however good it is."
         )
     else:
-        found.append(f"- {reference['argmax_count']} networks share the highest score.")
+        found.append(f"- {reference.argmax_count} networks share the highest score.")
     return found
 
 
-def draw(document: Mapping[str, Any], path: Path, label: str) -> None:
-    ordered = [row["label"] for row in by_regret(document)]
+def draw(document: ComparisonDocument, path: Path, label: str) -> None:
+    ordered = [row.label for row in document.by_regret()]
     columns = {
         "score regret": "score_regret",
         **{f"{title} test, %": f"accuracy_{dataset} test" for dataset, title in DATA_SETS.items()},
     }
     panels = {
-        name: [(one, np.array([run[column] for run in document["runs"] if run["strategy"] == one], dtype=float)) for one in ordered]
+        name: [(one, np.array([run[column] for run in document.runs if run["strategy"] == one], dtype=float)) for one in ordered]
         for name, column in columns.items()
     }
-    argmax = document["reference"]["argmax"][0]["accuracy"]
+    argmax = document.reference.argmax[0].accuracy
     marks = {
         f"{title} test, %": [("published", published.RBFLEX_SEARCH[dataset]), ("argmax of the score", argmax[f"{dataset} test"])]
         for dataset, title in DATA_SETS.items()
     }
-    heading = f"Strategies on nats_tss by {label}: {document['budget']:,} evaluations, {len(document['seeds'])} seeds"
+    heading = f"Strategies on nats_tss by {label}: {document.budget:,} evaluations, {len(document.seeds)} seeds"
     search_plots.draw_strategies(panels, marks, path, heading)
 
 
@@ -161,7 +158,7 @@ def command(options: argparse.Namespace) -> None:
     title = f"Every strategy on nats_tss by {choice.label}: {evaluations:,} unique evaluations, {seeds} seeds"
     texts = [table(document), "\n".join(sentences(document)), f"{notes} All tests and curves: {page}"]
     kept = ("space", "objective", "budget", "seeds", "reference", "contenders", "pairs")
-    write(options.folder, "every_strategy", title, "\n\n".join(texts), {name: document[name] for name in kept})
+    write(options.folder, "every_strategy", title, "\n\n".join(texts), document.model_dump(mode="json", include=set(kept)))
 
 
 def main(options: Sequence[str] | None = None) -> None:

@@ -30,7 +30,7 @@ def compare(config: ConfigPath, set_: Overrides = None, as_json: AsJson = False)
     document = document_of(settings, runs)
     page = write_all(runs.folder, document, (runs.folder / "config.yaml").read_text(encoding="utf-8"))
     if as_json:
-        print(json.dumps({**document, "folder": str(runs.folder)}, ensure_ascii=False, allow_nan=False))
+        print(json.dumps({**document.model_dump(mode="json"), "folder": str(runs.folder)}, ensure_ascii=False, allow_nan=False))
     else:
         print(markdown(document))
         print(f"report     {page}")

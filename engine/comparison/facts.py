@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any
 
 import numpy as np
 
@@ -23,15 +22,16 @@ from rbflex_evo.spaces import RunError, SearchSpace
 from rbflex_evo.spaces.tables.table import Table
 
 from .compare import Runs
-from .judgement import VERSION, Reference, RunCurve, anytime, contender_rows, evaluations_to, final, pairs, plain
+from .document import BestAccuracy, BestArchitecture, ComparisonDocument, FailedRun, ReferenceFacts, RunRow
+from .judgement import Reference, RunCurve, anytime, contender_rows, evaluations_to, final, pairs, plain
 from .plan import open_tables
 from .trace import Trace
 
 MOST_LISTED = 10
 
 
-def document_of(config: Config, runs: Runs) -> dict[str, Any]:
-    """Returns all that the comparison's files say, as JSON data.
+def document_of(config: Config, runs: Runs) -> ComparisonDocument:
+    """Returns all that the comparison's files say.
 
     Raises:
         RunError: if no run has finished, or every candidate failed.
@@ -62,35 +62,40 @@ def document_of(config: Config, runs: Runs) -> dict[str, Any]:
     best = [evaluation for evaluation, value in zip(evaluations, values, strict=True) if value == reference.best]
     baselines = [c.label for c in runs.plan.contenders if c.strategy.name == "random" and curves[c.label]]
     failed = {label: sum(where == label for where, _ in runs.failures) for label in curves}
-    return {
-        "version": VERSION,
-        "name": config.name,
-        "space": space.name,
-        "objective": asdict(objective),
-        "budget": budget,
-        "seeds": list(runs.plan.seeds),
-        "replayed": config.scores is not None,
-        "reference": {
-            "of": "the whole table" if config.scores is not None else "all that any run evaluated",
-            "architectures": len(values),
-            "failed": int(np.isnan(values).sum()),
-            "best": reference.best,
-            "threshold": reference.threshold,
-            "argmax": [_architecture(evaluation, notation(evaluation), tables) for evaluation in best[:MOST_LISTED]],
-            "argmax_count": len(best),
-            "best_accuracy": {name: _best_of(table) for name, table in tables.items()},
-        },
-        "contenders": [
-            row | {"strategy": contender.strategy.name, "parameters": contender.strategy.values, "failed": failed[contender.label]}
+    return ComparisonDocument(
+        name=config.name,
+        space=space.name,
+        objective=objective,
+        budget=budget,
+        seeds=list(runs.plan.seeds),
+        replayed=config.scores is not None,
+        reference=ReferenceFacts(
+            of="the whole table" if config.scores is not None else "all that any run evaluated",
+            architectures=len(values),
+            failed=int(np.isnan(values).sum()),
+            best=reference.best,
+            threshold=reference.threshold,
+            argmax=[_architecture(evaluation, notation(evaluation), tables) for evaluation in best[:MOST_LISTED]],
+            argmax_count=len(best),
+            best_accuracy={name: _best_of(table) for name, table in tables.items()},
+        ),
+        contenders=[
+            row.model_copy(
+                update={
+                    "strategy": contender.strategy.name,
+                    "parameters": contender.strategy.values,
+                    "failed": failed[contender.label],
+                }
+            )
             for row, contender in zip(contender_rows(curves, reference), runs.plan.contenders, strict=True)
         ],
-        "baseline": baselines[0] if baselines else None,
-        "anytime": anytime(curves, reference, budget),
-        "pairs": pairs({label: found for label, found in curves.items() if found}, baselines),
-        "runs": [_row(run, runs.traces[run.label, run.seed], reference) for found in curves.values() for run in found],
-        "failures": [{"label": label, "seed": seed, "reason": why} for (label, seed), why in runs.failures.items()],
-        "environment": environment(),
-    }
+        baseline=baselines[0] if baselines else None,
+        anytime=anytime(curves, reference, budget),
+        pairs=pairs({label: found for label, found in curves.items() if found}, baselines),
+        runs=[_row(run, runs.traces[run.label, run.seed], reference) for found in curves.values() for run in found],
+        failures=[FailedRun(label=label, seed=seed, reason=why) for (label, seed), why in runs.failures.items()],
+        environment=environment(),
+    )
 
 
 def _known(config: Config, runs: Runs, space: SearchSpace) -> tuple[list[Evaluation], Callable[[Evaluation], str]]:
@@ -141,21 +146,17 @@ def _accuracy(table: Table, notation: str) -> float:
     return math.nan if accuracy is None else accuracy
 
 
-def _architecture(evaluation: Evaluation, notation: str, tables: Mapping[str, Table]) -> dict[str, Any]:
-    return {
-        "key": evaluation.key,
-        "notation": notation,
-        "scores": dict(evaluation.scores),
-        "accuracy": {name: table.accuracy(notation) for name, table in tables.items()},
-    }
+def _architecture(evaluation: Evaluation, notation: str, tables: Mapping[str, Table]) -> BestArchitecture:
+    accuracy = {name: table.accuracy(notation) for name, table in tables.items()}
+    return BestArchitecture(key=evaluation.key, notation=notation, scores=dict(evaluation.scores), accuracy=accuracy)
 
 
-def _best_of(table: Table) -> dict[str, Any]:
+def _best_of(table: Table) -> BestAccuracy:
     notation, accuracy = table.best()
-    return {"notation": notation, "accuracy": accuracy}
+    return BestAccuracy(notation=notation, accuracy=accuracy)
 
 
-def _row(run: RunCurve, trace: Trace, reference: Reference) -> dict[str, Any]:
+def _row(run: RunCurve, trace: Trace, reference: Reference) -> RunRow:
     """Returns one run as a row of runs.csv."""
     value = final(run, run.values)
     return {

@@ -13,6 +13,8 @@ import numpy as np
 
 from rbflex_evo.engine.figures.plots import BLUE, GREEN, INK, ORANGE, PAPER, PURPLE, label_axes, panel, stretch_axis
 
+from .document import ComparisonDocument, Curve, Times
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -35,11 +37,10 @@ class Line:
     high: np.ndarray
 
 
-def lines_of(curves: Mapping[str, Mapping[str, Sequence[float | None]]], evaluations: Sequence[int]) -> list[Line]:
+def lines_of(curves: Mapping[str, Curve], evaluations: Sequence[int]) -> list[Line]:
     """Returns the curves of one quantity of a document's ``anytime``, in its order."""
     x = np.array(evaluations, dtype=np.float64)
-    numbers = {label: {name: np.array(column, dtype=np.float64) for name, column in c.items()} for label, c in curves.items()}
-    return [Line(label, x, c["mean"], c["low"], c["high"]) for label, c in numbers.items()]
+    return [Line(label, x, *(np.array(one, dtype=np.float64) for one in (c.mean, c.low, c.high))) for label, c in curves.items()]
 
 
 def limits(lines: Sequence[Line]) -> tuple[float, float] | None:
@@ -89,7 +90,7 @@ def _show(axes: Axes, found: tuple[float, float] | None) -> None:
         axes.set_ylim(low - margin, high + margin)
 
 
-def draw_finals(finals: Mapping[str, Sequence[float]], title: str, quantity: str) -> Figure:
+def draw_finals(finals: Mapping[str, Sequence[float | None]], title: str, quantity: str) -> Figure:
     """Draws every run's last value as a dot, and each contender's median as a line."""
     figure, axes = panel(title)
     figure.set_figheight(1.1 + ROW_INCHES * max(4, 1.3 * len(finals)))
@@ -104,12 +105,12 @@ def draw_finals(finals: Mapping[str, Sequence[float]], title: str, quantity: str
     return label_axes(figure, axes, quantity, "")
 
 
-def draw_times(times: Mapping[str, Mapping[str, float]]) -> Figure:
+def draw_times(times: Mapping[str, Times]) -> Figure:
     """Draws milliseconds an evaluation: what was waited for scores, and all else."""
     figure, axes = panel("Time an evaluation")
     figure.set_figheight(1.35 + ROW_INCHES * max(4, 1.3 * len(times)))
     rows = np.arange(len(times))
-    scoring, strategy = (np.array([row[name] for row in times.values()]) for name in ("scoring_ms", "strategy_ms"))
+    scoring, strategy = (np.array([getattr(row, name) for row in times.values()]) for name in ("scoring_ms", "strategy_ms"))
     axes.barh(rows, scoring, height=0.6, color=BLUE, label="scoring")
     axes.barh(rows, strategy, left=scoring, height=0.6, color=ORANGE, hatch="////", edgecolor=PAPER, linewidth=0, label="strategy")
     _name_rows(axes, list(times))
@@ -172,7 +173,7 @@ def _name_rows(axes: Axes, labels: Sequence[str]) -> None:
     axes.spines["left"].set_visible(False)
 
 
-def finals_of(document: Mapping[str, Any], column: str) -> dict[str, list[float]]:
+def finals_of(document: ComparisonDocument, column: str) -> dict[str, list[Any]]:
     """Returns a column of the table of runs by contender."""
-    labels = [row["label"] for row in document["contenders"] if row["runs"]]
-    return {label: [run[column] for run in document["runs"] if run["strategy"] == label] for label in labels}
+    labels = [row.label for row in document.contenders if row.runs]
+    return {label: [run[column] for run in document.runs if run["strategy"] == label] for label in labels}

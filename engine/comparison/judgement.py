@@ -1,4 +1,4 @@
-"""What the runs of a comparison say: pure functions from incumbents, scores and accuracies to statistics, as JSON data.
+"""What the runs of a comparison say: pure functions from incumbents, scores and accuracies to parts of the document.
 
 Every run is followed through its incumbent, what it would have returned at each moment. All incumbents are valued alike, by a
 reference that is the same for all of them: the raw score where the objective is one score; else the rank aggregate over the
@@ -9,18 +9,17 @@ below the best one there is. Accuracies play no part in any of this; they are lo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
-from .paired_tests import Band, band, holm, paired
+from .document import AccuracySpread, Anytime, ContenderRow, Curve, PairTest, PairTests, Spread, Times
+from .paired_tests import band, holm, paired
 
 POINTS = 100
 RESAMPLES = 1000
 PERCENTILE = 0.99
-
-VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -82,41 +81,43 @@ def at(curve: RunCurve, column: np.ndarray, evaluations: np.ndarray) -> np.ndarr
     return known
 
 
-def anytime(curves: Mapping[str, Sequence[RunCurve]], reference: Reference, budget: int) -> dict[str, Any]:
+def anytime(curves: Mapping[str, Sequence[RunCurve]], reference: Reference, budget: int) -> Anytime:
     """Returns for every contender the inter-quartile means over its runs, with their bands, of value, regret and accuracies."""
     points = grid(budget)
     datasets = list(reference.best_accuracy)
-    found: dict[str, Any] = {"evaluations": points.tolist(), "score": {}, "regret": {}, "accuracy": {}, "accuracy_regret": {}}
-    for part in ("accuracy", "accuracy_regret"):
-        found[part] = {dataset: {} for dataset in datasets}
+    found = Anytime(
+        evaluations=points.tolist(),
+        score={},
+        regret={},
+        accuracy={dataset: {} for dataset in datasets},
+        accuracy_regret={dataset: {} for dataset in datasets},
+    )
     for label, runs in curves.items():
         if not runs:
             continue
         values = _band([at(run, run.values, points) for run in runs])
-        found["score"][label] = values
-        found["regret"][label] = _below(reference.best, values)
+        found.score[label] = values
+        found.regret[label] = _below(reference.best, values)
         for dataset in datasets:
             known = _band([at(run, run.accuracies[dataset], points) for run in runs])
-            found["accuracy"][dataset][label] = known
-            found["accuracy_regret"][dataset][label] = _below(reference.best_accuracy[dataset], known)
+            found.accuracy[dataset][label] = known
+            found.accuracy_regret[dataset][label] = _below(reference.best_accuracy[dataset], known)
     return found
 
 
-def _band(rows: Sequence[np.ndarray]) -> dict[str, list[float | None]]:
-    # Seeded alike for every contender, so that equal runs have equal bands.
-    return _as_lists(band(np.array(rows), np.random.default_rng(0), RESAMPLES))
+def _band(rows: Sequence[np.ndarray]) -> Curve:
+    # Every contender has the same seed, so that equal runs have equal bands.
+    found = band(np.array(rows), np.random.default_rng(0), RESAMPLES)
+    mean, low, high = ([plain(value) for value in column] for column in (found.mean, found.low, found.high))
+    return Curve(mean=mean, low=low, high=high)
 
 
-def _as_lists(found: Band) -> dict[str, list[float | None]]:
-    return {name: [plain(value) for value in getattr(found, name)] for name in ("mean", "low", "high")}
+def _below(best: float, values: Curve) -> Curve:
+    mean, low, high = ([None if v is None else best - v for v in column] for column in (values.mean, values.high, values.low))
+    return Curve(mean=mean, low=low, high=high)
 
 
-def _below(best: float, values: Mapping[str, list[float | None]]) -> dict[str, list[float | None]]:
-    turned = {"mean": "mean", "low": "high", "high": "low"}
-    return {name: [None if v is None else best - v for v in values[other]] for name, other in turned.items()}
-
-
-def contender_rows(curves: Mapping[str, Sequence[RunCurve]], reference: Reference) -> list[dict[str, Any]]:
+def contender_rows(curves: Mapping[str, Sequence[RunCurve]], reference: Reference) -> list[ContenderRow]:
     """Returns one row a contender: its final values, accuracies, and how soon it reached the 99th percentile."""
     rows = []
     for label, runs in curves.items():
@@ -124,25 +125,25 @@ def contender_rows(curves: Mapping[str, Sequence[RunCurve]], reference: Referenc
         reached = [evaluations_to(run, reference.threshold) for run in runs]
         known = [number for number in reached if number is not None]
         rows.append(
-            {
-                "label": label,
-                "runs": len(runs),
-                "score": spread(finals),
-                "regret": spread(reference.best - finals),
-                "reached": len(known),
-                # A run that did not get there took longer than any number: the median may still be one.
-                "evaluations_to_99th_percentile": plain(np.median([np.inf if n is None else n for n in reached])) if runs else None,
-                "at_best": int(np.sum(finals == reference.best)),
-                "accuracy": {name: _accuracy_row(runs, name, best) for name, best in reference.best_accuracy.items()},
-                "time": _times(runs),
-            }
+            ContenderRow(
+                label=label,
+                runs=len(runs),
+                score=spread(finals),
+                regret=spread(reference.best - finals),
+                reached=len(known),
+                # A run that did not reach it took longer than any number; the median may still be finite.
+                evaluations_to_99th_percentile=plain(np.median([np.inf if n is None else n for n in reached])) if runs else None,
+                at_best=int(np.sum(finals == reference.best)),
+                accuracy={name: _accuracy_row(runs, name, best) for name, best in reference.best_accuracy.items()},
+                time=_times(runs),
+            )
         )
     return rows
 
 
-def _accuracy_row(runs: Sequence[RunCurve], dataset: str, best: float) -> dict[str, float | None]:
+def _accuracy_row(runs: Sequence[RunCurve], dataset: str, best: float) -> AccuracySpread:
     row = spread(np.array([final(run, run.accuracies[dataset]) for run in runs]))
-    return row | {"regret": None if row["mean"] is None else best - row["mean"]}
+    return AccuracySpread(**dict(row), regret=None if row.mean is None else best - row.mean)
 
 
 def final(run: RunCurve, column: np.ndarray) -> float:
@@ -156,31 +157,31 @@ def evaluations_to(run: RunCurve, threshold: float) -> int | None:
     return int(run.changed[there[0]]) if len(there) else None
 
 
-def spread(values: np.ndarray) -> dict[str, float | None]:
-    """Returns mean, deviation (of a sample), best, median and worst; None where there is none, NaN entries left out."""
+def spread(values: np.ndarray) -> Spread:
+    """Returns mean, deviation (of a sample), best, median and worst over the values that are not NaN."""
     there = values[np.isfinite(values)]
     if not len(there):
-        return dict.fromkeys(("mean", "deviation", "best", "median", "worst")) | {"known": 0}
-    return {
-        "mean": float(there.mean()),
-        # Equal values have a deviation of 0, not one of round-off.
-        "deviation": None if len(there) == 1 else float(there.std(ddof=1)) if np.ptp(there) else 0.0,
-        "best": float(there.max()),
-        "median": float(np.median(there)),
-        "worst": float(there.min()),
-        "known": len(there),
-    }
+        return Spread(known=0)
+    return Spread(
+        mean=float(there.mean()),
+        # The deviation of equal values is 0, not round-off.
+        deviation=None if len(there) == 1 else float(there.std(ddof=1)) if np.ptp(there) else 0.0,
+        best=float(there.max()),
+        median=float(np.median(there)),
+        worst=float(there.min()),
+        known=len(there),
+    )
 
 
-def _times(runs: Sequence[RunCurve]) -> dict[str, float | None]:
-    """Returns milliseconds an evaluation, over the evaluations that were timed."""
+def _times(runs: Sequence[RunCurve]) -> Times:
+    """Returns milliseconds per evaluation, over the evaluations that were timed."""
     timed = sum(run.facts["time_evaluations"] for run in runs)
     if not timed:
-        return {"scoring_ms": None, "strategy_ms": None}
-    return {f"{part}_ms": 1e3 * sum(run.facts[f"time_{part}"] for run in runs) / timed for part in ("scoring", "strategy")}
+        return Times()
+    return Times(**{f"{part}_ms": 1e3 * sum(run.facts[f"time_{part}"] for run in runs) / timed for part in ("scoring", "strategy")})
 
 
-def pairs(curves: Mapping[str, Sequence[RunCurve]], baselines: Sequence[str]) -> dict[str, Any]:
+def pairs(curves: Mapping[str, Sequence[RunCurve]], baselines: Sequence[str]) -> PairTests:
     """Returns the paired tests on score regret, runs of one seed being a pair.
 
     Args:
@@ -189,36 +190,22 @@ def pairs(curves: Mapping[str, Sequence[RunCurve]], baselines: Sequence[str]) ->
     labels = list(curves)
     finals = {label: {run.seed: final(run, run.values) for run in runs} for label, runs in curves.items()}
     rows = [_pair(finals, first, second) for i, first in enumerate(labels) for second in labels[i + 1 :]]
-    _correct(rows)
     against = [_pair(finals, label, baselines[0]) for label in labels if label != baselines[0]] if baselines else []
-    _correct(against)
-    return {"all": rows, "against_random": against}
+    return PairTests(all=_corrected(rows), against_random=_corrected(against))
 
 
-def _pair(finals: Mapping[str, Mapping[int, float]], first: str, second: str) -> dict[str, Any]:
+def _pair(finals: Mapping[str, Mapping[int, float]], first: str, second: str) -> PairTest:
     seeds = sorted(finals[first].keys() & finals[second].keys())
-    # Less regret is more value: the differences are the same but for their sign.
+    # Regret is the best value minus the value, so that differences of values are those of regrets with the sign changed.
     one, two = (np.array([finals[label][seed] for seed in seeds]) for label in (first, second))
     both = np.isfinite(one) & np.isfinite(two)
     found = paired(one[both], two[both])
-    return {
-        "first": first,
-        "second": second,
-        "seeds": int(both.sum()),
-        "wins": found.wins,
-        "ties": found.ties,
-        "losses": found.losses,
-        "p": found.p,
-        "effect": found.effect,
-    }
+    return PairTest(first=first, second=second, seeds=int(both.sum()), **asdict(found))
 
 
-def _correct(rows: Sequence[dict[str, Any]]) -> None:
-    tested = [row for row in rows if row["p"] is not None]
-    for row, p in zip(tested, holm([row["p"] for row in tested]), strict=True):
-        row["p_holm"] = p
-    for row in rows:
-        row.setdefault("p_holm", None)
+def _corrected(rows: Sequence[PairTest]) -> list[PairTest]:
+    corrected = iter(holm([row.p for row in rows if row.p is not None]))
+    return [row if row.p is None else row.model_copy(update={"p_holm": next(corrected)}) for row in rows]
 
 
 def plain(value: float) -> float | None:

@@ -58,8 +58,8 @@ def interquartile_mean(values: np.ndarray, counts: np.ndarray | None = None) -> 
     upper = np.cumsum(weights, axis=1)
     total = upper[:, -1:]
     inside = np.clip(upper, total / 4, 3 * total / 4) - np.clip(upper - weights, total / 4, 3 * total / 4)
-    means = inside @ values[order] / (total[:, 0] / 2)
-    return means[0] if counts is None else means
+    means: np.ndarray = inside @ values[order] / (total[:, 0] / 2)
+    return np.asarray(means[0]) if counts is None else means
 
 
 def band(values: np.ndarray, rng: np.random.Generator, resamples: int) -> Band:

@@ -5,8 +5,8 @@ The page is one file that loads nothing from a network, in the style of a run's 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,17 @@ from rbflex_evo.engine.figures.plots import accuracy_name
 from rbflex_evo.engine.run.folder import replace_text
 
 from . import figures as draw
+from .document import ComparisonDocument, write_comparison
 from .tables import headline, markdown, runs_csv, sheets, title_of, wins
 
 
-def write_all(folder: Path, document: Mapping[str, Any], config_text: str) -> Path:
+def write_all(folder: Path, document: ComparisonDocument, config_text: str) -> Path:
     """Writes every file of a comparison into its folder and returns the page's path.
 
     Raises:
         RunError: if one cannot be written.
     """
-    replace_text(folder / "comparison.json", json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1) + "\n")
+    write_comparison(folder, document)
     replace_text(folder / "comparison.md", markdown(document))
     replace_text(folder / "runs.csv", runs_csv(document))
     page = folder / "comparison.html"
@@ -32,20 +33,16 @@ def write_all(folder: Path, document: Mapping[str, Any], config_text: str) -> Pa
     return page
 
 
-def _contents(document: Mapping[str, Any], config_text: str, gallery: Gallery) -> dict[str, Any]:
+def _contents(document: ComparisonDocument, config_text: str, gallery: Gallery) -> dict[str, Any]:
     """Returns all that the page's template names."""
     found = {sheet.title: sheet for sheet in sheets(document)}
-    datasets = document["reference"]["best_accuracy"]
+    datasets = document.reference.best_accuracy
     accuracies = [title_of(dataset) for dataset in datasets]
-    times = {row["label"]: row["time"] for row in document["contenders"] if row["time"]["strategy_ms"] is not None}
+    times = {row.label: row.time for row in document.contenders if row.time.strategy_ms is not None}
     return {
         "document": document,
         "headline": headline(document),
-        "best": min(
-            (row for row in document["contenders"] if row["regret"]["mean"] is not None),
-            key=lambda row: row["regret"]["mean"],
-            default=None,
-        ),
+        "best": next(iter(document.by_regret()), None),
         "final": found["Final scores"],
         "accuracies": [found[name] for name in accuracies],
         "tests": [sheet for title, sheet in found.items() if title not in ("Final scores", "Wins", "Time", *accuracies)],
@@ -56,41 +53,41 @@ def _contents(document: Mapping[str, Any], config_text: str, gallery: Gallery) -
         "final_figure": _final_figure(document, gallery),
         "accuracy_figures": list(_accuracy_figures(document, gallery)),
         "time_figure": gallery.add("times", draw.draw_times(times), "Time an evaluation") if times else None,
-        "facts": [("Asked for", list(flat(_asked(document)))), ("Machine and versions", list(flat(document["environment"])))],
+        "facts": [("Asked for", list(flat(_asked(document)))), ("Machine and versions", list(flat(document.environment)))],
         "config_text": config_text,
     }
 
 
-def _asked(document: Mapping[str, Any]) -> dict[str, Any]:
-    asked = {"space": document["space"], "evaluations": document["budget"], "seeds": document["seeds"]}
-    strategies = {row["label"]: {"strategy": row["strategy"], **row["parameters"]} for row in document["contenders"]}
-    return {**asked, "objective": document["objective"], **strategies}
+def _asked(document: ComparisonDocument) -> dict[str, Any]:
+    asked = {"space": document.space, "evaluations": document.budget, "seeds": document.seeds}
+    strategies = {row.label: {"strategy": row.strategy, **row.parameters} for row in document.contenders}
+    return {**asked, "objective": asdict(document.objective), **strategies}
 
 
-def _score_figures(document: Mapping[str, Any], gallery: Gallery) -> Iterator[Shown]:
-    curves = document["anytime"]
-    scores = draw.lines_of(curves["score"], curves["evaluations"])
-    regrets = draw.lines_of(curves["regret"], curves["evaluations"])
+def _score_figures(document: ComparisonDocument, gallery: Gallery) -> Iterator[Shown]:
+    curves = document.anytime
+    scores = draw.lines_of(curves.score, curves.evaluations)
+    regrets = draw.lines_of(curves.regret, curves.evaluations)
     title = "Score of the incumbent"
     yield gallery.add("anytime_score", draw.draw_scores(scores, title, _quantity(document)), title)
     yield gallery.add("anytime_regret", draw.draw_regrets(regrets, "Score regret", "score regret"), "Score regret")
 
 
-def _final_figure(document: Mapping[str, Any], gallery: Gallery) -> Shown:
+def _final_figure(document: ComparisonDocument, gallery: Gallery) -> Shown:
     finals = draw.draw_finals(draw.finals_of(document, "score"), "Final scores, one dot a run", _quantity(document))
     return gallery.add("final_scores", finals, "Final scores")
 
 
-def _quantity(document: Mapping[str, Any]) -> str:
-    return document["objective"]["members"][0] if document["objective"]["rule"] == "score" else "rank aggregate"
+def _quantity(document: ComparisonDocument) -> str:
+    return document.objective.members[0] if document.objective.rule == "score" else "rank aggregate"
 
 
-def _accuracy_figures(document: Mapping[str, Any], gallery: Gallery) -> Iterator[Shown]:
-    curves = document["anytime"]
-    for dataset in document["reference"]["best_accuracy"]:
+def _accuracy_figures(document: ComparisonDocument, gallery: Gallery) -> Iterator[Shown]:
+    curves = document.anytime
+    for dataset in document.reference.best_accuracy:
         name = accuracy_name(dataset)
-        lines = draw.lines_of(curves["accuracy"][dataset], curves["evaluations"])
-        regrets = draw.lines_of(curves["accuracy_regret"][dataset], curves["evaluations"])
+        lines = draw.lines_of(curves.accuracy[dataset], curves.evaluations)
+        regrets = draw.lines_of(curves.accuracy_regret[dataset], curves.evaluations)
         title = f"{title_of(dataset)} of the incumbent"
         yield gallery.add(f"anytime_accuracy_{dataset}", draw.draw_accuracies(lines, title, f"{name}, %"), title)
         title = f"Regret in {name}"

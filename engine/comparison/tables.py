@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from rbflex_evo.engine.figures.plots import accuracy_name
 from rbflex_evo.engine.terminal.wording import counted
+from rbflex_evo.fitness.objective.objective import Objective
+
+from .document import ComparisonDocument, ContenderRow, PairTest
 
 LEVEL = 0.01
 # Markdown has no table where a cell of the rule under its header is a colon alone.
@@ -26,66 +28,66 @@ class Sheet:
     rows: Sequence[Sequence[str]]
 
 
-def headline(document: Mapping[str, Any]) -> list[str]:
+def headline(document: ComparisonDocument) -> list[str]:
     """Returns what the comparison says, in a few sentences."""
     return [*_winner(document), *_convergence(document), *_failures(document)]
 
 
-def _winner(document: Mapping[str, Any]) -> Iterator[str]:
-    ranked = sorted((row for row in document["contenders"] if row["regret"]["mean"] is not None), key=lambda r: r["regret"]["mean"])
+def _winner(document: ComparisonDocument) -> Iterator[str]:
+    ranked = document.by_regret()
     if not ranked:
         return
-    best, baseline = ranked[0], document["baseline"]
-    yield f"Least mean score regret: {best['label']}, {short(best['regret']['mean'])} over {counted(best['runs'], 'run')}."
+    best, baseline = ranked[0], document.baseline
+    yield f"Least mean score regret: {best.label}, {short(best.regret.mean)} over {counted(best.runs, 'run')}."
     if baseline is None:
         yield "Random search is not among the contenders, so nothing here says whether any of them is better than chance."
         return
-    tests = {row["first"]: row for row in document["pairs"]["against_random"] if row["p_holm"] is not None}
-    better = [label for label, row in tests.items() if row["p_holm"] < LEVEL and row["effect"] > 0]
-    worse = [label for label, row in tests.items() if row["p_holm"] < LEVEL and row["effect"] < 0]
-    others = [label for label in tests if label not in better + worse]
+    tests = [(row.first, row.p_holm, row.effect or 0.0) for row in document.pairs.against_random if row.p_holm is not None]
+    better = [label for label, p, effect in tests if p < LEVEL and effect > 0]
+    worse = [label for label, p, effect in tests if p < LEVEL and effect < 0]
+    others = [label for label, _, _ in tests if label not in better + worse]
     for labels, text in ((better, "better than"), (others, "not told apart from"), (worse, "worse than")):
         if labels:
             yield f"In score regret {text} {baseline} at p < {LEVEL:g} (Wilcoxon, Holm): {', '.join(labels)}."
 
 
-def _convergence(document: Mapping[str, Any]) -> Iterator[str]:
-    reference = document["reference"]
-    where = f"{reference['of']} ({reference['architectures']:,} architectures)"
-    if reference["argmax_count"] > 1:
-        yield f"{reference['argmax_count']:,} architectures share the best score of {where}, {number(reference['best'])}."
+def _convergence(document: ComparisonDocument) -> Iterator[str]:
+    reference = document.reference
+    where = f"{reference.of} ({reference.architectures:,} architectures)"
+    if reference.argmax_count > 1:
+        yield f"{reference.argmax_count:,} architectures share the best score of {where}, {number(reference.best)}."
         return
-    best = reference["argmax"][0]
-    known = [f"{value:.2f} % ({name})" for name, value in best["accuracy"].items() if value is not None]
-    yield f"One architecture has the best score of {where}, {number(reference['best'])}: {best['notation']}."
+    best = reference.argmax[0]
+    known = [f"{value:.2f} % ({name})" for name, value in best.accuracy.items() if value is not None]
+    yield f"One architecture has the best score of {where}, {number(reference.best)}: {best.notation}."
     if known:
-        tops = [f"{best['accuracy']:.2f} % ({name})" for name, best in reference["best_accuracy"].items()]
+        tops = [f"{best.accuracy:.2f} % ({name})" for name, best in reference.best_accuracy.items()]
         yield (
             f"A search that converged on it has found {', '.join(known)}, where the best there is has {', '.join(tops)}: "
             "converging says nothing about quality."
         )
 
 
-def _failures(document: Mapping[str, Any]) -> Iterator[str]:
-    failures = document["failures"]
+def _failures(document: ComparisonDocument) -> Iterator[str]:
+    failures = document.failures
     if failures:
         first = failures[0]
         yield (
             f"{counted(len(failures), 'run')} failed and {'is' if len(failures) == 1 else 'are'} left out, "
-            f"the first being {first['label']}, seed {first['seed']}: {first['reason']}"
+            f"the first being {first.label}, seed {first.seed}: {first.reason}"
         )
 
 
-def sheets(document: Mapping[str, Any]) -> list[Sheet]:
+def sheets(document: ComparisonDocument) -> list[Sheet]:
     """Returns all tables."""
     found = [_final(document), *_accuracies(document)]
-    tests = document["pairs"]
-    if tests["against_random"]:
-        note = f"{TESTS} The family of the correction is this table: every other contender against {document['baseline']}."
-        found.append(_tests(f"Against {document['baseline']}", note, tests["against_random"]))
-    if tests["all"]:
+    tests = document.pairs
+    if tests.against_random:
+        note = f"{TESTS} The family of the correction is this table: every other contender against {document.baseline}."
+        found.append(_tests(f"Against {document.baseline}", note, tests.against_random))
+    if tests.all:
         found.append(_wins(document))
-        found.append(_tests("All pairs", f"{TESTS} The family of the correction is this table.", tests["all"]))
+        found.append(_tests("All pairs", f"{TESTS} The family of the correction is this table.", tests.all))
     return [*found, _times(document)]
 
 
@@ -95,11 +97,11 @@ TESTS = (
 )
 
 
-def _final(document: Mapping[str, Any]) -> Sheet:
-    reference, rows = document["reference"], document["contenders"]
+def _final(document: ComparisonDocument) -> Sheet:
+    reference, rows = document.reference, document.contenders
     note = (
-        f"The incumbents after {document['budget']:,} unique evaluations, valued by {reference['of']}. Score regret is the best "
-        f"value, {number(reference['best'])}, minus theirs. The 99th percentile is {number(reference['threshold'])}; the "
+        f"The incumbents after {document.budget:,} unique evaluations, valued by {reference.of}. Score regret is the best "
+        f"value, {number(reference.best)}, minus theirs. The 99th percentile is {number(reference.threshold)}; the "
         "evaluations to it are the median over all runs, those that never came there included."
     )
     header = ["strategy", "runs", "mean", "deviation", "best", "median", "mean regret", "at the best"]
@@ -107,25 +109,25 @@ def _final(document: Mapping[str, Any]) -> Sheet:
     return Sheet("Final scores", note, header, [_final_row(document, row) for row in rows])
 
 
-def _final_row(document: Mapping[str, Any], row: Mapping[str, Any]) -> list[str]:
-    score, runs = row["score"], row["runs"]
-    to = row["evaluations_to_99th_percentile"]
+def _final_row(document: ComparisonDocument, row: ContenderRow) -> list[str]:
+    score, runs = row.score, row.runs
+    to = row.evaluations_to_99th_percentile
     return [
-        row["label"],
-        str(runs) + (f" ({row['failed']} failed)" if row["failed"] else ""),
-        *(number(score[name], 5) for name in ("mean", "deviation", "best", "median")),
-        short(row["regret"]["mean"]),
-        f"{row['at_best']} of {runs}",
-        f"{row['reached']} of {runs}",
-        f"> {document['budget']:,}" if to is None else f"{to:g}",
+        row.label,
+        str(runs) + (f" ({row.failed} failed)" if row.failed else ""),
+        *(number(getattr(score, name), 5) for name in ("mean", "deviation", "best", "median")),
+        short(row.regret.mean),
+        f"{row.at_best} of {runs}",
+        f"{row.reached} of {runs}",
+        f"> {document.budget:,}" if to is None else f"{to:g}",
     ]
 
 
-def _times(document: Mapping[str, Any]) -> Sheet:
-    rows = [[row["label"], *(short(row["time"][name]) for name in ("scoring_ms", "strategy_ms"))] for row in document["contenders"]]
+def _times(document: ComparisonDocument) -> Sheet:
+    rows = [[row.label, short(row.time.scoring_ms), short(row.time.strategy_ms)] for row in document.contenders]
     what = (
         "Scores were read from a table, so scoring takes next to nothing; what is left is what strategies themselves cost."
-        if document["replayed"]
+        if document.replayed
         else "What another run had measured came from the cache."
     )
     note = (
@@ -135,21 +137,21 @@ def _times(document: Mapping[str, Any]) -> Sheet:
     return Sheet("Time", note, ["strategy", "scoring, ms", "strategy, ms"], rows)
 
 
-def _accuracies(document: Mapping[str, Any]) -> Iterator[Sheet]:
-    for dataset, best in document["reference"]["best_accuracy"].items():
+def _accuracies(document: ComparisonDocument) -> Iterator[Sheet]:
+    for dataset, best in document.reference.best_accuracy.items():
         rows = []
-        for row in document["contenders"]:
-            found = row["accuracy"][dataset]
-            numbers = [percent(found[name]) for name in ("mean", "deviation", "best", "median", "worst", "regret")]
-            rows.append([row["label"], *numbers, f"{found['known']} of {row['runs']}"])
-        argmax = document["reference"]["argmax"] if document["reference"]["argmax_count"] == 1 else []
+        for row in document.contenders:
+            found = row.accuracy[dataset]
+            numbers = [percent(getattr(found, name)) for name in ("mean", "deviation", "best", "median", "worst", "regret")]
+            rows.append([row.label, *numbers, f"{found.known} of {row.runs}"])
+        argmax = document.reference.argmax if document.reference.argmax_count == 1 else []
         for architecture in argmax:
-            accuracy = architecture["accuracy"][dataset]
-            regret = None if accuracy is None else best["accuracy"] - accuracy
+            accuracy = architecture.accuracy[dataset]
+            regret = None if accuracy is None else best.accuracy - accuracy
             rows.append(["(the one best score)", percent(accuracy), "–", "–", "–", "–", percent(regret), "–"])
         note = (
             "Of the incumbents at the end, in percent, looked up when all runs were over. "
-            f"The best in the table is {best['accuracy']:.2f}; regret is that minus the mean."
+            f"The best in the table is {best.accuracy:.2f}; regret is that minus the mean."
         )
         header = ["strategy", "mean", "deviation", "best", "median", "worst", "regret", "known"]
         yield Sheet(title_of(dataset), note, header, rows)
@@ -161,41 +163,41 @@ def title_of(dataset: str) -> str:
     return name[0].upper() + name[1:]
 
 
-def _tests(title: str, note: str, tests: Sequence[Mapping[str, Any]]) -> Sheet:
+def _tests(title: str, note: str, tests: Sequence[PairTest]) -> Sheet:
     rows = []
     for test in tests:
-        counts = [f"{test['wins']} / {test['ties']} / {test['losses']}", number(test["p"], 3), number(test["p_holm"], 3)]
-        rows.append([f"{test['first']} – {test['second']}", *counts, "–" if test["effect"] is None else f"{test['effect']:+.3f}"])
+        counts = [f"{test.wins} / {test.ties} / {test.losses}", number(test.p, 3), number(test.p_holm, 3)]
+        rows.append([f"{test.first} – {test.second}", *counts, "–" if test.effect is None else f"{test.effect:+.3f}"])
     return Sheet(title, note, ["pair", "better / equal / worse", "p", "p (Holm)", "effect (rank-biserial)"], rows)
 
 
-def wins(document: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
+def wins(document: ComparisonDocument) -> dict[str, dict[str, float | None]]:
     """Returns the share of seeds in which the contender of a row is better than that of a column, ties counted half."""
-    labels = [row["label"] for row in document["contenders"] if row["runs"]]
+    labels = [row.label for row in document.contenders if row.runs]
     shares: dict[str, dict[str, float | None]] = {label: dict.fromkeys(labels) for label in labels}
-    for test in document["pairs"]["all"]:
-        if test["seeds"]:
-            share = (test["wins"] + test["ties"] / 2) / test["seeds"]
-            shares[test["first"]][test["second"]], shares[test["second"]][test["first"]] = share, 1 - share
+    for test in document.pairs.all:
+        if test.seeds:
+            share = (test.wins + test.ties / 2) / test.seeds
+            shares[test.first][test.second], shares[test.second][test.first] = share, 1 - share
     return shares
 
 
-def _wins(document: Mapping[str, Any]) -> Sheet:
+def _wins(document: ComparisonDocument) -> Sheet:
     shares = wins(document)
     rows = [[label, *("–" if share is None else f"{100 * share:.0f} %" for share in row.values())] for label, row in shares.items()]
     note = "The share of seeds in which the contender of the row ends with a better score than that of the column; ties count half."
     return Sheet("Wins", note, ["better, than", *shares], rows)
 
 
-def markdown(document: Mapping[str, Any]) -> str:
+def markdown(document: ComparisonDocument) -> str:
     """Returns the whole comparison as Markdown."""
-    objective = document["objective"]
-    how = "replayed from a table of scores" if document["replayed"] else "measured"
+    objective = document.objective
+    how = "replayed from a table of scores" if document.replayed else "measured"
     lines = [
-        f"# {document['name']}: {len(document['contenders'])} strategies compared",
+        f"# {document.name}: {len(document.contenders)} strategies compared",
         "",
-        f"{document['space']}, {_objective(objective)}, {document['budget']:,} unique evaluations, "
-        f"{counted(len(document['seeds']), 'seed')}, {how}.",
+        f"{document.space}, {_objective(objective)}, {document.budget:,} unique evaluations, "
+        f"{counted(len(document.seeds), 'seed')}, {how}.",
         "",
         *(f"- {sentence}" for sentence in headline(document)),
     ]
@@ -204,9 +206,9 @@ def markdown(document: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _objective(objective: Mapping[str, Any]) -> str:
-    members = ", ".join(objective["members"])
-    return members if objective["rule"] == "score" else f"{objective['rule']} rank aggregate of {members}"
+def _objective(objective: Objective) -> str:
+    members = ", ".join(objective.members)
+    return members if objective.rule == "score" else f"{objective.rule} rank aggregate of {members}"
 
 
 def _markdown_table(sheet: Sheet) -> Iterator[str]:
@@ -217,12 +219,12 @@ def _markdown_table(sheet: Sheet) -> Iterator[str]:
     yield from (f"| {' | '.join(row)} |" for row in (rows[0], rule, *rows[1:]))
 
 
-def runs_csv(document: Mapping[str, Any]) -> str:
+def runs_csv(document: ComparisonDocument) -> str:
     """Returns one row a finished run; an empty field is not known."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(document["runs"][0]), lineterminator="\n")
+    writer = csv.DictWriter(text, fieldnames=list(document.runs[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(document["runs"])
+    writer.writerows(document.runs)
     return text.getvalue()
 
 

@@ -147,7 +147,8 @@ def ndcg(ranks: np.ndarray, accuracies: np.ndarray, weights: np.ndarray) -> np.n
     best = accuracies.max()
     gains = np.exp2(accuracies - best) - np.exp2(-best)
     ours, ideal = (_cumulative_gain(Groups(values), gains, weights) for values in (ranks, accuracies))
-    return np.divide(ours, ideal, out=np.full(len(ours), np.nan), where=ideal > 0)
+    found: np.ndarray = np.divide(ours, ideal, out=np.full(len(ours), np.nan), where=ideal > 0)
+    return found
 
 
 def _cumulative_gain(groups: Groups, gains: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -157,7 +158,7 @@ def _cumulative_gain(groups: Groups, gains: np.ndarray, weights: np.ndarray) -> 
     upto = np.cumsum(sums, axis=1).astype(np.intp)
     places = discounts[upto] - discounts[upto - sums.astype(np.intp)]
     mean = np.divide(gained, sums, out=np.zeros_like(gained), where=sums > 0)
-    return (mean * places).sum(axis=1)
+    return np.asarray((mean * places).sum(axis=1))
 
 
 def first_of(

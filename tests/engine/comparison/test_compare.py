@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from rbflex_evo.engine.comparison.compare import Runs, run_all
+from rbflex_evo.engine.comparison.document import FailedRun
 from rbflex_evo.engine.comparison.facts import document_of
 from rbflex_evo.engine.comparison.plan import folder_of, run_config
 from rbflex_evo.engine.comparison.run import Job, Watched, run_one
@@ -101,8 +102,8 @@ def test_a_live_comparison_equals_a_replayed_one_and_keeps_its_runs(tmp_path: Pa
     assert (folder_of(live) / "genetic" / "7" / "journal.jsonl").exists()
     document = document_of(live, found)
     told = [journal_without_times(folder_of(live) / label / seed)[1:] for label in ("random", "genetic") for seed in ("4", "7")]
-    assert document["reference"]["architectures"] == len({line["key"] for lines in told for line in lines})
-    assert document["reference"]["of"] == "all that any run evaluated"
+    assert document.reference.architectures == len({line["key"] for lines in told for line in lines})
+    assert document.reference.of == "all that any run evaluated"
     # The same evaluations again, from the journals alone.
     assert run_all(live, quiet=True).pool == found.pool
 
@@ -164,9 +165,9 @@ def test_one_runs_failure_does_not_end_the_rest_and_is_tried_again(tmp_path: Pat
     assert "is no run's folder" in runs.failures["genetic", 1]
     assert (folder_of(config) / "genetic" / "1.failed").read_text().startswith("RunError: ")
     document = document_of(config, runs)
-    assert document["failures"] == [{"label": "genetic", "seed": 1, "reason": runs.failures["genetic", 1]}]
-    assert [row["failed"] for row in document["contenders"]] == [0, 1]
-    assert document["pairs"]["all"][0]["seeds"] == 2
+    assert document.failures == [FailedRun(label="genetic", seed=1, reason=runs.failures["genetic", 1])]
+    assert [row.failed for row in document.contenders] == [0, 1]
+    assert document.pairs.all[0].seeds == 2
     (broken / "stranger.txt").unlink()
     again = run_all(config, quiet=True)
     assert not again.failures and len(again.traces) == 6

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from rbflex_evo.engine.comparison.document import Spread
 from rbflex_evo.engine.comparison.facts import common_values
 from rbflex_evo.engine.comparison.judgement import (
     Reference,
@@ -51,39 +52,39 @@ def test_curves_of_regret_are_those_of_the_score_turned_over() -> None:
     runs = {"a": [curve("a", seed, [1, 3], [float(seed), 5.0 + seed], [50.0, 60.0 - seed]) for seed in range(4)]}
     reference = Reference(np.array([0.0, 9.0, np.nan]), {"digits": 70.0})
     found = anytime(runs, reference, 4)
-    assert found["evaluations"] == [1, 2, 3, 4]
-    assert found["score"]["a"]["mean"] == pytest.approx([1.5, 1.5, 6.5, 6.5])
-    assert found["regret"]["a"]["mean"] == pytest.approx([7.5, 7.5, 2.5, 2.5])
-    assert found["regret"]["a"]["low"] == pytest.approx([9 - high for high in found["score"]["a"]["high"]])
-    assert found["accuracy"]["digits"]["a"]["mean"] == pytest.approx([50, 50, 58.5, 58.5])
-    assert found["accuracy_regret"]["digits"]["a"]["mean"] == pytest.approx([20, 20, 11.5, 11.5])
+    assert found.evaluations == [1, 2, 3, 4]
+    assert found.score["a"].mean == pytest.approx([1.5, 1.5, 6.5, 6.5])
+    assert found.regret["a"].mean == pytest.approx([7.5, 7.5, 2.5, 2.5])
+    assert found.regret["a"].low == pytest.approx([9 - high for high in found.score["a"].high])
+    assert found.accuracy["digits"]["a"].mean == pytest.approx([50, 50, 58.5, 58.5])
+    assert found.accuracy_regret["digits"]["a"].mean == pytest.approx([20, 20, 11.5, 11.5])
 
 
 def test_a_curve_begins_where_every_run_has_an_incumbent() -> None:
     runs = {"a": [curve("a", 0, [1], [1.0]), curve("a", 1, [3], [2.0])]}
-    assert anytime(runs, Reference(np.array([5.0])), 4)["score"]["a"]["mean"] == [None, None, 1.5, 1.5]
+    assert anytime(runs, Reference(np.array([5.0])), 4).score["a"].mean == [None, None, 1.5, 1.5]
 
 
 def test_the_row_of_a_contender_is_over_its_last_incumbents() -> None:
     runs = {"a": [curve("a", 0, [1, 4], [1.0, 9.0], [50.0, 60.0]), curve("a", 1, [2], [4.0], [70.0]), curve("a", 2, [], [], [])]}
     (row,) = contender_rows(runs, Reference(np.array([1.0, 4.0, 9.0]), {"digits": 80.0}))
-    assert row["score"].pop("deviation") == pytest.approx(12.5**0.5)
-    assert row["score"] == {"mean": 6.5, "best": 9.0, "median": 6.5, "worst": 4.0, "known": 2}
-    assert (row["regret"]["mean"], row["at_best"], row["reached"]) == (2.5, 1, 1)
-    assert row["evaluations_to_99th_percentile"] is None
-    assert (row["accuracy"]["digits"]["mean"], row["accuracy"]["digits"]["regret"]) == (65.0, 15.0)
-    assert row["time"] == {"scoring_ms": pytest.approx(2.0), "strategy_ms": pytest.approx(3.0)}
+    assert row.score.deviation == pytest.approx(12.5**0.5)
+    assert row.score == Spread(mean=6.5, deviation=row.score.deviation, best=9.0, median=6.5, worst=4.0, known=2)
+    assert (row.regret.mean, row.at_best, row.reached) == (2.5, 1, 1)
+    assert row.evaluations_to_99th_percentile is None
+    assert (row.accuracy["digits"].mean, row.accuracy["digits"].regret) == (65.0, 15.0)
+    assert (row.time.scoring_ms, row.time.strategy_ms) == (pytest.approx(2.0), pytest.approx(3.0))
 
 
 def test_the_median_of_the_evaluations_counts_runs_that_never_came_there() -> None:
     runs = {"a": [curve("a", seed, [changed], [value]) for seed, (changed, value) in enumerate([(3, 9), (7, 9), (1, 0)])]}
-    assert contender_rows(runs, Reference(np.array([0.0, 9.0])))[0]["evaluations_to_99th_percentile"] == 7
+    assert contender_rows(runs, Reference(np.array([0.0, 9.0])))[0].evaluations_to_99th_percentile == 7
 
 
 def test_equal_values_have_no_deviation() -> None:
-    assert spread(np.full(10, 0.1))["deviation"] == 0.0
-    assert spread(np.array([1.0]))["deviation"] is None
-    assert spread(np.array([np.nan]))["mean"] is None
+    assert spread(np.full(10, 0.1)).deviation == 0.0
+    assert spread(np.array([1.0])).deviation is None
+    assert spread(np.array([np.nan])).mean is None
 
 
 def test_pairs_are_runs_of_one_seed_and_corrected_in_their_family() -> None:
@@ -95,17 +96,17 @@ def test_pairs_are_runs_of_one_seed_and_corrected_in_their_family() -> None:
         "same": [curve("same", seed, [1], [value]) for seed, value in better.items()],
     }
     found = pairs(runs, ["random"])
-    assert [(row["first"], row["second"], row["seeds"]) for row in found["all"]] == [
+    assert [(row.first, row.second, row.seeds) for row in found.all] == [
         ("random", "good", 11),
         ("random", "same", 12),
         ("good", "same", 11),
     ]
-    good, same = found["against_random"]
-    assert (good["first"], good["wins"], good["losses"], good["effect"]) == ("good", 11, 0, 1.0)
+    good, same = found.against_random
+    assert (good.first, good.wins, good.losses, good.effect) == ("good", 11, 0, 1.0)
     # Exact: 2 of the 2^11 signs are as one-sided.
-    assert good["p"] == pytest.approx(2 / 2**11) and good["p_holm"] == pytest.approx(4 / 2**11)
-    assert (same["ties"], same["p"], same["p_holm"]) == (12, 1.0, 1.0)
-    assert [row["p_holm"] for row in found["all"]] == pytest.approx([6 / 2**11, 1.0, 6 / 2**11])
+    assert good.p == pytest.approx(2 / 2**11) and good.p_holm == pytest.approx(4 / 2**11)
+    assert (same.ties, same.p, same.p_holm) == (12, 1.0, 1.0)
+    assert [row.p_holm for row in found.all] == pytest.approx([6 / 2**11, 1.0, 6 / 2**11])
 
 
 def evaluations() -> list[Evaluation]:

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from rbflex_evo.engine.commands.app import run
+from rbflex_evo.engine.comparison.document import ComparisonDocument, Curve, PairTests
 from rbflex_evo.engine.comparison.figures import HUES, MARKERS, Line, draw_regrets, draw_scores, limits, lines_of
 from rbflex_evo.engine.comparison.tables import headline, markdown, sheets, wins
 from rbflex_evo.engine.configuration.config import as_values, load_config
@@ -54,8 +55,8 @@ def compared(printed: tuple[Path, str]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def document(compared: Path) -> dict[str, Any]:
-    return dict(json.loads((compared / "comparison.json").read_text()))
+def document(compared: Path) -> ComparisonDocument:
+    return ComparisonDocument.model_validate_json((compared / "comparison.json").read_text())
 
 
 def test_the_command_prints_the_markdown_and_writes_every_file(printed: tuple[Path, str], compared: Path) -> None:
@@ -65,13 +66,13 @@ def test_the_command_prints_the_markdown_and_writes_every_file(printed: tuple[Pa
 
 
 def test_the_document_is_printed_as_json(
-    printed: tuple[Path, str], compared: Path, document: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    printed: tuple[Path, str], compared: Path, document: ComparisonDocument, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["compare", str(printed[0]), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {**document, "folder": str(compared)}
+    assert json.loads(capsys.readouterr().out) == {**document.model_dump(mode="json"), "folder": str(compared)}
 
 
-def test_there_is_a_row_for_every_run(compared: Path, document: dict[str, Any]) -> None:
+def test_there_is_a_row_for_every_run(compared: Path, document: ComparisonDocument) -> None:
     rows = list(csv.DictReader(io.StringIO((compared / "runs.csv").read_text())))
     assert [(row["strategy"], row["seed"]) for row in rows] == [
         (label, str(seed)) for label in ("random", "genetic", "cool one") for seed in range(6)
@@ -90,8 +91,8 @@ def test_there_is_a_row_for_every_run(compared: Path, document: dict[str, Any]) 
         assert float(row["score_regret"]) == pytest.approx(np.nanmax(ranks) - value, abs=1e-9)
         assert float(row["accuracy_digits"]) == float(known[row["architecture"]])
         assert row["evaluations"] == "60"
-    assert document["reference"]["best"] == pytest.approx(np.nanmax(ranks), abs=1e-9)
-    assert document["reference"]["threshold"] == pytest.approx(np.nanquantile(ranks, 0.99), abs=1e-9)
+    assert document.reference.best == pytest.approx(np.nanmax(ranks), abs=1e-9)
+    assert document.reference.threshold == pytest.approx(np.nanquantile(ranks, 0.99), abs=1e-9)
 
 
 def document_table(compared: Path) -> Path:
@@ -111,41 +112,41 @@ def aggregate(*columns: np.ndarray) -> np.ndarray:
     return found
 
 
-def test_the_one_best_score_stands_with_its_accuracy(document: dict[str, Any]) -> None:
-    (best,) = document["reference"]["argmax"]
+def test_the_one_best_score_stands_with_its_accuracy(document: ComparisonDocument) -> None:
+    (best,) = document.reference.argmax
     text = markdown(document)
-    assert document["reference"]["argmax_count"] == 1
-    assert best["notation"].replace("|", "\\|") in text or best["notation"] in text
+    assert document.reference.argmax_count == 1
+    assert best.notation.replace("|", "\\|") in text or best.notation in text
     (sheet,) = [sheet for sheet in sheets(document) if sheet.title == "Digits accuracy"]
-    assert sheet.rows[-1][:2] == ["(the one best score)", f"{best['accuracy']['digits']:.2f}"]
+    assert sheet.rows[-1][:2] == ["(the one best score)", f"{best.accuracy['digits']:.2f}"]
     assert any("converging says nothing about quality" in sentence for sentence in headline(document))
 
 
-def test_several_best_scores_are_counted(document: dict[str, Any]) -> None:
-    reference = {**document["reference"], "argmax_count": 3}
-    said = headline({**document, "reference": reference})
+def test_several_best_scores_are_counted(document: ComparisonDocument) -> None:
+    reference = document.reference.model_copy(update={"argmax_count": 3})
+    said = headline(document.model_copy(update={"reference": reference}))
     assert any(sentence.startswith("3 architectures share the best score") for sentence in said)
 
 
-def test_the_headline_names_what_is_better_than_random(document: dict[str, Any]) -> None:
-    row = {"p_holm": 0.002, "effect": 0.9}
-    tests = [{"first": "genetic", **row}, {"first": "cool one", **row, "effect": -0.9}]
-    said = headline({**document, "pairs": {**document["pairs"], "against_random": tests}})
+def test_the_headline_names_what_is_better_than_random(document: ComparisonDocument) -> None:
+    row = document.pairs.against_random[0].model_copy(update={"p_holm": 0.002, "effect": 0.9})
+    tests = [row.model_copy(update=found) for found in ({"first": "genetic"}, {"first": "cool one", "effect": -0.9})]
+    said = headline(document.model_copy(update={"pairs": document.pairs.model_copy(update={"against_random": tests})}))
     assert "In score regret better than random at p < 0.01 (Wilcoxon, Holm): genetic." in said
     assert "In score regret worse than random at p < 0.01 (Wilcoxon, Holm): cool one." in said
-    assert any("nothing here says whether" in sentence for sentence in headline({**document, "baseline": None}))
+    assert any("nothing here says whether" in sentence for sentence in headline(document.model_copy(update={"baseline": None})))
 
 
-def test_the_win_matrix_counts_ties_half_and_mirrors_itself(document: dict[str, Any]) -> None:
+def test_the_win_matrix_counts_ties_half_and_mirrors_itself(document: ComparisonDocument) -> None:
     shares = wins(document)
-    for pair in document["pairs"]["all"]:
-        share = shares[pair["first"]][pair["second"]]
-        assert share == (pair["wins"] + pair["ties"] / 2) / 6
-        assert shares[pair["second"]][pair["first"]] == 1 - share
+    for pair in document.pairs.all:
+        share = shares[pair.first][pair.second]
+        assert share == (pair.wins + pair.ties / 2) / 6
+        assert shares[pair.second][pair.first] == 1 - share
     assert all(shares[label][label] is None for label in shares)
 
 
-def test_markdown_tables_have_a_cell_for_every_column(document: dict[str, Any]) -> None:
+def test_markdown_tables_have_a_cell_for_every_column(document: ComparisonDocument) -> None:
     rows = [line for line in markdown(document).splitlines() if line.startswith("| ")]
     blocks = [len(re.findall(r"(?<!\\)\|", row)) for row in rows]
     assert len(rows) > 20 and min(blocks) >= 4
@@ -155,15 +156,16 @@ def test_markdown_tables_have_a_cell_for_every_column(document: dict[str, Any]) 
     assert sum(len(found) for found in lengths.values()) <= len(sheets(document))
 
 
-def test_a_column_of_single_characters_is_a_column_of_markdown(document: dict[str, Any]) -> None:
-    pairs = {of: [{**pair, "p": 1.0} for pair in document["pairs"][of]] for of in ("all", "against_random")}
-    rules = [line for line in markdown({**document, "pairs": pairs}).splitlines() if re.fullmatch(r"[|: -]+", line)]
+def test_a_column_of_single_characters_is_a_column_of_markdown(document: ComparisonDocument) -> None:
+    certain = {of: [pair.model_copy(update={"p": 1.0}) for pair in tests] for of, tests in document.pairs}
+    pairs = PairTests(**certain)
+    rules = [line for line in markdown(document.model_copy(update={"pairs": pairs})).splitlines() if re.fullmatch(r"[|: -]+", line)]
     cells = [cell.strip() for rule in rules for cell in rule.strip("|").split("|")]
     assert cells and all(re.fullmatch(r"-{2,}[-:]", cell) for cell in cells)
     assert "--:" in cells
 
 
-def test_the_page_is_whole_and_loads_nothing(compared: Path, document: dict[str, Any]) -> None:
+def test_the_page_is_whole_and_loads_nothing(compared: Path, document: ComparisonDocument) -> None:
     page = Page(compared / "comparison.html")
     for sentence in headline(document):
         assert " ".join(sentence.split()) in page.text
@@ -211,8 +213,8 @@ def test_a_search_can_be_replayed_too(tmp_path: Path) -> None:
     assert result.table is not None and result.table.dataset == "digits"
 
 
-def curve(label: str, mean: list[float | None]) -> dict[str, Any]:
-    return {label: {"mean": mean, "low": mean, "high": mean}}
+def curve(label: str, mean: list[float | None]) -> dict[str, Curve]:
+    return {label: Curve(mean=mean, low=mean, high=mean)}
 
 
 def test_the_axis_shows_all_means_after_the_opening() -> None:
