@@ -33,9 +33,9 @@ def correlate(
         print("stopped; what is scored is kept, the same command goes on", file=sys.stderr)
         raise typer.Exit(130) from None
     if as_json:
-        print(json.dumps({**found.document, "folder": str(found.folder)}, ensure_ascii=False))
+        print(json.dumps({**found.document.model_dump(mode="json"), "folder": str(found.folder)}, ensure_ascii=False))
         return
     print(markdown(found.document))
-    level, resamples = found.document["level"], found.document["resamples"]
+    level, resamples = found.document.level, found.document.resamples
     print(f"\nintervals  {100 * level:g} %, {resamples:,} bootstrap resamples of the architectures")
     print(f"page       {found.folder / 'correlate.html'}")

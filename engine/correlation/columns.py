@@ -1,12 +1,13 @@
-"""What scores and known accuracies of the same architectures are, side by side, before anything is judged or drawn."""
+"""Scores and known accuracies of the same architectures, before they are judged or drawn."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+
+Kind = Literal["score", "combination", "baseline"]
 
 
 @dataclass(frozen=True)
@@ -14,32 +15,22 @@ class Column:
     """One score of all architectures.
 
     Attributes:
-        name: as it is shown.
-        kind: a single score, a combination of several by rank, or a baseline.
+        name: Name that is shown.
+        kind: A single score, a combination of several by rank, or a baseline.
         values: float64 [A], higher is better, NaN where it failed.
-        about: what it is made of, in words.
+        about: Rule and members of a combination, as text.
     """
 
     name: str
-    kind: Literal["score", "combination", "baseline"]
+    kind: Kind
     values: np.ndarray
     about: str = ""
 
 
 @dataclass(frozen=True)
-class Known:
-    """What one table knows of the architectures: float64 [A], percent, NaN where it does not know."""
+class Accuracies:
+    """What one table knows about the architectures: float64 [A], percent, NaN where unknown."""
 
     dataset: str
     source: str
-    accuracies: np.ndarray
-
-
-@dataclass(frozen=True)
-class Correlation:
-    """All that was compared, and the document that keeps what was found."""
-
-    folder: Path
-    columns: list[Column]
-    known: list[Known]
-    document: dict[str, Any]
+    values: np.ndarray

@@ -11,9 +11,8 @@ Params, FLOPs, depth and random scores always stand beside the others: what cann
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,7 @@ from rbflex_evo.engine.configuration import assembly
 from rbflex_evo.engine.configuration.config import Config
 from rbflex_evo.engine.configuration.selection import Choice
 from rbflex_evo.engine.run.environment import environment
-from rbflex_evo.engine.run.folder import opened, replace_text
+from rbflex_evo.engine.run.folder import opened
 from rbflex_evo.engine.tabulation.sample import architectures_of
 from rbflex_evo.engine.tabulation.score_table import ScoreTable, read_scores
 from rbflex_evo.engine.terminal.progress import Progress
@@ -33,13 +32,13 @@ from rbflex_evo.fitness.objective.objective import Objective, ObjectiveParameter
 from rbflex_evo.fitness.objective.presets import PRESETS
 from rbflex_evo.spaces import ConfigError, RunError, SearchSpace, TableError, near_name, parse
 
-from .columns import Column, Correlation, Known
+from .columns import Accuracies, Column
+from .document import Correlation, CorrelationDocument, Judged, JudgedTable, ScoreFacts, write_correlation
 from .ordering import DRAWS, LEVEL, TOPS, judge
 
 if TYPE_CHECKING:
     from rbflex_evo.spaces.tables.table import Table
 
-VERSION = 1
 # Shown beside every score: what can be counted, and chance.
 COUNTS = ("params", "flops", "depth")
 BASELINES = (*COUNTS, "random")
@@ -81,8 +80,8 @@ def correlate(config: Config, scores: Path | None = None, *, quiet: bool = False
         known = [_known(table, source, found.architectures, quiet) for source, table in tables]
         document = _document(config, space, found, columns, known, quiet)
         if scores is not None and config.sample is None:
-            document["sample"] = {"file": str(scores)}
-        replace_text(folder.path / "correlate.json", json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+            document = document.model_copy(update={"sample": {"file": str(scores)}})
+        write_correlation(folder.path, document)
         result = Correlation(folder.path, columns, known, document)
         if page:
             from .page import write_page
@@ -207,7 +206,7 @@ def _counted(config: Config, architectures: Sequence[str], space: SearchSpace, q
     return {name: np.array([one.scores.get(name, np.nan) for one in evaluations]) for name in config.fitness.proxies}
 
 
-def _known(table: Table, source: str, architectures: Sequence[str], quiet: bool) -> Known:
+def _known(table: Table, source: str, architectures: Sequence[str], quiet: bool) -> Accuracies:
     accuracies = np.full(len(architectures), np.nan)
     with Progress(f"accuracies of {table.dataset}", len(architectures), unit="architecture", shown=not quiet) as progress:
         for i, notation in enumerate(architectures):
@@ -220,46 +219,52 @@ def _known(table: Table, source: str, architectures: Sequence[str], quiet: bool)
             f"table {source!r} of {table.dataset} knows {known} of the {len(architectures):,} architectures; "
             "enlarge the sample, or list some that it knows (sample: {file: ...})"
         )
-    return Known(table.dataset, source, accuracies)
+    return Accuracies(table.dataset, source, accuracies)
 
 
 def _document(
-    config: Config, space: SearchSpace, table: ScoreTable, columns: Sequence[Column], known: Sequence[Known], quiet: bool
-) -> dict[str, Any]:
-    """Judges every score against every table and returns correlate.json's content."""
+    config: Config, space: SearchSpace, table: ScoreTable, columns: Sequence[Column], known: Sequence[Accuracies], quiet: bool
+) -> CorrelationDocument:
+    """Judges every score against every table."""
     tables = []
     with Progress("bootstrap", len(columns) * len(known), unit="score", shown=not quiet) as progress:
         for one in known:
-            there = np.isfinite(one.accuracies)
-            accuracies = one.accuracies[there]
-            judged = {}
+            there = np.isfinite(one.values)
+            accuracies = one.values[there]
+            judged: Judged = {}
             for column in columns:
-                found = judge(
+                judged[column.name] = judge(
                     column.values[there],
                     accuracies,
                     resamples=config.correlate.resamples,
                     seed=config.correlate.seed,
                 )
-                judged[column.name] = {name: asdict(estimate) for name, estimate in found.items()}
                 progress.advance()
-            facts = {"known": int(there.sum()), "best": float(accuracies.max()), "mean": float(accuracies.mean())}
-            tables.append({"dataset": one.dataset, "source": one.source, **facts, "scores": judged})
-    return {
-        "version": VERSION,
-        "name": config.name,
-        "space": space.name,
-        "architectures": len(table.architectures),
-        "networks": len(set(table.keys)),
-        "sample": None if config.sample is None else config.sample.model_dump(mode="json", exclude_none=True),
-        "resamples": config.correlate.resamples,
-        "seed": config.correlate.seed,
-        "level": LEVEL,
-        "tops": list(TOPS),
-        "draws": list(DRAWS),
-        "scores": {
-            column.name: {"kind": column.kind, "about": column.about, "failed": int(np.isnan(column.values).sum())}
+            tables.append(
+                JudgedTable(
+                    dataset=one.dataset,
+                    source=one.source,
+                    known=int(there.sum()),
+                    best=float(accuracies.max()),
+                    mean=float(accuracies.mean()),
+                    scores=judged,
+                )
+            )
+    return CorrelationDocument(
+        name=config.name,
+        space=space.name,
+        architectures=len(table.architectures),
+        networks=len(set(table.keys)),
+        sample=None if config.sample is None else config.sample.model_dump(mode="json", exclude_none=True),
+        resamples=config.correlate.resamples,
+        seed=config.correlate.seed,
+        level=LEVEL,
+        tops=list(TOPS),
+        draws=list(DRAWS),
+        scores={
+            column.name: ScoreFacts(kind=column.kind, about=column.about, failed=int(np.isnan(column.values).sum()))
             for column in columns
         },
-        "tables": tables,
-        "environment": environment(),
-    }
+        tables=tables,
+        environment=environment(),
+    )

@@ -10,6 +10,8 @@ import numpy as np
 
 from rbflex_evo.engine.figures import plots
 
+from .document import Judged
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -39,21 +41,18 @@ class Intervals:
     high: np.ndarray
 
 
-def intervals(judged: Mapping[str, Mapping[str, Mapping[str, Any]]], kinds: Mapping[str, str], statistic: str) -> Intervals:
+def intervals(judged: Judged, kinds: Mapping[str, str], statistic: str) -> Intervals:
     """Orders the scores that have that statistic by it, highest first.
 
     Args:
         judged: by score and statistic, its value, low and high.
         kinds: by score.
     """
-    known = {name: found[statistic] for name, found in judged.items() if found[statistic]["value"] is not None}
-    names = sorted(known, key=lambda name: -known[name]["value"])
-    values = [known[name]["value"] for name in names]
-    ends = {
-        end: [value if known[name][end] is None else known[name][end] for name, value in zip(names, values, strict=True)]
-        for end in ("low", "high")
-    }
-    return Intervals(names, [kinds[name] for name in names], np.array(values), np.array(ends["low"]), np.array(ends["high"]))
+    known = {name: (one.value, one.low, one.high) for name, found in judged.items() if (one := found[statistic]).value is not None}
+    names = sorted(known, key=lambda name: -known[name][0])
+    values, low, high = (np.array([known[name][i] for name in names], dtype=np.float64) for i in range(3))
+    ends = [np.where(np.isnan(end), values, end) for end in (low, high)]
+    return Intervals(names, [kinds[name] for name in names], values, *ends)
 
 
 def close_range(found: Intervals) -> tuple[float, float]:

@@ -11,9 +11,8 @@ from rbflex_evo.engine.figures.plots import accuracy_name
 from rbflex_evo.engine.run.folder import replace_text
 
 from . import figures as figures
-from .columns import Correlation, Known
-
-Judged = Mapping[str, Mapping[str, Mapping[str, Any]]]
+from .columns import Accuracies
+from .document import Correlation, CorrelationDocument, Judged, ScoreFacts
 
 LABELS = {"kendall": "Kendall τ", "spearman": "Spearman ρ", "pearson": "Pearson r", "ndcg": "nDCG"}
 # What is written with so many digits behind the point.
@@ -27,11 +26,11 @@ def write_page(found: Correlation, config_text: str) -> Path:
         old.unlink()
     gallery = Gallery(found.folder)
     document = found.document
-    facts = {name: document[name] for name in ("space", "sample", "resamples", "seed") if document[name] is not None}
+    facts = document.model_dump(include={"space", "sample", "resamples", "seed"}, exclude_none=True)
     contents = {
         "document": document,
         "parts": [_part(found, i, gallery) for i in range(len(found.known))],
-        "facts": [("Compared", list(flat(facts))), ("Machine and versions", list(flat(document["environment"])))],
+        "facts": [("Compared", list(flat(facts))), ("Machine and versions", list(flat(document.environment)))],
         "config_text": config_text,
     }
     replace_text(page, render_page("correlate.html.j2", contents))
@@ -40,23 +39,23 @@ def write_page(found: Correlation, config_text: str) -> Path:
 
 def _part(found: Correlation, which: int, gallery: Gallery) -> dict[str, Any]:
     """Returns what the page shows of one table of accuracies."""
-    known, table = found.known[which], found.document["tables"][which]
-    judged: Judged = table["scores"]
+    known, table = found.known[which], found.document.tables[which]
+    judged = table.scores
     return {
         "table": table,
         "accuracy_name": accuracy_name(known.dataset),
         "intervals": list(_interval_figures(found, known, judged, gallery)),
         "sections": [
-            (title, note, [label(name) for name in names], list(rows(judged, found.document["scores"], names)))
+            (title, note, [label(name) for name in names], list(rows(judged, found.document.scores, names)))
             for title, note, names in sections(found.document, judged)
         ],
         "scatters": list(_scatters(found, known, judged, gallery)),
     }
 
 
-def _interval_figures(found: Correlation, known: Known, judged: Judged, gallery: Gallery) -> Iterator[Any]:
+def _interval_figures(found: Correlation, known: Accuracies, judged: Judged, gallery: Gallery) -> Iterator[Any]:
     kinds = {column.name: column.kind for column in found.columns}
-    first = [f"accuracy_of_{draw}" for draw in found.document["draws"] if any_value(judged, f"accuracy_of_{draw}")]
+    first = [f"accuracy_of_{draw}" for draw in found.document.draws if any_value(judged, f"accuracy_of_{draw}")]
     for name in ("kendall", "kendall_top_10", *first[-1:]):
         data = figures.intervals(judged, kinds, name)
         if data.names:
@@ -67,18 +66,18 @@ def _interval_figures(found: Correlation, known: Known, judged: Judged, gallery:
             yield gallery.add(f"{known.dataset}_{name}", figure, f"{label(name)} of every score, {known.dataset}")
 
 
-def _scatters(found: Correlation, known: Known, judged: Judged, gallery: Gallery) -> Iterator[Any]:
+def _scatters(found: Correlation, known: Accuracies, judged: Judged, gallery: Gallery) -> Iterator[Any]:
     for column in found.columns:
-        tau = judged[column.name]["kendall"]["value"]
-        figure = figures.draw_scatter(column.values, known.accuracies, column.name, known.dataset, tau)
+        tau = judged[column.name]["kendall"].value
+        figure = figures.draw_scatter(column.values, known.values, column.name, known.dataset, tau)
         title = f"{column.name} against {accuracy_name(known.dataset)}"
         yield gallery.add(f"{known.dataset}_{column.name}_scatter", figure, title)
 
 
-def sections(document: Mapping[str, Any], judged: Judged) -> list[tuple[str, str, list[str]]]:
+def sections(document: CorrelationDocument, judged: Judged) -> list[tuple[str, str, list[str]]]:
     """Returns the tables of one data set: title, what it says, and the statistics that are its columns."""
-    tops = [f"kendall_top_{percent}" for percent in document["tops"]]
-    draws = [draw for draw in document["draws"] if any_value(judged, f"accuracy_of_{draw}")]
+    tops = [f"kendall_top_{percent}" for percent in document.tops]
+    draws = [draw for draw in document.draws if any_value(judged, f"accuracy_of_{draw}")]
     firsts = [name for draw in draws for name in (f"accuracy_of_{draw}", f"regret_of_{draw}")]
     order = ["kendall", *tops, "spearman", "pearson", "ndcg"]
     return [
@@ -89,7 +88,7 @@ def sections(document: Mapping[str, Any], judged: Judged) -> list[tuple[str, str
 
 def any_value(judged: Judged, statistic: str) -> bool:
     """True if any score has that statistic."""
-    return any(found[statistic]["value"] is not None for found in judged.values())
+    return any(found[statistic].value is not None for found in judged.values())
 
 
 def label(statistic: str) -> str:
@@ -104,13 +103,13 @@ def label(statistic: str) -> str:
     return LABELS[statistic]
 
 
-def rows(judged: Judged, scores: Mapping[str, Any], statistics: Sequence[str]) -> Iterator[dict[str, Any]]:
+def rows(judged: Judged, scores: Mapping[str, ScoreFacts], statistics: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Yields a row a score: its name and kind, and for each statistic value, interval and whether it is the best."""
     best = {name: _best(judged, name) for name in statistics}
     for name, found in judged.items():
         cells = []
         for statistic in statistics:
-            value, low, high = (found[statistic][part] for part in ("value", "low", "high"))
+            value, low, high = (getattr(found[statistic], part) for part in ("value", "low", "high"))
             cells.append(
                 {
                     "value": written(statistic, value),
@@ -118,11 +117,11 @@ def rows(judged: Judged, scores: Mapping[str, Any], statistics: Sequence[str]) -
                     "best": value is not None and value == best[statistic],
                 }
             )
-        yield {"name": name, **scores[name], "cells": cells}
+        yield {"name": name, **scores[name].model_dump(), "cells": cells}
 
 
 def _best(judged: Judged, statistic: str) -> float | None:
-    values = [found[statistic]["value"] for found in judged.values() if found[statistic]["value"] is not None]
+    values = [value for found in judged.values() if (value := found[statistic].value) is not None]
     best = min if statistic.startswith("regret") else max
     return best(values) if values else None
 
@@ -132,20 +131,20 @@ def written(statistic: str, value: float | None) -> str:
     return "–" if value is None else f"{value:.{DIGITS.get(statistic.partition('_')[0], 3)}f}"
 
 
-def markdown(document: Mapping[str, Any]) -> str:
+def markdown(document: CorrelationDocument) -> str:
     """Returns every table as Markdown, intervals in brackets."""
     texts = []
-    for table in document["tables"]:
-        known = f"{table['known']:,} architectures, mean {table['mean']:.2f} %, best {table['best']:.2f} %"
-        for title, _, names in sections(document, table["scores"]):
+    for table in document.tables:
+        known = f"{table.known:,} architectures, mean {table.mean:.2f} %, best {table.best:.2f} %"
+        for title, _, names in sections(document, table.scores):
             if not names:
                 continue
             head = ["score", *map(label, names), "failed"]
             body = [
                 [row["name"], *(_bracketed(cell) for cell in row["cells"]), f"{row['failed']:,}"]
-                for row in rows(table["scores"], document["scores"], names)
+                for row in rows(table.scores, document.scores, names)
             ]
-            texts.append(f"{table['dataset']}: {title[0].lower()}{title[1:]} ({known})\n\n{_table(head, body)}")
+            texts.append(f"{table.dataset}: {title[0].lower()}{title[1:]} ({known})\n\n{_table(head, body)}")
     return "\n\n".join(texts)
 
 

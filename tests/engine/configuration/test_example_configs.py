@@ -87,7 +87,7 @@ def test_an_example_that_only_scores_runs(name: str, tmp_path: Path) -> None:
     config = load_scoring(CONFIGS / name, [*overrides, "fitness.proxies.rbflex.networks=2"])
     assert load_scoring(CONFIGS / name).table is not None
     result = correlate(config, quiet=True, page=False)
-    assert result.document["architectures"] == 8 and {"rbflex_rank", "az_nas", "depth"} <= set(result.document["scores"])
+    assert result.document.architectures == 8 and {"rbflex_rank", "az_nas", "depth"} <= set(result.document.scores)
 
 
 def test_the_comparison_runs_live(tmp_path: Path) -> None:

@@ -83,10 +83,10 @@ def test_every_score_combination_and_baseline_is_judged(found: tuple[Any, Correl
     _, result = found
     names = ["naswot", "synflow", "rbflex", "objective", "rbflex_naswot", "params", "flops", "depth", "random"]
     assert [column.name for column in result.columns] == names
-    kinds = [one["kind"] for one in result.document["scores"].values()]
+    kinds = [one.kind for one in result.document.scores.values()]
     assert kinds == ["score"] * 3 + ["combination"] * 2 + ["baseline"] * 4
-    for table in result.document["tables"]:
-        assert list(table["scores"]) == names
+    for table in result.document.tables:
+        assert list(table.scores) == names
 
 
 def test_the_numbers_are_those_of_the_statistics_over_scores_and_accuracies(found: tuple[Any, Correlation]) -> None:
@@ -96,17 +96,17 @@ def test_the_numbers_are_those_of_the_statistics_over_scores_and_accuracies(foun
     with assembly.evaluator_of(settings, space, assembly.batch_of(settings)) as evaluator:
         scores = np.array([one.scores.get("naswot", np.nan) for one in evaluator.evaluate(genotypes)])
     accuracies = np.array([accuracy(genotype) for genotype in genotypes])
-    assert 0 < np.isnan(scores).sum() == result.document["scores"]["naswot"]["failed"]
-    first, second = result.document["tables"]
+    assert 0 < np.isnan(scores).sum() == result.document.scores["naswot"].failed
+    first, second = result.document.tables
     for name, estimate in judge(scores, accuracies, resamples=40).items():
-        assert first["scores"]["naswot"][name] == {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+        assert first.scores["naswot"][name] == estimate
     # A failed score ranks last.
     tau = stats.kendalltau(np.where(np.isnan(scores), -1e9, scores), accuracies).statistic
-    assert first["scores"]["naswot"]["kendall"]["value"] == pytest.approx(tau)
-    assert second["scores"]["naswot"]["kendall"]["value"] == pytest.approx(-tau)
+    assert first.scores["naswot"]["kendall"].value == pytest.approx(tau)
+    assert second.scores["naswot"]["kendall"].value == pytest.approx(-tau)
     # What is counted is the network that is scored, and its flops those of the data's images.
     costs = [space.costs(space.representative(space.key(genotype)), (3, 8, 8)).flops for genotype in genotypes]
-    assert first["scores"]["flops"]["kendall"]["value"] == pytest.approx(stats.kendalltau(costs, accuracies).statistic)
+    assert first.scores["flops"]["kendall"].value == pytest.approx(stats.kendalltau(costs, accuracies).statistic)
 
 
 def test_a_combination_ranks_against_the_whole_correlated_set() -> None:
@@ -137,7 +137,7 @@ def test_no_accuracy_decides_a_score(tmp_path: Path) -> None:
 def test_the_folder_holds_page_figures_numbers_and_configuration(found: tuple[Any, Correlation]) -> None:
     _, result = found
     page = (result.folder / "correlate.html").read_text(encoding="utf-8")
-    assert json.loads((result.folder / "correlate.json").read_text()) == result.document
+    assert json.loads((result.folder / "correlate.json").read_text()) == result.document.model_dump(mode="json")
     figures = {path.name for path in result.folder.glob("*.png")}
     for dataset in ("toys", "opposite"):
         assert {f"{dataset}_{column.name}_scatter.png" for column in result.columns} <= figures
@@ -153,8 +153,8 @@ def test_the_folder_holds_page_figures_numbers_and_configuration(found: tuple[An
 def test_the_markdown_has_a_row_for_each_score_with_intervals(found: tuple[Any, Correlation]) -> None:
     _, result = found
     text = markdown(result.document)
-    estimate = result.document["tables"][0]["scores"]["synflow"]["kendall"]
-    assert f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]" in text
+    estimate = result.document.tables[0].scores["synflow"]["kendall"]
+    assert f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]" in text
     assert text.count("| synflow ") == 4 and "first of 100" in text and "first of 1,000" not in text
     for block in re.findall(r"(?:^\|.*\n?)+", text, flags=re.MULTILINE):
         assert len({len(line) for line in block.splitlines()}) == 1
@@ -167,10 +167,10 @@ def test_scores_of_a_table_are_judged_without_measuring(found: tuple[Any, Correl
     changes = {"runs": str(tmp_path / "runs"), "data": {"source": "file", "path": str(tmp_path / "none.npz"), "array": "x"}}
     again = correlate(config(tmp_path, correlate={"resamples": 40}, **changes), path, quiet=True, page=False)
     for name in ("naswot", "rbflex", "objective", "params", "random"):
-        assert again.document["tables"][0]["scores"][name] == result.document["tables"][0]["scores"][name]
+        assert again.document.tables[0].scores[name] == result.document.tables[0].scores[name]
     assert [column.name for column in again.columns][:4] == ["naswot", "synflow", "rbflex", "objective"]
     without = correlate(config(tmp_path, sample=None, name="all", **changes), path, quiet=True, page=False)
-    assert without.document["architectures"] == 120 and without.document["sample"] == {"file": str(path)}
+    assert without.document.architectures == 120 and without.document.sample == {"file": str(path)}
 
 
 def test_a_sample_of_a_table_is_taken_out_of_it(tmp_path: Path) -> None:
@@ -188,8 +188,8 @@ def test_a_sample_of_a_table_is_taken_out_of_it(tmp_path: Path) -> None:
 
 def test_the_whole_space_is_correlated_without_a_sample(tmp_path: Path) -> None:
     result = correlate(config(tmp_path, sample=None, correlate={"resamples": 2}), quiet=True, page=False)
-    assert result.document["architectures"] == result.document["tables"][0]["known"] == 256
-    assert result.document["networks"] == 100 and result.document["sample"] is None
+    assert result.document.architectures == result.document.tables[0].known == 256
+    assert result.document.networks == 100 and result.document.sample is None
 
 
 def test_a_preset_is_named_and_one_score_alone_is_no_combination(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_architectures_that_a_table_does_not_know_are_left_out_of_it(tmp_path: P
     lines = Path(table["path"]).read_text().splitlines()
     Path(table["path"]).write_text("\n".join(lines[:129]))
     result = correlate(config(tmp_path, table=table), quiet=True, page=False)
-    assert 3 <= result.document["tables"][0]["known"] < 120 == result.document["architectures"]
+    assert 3 <= result.document.tables[0].known < 120 == result.document.architectures
     Path(table["path"]).write_text("\n".join(lines[:2]))
     with pytest.raises(TableError, match="enlarge the sample, or list some that it knows"):
         correlate(config(tmp_path, table=table), quiet=True, page=False)

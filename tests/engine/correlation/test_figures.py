@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from rbflex_evo.engine.correlation import figures as figures
+from rbflex_evo.engine.correlation.ordering import Statistic
 from rbflex_evo.engine.figures import plots
 
 KINDS = {"rbflex": "score", "both": "combination", "random": "baseline", "odd": "score"}
 
 
-def estimate(value: float | None, low: float | None = None, high: float | None = None) -> dict[str, Any]:
-    return {"kendall": {"value": value, "low": low, "high": high}}
+def estimate(value: float | None, low: float | None = None, high: float | None = None) -> dict[str, Statistic]:
+    return {"kendall": Statistic(value, low, high)}
 
 
 JUDGED = {
