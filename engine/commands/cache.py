@@ -18,7 +18,7 @@ from .options import AsJson
 if TYPE_CHECKING:
     from rbflex_evo.fitness.measuring.cache import StatisticsCache
 
-app = typer.Typer(help="Look at, shrink or check the cache of statistics.", no_args_is_help=True)
+app = typer.Typer(help="Inspect, shrink or verify the cache of statistics.", no_args_is_help=True)
 
 CachePath = Annotated[Path | None, typer.Option("--path", help="The cache's file; by default the user's own.")]
 

@@ -1,4 +1,4 @@
-"""``check NAME...``: the conformance kit on whatever is registered under a name, as an author of a plug-in wants it."""
+"""``check NAME...``: the conformance kit for plug-in authors, run on registered names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rbflex_evo.spaces import SPACES, TABLES, ConfigError, Registry, UnknownName
 from .options import AsJson
 
 
-class Kind(str, Enum):
+class Checked(str, Enum):
     """What can be checked."""
 
     space = "space"
@@ -26,24 +26,27 @@ class Kind(str, Enum):
 
 
 SOUND = {
-    Kind.space: "operators of its encoding, notation, keys, drawing, networks, costs and weights",
-    Kind.proxy: "statistics, score, cache, candidates in company, labels, images, gradients and parameters",
-    Kind.strategy: "proposals, seed, state, failures, ties, exhaustion, constraints, open spaces and generations",
-    Kind.table: "accuracies, notations, lookups, another space and, where it reads a file, wrong ones",
-    Kind.source: "inputs, labels, number, seed and, where it reads files, missing ones",
+    Checked.space: "operators of its encoding, notation, keys, drawing, networks, costs and weights",
+    Checked.proxy: "statistics, score, cache, candidates in one batch, labels, images, gradients and parameters",
+    Checked.strategy: "proposals, seed, state, failures, ties, exhaustion, constraints, open spaces and generations",
+    Checked.table: "accuracies, notations, lookups, another space and, where it reads a file, wrong ones",
+    Checked.source: "inputs, labels, number, seed and, where it reads files, missing ones",
 }
 
 
 def check(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Registered names of spaces, scores, strategies, ...")],
-    kind: Annotated[Kind | None, typer.Option("--kind", help="Where a name stands for things of several kinds.")] = None,
+    kind: Annotated[Checked | None, typer.Option("--kind", help="Needed if a name is registered in several kinds.")] = None,
     space: Annotated[str | None, typer.Option("--space", help="For a table its space; for a score the one to try it on.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME.KEY=VALUE", help="Set a parameter of what is checked. Repeatable.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check that what is registered under a name keeps its contract; code 1, and what to mend, where it does not."""
+    """Check that a registered name keeps its contract.
+
+    If it does not, the message says what to fix, and the exit code is 1.
+    """
     values = _values_of([*names, *([space] if space else [])], set_ or [])
     found = [(one, name) for name in names for one in _kinds_of(name, kind)]
     from rbflex_evo.engine.conformance import CheckFailed
@@ -75,15 +78,15 @@ def _values_of(names: list[str], overrides: list[str]) -> dict[str, dict[str, An
     return values
 
 
-def _registries() -> dict[Kind, Registry]:
+def _registries() -> dict[Checked, Registry]:
     from rbflex_evo.fitness import PROXIES
     from rbflex_evo.fitness.data.batch import sources
     from rbflex_evo.strategies import STRATEGIES
 
-    return {Kind.space: SPACES, Kind.proxy: PROXIES, Kind.strategy: STRATEGIES, Kind.table: TABLES, Kind.source: sources}
+    return dict(zip(Checked, (SPACES, PROXIES, STRATEGIES, TABLES, sources), strict=True))
 
 
-def _kinds_of(name: str, kind: Kind | None) -> list[Kind]:
+def _kinds_of(name: str, kind: Checked | None) -> list[Checked]:
     registries = _registries() if kind is None else {kind: _registries()[kind]}
     kinds = [one for one, registry in registries.items() if name in registry.names()]
     if not kinds:
@@ -92,7 +95,7 @@ def _kinds_of(name: str, kind: Kind | None) -> list[Kind]:
     return kinds
 
 
-def _checker(kind: Kind, name: str, space: str | None, values: dict[str, dict[str, Any]]) -> Callable[[], None]:
+def _checker(kind: Checked, name: str, space: str | None, values: dict[str, dict[str, Any]]) -> Callable[[], None]:
     """Returns the check of one thing, which may have been given parameters."""
     from rbflex_evo.engine import conformance
 
@@ -103,13 +106,13 @@ def _checker(kind: Kind, name: str, space: str | None, values: dict[str, dict[st
     if own != name:
         what = getattr(thing, "__name__", repr(thing))
         raise conformance.CheckFailed(f"{what}.name is {own!r}, but it is registered as {name!r}; give both the same name")
-    if kind is Kind.space:
+    if kind is Checked.space:
         return lambda: conformance.check_space(create_space(name, **given))
-    if kind is Kind.strategy:
+    if kind is Checked.strategy:
         return lambda: conformance.check_strategy(name, **given)
-    if kind is Kind.source:
+    if kind is Checked.source:
         return lambda: conformance.check_source(name, **given)
-    if kind is Kind.table:
+    if kind is Checked.table:
         if on is None:
             raise ConfigError(f"table {name!r} is checked with the space that it belongs to; give --space NAME")
         return lambda: conformance.check_table(name, on, **given)

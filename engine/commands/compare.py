@@ -13,7 +13,10 @@ from .options import AsJson, ConfigPath, Overrides
 
 
 def compare(config: ConfigPath, set_: Overrides = None, as_json: AsJson = False) -> None:
-    """Run every strategy of a configuration's section `compare` with every seed, and say which of them is better."""
+    """Compare strategies over several seeds by paired tests.
+
+    Runs every strategy of the configuration's section `compare` with every seed.
+    """
     settings = load_config(config, set_ or [])
     from rbflex_evo.engine.comparison.compare import run_all
     from rbflex_evo.engine.terminal.interrupt import Interrupted

@@ -22,7 +22,10 @@ def correlate(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Judge scores, presets and baselines by known accuracies; a comparison that was stopped goes on where it was."""
+    """Judge scores, presets and baselines by known accuracies.
+
+    A correlation that was stopped resumes.
+    """
     settings = load_scoring(config, set_ or [])
     from rbflex_evo.engine.correlation.correlate import correlate as judge
     from rbflex_evo.engine.correlation.page import markdown

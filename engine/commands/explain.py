@@ -1,4 +1,4 @@
-"""``explain``: what lies behind one candidate of a run."""
+"""``explain``: ranks, spread, ties and layers of one candidate of a run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ def explain(
     seeds: Annotated[int, typer.Option("--seeds", min=2, help="How many other weight seeds to score it with.")] = 8,
     as_json: AsJson = False,
 ) -> None:
-    """Explain a candidate of a finished run: its ranks, how far its scores move with the weights, its ties and its layers."""
+    """Explain a candidate: its ranks, spread, ties and layers.
+
+    The run must be finished. The spread is that of the scores over other weight seeds.
+    """
     from rbflex_evo.engine.explanation.explain import explain as explained
     from rbflex_evo.engine.report.report import write_report
 

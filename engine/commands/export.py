@@ -28,7 +28,10 @@ def export(
     replace: Annotated[bool, typer.Option("--replace", help="Replace an earlier export.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write the best networks of a run, finished or not: weights, genotype in its benchmark's notation, costs, a drawing."""
+    """Export the best networks of a run, ready to be trained.
+
+    The run may be unfinished. A folder holds weights, genotype in the benchmark's notation, costs and a drawing.
+    """
     from rbflex_evo.engine.export.export import export_run
 
     done = export_run(run, top=top, into=into, classes=classes, program=program, onnx=onnx, replace=replace)

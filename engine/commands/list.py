@@ -16,7 +16,7 @@ from rbflex_evo.spaces.errors import reason
 from .options import AsJson
 
 
-class Kind(str, Enum):
+class Listed(str, Enum):
     """What can be listed."""
 
     spaces = "spaces"
@@ -29,10 +29,10 @@ class Kind(str, Enum):
 
 
 def list_known(
-    kind: Annotated[Kind, typer.Argument(help="What to list; sources are those of the inputs.")],
+    kind: Annotated[Listed, typer.Argument(help="What to list; sources are those of the inputs.")],
     as_json: AsJson = False,
 ) -> None:
-    """List what a configuration may name."""
+    """List the names that a configuration may use."""
     entries = []
     for name in registry_of(kind).names():
         try:
@@ -46,7 +46,7 @@ def list_known(
         note = f" [{sized(entry['size'])} genotypes]" if entry.get("size") else f" [{entry['cost']}]" if "cost" in entry else ""
         note += f" ({entry['package']})" if "package" in entry else ""
         print(f"{entry['name']}{note}: {entry['description']}" if entry["description"] else entry["name"] + note)
-        if kind is Kind.presets:
+        if kind is Listed.presets:
             print(f"    {entry['rule']}: {', '.join(entry['members'])}")
         if entry.get("features") == "none":
             print("    the last features are round-off in many networks: rbflex scores by activations alone")
@@ -62,7 +62,7 @@ def sized(count: int) -> str:
 NEEDED = "(needed)"
 
 
-def registry_of(kind: Kind) -> Registry:
+def registry_of(kind: Listed) -> Registry:
     """Returns the registry of that kind."""
     from rbflex_evo.fitness import METRICS, PROXIES
     from rbflex_evo.fitness.data.batch import sources
@@ -74,7 +74,7 @@ def registry_of(kind: Kind) -> Registry:
     return registries[kind.value]
 
 
-def _described(kind: Kind, name: str) -> dict[str, Any]:
+def _described(kind: Listed, name: str) -> dict[str, Any]:
     """Returns `describe`'s facts and, where another package gives the thing, which one; what it gets wrong is said, not raised."""
     package = registry_of(kind).package_of(name)
     if package is None:
@@ -87,10 +87,10 @@ def _described(kind: Kind, name: str) -> dict[str, Any]:
         raise PluginError(f"{name!r} of {package} cannot be described ({reason(error)}); run rbflex-evo check {name}") from error
 
 
-def describe(kind: Kind, name: str) -> dict[str, Any]:
+def describe(kind: Listed, name: str) -> dict[str, Any]:
     """Returns name, description, parameters with defaults and what else its kind has to tell, as JSON data."""
     thing = registry_of(kind).get(name)
-    if kind is Kind.presets:
+    if kind is Listed.presets:
         entry = {"name": name, "description": thing.description, "parameters": dict(thing.parameters)}
         return {**entry, "members": list(thing.members), "rule": thing.rule, "weights": list(thing.weights)}
     entry = {
@@ -98,10 +98,10 @@ def describe(kind: Kind, name: str) -> dict[str, Any]:
         "description": getattr(thing, "description", "") or _first_line(thing.__doc__),
         "parameters": _defaults(thing.Parameters),
     }
-    if kind is Kind.spaces:
+    if kind is Listed.spaces:
         entry["size"] = None if NEEDED in entry["parameters"].values() else thing().encoding.size
         entry["features"] = thing.features
-    if kind is Kind.proxies:
+    if kind is Listed.proxies:
         entry["cost"] = thing.cost
     return entry
 

@@ -22,10 +22,13 @@ def score(
     proxy: Annotated[list[str] | None, typer.Option("--proxy", help="A score's name. Repeatable.")] = None,
     preset: Annotated[str | None, typer.Option("--preset", help="Score by the members of a preset instead.")] = None,
     set_: Overrides = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Draws the random architecture.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the random architecture.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Score one architecture; noise images (or random words) and default parameters unless --set says otherwise."""
+    """Score one architecture.
+
+    Without --set, the inputs are noise images (or random words) and all parameters have their defaults.
+    """
     config = _config_of(space, proxy or ([] if preset else ["rbflex", "naswot", "synflow"]), preset, set_ or [])
     from rbflex_evo.engine.configuration.assembly import batch_of, evaluator_of, space_of
 
@@ -49,7 +52,10 @@ def score(
 
 
 def gammas(config: ConfigPath, set_: Overrides = None, as_json: AsJson = False) -> None:
-    """Detect and print the kernel widths that a search of this configuration uses (HDA)."""
+    """Detect and print the kernel widths of the RBFleX score (HDA).
+
+    They are those that a search with this configuration uses.
+    """
     settings = load_config(config, set_ or [])
     from rbflex_evo.engine.configuration.assembly import batch_of, evaluator_of, space_of
     from rbflex_evo.engine.terminal.progress import Progress
@@ -67,13 +73,13 @@ def gammas(config: ConfigPath, set_: Overrides = None, as_json: AsJson = False) 
         print("\n".join(columns(rows)))
 
 
-# Multiply-accumulates of one image from which the networks that HDA looks at are worth the start of worker processes.
-DEAR = 4e8
+# Multiply-accumulates per image from which starting worker processes pays off for HDA.
+EXPENSIVE = 4e8
 
 
-def _is_dear(space: SearchSpace) -> bool:
+def _is_expensive(space: SearchSpace) -> bool:
     genotype = space.encoding.sample(np.random.default_rng(0))
-    return space.costs(space.representative(space.key(genotype))).flops >= DEAR
+    return space.costs(space.representative(space.key(genotype))).flops >= EXPENSIVE
 
 
 def _config_of(space: str, proxies: list[str], preset: str | None, overrides: list[str]) -> Config:
@@ -88,7 +94,7 @@ def _config_of(space: str, proxies: list[str], preset: str | None, overrides: li
         "fitness": {"proxies": {name: {} for name in proxies}, **combined},
         "strategy": "random",
         "budget": {"evaluations": 1},
-        "workers": "auto" if _is_dear(built) else 1,
+        "workers": "auto" if _is_expensive(built) else 1,
     }
     for text in overrides:
         override(values, text)

@@ -14,7 +14,10 @@ from .options import AsJson, ConfigPath, Overrides
 
 
 def tabulate(config: ConfigPath, set_: Overrides = None, as_json: AsJson = False) -> None:
-    """Score a space, a sample or a list of architectures into one npz; a table that was stopped goes on where it was."""
+    """Score a space, a sample or a list into a table of scores.
+
+    The table is one npz file; a tabulation that was stopped resumes.
+    """
     settings = load_scoring(config, set_ or [])
     import numpy as np
 

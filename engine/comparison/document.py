@@ -1,4 +1,7 @@
-"""The format of comparison.json, which holds the result of a comparison: values by the common reference, accuracies, tests."""
+"""The format of comparison.json, which holds the result of a comparison: values by the common reference, accuracies, tests.
+
+None is a number that is not known or not defined.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
 from rbflex_evo.engine.run.folder import replace_text
+from rbflex_evo.engine.run.result_document import Part
 from rbflex_evo.fitness.objective.objective import Objective
 
 VERSION: Literal[1] = 1
@@ -17,12 +21,6 @@ FILE = "comparison.json"
 
 RunRow = dict[str, str | int | float | None]
 """One run as a row of runs.csv; it has columns for each data set."""
-
-
-class Part(BaseModel):
-    """Base of the document's parts. None is a number that is not known or not defined."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Curve(Part):
@@ -43,7 +41,7 @@ class Anytime(Part):
     accuracy_regret: dict[str, dict[str, Curve]]
 
 
-class Spread(Part):
+class Distribution(Part):
     """Distribution of a number over runs; `known` is the number of runs that have it."""
 
     mean: float | None = None
@@ -54,7 +52,7 @@ class Spread(Part):
     known: int
 
 
-class AccuracySpread(Spread):
+class AccuracyDistribution(Distribution):
     """Distribution of an accuracy over runs; `regret` is the best accuracy of the table minus the mean."""
 
     regret: float | None
@@ -72,15 +70,15 @@ class ContenderRow(Part):
 
     label: str
     runs: int
-    score: Spread
-    regret: Spread
+    score: Distribution
+    regret: Distribution
     reached: int
     evaluations_to_99th_percentile: float | None
     at_best: int
-    accuracy: dict[str, AccuracySpread]
+    accuracy: dict[str, AccuracyDistribution]
     time: Times
     strategy: str = ""
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = Field(default_factory=dict)
     failed: int = 0
 
 

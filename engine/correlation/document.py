@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from rbflex_evo.engine.run.folder import replace_text
+from rbflex_evo.engine.run.result_document import Part
 
 from .columns import Accuracies, Column, Kind
 from .ordering import Statistic
@@ -20,12 +19,6 @@ FILE = "correlate.json"
 
 Judged = dict[str, dict[str, Statistic]]
 """Statistics by score, then by name."""
-
-
-class Part(BaseModel):
-    """Base of the document's parts."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ScoreFacts(Part):

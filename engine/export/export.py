@@ -29,7 +29,7 @@ from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialise
 from rbflex_evo.spaces import ConfigError, RunError, SearchSpace, create_space
 
 from . import onnx_file
-from .exported import FILE, ONNX, PROGRAM, STATE, VERSION, Architecture, Costs, Interface, Run, Space, checksum
+from .exported import FILE, ONNX, PROGRAM, STATE, VERSION, Architecture, ExportedCosts, Interface, Run, Space, checksum
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -165,7 +165,7 @@ def write_network(
         notation=space.notation(evaluation.genotype),
         key=evaluation.key,
         run=run,
-        costs=Costs(params=costs.params, flops=costs.flops),
+        costs=ExportedCosts(params=costs.params, flops=costs.flops),
         interface=Interface(kind=space.inputs, shape=list(inputs.shape[1:]), outputs=list(outputs.shape[1:])),
         weights=weights,
         checksums={path.name: checksum(path) for path in sorted(folder.iterdir())},

@@ -59,7 +59,7 @@ class Run(_Part):
     costs: dict[str, float]
 
 
-class Costs(_Part):
+class ExportedCosts(_Part):
     """Parameters and multiply-accumulates on one input, of the network that is in the folder."""
 
     params: float
@@ -97,7 +97,7 @@ class Architecture(_Part):
     notation: str
     key: str
     run: Run
-    costs: Costs
+    costs: ExportedCosts
     interface: Interface
     weights: WeightParameters
     checksums: dict[str, str]

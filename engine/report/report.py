@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,25 +25,19 @@ from rbflex_evo.spaces import RbflexEvoError, RunError, SearchSpace, create_spac
 
 from . import limits
 
+if TYPE_CHECKING:
+    from rbflex_evo.spaces.tables.table import Table
+
 REASONS_SHOWN = 30
 
 
-class KnownAccuracies(Protocol):
-    """What the report asks a table."""
-
-    dataset: str
-
-    def accuracy(self, notation: str) -> float | None:
-        """Returns the test accuracy of an architecture in percent, or None if it is not known."""
-
-
 @dataclass(frozen=True)
-class Known:
-    """Accuracies of all evaluations, float64 [n], NaN where unknown, and what they are of."""
+class KnownAccuracies:
+    """Accuracies of all evaluations, float64 [n], NaN where unknown, and the table that they come from."""
 
     accuracies: np.ndarray
     dataset: str
-    table: KnownAccuracies
+    table: Table
 
 
 def write_report(folder: Path) -> Path:
@@ -108,7 +102,7 @@ def _contents(run: RunRecord, space: SearchSpace, gallery: Gallery) -> dict[str,
     }
 
 
-def _known(run: RunRecord, space: SearchSpace) -> tuple[Known | None, str | None]:
+def _known(run: RunRecord, space: SearchSpace) -> tuple[KnownAccuracies | None, str | None]:
     """Looks up every evaluation; where the table cannot be opened the page says so instead of showing accuracies."""
     values = dict(run.config.get("table") or {})
     if not values:
@@ -116,11 +110,11 @@ def _known(run: RunRecord, space: SearchSpace) -> tuple[Known | None, str | None
     from rbflex_evo.spaces.tables.table import create_table
 
     try:
-        table: KnownAccuracies = create_table(values.pop("source"), space, **values)
+        table = create_table(values.pop("source"), space, **values)
         found = [table.accuracy(space.notation(e.genotype)) for e in run.evaluations]
     except RbflexEvoError as error:
         return None, f"The table of known accuracies could not be read: {error}"
-    return Known(np.array([math.nan if a is None else a for a in found]), table.dataset, table), None
+    return KnownAccuracies(np.array([math.nan if a is None else a for a in found]), table.dataset, table), None
 
 
 def _found(run: RunRecord, space: SearchSpace, gallery: Gallery, best: Candidate) -> dict[str, Any]:
@@ -154,12 +148,12 @@ def _place(run: RunRecord, name: str, candidate: Candidate) -> int:
     return 1 + int(np.sum(run.scores(name) > candidate.scores[name]))
 
 
-def _row(notation: str, scores: Mapping[str, float], costs: Mapping[str, float], known: Known | None) -> dict[str, Any]:
+def _row(notation: str, scores: Mapping[str, float], costs: Mapping[str, float], known: KnownAccuracies | None) -> dict[str, Any]:
     accuracy = known.table.accuracy(notation) if known else None
     return {"notation": notation, "scores": scores, "costs": costs, "accuracy": accuracy}
 
 
-def _leaders(run: RunRecord, space: SearchSpace, known: Known | None) -> list[tuple[str, dict[str, Any]]]:
+def _leaders(run: RunRecord, space: SearchSpace, known: KnownAccuracies | None) -> list[tuple[str, dict[str, Any]]]:
     """Returns for each score the candidate that is highest in it; what there is to show of a run without a result."""
     leaders = []
     for name in run.proxies:
@@ -170,7 +164,7 @@ def _leaders(run: RunRecord, space: SearchSpace, known: Known | None) -> list[tu
     return leaders
 
 
-def _anytime(run: RunRecord, known: Known | None, gallery: Gallery, best: Candidate | None) -> Iterator[Shown]:
+def _anytime(run: RunRecord, known: KnownAccuracies | None, gallery: Gallery, best: Candidate | None) -> Iterator[Shown]:
     position = run.position(best) if best else None
     for name in run.proxies:
         scores = run.scores(name)
@@ -189,7 +183,7 @@ def _anytime(run: RunRecord, known: Known | None, gallery: Gallery, best: Candid
         yield gallery.add("anytime_accuracy", figure, "Accuracy so far")
 
 
-def _clouds(run: RunRecord, known: Known, gallery: Gallery, best: Candidate | None) -> Iterator[Shown]:
+def _clouds(run: RunRecord, known: KnownAccuracies, gallery: Gallery, best: Candidate | None) -> Iterator[Shown]:
     position = run.position(best) if best else None
     for name in run.proxies:
         scores = run.scores(name)

@@ -16,7 +16,7 @@ VERSION: Literal[1] = 1
 
 
 class Part(BaseModel):
-    """Base of the document's parts: strict types; unknown keys are ignored."""
+    """Base of the parts of a document: strict types; unknown keys are ignored when it is read."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
 
@@ -31,7 +31,7 @@ class Candidate(Part):
     costs: dict[str, float] = {}
 
 
-class Front(Part):
+class FrontFacts(Part):
     """The candidates that no other candidate dominates, of a search with several objectives.
 
     Attributes:
@@ -71,7 +71,7 @@ class ResultDocument(Part):
     finished: Literal[True] = True
     best: Candidate | None = None
     top: list[Candidate] = []
-    front: Front | None = None
+    front: FrontFacts | None = None
     counts: dict[str, int] = {}
     time_seconds: float = 0.0
     evaluator: dict[str, Any] = {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rbflex_evo.engine.figures.front import front_data
 from rbflex_evo.engine.run.environment import environment
-from rbflex_evo.engine.run.result_document import Candidate, Front, ResultDocument, TableFacts
+from rbflex_evo.engine.run.result_document import Candidate, FrontFacts, ResultDocument, TableFacts
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
@@ -151,12 +151,12 @@ def document(
     )
 
 
-def _front(view: ArchiveView, space: SearchSpace) -> Front | None:
+def _front(view: ArchiveView, space: SearchSpace) -> FrontFacts | None:
     members = front_of(view)
     if members is None:
         return None
     data = front_data(view)
-    return Front(
+    return FrontFacts(
         objectives={name: "maximised" if sign > 0 else "minimised" for name, sign in zip(data.members, data.signs, strict=True)},
         reference_point=data.reference_point,
         hypervolume=0.0 if data.volumes is None else data.volumes.volume,

@@ -340,7 +340,7 @@ def test_help_and_errors_import_nothing_heavy(config: Write, arguments: list[str
 
 
 def test_the_console_command_exits_with_the_code(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "engine", "search", str(tmp_path / "none.yaml")]
+    command = [sys.executable, "-m", "rbflex_evo", "search", str(tmp_path / "none.yaml")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and done.stdout == ""
@@ -357,3 +357,12 @@ def test_an_interrupt_during_the_first_imports_is_one_line() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
+def test_help_lists_the_commands_by_use_with_whole_sentences(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == 0
+    lines = capsys.readouterr().out.partition("Commands:\n")[2].splitlines()
+    assert all(line.endswith(".") and not line.endswith("...") for line in lines)
+    wanted = ["search", "resume", "report", "score", "explain", "export", "compare", "tabulate", "correlate", "gammas"]
+    names = [line.split()[0] for line in lines]
+    assert names[:10] == wanted and names[-3:] == ["list", "check", "cache"]

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import yaml
 
-from rbflex_evo.engine.commands.app import run, summary
+from rbflex_evo.engine.commands.app import run
+from rbflex_evo.engine.commands.search import summary
 from rbflex_evo.engine.configuration.config import as_values, identity, settings
 from rbflex_evo.engine.run.journal import read_journal
 from rbflex_evo.engine.run.snapshot import Counts, Snapshot, encode, load

@@ -1,0 +1,126 @@
+"""``search`` and ``resume``: a run from its configuration or its folder to its result."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rbflex_evo.engine.terminal.wording import columns, counted
+from rbflex_evo.fitness.objective.constraints import written
+
+from .options import AsJson, ConfigPath, Overrides, RunPath
+
+if TYPE_CHECKING:
+    from rbflex_evo.engine.run.result_document import TableFacts
+    from rbflex_evo.engine.search.result import Result
+    from rbflex_evo.engine.search.search import Search
+
+
+def search(
+    config: ConfigPath,
+    set_: Overrides = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Only measure three candidates and predict time and memory.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a search, resume it, or print its result.
+
+    A search that was stopped continues where it was; the result of a finished one is printed again.
+    """
+    if estimate:
+        _print_estimate(config, set_ or [], as_json)
+        return
+    from rbflex_evo.engine.configuration.config import load_config
+
+    settings = load_config(config, set_ or [])
+    from rbflex_evo.engine.search.search import Search
+
+    _run(Search(settings), as_json)
+
+
+def resume(run: RunPath, as_json: AsJson = False) -> None:
+    """Resume a run that was stopped."""
+    from rbflex_evo.engine.search.search import Search
+
+    _run(Search.from_folder(run), as_json)
+
+
+def _run(search: Search, as_json: bool) -> None:
+    from rbflex_evo.engine.terminal.interrupt import Interrupted
+
+    try:
+        result = search.run()
+    except Interrupted as stopped:
+        print(stopped, file=sys.stderr)
+        raise typer.Exit(130) from None
+    if as_json:
+        print(json.dumps({**result.document, "folder": str(result.folder)}, ensure_ascii=False))
+    else:
+        print("\n".join(columns(summary(result))))
+
+
+def summary(result: Result) -> list[tuple[str, str]]:
+    """Returns what is printed at the end of a search, as (label, text)."""
+    lines = []
+    best = result.best
+    if best is None:
+        lines.append(("found", _nothing(result)))
+    else:
+        lines.append(("found", best.notation))
+        lines.append(("scores", ", ".join(f"{name} {written(score)}" for name, score in best.scores.items())))
+        if best.costs:
+            lines.append(("costs", ", ".join(f"{name} {written(cost)}" for name, cost in best.costs.items())))
+    front = result.found.front
+    if front is not None:
+        share = f"{100 * front.hypervolume_share:.1f} %"
+        lines.append(("front", f"{len(front.candidates):,} not dominated, hypervolume {share} of the box; found is the knee"))
+    table = result.table
+    if table is not None:
+        if best is not None:
+            lines.append(("accuracy", _accuracy(table)))
+        lines.append(("table", f"best {table.best:.2f} % ({table.best_notation}), mean {table.mean:.2f} %"))
+    counts = result.counts
+    seconds = result.found.time_seconds
+    rejected = f"{counts['rejected']:,} rejected, " if counts.get("rejected") else ""
+    done = f"{counts['unique']:,} evaluated, {counts['failed']:,} failed, {rejected}{seconds:.1f} s"
+    lines.append(("stopped", f"{result.stop_reason} ({done})"))
+    lines.append(("report", str(result.folder / "report.html")))
+    return lines
+
+
+def _nothing(result: Result) -> str:
+    if result.counts["failed"] == result.counts["unique"] > 0:
+        return "nothing: every candidate failed, the report says why"
+    return "nothing: no candidate is within the limits"
+
+
+def _accuracy(table: TableFacts) -> str:
+    if table.accuracy is None:
+        return f"not known to {table.name}"
+    return f"{table.accuracy:.2f} % on {table.dataset} ({table.name}), at least as good as {table.percentile:.1f} % of the table"
+
+
+def _print_estimate(path: Path, overrides: list[str], as_json: bool) -> None:
+    from rbflex_evo.engine.configuration.config import load_config
+
+    settings = load_config(path, overrides)
+    from rbflex_evo.engine.search.estimate import CANDIDATES, estimate
+
+    found = estimate(settings)
+    if as_json:
+        print(json.dumps(found.as_values()))
+        return
+    workers = counted(found.workers, "worker")
+    print(f"candidate  {1000 * found.candidate_seconds:.0f} ms on {found.device} (median of {CANDIDATES}), {workers}")
+    print(f"gammas     {found.preparation_seconds:.1f} s, once")
+    if found.seconds is None:
+        print("search     not known: the budget limits generations only")
+    else:
+        print(f"search     about {found.seconds:.0f} s")
+    if found.memory is not None:
+        print(f"memory     about {found.memory / 2**20:.0f} MiB")
