@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
-from rbflex_evo.engine.configuration.config import Config
+from rbflex_evo.engine.configuration.config import Config, as_values
 from rbflex_evo.spaces import SearchSpace, create_space
 from tests.support.instant import InstantEvaluator, toy_config
 
@@ -45,3 +46,18 @@ def compare_config(runs: Path, compare: dict[str, Any], **changes: Any) -> Confi
     """Returns a configuration that compares on the toy space."""
     values: dict[str, Any] = {"name": "toy", "space": SPACE, "budget": {"evaluations": 60}, "compare": compare}
     return toy_config(runs, **{**values, **changes})
+
+
+COMPARE: dict[str, Any] = {
+    "strategies": ["random", {"name": "genetic", "population": 10}, {"name": "annealing", "label": "cool one"}],
+    "seeds": 6,
+}
+
+
+def write_comparison(folder: Path, **changes: Any) -> Path:
+    """Writes a configuration with its tables and returns its path."""
+    scores = write_scores(folder / "scores.npz")
+    known = write_accuracies(folder / "known.csv")
+    config = compare_config(folder / "runs", COMPARE, scores=str(scores), table=known, **changes)
+    (folder / "toy.yaml").write_text(yaml.safe_dump(as_values(config)))
+    return folder / "toy.yaml"

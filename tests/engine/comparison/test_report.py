@@ -8,40 +8,24 @@ import io
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 
 from rbflex_evo.engine.commands.app import run
 from rbflex_evo.engine.comparison.document import ComparisonDocument, Curve, PairTests
 from rbflex_evo.engine.comparison.figures import HUES, MARKERS, Line, draw_regrets, draw_scores, limits, lines_of
 from rbflex_evo.engine.comparison.tables import headline, markdown, sheets, wins
-from rbflex_evo.engine.configuration.config import as_values, load_config
+from rbflex_evo.engine.configuration.config import load_config
 from rbflex_evo.engine.search.search import Search
-from tests.engine.report.test_report import Page
-from tests.support.replay import compare_config, write_accuracies, write_scores
-
-COMPARE: dict[str, Any] = {
-    "strategies": ["random", {"name": "genetic", "population": 10}, {"name": "annealing", "label": "cool one"}],
-    "seeds": 6,
-}
-
-
-def written(folder: Path, **changes: Any) -> Path:
-    """Writes a configuration with its tables and returns its path."""
-    scores = write_scores(folder / "scores.npz")
-    known = write_accuracies(folder / "known.csv")
-    config = compare_config(folder / "runs", COMPARE, scores=str(scores), table=known, **changes)
-    (folder / "toy.yaml").write_text(yaml.safe_dump(as_values(config)))
-    return folder / "toy.yaml"
+from tests.support.page import Page
+from tests.support.replay import write_comparison
 
 
 @pytest.fixture(scope="module")
 def printed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A finished comparison, to be read only: its configuration and what the command printed."""
-    path = written(tmp_path_factory.mktemp("compared"))
+    path = write_comparison(tmp_path_factory.mktemp("compared"))
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         assert run(["compare", str(path)]) == 0
@@ -179,7 +163,7 @@ def test_the_page_is_whole_and_loads_nothing(compared: Path, document: Compariso
 
 
 def test_failed_runs_are_told_and_the_command_ends_with_code_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = written(tmp_path, workers=1)
+    path = write_comparison(tmp_path, workers=1)
     folder = tmp_path / "runs" / "toy-compare"
     (folder / "genetic" / "2").mkdir(parents=True)
     (folder / "genetic" / "2" / "stranger").write_text("")
@@ -193,7 +177,7 @@ def test_failed_runs_are_told_and_the_command_ends_with_code_1(tmp_path: Path, c
 
 
 def test_mistakes_are_errors_of_one_or_two_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = str(written(tmp_path))
+    path = str(write_comparison(tmp_path))
     for change, part in (
         ("compare=null", "compares nothing"),
         ("scores=none.npz", "there is no table of scores 'none.npz'"),
@@ -207,7 +191,7 @@ def test_mistakes_are_errors_of_one_or_two_lines(tmp_path: Path, capsys: pytest.
 
 
 def test_a_search_can_be_replayed_too(tmp_path: Path) -> None:
-    config = load_config(written(tmp_path), ["name=one"])
+    config = load_config(write_comparison(tmp_path), ["name=one"])
     result = Search(config, quiet=True, report=False).run()
     assert (result.counts["unique"], result.document["evaluator"]["from_table"]) == (60, 60)
     assert result.table is not None and result.table.dataset == "digits"

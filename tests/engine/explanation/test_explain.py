@@ -26,8 +26,9 @@ from rbflex_evo.fitness import create_batch, create_proxy
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.fitness.passes.weights import WeightParameters
 from rbflex_evo.spaces import ConfigError, GenotypeError, RunError, create_space
-from tests.engine.report.test_report import CELLS, DEAD, Page, evaluations, write_run
 from tests.support.calls import calls_of
+from tests.support.page import Page
+from tests.support.runs import CELLS, DEAD, evaluations, write_run
 
 SEEDS = 4
 SPACE: dict[str, Any] = {"name": "toy", "genes": 4, "channels": 4}

@@ -14,9 +14,9 @@ from rbflex_evo.engine.report.report import write_report
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.fitness.objective.constraints import Constraint, Constraints
 from rbflex_evo.fitness.objective.objective import Objective
-from tests.engine.report.test_browser import BROWSER, browse
-from tests.engine.report.test_report import Page
+from tests.support.browser import BROWSER, browse
 from tests.support.instant import instant_search, toy_config
+from tests.support.page import Page
 
 OBJECTIVE = Objective(("rbflex", "flops"), "pareto", minimised=("flops",))
 ROWS = ((-9000.0, 3e8), (-8000.0, 2e8), (None, 1e8), (-8500.0, 1e8), (-7000.0, 9e8), (-8600.0, 1.5e8))

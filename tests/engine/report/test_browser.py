@@ -1,8 +1,6 @@
 """The report as a real browser shows it; skipped where no Chromium is installed."""
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -10,22 +8,9 @@ import pytest
 
 from rbflex_evo.engine.commands.app import run
 from rbflex_evo.engine.report.report import write_report
-from tests.engine.comparison.test_report import written
-from tests.engine.report.test_report import CELLS, evaluations, write_run
-
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-QUIET = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--enable-logging=stderr",
-    "--hide-scrollbars",
-]
+from tests.support.browser import BROWSER, browse
+from tests.support.replay import write_comparison
+from tests.support.runs import CELLS, evaluations, write_run
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
 
@@ -38,16 +23,8 @@ def page(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def comparison(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("browser compares")
-    assert run(["compare", str(written(folder))]) == 0
+    assert run(["compare", str(write_comparison(folder))]) == 0
     return folder / "runs" / "toy-compare" / "comparison.html"
-
-
-def browse(page: Path, profile: Path, *options: str) -> subprocess.CompletedProcess:
-    command = [str(BROWSER), *QUIET, f"--user-data-dir={profile}", *options, page.as_uri()]
-    shown = subprocess.run(command, capture_output=True, timeout=60, text=True, encoding="utf-8", check=True)
-    # Scripts' errors and refused resources are written to the console.
-    assert "CONSOLE" not in shown.stderr
-    return shown
 
 
 def test_the_page_runs_without_an_error_and_offers_to_copy_the_notation(page, tmp_path):

@@ -24,8 +24,8 @@ from rbflex_evo.fitness.costs.metric import Architecture, Metric
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.spaces import Genotype, RunError, create_space
 from rbflex_evo.strategies import STRATEGIES
-from tests.engine.search.test_resume import ROUNDS, PulledPlug, Stopping, run_to_the_end, send_when_it_holds, start
 from tests.support.instant import InstantEvaluator, instant_search, journal_without_times, toy_config
+from tests.support.interrupted import ROUNDS, PulledPlug, Stopping, run_to_the_end, send_when_it_holds, start
 
 TOY = {"name": "toy", "genes": 6, "choices": 4}
 SPACE = create_space("toy", genes=6, choices=4)
