@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import BaseModel
 
+from rbflex_evo.engine.terminal.wording import sized
 from rbflex_evo.spaces import SPACES, TABLES, PluginError, Registry
 from rbflex_evo.spaces.errors import reason
 
@@ -52,11 +53,6 @@ def list_known(
             print("    the last features are round-off in many networks: rbflex scores by activations alone")
         for name, default in entry["parameters"].items():
             print(f"    {name}: {'needed' if default == NEEDED else json.dumps(default, ensure_ascii=False)}")
-
-
-def sized(count: int) -> str:
-    """Returns a count in full, or rounded where nobody would read its digits."""
-    return f"{count:,}" if count < 10**12 else f"{count:.2e}"
 
 
 NEEDED = "(needed)"

@@ -9,7 +9,7 @@ import numpy as np
 import typer
 
 from rbflex_evo.engine.configuration.config import Config, load_config, override, parse_config
-from rbflex_evo.engine.terminal.wording import columns
+from rbflex_evo.engine.terminal.wording import columns, significant
 from rbflex_evo.fitness.objective.constraints import written
 from rbflex_evo.spaces import SearchSpace, create_space
 
@@ -69,7 +69,7 @@ def gammas(config: ConfigPath, set_: Overrides = None, as_json: AsJson = False) 
     elif not found:
         print("no proxy of this configuration detects anything")
     else:
-        rows = [(name, ", ".join(f"{key} {value:.6g}" for key, value in values.items())) for name, values in found.items()]
+        rows = [(name, ", ".join(f"{key} {significant(value)}" for key, value in values.items())) for name, values in found.items()]
         print("\n".join(columns(rows)))
 
 

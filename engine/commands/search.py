@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rbflex_evo.engine.terminal.wording import columns, counted
-from rbflex_evo.fitness.objective.constraints import written
+from rbflex_evo.engine.terminal.wording import columns, counted, named, percent
 
 from .options import AsJson, ConfigPath, Overrides, RunPath
 
@@ -72,9 +71,9 @@ def summary(result: Result) -> list[tuple[str, str]]:
         lines.append(("found", _nothing(result)))
     else:
         lines.append(("found", best.notation))
-        lines.append(("scores", ", ".join(f"{name} {written(score)}" for name, score in best.scores.items())))
+        lines.append(("scores", named(best.scores)))
         if best.costs:
-            lines.append(("costs", ", ".join(f"{name} {written(cost)}" for name, cost in best.costs.items())))
+            lines.append(("costs", named(best.costs)))
     front = result.found.front
     if front is not None:
         share = f"{100 * front.hypervolume_share:.1f} %"
@@ -83,7 +82,7 @@ def summary(result: Result) -> list[tuple[str, str]]:
     if table is not None:
         if best is not None:
             lines.append(("accuracy", _accuracy(table)))
-        lines.append(("table", f"best {table.best:.2f} % ({table.best_notation}), mean {table.mean:.2f} %"))
+        lines.append(("table", f"best {percent(table.best)} ({table.best_notation}), mean {percent(table.mean)}"))
     counts = result.counts
     seconds = result.found.time_seconds
     rejected = f"{counts['rejected']:,} rejected, " if counts.get("rejected") else ""
@@ -102,7 +101,7 @@ def _nothing(result: Result) -> str:
 def _accuracy(table: TableFacts) -> str:
     if table.accuracy is None:
         return f"not known to {table.name}"
-    return f"{table.accuracy:.2f} % on {table.dataset} ({table.name}), at least as good as {table.percentile:.1f} % of the table"
+    return f"{percent(table.accuracy)} on {table.dataset} ({table.name}), at least as good as {table.percentile:.1f} % of the table"
 
 
 def _print_estimate(path: Path, overrides: list[str], as_json: bool) -> None:

@@ -10,9 +10,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rbflex_evo.engine.figures.page import Gallery, Shown, flat, render_page
+from rbflex_evo.engine.figures.page import Gallery, Shown, render_page
 from rbflex_evo.engine.figures.plots import accuracy_name
 from rbflex_evo.engine.run.folder import replace_text
+from rbflex_evo.engine.terminal.wording import flat
 
 from . import figures as draw
 from .document import ComparisonDocument, write_comparison

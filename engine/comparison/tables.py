@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rbflex_evo.engine.figures.plots import accuracy_name
-from rbflex_evo.engine.terminal.wording import counted
+from rbflex_evo.engine.terminal.wording import counted, fixed, percent, significant
 from rbflex_evo.fitness.objective.objective import Objective
 
 from .document import ComparisonDocument, ContenderRow, PairTest
@@ -38,7 +38,7 @@ def _winner(document: ComparisonDocument) -> Iterator[str]:
     if not ranked:
         return
     best, baseline = ranked[0], document.baseline
-    yield f"Least mean score regret: {best.label}, {short(best.regret.mean)} over {counted(best.runs, 'run')}."
+    yield f"Least mean score regret: {best.label}, {significant(best.regret.mean, 3)} over {counted(best.runs, 'run')}."
     if baseline is None:
         yield "Random search is not among the contenders, so nothing here says whether any of them is better than chance."
         return
@@ -55,13 +55,13 @@ def _convergence(document: ComparisonDocument) -> Iterator[str]:
     reference = document.reference
     where = f"{reference.of} ({reference.architectures:,} architectures)"
     if reference.argmax_count > 1:
-        yield f"{reference.argmax_count:,} architectures share the best score of {where}, {number(reference.best)}."
+        yield f"{reference.argmax_count:,} architectures share the best score of {where}, {significant(reference.best)}."
         return
     best = reference.argmax[0]
-    known = [f"{value:.2f} % ({name})" for name, value in best.accuracy.items() if value is not None]
-    yield f"One architecture has the best score of {where}, {number(reference.best)}: {best.notation}."
+    known = [f"{percent(value)} ({name})" for name, value in best.accuracy.items() if value is not None]
+    yield f"One architecture has the best score of {where}, {significant(reference.best)}: {best.notation}."
     if known:
-        tops = [f"{best.accuracy:.2f} % ({name})" for name, best in reference.best_accuracy.items()]
+        tops = [f"{percent(best.accuracy)} ({name})" for name, best in reference.best_accuracy.items()]
         yield (
             f"A search that converged on it has found {', '.join(known)}, where the best there is has {', '.join(tops)}: "
             "converging says nothing about quality."
@@ -101,7 +101,7 @@ def _final(document: ComparisonDocument) -> Sheet:
     reference, rows = document.reference, document.contenders
     note = (
         f"The incumbents after {document.budget:,} unique evaluations, valued by {reference.of}. Score regret is the best "
-        f"value, {number(reference.best)}, minus theirs. The 99th percentile is {number(reference.threshold)}; the "
+        f"value, {significant(reference.best)}, minus theirs. The 99th percentile is {significant(reference.threshold)}; the "
         "evaluations to it are the median over all runs, those that never came there included."
     )
     header = ["strategy", "runs", "mean", "deviation", "best", "median", "mean regret", "at the best"]
@@ -115,8 +115,8 @@ def _final_row(document: ComparisonDocument, row: ContenderRow) -> list[str]:
     return [
         row.label,
         str(runs) + (f" ({row.failed} failed)" if row.failed else ""),
-        *(number(getattr(score, name), 5) for name in ("mean", "deviation", "best", "median")),
-        short(row.regret.mean),
+        *(significant(getattr(score, name), 5) for name in ("mean", "deviation", "best", "median")),
+        significant(row.regret.mean, 3),
         f"{row.at_best} of {runs}",
         f"{row.reached} of {runs}",
         f"> {document.budget:,}" if to is None else f"{to:g}",
@@ -124,7 +124,7 @@ def _final_row(document: ComparisonDocument, row: ContenderRow) -> list[str]:
 
 
 def _times(document: ComparisonDocument) -> Sheet:
-    rows = [[row.label, short(row.time.scoring_ms), short(row.time.strategy_ms)] for row in document.contenders]
+    rows = [[row.label, significant(row.time.scoring_ms, 3), significant(row.time.strategy_ms, 3)] for row in document.contenders]
     what = (
         "Scores were read from a table, so scoring takes next to nothing; what is left is what strategies themselves cost."
         if document.replayed
@@ -142,13 +142,13 @@ def _accuracies(document: ComparisonDocument) -> Iterator[Sheet]:
         rows = []
         for row in document.contenders:
             found = row.accuracy[dataset]
-            numbers = [percent(getattr(found, name)) for name in ("mean", "deviation", "best", "median", "worst", "regret")]
+            numbers = [fixed(getattr(found, name)) for name in ("mean", "deviation", "best", "median", "worst", "regret")]
             rows.append([row.label, *numbers, f"{found.known} of {row.runs}"])
         argmax = document.reference.argmax if document.reference.argmax_count == 1 else []
         for architecture in argmax:
             accuracy = architecture.accuracy[dataset]
             regret = None if accuracy is None else best.accuracy - accuracy
-            rows.append(["(the one best score)", percent(accuracy), "–", "–", "–", "–", percent(regret), "–"])
+            rows.append(["(the one best score)", fixed(accuracy), "–", "–", "–", "–", fixed(regret), "–"])
         note = (
             "Of the incumbents at the end, in percent, looked up when all runs were over. "
             f"The best in the table is {best.accuracy:.2f}; regret is that minus the mean."
@@ -166,7 +166,7 @@ def title_of(dataset: str) -> str:
 def _tests(title: str, note: str, tests: Sequence[PairTest]) -> Sheet:
     rows = []
     for test in tests:
-        counts = [f"{test.wins} / {test.ties} / {test.losses}", number(test.p, 3), number(test.p_holm, 3)]
+        counts = [f"{test.wins} / {test.ties} / {test.losses}", significant(test.p, 3), significant(test.p_holm, 3)]
         rows.append([f"{test.first} – {test.second}", *counts, "–" if test.effect is None else f"{test.effect:+.3f}"])
     return Sheet(title, note, ["pair", "better / equal / worse", "p", "p (Holm)", "effect (rank-biserial)"], rows)
 
@@ -226,18 +226,3 @@ def runs_csv(document: ComparisonDocument) -> str:
     writer.writeheader()
     writer.writerows(document.runs)
     return text.getvalue()
-
-
-def number(value: float | None, digits: int = 6) -> str:
-    """Writes a number to so many significant digits."""
-    return "–" if value is None else f"{value:.{digits}g}"
-
-
-def short(value: float | None) -> str:
-    """Writes a number to 3 significant digits."""
-    return number(value, 3)
-
-
-def percent(value: float | None) -> str:
-    """Writes a percentage without its sign."""
-    return "–" if value is None else f"{value:.2f}"

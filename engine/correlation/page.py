@@ -6,16 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rbflex_evo.engine.figures.page import Gallery, flat, render_page
+from rbflex_evo.engine.figures.page import Gallery, render_page
 from rbflex_evo.engine.figures.plots import accuracy_name
 from rbflex_evo.engine.run.folder import replace_text
+from rbflex_evo.engine.terminal.wording import fixed, flat, percent
 
 from . import figures as figures
 from .columns import Accuracies
 from .document import Correlation, CorrelationDocument, Judged, ScoreFacts
 
 LABELS = {"kendall": "Kendall τ", "spearman": "Spearman ρ", "pearson": "Pearson r", "ndcg": "nDCG"}
-# What is written with so many digits behind the point.
+# Decimal places of statistics in percent; others have three.
 DIGITS = {"accuracy": 2, "regret": 2, "spread": 2}
 
 
@@ -109,11 +110,12 @@ def rows(judged: Judged, scores: Mapping[str, ScoreFacts], statistics: Sequence[
     for name, found in judged.items():
         cells = []
         for statistic in statistics:
+            places = DIGITS.get(statistic.partition("_")[0], 3)
             value, low, high = (getattr(found[statistic], part) for part in ("value", "low", "high"))
             cells.append(
                 {
-                    "value": written(statistic, value),
-                    "interval": "" if low is None else f"{written(statistic, low)} … {written(statistic, high)}",
+                    "value": fixed(value, places),
+                    "interval": "" if low is None else f"{fixed(low, places)} … {fixed(high, places)}",
                     "best": value is not None and value == best[statistic],
                 }
             )
@@ -126,16 +128,11 @@ def _best(judged: Judged, statistic: str) -> float | None:
     return best(values) if values else None
 
 
-def written(statistic: str, value: float | None) -> str:
-    """Writes a value of a statistic for reading."""
-    return "–" if value is None else f"{value:.{DIGITS.get(statistic.partition('_')[0], 3)}f}"
-
-
 def markdown(document: CorrelationDocument) -> str:
     """Returns every table as Markdown, intervals in brackets."""
     texts = []
     for table in document.tables:
-        known = f"{table.known:,} architectures, mean {table.mean:.2f} %, best {table.best:.2f} %"
+        known = f"{table.known:,} architectures, mean {percent(table.mean)}, best {percent(table.best)}"
         for title, _, names in sections(document, table.scores):
             if not names:
                 continue

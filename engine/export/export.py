@@ -23,8 +23,8 @@ from rbflex_evo.engine.run.folder import LOCK, find_run, locked
 from rbflex_evo.engine.run.journal import read_journal
 from rbflex_evo.engine.run.record import RunRecord, read_run, why_nothing
 from rbflex_evo.engine.terminal.progress import Progress
+from rbflex_evo.engine.terminal.wording import named
 from rbflex_evo.fitness.evaluation import Evaluation
-from rbflex_evo.fitness.objective.constraints import written
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
 from rbflex_evo.spaces import ConfigError, RunError, SearchSpace, create_space
 
@@ -200,7 +200,7 @@ def page(architecture: Architecture) -> str:
         "",
         f"- space: {architecture.space.name} {json.dumps(architecture.space.parameters)}",
         f"- found by: {run.name} ({run.evaluations:,} evaluated{state})",
-        f"- scores: {', '.join(f'{name} {written(score)}' for name, score in run.scores.items())}",
+        f"- scores: {named(run.scores)}",
         f"- costs: {architecture.costs.params:,.0f} parameters, {architecture.costs.flops:,.0f} multiply-accumulates on one input",
         *([] if scored is None else [f"- {scored}"]),
         f"- input: {interface.kind} [N, {shape}], output [N, {', '.join(map(str, interface.outputs))}]",

@@ -1,15 +1,16 @@
-"""What every page is made with: figures that are kept for it, its template, and how values are written for reading."""
+"""Parts that all pages share: their figures and their templates."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from rbflex_evo.engine.terminal.wording import amount, number
 from rbflex_evo.fitness.objective.constraints import written
 
 from . import plots
@@ -55,47 +56,10 @@ def render_page(template: str, contents: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = number
-    environment.filters["amount"] = amount
-    environment.filters["written"] = written
-    environment.filters["breakable"] = breakable
+    environment.filters.update(number=number, amount=amount, written=written, breakable=breakable)
     return environment.get_template(template).render(contents)
 
 
-def flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
-    """Yields the leaves of nested mappings as (path, text)."""
-    for key, value in values.items():
-        path = f"{above} · {key}" if above else str(key)
-        if isinstance(value, Mapping) and value:
-            yield from flat(value, path)
-        elif isinstance(value, (list, tuple)):
-            yield path, ", ".join(number(item) for item in value) or "none"
-        else:
-            yield path, "none" if value is None or value == {} else number(value)
-
-
-def number(value: Any) -> str:
-    """Writes a value for reading: floats to 6 significant digits, large counts in full, truth as yes or no."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float) and abs(value) >= 1e6:
-        return written(value)
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
 def breakable(notation: str) -> Markup:
-    """Escapes a notation for the page and lets lines break behind its separators, not within names."""
+    """Escapes a notation for the page and allows line breaks after its separators, not within names."""
     return Markup("<wbr>").join(re.split(r"(?<=.[|+:,;])(?=[^|+:,;])", notation))
-
-
-def percent(value: float) -> str:
-    """Writes a percentage to two digits behind the point."""
-    return f"{value:.2f} %"
-
-
-def amount(value: float) -> str:
-    """Writes a large number with its unit: 1.07 M."""
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:.4g} {unit}"
-    return f"{value:.4g}"

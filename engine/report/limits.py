@@ -10,6 +10,7 @@ import numpy as np
 from rbflex_evo.engine.figures.front import FrontData, draw_front, draw_hypervolume, front_data, view_of
 from rbflex_evo.engine.run.record import RunRecord
 from rbflex_evo.engine.run.result_document import Candidate
+from rbflex_evo.engine.terminal.wording import named
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.fitness.objective.constraints import Constraints, violation, written
 
@@ -64,7 +65,7 @@ def front(
         "rows": [("knee" if place == data.knee else str(i), row(run.evaluations[place])) for i, place in enumerate(shown, 1)],
         "left_out": len(data.positions) - len(shown),
         "share": f"{100 * data.volumes.shares[-1]:.1f} %",
-        "reference": ", ".join(f"{name} {written(value)}" for name, value in data.reference_point.items()),
+        "reference": named(data.reference_point),
         "given": objective.reference_point is not None,
         "figures": [
             *(add(f"front_{name}", figure, f"The front: {title}") for name, title, figure in _figures(data)),

@@ -16,11 +16,12 @@ import numpy as np
 
 from rbflex_evo.engine.explanation.report import explanation_of
 from rbflex_evo.engine.figures import plots
-from rbflex_evo.engine.figures.page import Gallery, Shown, flat, percent, render_page
+from rbflex_evo.engine.figures.page import Gallery, Shown, render_page
 from rbflex_evo.engine.graph_drawing.diagram import draw_architecture
 from rbflex_evo.engine.run.folder import replace_text
 from rbflex_evo.engine.run.record import RunRecord, read_run
 from rbflex_evo.engine.run.result_document import Candidate, TableFacts
+from rbflex_evo.engine.terminal.wording import fixed, flat, percent
 from rbflex_evo.spaces import RbflexEvoError, RunError, SearchSpace, create_space
 
 from . import limits
@@ -140,7 +141,7 @@ def _tiles(facts: TableFacts) -> Iterator[tuple[str, str]]:
     if facts.mean is not None:
         yield "mean of the table", percent(facts.mean)
     if facts.best is not None and facts.accuracy is not None:
-        yield "below the best, points", f"{facts.best - facts.accuracy:.2f}"
+        yield "below the best, points", fixed(facts.best - facts.accuracy)
 
 
 def _place(run: RunRecord, name: str, candidate: Candidate) -> int:

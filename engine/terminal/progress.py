@@ -8,16 +8,11 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+from .wording import duration
+
 SECONDS_BETWEEN_LINES = 30.0
 SECONDS_BETWEEN_BESTS = 0.5
 LARGEST_SHARE_OF_BESTS = 0.02
-
-
-def duration(seconds: float) -> str:
-    """Writes a time for reading: 40 s, 12 min, 3.5 h."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
 
 
 class Progress:

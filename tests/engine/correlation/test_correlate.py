@@ -18,7 +18,6 @@ from scipy import stats
 
 from rbflex_evo.engine.commands.app import run
 from rbflex_evo.engine.configuration import assembly
-from rbflex_evo.engine.configuration.config import parse_config
 from rbflex_evo.engine.correlation.correlate import Correlation, combine, correlate
 from rbflex_evo.engine.correlation.ordering import judge, ranked
 from rbflex_evo.engine.correlation.page import markdown
@@ -26,46 +25,8 @@ from rbflex_evo.engine.tabulation.sample import architectures_of
 from rbflex_evo.engine.tabulation.score_table import read_scores
 from rbflex_evo.engine.tabulation.tabulate import tabulate
 from rbflex_evo.fitness.objective.objective import Objective
-from rbflex_evo.spaces import ConfigError, Genotype, RunError, TableError, UnknownNameError, create_space
-
-SPACE = {"name": "toy", "genes": 4, "choices": 4, "channels": 4}
-
-
-def accuracy(genotype: Genotype) -> float:
-    return 50 + 5 * genotype[0] + 3 * genotype[3] + genotype[1] / 10
-
-
-def known(folder: Path, name: str = "known", **changes: Any) -> dict[str, Any]:
-    """Writes a table of every architecture's accuracy and returns its section of a configuration."""
-    space = create_space(**SPACE)
-    rows = [f"{space.notation(g)},{accuracy(g)},{100 - accuracy(g)}" for g in space.encoding.enumerate()]
-    path = folder / f"{name}.csv"
-    path.write_text("\n".join(["notation,accuracy,worse", *rows]))
-    return {"source": "csv", "path": str(path), "dataset": "toys", **changes}
-
-
-def values(folder: Path, **changes: Any) -> dict[str, Any]:
-    return {
-        "name": "scores",
-        "space": SPACE,
-        "data": {"source": "noise", "shape": [3, 8, 8], "n": 4},
-        "fitness": {
-            "proxies": {"naswot": {}, "synflow": {}},
-            "objective": {"rank": ["naswot", "synflow"], "rule": "linear", "weights": [2, 1]},
-        },
-        "sample": {"size": 120, "seed": 1},
-        "correlate": {"resamples": 40},
-        "table": known(folder),
-        "device": "cpu",
-        "workers": 1,
-        "cache": "off",
-        "runs": str(folder / "runs"),
-        **changes,
-    }
-
-
-def config(folder: Path, **changes: Any) -> Any:
-    return parse_config({"strategy": "random", "budget": {"evaluations": 1}, **values(folder, **changes)})
+from rbflex_evo.spaces import ConfigError, RunError, TableError, UnknownNameError
+from tests.support.correlated import accuracy, config, known, values, worse
 
 
 @pytest.fixture(scope="module")
@@ -73,10 +34,6 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Correlation]:
     folder = tmp_path_factory.mktemp("correlate")
     settings = config(folder, correlate={"resamples": 40, "presets": ["rbflex_naswot"], "tables": [worse(folder)]})
     return settings, correlate(settings, quiet=True)
-
-
-def worse(folder: Path) -> dict[str, Any]:
-    return known(folder, dataset="opposite", accuracy="worse")
 
 
 def test_every_score_combination_and_baseline_is_judged(found: tuple[Any, Correlation]) -> None:

@@ -9,6 +9,7 @@ import pytest
 from rbflex_evo.engine.commands.app import run
 from rbflex_evo.engine.report.report import write_report
 from tests.support.browser import BROWSER, browse
+from tests.support.correlated import config
 from tests.support.replay import write_comparison
 from tests.support.runs import CELLS, evaluations, write_run
 
@@ -73,7 +74,6 @@ def assert_painted(page, tmp_path, width, scheme):
 
 def test_the_page_of_a_correlation_fits_a_phone_and_runs_without_an_error(tmp_path):
     from matplotlib.image import imread
-    from test_correlate import config
 
     from rbflex_evo.engine.correlation.correlate import correlate
 

@@ -5,9 +5,10 @@ import re
 
 import pytest
 
-from rbflex_evo.engine.figures.page import amount, breakable, flat, number
+from rbflex_evo.engine.figures.page import breakable
 from rbflex_evo.engine.report.report import write_report
 from rbflex_evo.engine.run.record import read_run
+from rbflex_evo.engine.terminal.wording import amount, flat, number
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.spaces import RunError, UnknownNameError, create_space
 from tests.support.instant import instant_search, toy_config

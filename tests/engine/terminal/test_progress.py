@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rbflex_evo.engine.terminal.progress import Progress, duration
+from rbflex_evo.engine.terminal.progress import Progress
+from rbflex_evo.engine.terminal.wording import duration
 
 
 @pytest.fixture(autouse=True)
