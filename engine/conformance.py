@@ -1,4 +1,4 @@
-"""The conformance kit: what a package that adds a space, a score, a strategy, a table or a data source tests itself with.
+"""The conformance kit: tests for packages that add a space, a score, a strategy, a table or a data source.
 
     check_space(MySpace())                          and its encoding, which `check_encoding` checks alone
     check_proxy(MyProxy, [MySpace()])
@@ -6,8 +6,8 @@
     check_table(MyTable, MySpace(), path="known.txt")
     check_source(MySource, n=4)
 
-Each raises `CheckFailed`, an AssertionError of one line: what is wrong, with which genotype or network, and how to mend it. On the
-command line, ``rbflex-evo check NAME`` runs them on whatever is registered under a name.
+Each raises `CheckFailed`, an AssertionError of one line: what is wrong, with which genotype or network, and how to fix it. On the
+command line, ``rbflex-evo check NAME`` runs them on a registered name.
 """
 
 from rbflex_evo.fitness.conformance.check_proxy import check_proxy

@@ -33,7 +33,7 @@ def correlate(
     try:
         found = judge(settings, scores)
     except KeyboardInterrupt:
-        print("stopped; what is scored is kept, the same command goes on", file=sys.stderr)
+        print("stopped; what is scored is kept, the same command resumes", file=sys.stderr)
         raise typer.Exit(130) from None
     if as_json:
         print(json.dumps({**found.document.model_dump(mode="json"), "folder": str(found.folder)}, ensure_ascii=False))

@@ -54,7 +54,7 @@ def score(
 def gammas(config: ConfigPath, set_: Overrides = None, as_json: AsJson = False) -> None:
     """Detect and print the kernel widths of the RBFleX score (HDA).
 
-    They are those that a search with this configuration uses.
+    A search with this configuration uses the same widths.
     """
     settings = load_config(config, set_ or [])
     from rbflex_evo.engine.configuration.assembly import batch_of, evaluator_of, space_of

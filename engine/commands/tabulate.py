@@ -27,8 +27,8 @@ def tabulate(config: ConfigPath, set_: Overrides = None, as_json: AsJson = False
     try:
         path = make(settings)
     except KeyboardInterrupt:
-        # Pieces are written whole, so there is nothing to save.
-        print("stopped; what is done is kept, the same command goes on", file=sys.stderr)
+        # Pieces are written atomically, so nothing is left to save.
+        print("stopped; what is done is kept, the same command resumes", file=sys.stderr)
         raise typer.Exit(130) from None
     with np.load(path, allow_pickle=False) as table:
         failed = {name: int(np.isnan(table[name]).sum()) for name in score_names(dict(table))}

@@ -3,8 +3,8 @@
     runs/<name>-compare/  config.yaml · <label>/<seed>.json (what a finished run found) · <label>/<seed>/ (its run folder)
                           · <label>/<seed>.failed (why a run failed) · comparison.md, .json, .html, runs.csv
 
-Every run is an ordinary search, with the journal and the snapshot that make it resumable: a comparison that was stopped anywhere
-goes on with the runs that are missing, and within those where they were. With a table of ``scores`` runs are replayed, each in
+Every run is an ordinary search, with the journal and the snapshot that make it resumable: a comparison that was stopped resumes
+with the missing runs, each from where it was stopped. With a table of ``scores`` runs are replayed, each in
 one of several processes; a finished one leaves its small file alone, since the table holds the rest. Without, runs measure one
 after another with one evaluator and one cache, and keep their folders.
 """
@@ -43,10 +43,11 @@ class Runs:
     """All runs of a comparison.
 
     Attributes:
-        folder: of the comparison.
-        traces: of the finished runs, by label and seed.
-        failures: why the others failed, by label and seed.
-        pool: every evaluation of all runs by key where they measured; None where a table has the scores.
+        folder: Folder of the comparison.
+        plan: Contenders and seeds.
+        traces: Traces of the finished runs, by label and seed.
+        failures: Reasons of the failed runs, by label and seed.
+        pool: The first evaluation of each key if the runs measured; None if a table has the scores.
     """
 
     folder: Path
@@ -57,7 +58,7 @@ class Runs:
 
 
 def run_all(config: Config, *, quiet: bool = False) -> Runs:
-    """Runs what is missing of a comparison and returns all of it.
+    """Runs the missing runs of a comparison and returns all runs.
 
     Raises:
         RunError: if the folder holds runs of another configuration.
@@ -69,7 +70,7 @@ def run_all(config: Config, *, quiet: bool = False) -> Runs:
     with opened(folder_of(config)) as folder, Interrupt() as interrupt:
         _check_owner(folder)
         space = assembly.space_of(config)
-        # Only to see, before hours are spent, that they are there and of this space.
+        # Checks before the runs that the tables exist and belong to this space.
         open_tables(plan, space)
         with assembly.measuring(config, space) as (evaluator, provenance):
             traces = _finished(config, jobs, provenance.get("scores"))
@@ -90,7 +91,7 @@ def run_all(config: Config, *, quiet: bool = False) -> Runs:
                     progress.advance(lambda job=job: job.name)  # type: ignore[misc]
             traces = _finished(config, jobs, provenance.get("scores"))
         if len(traces) + len(failures) < len(jobs):
-            raise Interrupted(f"stopped after {len(traces)} of {len(jobs)} runs, all saved; the same command goes on")
+            raise Interrupted(f"stopped after {len(traces)} of {len(jobs)} runs, all saved; the same command resumes")
         pool = None if config.scores is not None else _evaluations_of(config, jobs, traces)
         return Runs(folder.path, plan, traces, failures, pool)
 
@@ -157,7 +158,7 @@ def _in_processes(config: Config, jobs: Sequence[Job], processes: int, interrupt
         except BrokenProcessPool:
             raise RunError("a process of the comparison died, most likely because memory ran out; set workers: 1") from None
         finally:
-            # Whatever ended this, no process works on for nobody.
+            # Stop the workers however this ended, so that none keeps running unobserved.
             stop.set()
 
 

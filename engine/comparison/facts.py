@@ -114,8 +114,8 @@ def _known(config: Config, runs: Runs, space: SearchSpace) -> tuple[list[Evaluat
 def common_values(objective: Objective, evaluations: Sequence[Evaluation], limits: Sequence[Constraint] = ()) -> np.ndarray:
     """Returns float64 [K], what each evaluation is worth among all of them, NaN where it failed or breaks a limit.
 
-    That is the raw score of a single score, and the rank aggregate over all K of ranks, whatever they were taken against
-    during the search.
+    That is the raw score of a single score, and the rank aggregate over all K of ranks, independent of the reference
+    that was used during the search.
     """
     common = replace(objective, reference="archive")
     view = ArchiveView(common, str)

@@ -1,7 +1,7 @@
 """What the runs of a comparison say: pure functions from incumbents, scores and accuracies to parts of the document.
 
-Every run is followed through its incumbent, what it would have returned at each moment. All incumbents are valued alike, by a
-reference that is the same for all of them: the raw score where the objective is one score; else the rank aggregate over the
+The incumbent of a run is the candidate that it would have returned at that moment. All incumbents are valued by one common
+reference: the raw score where the objective is one score; else the rank aggregate over the
 whole table (or, where nothing was tabulated, over all that any run evaluated). Score regret is how far an incumbent's value is
 below the best one there is. Accuracies play no part in any of this; they are looked up when all runs are over.
 """
@@ -27,12 +27,12 @@ class RunCurve:
     """One finished run of a contender.
 
     Attributes:
-        evaluations: unique ones.
-        changed: int64 [c], the evaluation (from 1) at which each of the incumbents came.
-        values: float64 [c], what they are worth by the common reference.
+        evaluations: Number of unique evaluations.
+        changed: int64 [c], the evaluation (from 1) at which each incumbent was found.
+        values: float64 [c], values of the incumbents by the common reference.
         accuracies: by data set float64 [c], in percent, NaN where unknown.
-        keys: [c], their keys.
-        facts: what the table of runs says besides.
+        keys: [c], keys of the incumbents.
+        facts: Further columns of the table of runs.
     """
 
     label: str
@@ -47,11 +47,11 @@ class RunCurve:
 
 @dataclass(frozen=True)
 class Reference:
-    """What every incumbent is measured against.
+    """The common reference of all incumbents.
 
     Attributes:
-        values: float64 [K], of all architectures that there are, NaN where one failed.
-        best_accuracy: by data set, in percent, of the whole table of accuracies.
+        values: float64 [K], values of all known architectures, NaN where one failed.
+        best_accuracy: Best accuracy of the whole table by data set, in percent.
     """
 
     values: np.ndarray
@@ -185,7 +185,8 @@ def pairs(curves: Mapping[str, Sequence[RunCurve]], baselines: Sequence[str]) ->
     """Returns the paired tests on score regret, runs of one seed being a pair.
 
     Args:
-        baselines: labels of random search; every other contender is also tested against the first of them, as a family of its own.
+        curves: Runs of each contender, by label.
+        baselines: Labels of random search. Every other contender is also tested against the first of them, as a separate family.
     """
     labels = list(curves)
     finals = {label: {run.seed: final(run, run.values) for run in runs} for label, runs in curves.items()}

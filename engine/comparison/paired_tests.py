@@ -67,7 +67,8 @@ def band(values: np.ndarray, rng: np.random.Generator, resamples: int) -> Band:
 
     Args:
         values: float64 [runs, points].
-        resamples: how many times as many runs are drawn with replacement.
+        rng: Generator of the bootstrap.
+        resamples: Number of bootstrap resamples.
     """
     runs, points = values.shape
     mean, low, high = (np.full(points, np.nan) for _ in range(3))

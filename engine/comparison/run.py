@@ -1,4 +1,4 @@
-"""One run of a comparison: an ordinary search whose trace is kept, and whose failure is a reason and not the end of the rest."""
+"""One run of a comparison: an ordinary search whose trace is kept. If it fails, the reason is kept and other runs continue."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Job:
 
 
 def trace_path(settings: Config) -> Path:
-    """Returns where the trace of a run with that configuration is kept: beside its folder."""
+    """Returns the path of the trace of a run with that configuration, next to its folder."""
     return settings.folder.with_name(f"{settings.name}.json")
 
 
@@ -99,7 +99,7 @@ def run_one(config: Config, job: Job, evaluator: EvaluatorLike, provenance: Prov
 
 
 class Watched:
-    """Another evaluator, its time measured, and asked between two evaluations whether to stop."""
+    """Wraps an evaluator: measures its time and checks between two evaluations whether to stop."""
 
     def __init__(self, evaluator: EvaluatorLike, stopped: Callable[[], bool]) -> None:
         self._evaluator, self._stopped = evaluator, stopped

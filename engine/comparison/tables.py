@@ -102,7 +102,7 @@ def _final(document: ComparisonDocument) -> Sheet:
     note = (
         f"The incumbents after {document.budget:,} unique evaluations, valued by {reference.of}. Score regret is the best "
         f"value, {significant(reference.best)}, minus theirs. The 99th percentile is {significant(reference.threshold)}; the "
-        "evaluations to it are the median over all runs, those that never came there included."
+        "evaluations to it are the median over all runs, including runs that never reached it."
     )
     header = ["strategy", "runs", "mean", "deviation", "best", "median", "mean regret", "at the best"]
     header += ["reached 99\N{NO-BREAK SPACE}%", "evaluations to 99\N{NO-BREAK SPACE}%"]

@@ -62,8 +62,10 @@ def incumbents(
     """Returns when the incumbents came (evaluations from 1), their keys and their notations; nothing before the first success.
 
     Args:
-        view: empty, of the run's objective.
-        references: the sample that ranks are taken against, where the objective has one.
+        view: Empty view with the run's objective.
+        space: Search space of the run.
+        references: Sample that ranks are taken against, if the objective has one.
+        evaluations: Evaluations of the run in order.
     """
     if view.objective.reference == "sample":
         view.set_reference(references)

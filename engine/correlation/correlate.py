@@ -2,11 +2,11 @@
 
     tabulate what the configuration scores, the members of presets and the baselines    resumable, one file of scores
     combine by rank over the whole correlated set: the objective, and each preset
-    only then read the accuracies, and judge every score by `statistics` against every table
+    only then read the accuracies, and judge every score by `ordering.judge` against every table
 
-    runs/<name>-correlate/  config.yaml · correlate.json · correlate.html (+ png)      beside runs/<name>-table/
+    runs/<name>-correlate/  config.yaml · correlate.json · correlate.html (+ png)      next to runs/<name>-table/
 
-Params, FLOPs, depth and random scores always stand beside the others: what cannot beat them is worth nothing.
+Parameters, FLOPs, depth and random scores are always judged too, as baselines.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from .ordering import DRAWS, LEVEL, TOPS, judge
 if TYPE_CHECKING:
     from rbflex_evo.spaces.tables.table import Table
 
-# Shown beside every score: what can be counted, and chance.
+# Baselines of every correlation: counted quantities and random scores.
 COUNTS = ("params", "flops", "depth")
 BASELINES = (*COUNTS, "random")
 FEWEST = 3
@@ -49,9 +49,10 @@ def correlate(config: Config, scores: Path | None = None, *, quiet: bool = False
     """Judges the configuration's scores against its tables and leaves the numbers, and a page, in a folder.
 
     Args:
-        scores: a table of scores that is judged instead of measuring, all that it holds; the configuration's ``scores`` if None.
-        quiet: shows no progress.
-        page: writes correlate.html and its figures at the end.
+        config: Configuration with scores, tables and a sample.
+        scores: Table of scores that is judged instead of measuring; by default the configuration's ``scores``.
+        quiet: Shows no progress.
+        page: Writes correlate.html and its figures at the end.
 
     Raises:
         ConfigError: if there is no table of accuracies, the sample is larger than the space, or `scores` lacks something.
@@ -166,7 +167,8 @@ def combine(objective: Objective, scores: Mapping[str, np.ndarray]) -> np.ndarra
     """Returns the utilities [A] of a combination by rank, taken against all A candidates; NaN where a member failed.
 
     Args:
-        scores: by member, float64 [A], NaN where it failed.
+        objective: Combination by rank.
+        scores: Scores of each member, float64 [A], NaN where it failed.
     """
     view = ArchiveView(replace(objective, reference="archive"), str)
     rows = np.stack([scores[member] for member in objective.members], axis=1)

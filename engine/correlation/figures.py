@@ -19,7 +19,7 @@ COLOURS = {"score": plots.BLUE, "combination": plots.ORANGE, "baseline": plots.M
 # A page holds a scatter for each score, so points become pictures sooner than in a report.
 RASTER_ABOVE = 400
 ROW_INCHES = 0.23
-BESIDE: dict[str, Any] = {"ha": "left", "va": "center", "fontsize": 8.5, "color": plots.MUTED}
+MARGIN_TEXT: dict[str, Any] = {"ha": "left", "va": "center", "fontsize": 8.5, "color": plots.MUTED}
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Intervals:
     """One statistic of several scores, the best first.
 
     Attributes:
-        names: of the scores.
-        kinds: of each: score, combination or baseline.
+        names: Names of the scores.
+        kinds: Kind of each score: score, combination or baseline.
         values: float64 [S].
         low: float64 [S], the interval's lower end; `value` where there is none.
         high: float64 [S], its upper end.
@@ -45,8 +45,9 @@ def intervals(judged: Judged, kinds: Mapping[str, str], statistic: str) -> Inter
     """Orders the scores that have that statistic by it, highest first.
 
     Args:
-        judged: by score and statistic, its value, low and high.
-        kinds: by score.
+        judged: Statistics by score and name.
+        kinds: Kind of each score.
+        statistic: Name of the statistic.
     """
     known = {name: (one.value, one.low, one.high) for name, found in judged.items() if (one := found[statistic]).value is not None}
     names = sorted(known, key=lambda name: -known[name][0])
@@ -77,9 +78,9 @@ def draw_intervals(found: Intervals, title: str, label: str, limits: tuple[float
         axes.set_xlim(*limits)
         for value, place in zip(found.values, places, strict=True):
             if value < limits[0]:
-                axes.text(0.01, place, f"◂ {value:.2f}", transform=axes.get_yaxis_transform(), **BESIDE)
+                axes.text(0.01, place, f"◂ {value:.2f}", transform=axes.get_yaxis_transform(), **MARGIN_TEXT)
             elif value > limits[1]:
-                axes.text(0.99, place, f"{value:.2f} ▸", transform=axes.get_yaxis_transform(), **{**BESIDE, "ha": "right"})
+                axes.text(0.99, place, f"{value:.2f} ▸", transform=axes.get_yaxis_transform(), **{**MARGIN_TEXT, "ha": "right"})
     axes.set_yticks(places, found.names)
     for text in axes.get_yticklabels():
         text.set_parse_math(False)

@@ -2,7 +2,7 @@
 
 A folder is the raw network as its benchmark counts it (`SearchSpace.build`), with the weights that scores are measured with: drawn
 from the run's seed and distribution, each a pure function of its name, in float32; normalisation layers as torch makes them, their
-running statistics fresh. Everything is written beside its place and moved there when it is whole.
+running statistics fresh. Everything is written to a temporary folder and moved into place when it is complete.
 """
 
 from __future__ import annotations
@@ -59,14 +59,15 @@ def export_run(
     """Writes the best networks of a run, finished or not, each into a folder named by its place.
 
     Args:
-        top: how many, in the order of the run's objective over all that it has evaluated; by default the best one, or of several
+        folder: Folder of the run.
+        top: How many, in the order of the run's objective over all that it has evaluated; by default the best one, or of several
             objectives the front, the best in the first objective first.
-        into: the folder to write; by default ``export`` in the run's.
-        classes: outputs of the classifier where they are not those of the run.
-        program: also writes ``network.pt2`` (`torch.export`), the network in evaluation mode, for torch without this package.
-        onnx: also writes ``network.onnx``, checked against torch (see `onnx_file`); needs the extra ``onnx``.
-        replace: takes the place of an earlier export.
-        quiet: shows no progress.
+        into: Folder to write; by default ``export`` in the run's folder.
+        classes: Outputs of the classifier if they differ from the run's.
+        program: Also writes ``network.pt2`` (`torch.export`), the network in evaluation mode, for torch without this package.
+        onnx: Also writes ``network.onnx``, checked against torch (see `onnx_file`); needs the extra ``onnx``.
+        replace: Replaces an earlier export.
+        quiet: Shows no progress.
 
     Raises:
         RunError: if it is no run's folder, it has fewer networks, or the place is taken or cannot be written.
@@ -186,7 +187,7 @@ def write_program(network: nn.Module, inputs: Tensor, path: Path) -> None:
 
 
 def page(architecture: Architecture) -> str:
-    """Returns the Markdown page that is written beside an exported network."""
+    """Returns the README.md of an exported network."""
     run, interface = architecture.run, architecture.interface
     shape = ", ".join(map(str, interface.shape))
     state = "" if run.finished else ", unfinished"
@@ -226,7 +227,7 @@ def page(architecture: Architecture) -> str:
 
 @contextmanager
 def _whole(target: Path, replace: bool) -> Iterator[Path]:
-    """Yields a new folder beside `target` that takes its name when all went well, and is taken away when not.
+    """Yields a temporary folder that becomes `target` on success and is removed on failure.
 
     Raises:
         RunError: if `target` is taken, another process is writing there, or it cannot be written.

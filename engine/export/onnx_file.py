@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-# Of the largest output.
+# Largest allowed difference, as a share of the largest output.
 TOLERANCE = 1e-4
-# Protocol buffers end at 2 GiB; the weights of a larger network stand in a file of their own beside it.
+# Protocol buffers are limited to 2 GiB; the weights of a larger network are written to a separate file.
 LARGEST = 2**31 - 2**27
 
 
@@ -34,8 +34,9 @@ def write_onnx(network: nn.Module, inputs: Tensor, path: str | Path) -> None:
     """Writes a network in evaluation mode, for any number of inputs, and checks the file with 1 and with all of `inputs`.
 
     Args:
-        network: stays as it is.
-        inputs: at least 2 examples [n, ...] of what the network reads; the file's input is called ``input``, its output ``output``.
+        network: Network to write; it is not changed.
+        inputs: At least 2 examples [n, ...] of what the network reads; the file's input is called ``input``, its output ``output``.
+        path: File to write.
 
     Raises:
         ConfigError: if the extra is not installed, or there are fewer than 2 examples.

@@ -259,6 +259,7 @@ def dress(axes: Axes, title: str) -> None:
 
 
 def label_axes(figure: Figure, axes: Axes, x: str, y: str) -> Figure:
+    """Labels the axes; evaluations are counted in whole numbers."""
     axes.set_xlabel(x, fontsize=8.5, color=MUTED, parse_math=False)
     axes.set_ylabel(y, fontsize=8.5, color=MUTED, parse_math=False)
     if x == "unique evaluations":
@@ -270,22 +271,25 @@ def label_axes(figure: Figure, axes: Axes, x: str, y: str) -> Figure:
 
 
 def whole_numbers(axis: Any) -> None:
+    """Puts ticks at whole numbers only."""
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(nbins=6, integer=True))
 
 
 def stairs(axes: Axes, steps: Steps, **style: Any) -> None:
-    # A lone point has no stair to draw.
+    """Draws a staircase; a single point becomes a dot."""
     marker = "o" if len(steps.x) == 1 else ""
     axes.plot(steps.x, steps.y, drawstyle="steps-post", linewidth=1.8, marker=marker, markersize=4, **style)
 
 
 def mark_found(axes: Axes, x: float, y: float) -> None:
+    """Marks the architecture that was found by a diamond."""
     axes.scatter([x], [y], s=60, marker="D", color=ORANGE, edgecolors=PAPER, linewidths=1.2, zorder=5, label="found")
 
 
 def legend(axes: Axes, place: Literal["lower right", "upper right"]) -> None:
+    """Adds a legend in the report's style."""
     box = axes.legend(loc=place, fontsize=8.5, labelcolor=INK, frameon=True, facecolor=PAPER, edgecolor=GRID)
     for text in box.get_texts():
         text.set_parse_math(False)

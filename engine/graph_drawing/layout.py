@@ -1,7 +1,7 @@
 """Where the nodes, edges and labels of a `Drawing` go.
 
-A plain chain is folded into rows; anything else stands on one line, its edges in `lanes`. Panels stand below each other, and so
-do the parts of a line that is too long: a node that no edge passes by ends one of them and begins the next.
+A plain chain is folded into rows; any other graph is laid out on one line, its edges in `lanes`. Panels are placed below each
+other, and so are the parts of a line that is too long: a node that no edge passes by ends one part and begins the next.
 """
 
 from __future__ import annotations

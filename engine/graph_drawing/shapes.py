@@ -52,7 +52,7 @@ class Layout:
         nodes: boxes; a node that ends one line and begins the next has two.
         shown: for each box, which node of the drawing it is.
         routes: of the edges.
-        texts: what is written besides, titles above their panels and the legend of dashed edges.
+        texts: Further texts: titles above the panels and the legend of dashed edges.
     """
 
     nodes: tuple[Box, ...]

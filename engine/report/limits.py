@@ -49,9 +49,10 @@ def front(
     """Returns what the page says about the front, None of a run with one objective or without a candidate.
 
     Args:
-        row: makes a candidate's line of a table.
-        draw: draws a candidate's architecture.
-        add: keeps a figure.
+        run: The run.
+        row: Makes a candidate's row of a table.
+        draw: Draws a candidate's architecture.
+        add: Adds a figure to the page.
     """
     objective = run.objective
     constraints: Constraints = run.constraints

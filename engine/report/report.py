@@ -1,4 +1,4 @@
-"""One self-contained page about a run, written from its folder: ``report.html`` and the figures as PNGs beside it.
+"""One self-contained page about a run, written from its folder: ``report.html`` and its figures as PNG files.
 
 The page loads nothing from a network: styles, script and figures are in it.
 """

@@ -1,7 +1,7 @@
 """When a search ends: unique evaluations, seconds or generations, whichever limit is reached first.
 
 A budget counts the unique architectures evaluated in this run, failed ones included, wherever their statistics came from.
-It is never exceeded: `allows` is what a strategy may still propose.
+It is never exceeded: `allows` is the number of evaluations that a strategy may still propose.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from rbflex_evo.engine.terminal.wording import counted
 
-# What a strategy is offered where evaluations are not limited; each proposes its own natural batch anyway.
+# Number of evaluations that a strategy is offered if they are not limited.
 UNLIMITED = 2**31 - 1
 
 
@@ -31,7 +31,7 @@ class Budget:
         return self.seconds is not None and seconds >= self.seconds
 
     def spent(self, evaluations: int, seconds: float, generations: int) -> str | None:
-        """Returns the stop reason as a sentence, or None while there is something left of every limit."""
+        """Returns the stop reason as a sentence, or None while no limit is reached."""
         if self.evaluations is not None and evaluations >= self.evaluations:
             return f"the budget of {counted(self.evaluations, 'evaluation')} is spent"
         if self.generations is not None and generations >= self.generations:

@@ -1,4 +1,4 @@
-"""What a search will cost, from measuring three of its candidates without the cache."""
+"""Predicted time and memory of a search, from measuring three of its candidates without the cache."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ CANDIDATES = 3
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a search will cost.
+    """Predicted time and memory of a search.
 
     Attributes:
-        candidate_seconds: the median time to measure one candidate, in one worker.
-        preparation_seconds: for the gammas, once.
-        workers: that measure side by side.
-        device: they measure on.
-        evaluations: of the budget; None where it has no such limit.
-        seconds: of the whole search; None where the budget limits only generations.
-        memory: in bytes, the most that was held while measuring, all workers together; None where it is not known.
+        candidate_seconds: Median time to measure one candidate in one worker.
+        preparation_seconds: Time to detect the gammas, once per search.
+        workers: Number of workers.
+        device: Device of the workers.
+        evaluations: Budget of evaluations; None if it is not limited.
+        seconds: Time of the whole search; None if the budget limits only generations.
+        memory: Peak memory of all workers in bytes; None if unknown.
     """
 
     candidate_seconds: float

@@ -1,4 +1,4 @@
-"""What a search has found: the best candidates, why it ended, and the document that keeps this in the run's folder."""
+"""The result of a search: the best candidates, why it ended, and the document in the run's folder."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Result:
         return [candidate(evaluation, self.space) for evaluation in self.not_dominated]
 
     def network(self) -> nn.Module:
-        """Builds the best network as its benchmark counts it, with untrained weights drawn as those that are scored.
+        """Builds the best network as its benchmark counts it, with untrained weights drawn like the scored ones.
 
         Raises:
             RunError: if nothing succeeded within the limits.

@@ -1,1 +1,1 @@
-"""What a terminal shows and sends: progress, wording, interrupts."""
+"""Terminal output and input: progress, wording, interrupts."""

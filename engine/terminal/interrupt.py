@@ -1,4 +1,4 @@
-"""Ctrl-C that saves: the first one asks the search to stop after the evaluation at hand, the second stops at once."""
+"""Ctrl-C that saves: the first one asks the search to stop after the current evaluation, the second stops at once."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import Any
 
 
 class Interrupted(KeyboardInterrupt):
-    """A search was stopped by Ctrl-C after saving; the message says how to go on."""
+    """A search was stopped by Ctrl-C after saving; the message says how to resume it."""
 
 
 class Interrupt:
-    """While it is entered, the first Ctrl-C sets `requested`. Does nothing outside the main thread, or where the program has
-    its own idea of Ctrl-C."""
+    """Context in which the first Ctrl-C sets `requested`.
+
+    Does nothing outside the main thread, or if the program has its own handler of Ctrl-C.
+    """
 
     def __init__(self) -> None:
         self.requested = False

@@ -1,4 +1,4 @@
-"""What a run shows while it lasts: a bar on a terminal, else one plain line now and then. Always on stderr."""
+"""Progress of a run on stderr: a bar on a terminal, otherwise a plain line every 30 seconds."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ LARGEST_SHARE_OF_BESTS = 0.02
 
 
 class Progress:
-    """Progress of something that takes long.
+    """Progress of a long task.
 
     Args:
-        title: what is going on.
-        total: how many steps there will be, None if nobody knows.
-        initial: steps done in an earlier session.
-        unit: what a step is.
-        shown: False shows nothing at all.
+        title: Name of the task.
+        total: Number of steps; None if it is unknown.
+        initial: Number of steps done in an earlier session.
+        unit: Name of one step.
+        shown: Whether anything is shown.
     """
 
     def __init__(self, title: str, total: int | None, *, initial: int = 0, unit: str = "evaluation", shown: bool = True) -> None:
@@ -33,7 +33,7 @@ class Progress:
         self._started = self._last_line = time.monotonic()
         self._next_note = float("-inf")
         self._bar: Any = None
-        # Where nothing has to be done, such as gammas that nobody needs, no bar appears.
+        # If the number of steps is unknown, the bar appears with the first step: there may be none.
         if total is not None:
             self._open()
 

@@ -20,7 +20,7 @@ ROUNDS = 400
 CHANGES: dict[str, Any] = {"budget": {"evaluations": 1500}}
 
 
-class PulledPlug(Exception):
+class PulledPlugError(Exception):
     """Stands for any end of the process between two evaluations."""
 
 
@@ -34,7 +34,7 @@ class Stopping(InstantEvaluator):
     def evaluate(self, genotypes: Sequence[Genotype]) -> Iterator[Evaluation]:
         for evaluation in super().evaluate(genotypes):
             if len(self.asked) > self.limit:
-                raise PulledPlug
+                raise PulledPlugError
             yield evaluation
 
 

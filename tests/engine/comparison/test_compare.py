@@ -279,7 +279,7 @@ def test_a_killed_and_an_interrupted_comparison_go_on_where_they_were(tmp_path: 
         assert out == "" and "Traceback" not in err
     assert process.returncode == 130
     done = {path: path.stat().st_mtime_ns for path in folder_of(config).glob("*/*.json")}
-    assert f"stopped after {len(done)} of 20 runs, all saved; the same command goes on" in err
+    assert f"stopped after {len(done)} of 20 runs, all saved; the same command resumes" in err
     assert 6 <= len(done) < 20
     finished = subprocess.run(command, capture_output=True, text=True, check=True)
     assert all(path.stat().st_mtime_ns == before for path, before in done.items())

@@ -1,4 +1,4 @@
-"""Scores against accuracies: what is judged, how, what is left behind; a killed comparison goes on; one line for every mistake."""
+"""Scores against accuracies: what is judged, how, what is left behind; a killed comparison resumes; one line for every mistake."""
 
 from __future__ import annotations
 
@@ -138,8 +138,8 @@ def test_a_sample_of_a_table_is_taken_out_of_it(tmp_path: Path) -> None:
     for one, other in zip(part.columns, alone.columns, strict=True):
         assert one.name == other.name
         np.testing.assert_array_equal(ranked(one.values), ranked(other.values))
+    other = config(tmp_path, sample={"size": 120, "seed": 9})
     with pytest.raises(ConfigError, match=r"lacks \d+ of the sample's 120 architectures"):
-        other = config(tmp_path, sample={"size": 120, "seed": 9})
         correlate(other, tmp_path / "runs/alone-table/scores.npz", quiet=True, page=False)
 
 
@@ -203,13 +203,13 @@ def test_a_table_of_another_space_is_refused(tmp_path: Path) -> None:
 
 def test_scores_that_do_not_fit_the_configuration_are_refused(found: tuple[Any, Correlation], tmp_path: Path) -> None:
     path = found[1].folder.with_name("scores-table") / "scores.npz"
+    other = {"source": "csv", "path": str(tmp_path / "sss.csv")}
+    (tmp_path / "sss.csv").write_text("notation,accuracy\n8:8:8:8:8,50\n")
     with pytest.raises(RunError, match="holds scores of the space 'toy', but the configuration's is 'nats_sss'"):
-        other = {"source": "csv", "path": str(tmp_path / "sss.csv")}
-        (tmp_path / "sss.csv").write_text("notation,accuracy\n8:8:8:8:8,50\n")
         correlate(config(tmp_path, space="nats_sss", table=other), path, quiet=True, page=False)
+    (tmp_path / "one").mkdir()
+    one = tabulate(config(tmp_path / "one", fitness={"proxies": {"naswot": {}}}), quiet=True)
     with pytest.raises(ConfigError, match=r"has no score 'rbflex'"):
-        (tmp_path / "one").mkdir()
-        one = tabulate(config(tmp_path / "one", fitness={"proxies": {"naswot": {}}}), quiet=True)
         correlate(config(tmp_path, fitness={"proxies": {"rbflex": {}}}), one, quiet=True, page=False)
     with pytest.raises(RunError, match="there is no table of scores"):
         correlate(config(tmp_path), tmp_path / "none.npz", quiet=True, page=False)

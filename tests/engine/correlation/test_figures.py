@@ -45,7 +45,7 @@ def test_a_drawing_has_a_row_for_each_score_and_writes_what_lies_outside() -> No
     found = figures.intervals(JUDGED, KINDS, "kendall")
     (axes,) = figures.draw_intervals(found, "title", "label", figures.close_range(found)).axes
     assert [text.get_text() for text in axes.get_yticklabels()] == found.names
-    places = [tick for tick in axes.get_yticks()]
+    places = list(axes.get_yticks())
     assert places == sorted(places, reverse=True)
     assert [text.get_text() for text in axes.texts] == ["◂ 50.00"]
     low, high = axes.get_xlim()

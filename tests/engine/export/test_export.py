@@ -390,10 +390,10 @@ def test_what_can_be_wrong_with_an_exported_folder(exported: Path, tmp_path: Pat
 
     with pytest.raises(RunError, match=r"holds no exported network: it has no architecture\.json"):
         load_network(tmp_path)
+    (tmp_path / "1").mkdir()
+    document = json.loads((exported / "toy" / "architecture.json").read_text())
+    (tmp_path / "1" / "architecture.json").write_text(json.dumps({k: v for k, v in document.items() if k != "genotype"}))
     with pytest.raises(RunError, match="is damaged: genotype: Field required"):
-        (tmp_path / "1").mkdir()
-        document = json.loads((exported / "toy" / "architecture.json").read_text())
-        (tmp_path / "1" / "architecture.json").write_text(json.dumps({k: v for k, v in document.items() if k != "genotype"}))
         load_network(tmp_path / "1")
     with pytest.raises(RunError, match="name one of the networks in it"):
         load_network(tmp_path)

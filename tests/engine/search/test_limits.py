@@ -25,7 +25,7 @@ from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.spaces import Genotype, RunError, create_space
 from rbflex_evo.strategies import STRATEGIES
 from tests.support.instant import InstantEvaluator, instant_search, journal_without_times, toy_config
-from tests.support.interrupted import ROUNDS, PulledPlug, Stopping, run_to_the_end, send_when_it_holds, start
+from tests.support.interrupted import ROUNDS, PulledPlugError, Stopping, run_to_the_end, send_when_it_holds, start
 
 TOY = {"name": "toy", "genes": 6, "choices": 4}
 SPACE = create_space("toy", genes=6, choices=4)
@@ -249,7 +249,7 @@ def test_a_run_that_is_stopped_anywhere_resumes_to_the_same_journal(
     whole, _ = run_to_the_end(toy_config(tmp_path / "whole", **changes))
     config = toy_config(tmp_path, **changes)
     for stop in (1, 13, 30):
-        with pytest.raises(PulledPlug):
+        with pytest.raises(PulledPlugError):
             Search(config, Stopping(stop), quiet=True, report=False).run()
     folder, _ = run_to_the_end(config)
     assert journal_without_times(folder) == journal_without_times(whole)
@@ -301,10 +301,10 @@ class Drifting(Metric):
 
 
 @pytest.fixture
-def drifting(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def drifting(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setitem(METRICS._known, "drifting", Drifting)
     Drifting.measured.clear()
-    yield Drifting.measured
+    return Drifting.measured
 
 
 class StoppingLate(Stopping):
@@ -325,7 +325,7 @@ def test_measured_costs_are_kept_in_the_journal_and_never_measured_again(
     fitness = limited(drifting={"max": 3500.0})
     config = toy_config(tmp_path, space=TOY, fitness=fitness, strategy=strategy, budget={"evaluations": 60})
     for stop in (1, 9, 25):
-        with pytest.raises(PulledPlug):
+        with pytest.raises(PulledPlugError):
             Search(config, StoppingLate(stop), quiet=True, report=False).run()
         before = (config.folder / "journal.jsonl").read_bytes()
         (config.folder / "snapshot.json").unlink(missing_ok=True)
@@ -348,7 +348,7 @@ def test_measured_costs_are_kept_in_the_journal_and_never_measured_again(
 def test_a_measured_objective_is_kept_in_the_evaluations_lines(tmp_path: Path, drifting: list[str]) -> None:
     fitness = limited({"pareto": ["naswot", {"minimise": "drifting"}]})
     config = toy_config(tmp_path, space=TOY, fitness=fitness, strategy="nsga2", budget={"evaluations": 60})
-    with pytest.raises(PulledPlug):
+    with pytest.raises(PulledPlugError):
         Search(config, StoppingLate(40), quiet=True, report=False).run()
     before = (config.folder / "journal.jsonl").read_bytes()
     result = instant_search(config)[0].run()

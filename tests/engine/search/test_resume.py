@@ -25,7 +25,7 @@ from tests.support.instant import InstantEvaluator, instant_search, journal_with
 from tests.support.interrupted import (
     CHANGES,
     ROUNDS,
-    PulledPlug,
+    PulledPlugError,
     Stopping,
     run_to_the_end,
     send_when_it_holds,
@@ -47,7 +47,7 @@ def small(strategy: str) -> dict[str, Any]:
 
 
 def stop_after(config: Config, evaluations: int) -> None:
-    with pytest.raises(PulledPlug):
+    with pytest.raises(PulledPlugError):
         Search(config, Stopping(evaluations), quiet=True, report=False).run()
 
 
