@@ -9,9 +9,9 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -41,7 +41,7 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 def configuration() -> str:
     """Returns a table for each section of a configuration."""
-    from rbflex_evo.engine.comparison.plan import CompareParameters
+    from rbflex_evo.engine.configuration.compare_section import CompareParameters
     from rbflex_evo.engine.configuration import config
     from rbflex_evo.fitness.objective.objective import ObjectiveParameters
     from rbflex_evo.fitness.passes.weights import WeightParameters
@@ -70,21 +70,36 @@ def keys_of(model: type[BaseModel], sections: Iterable[str] = (), prefix: str = 
         shown = f"[`{name}`](#{known.replace('.', '')})" if known in sections else f"`{name}`"
         if not prefix and name in CHOSEN:
             shown = f"[`{name}`](../reference/{CHOSEN[name]}.md)"
-        rows.append((shown, f"`{type_of(field)}`", default_of(field), described.get(name, "")))
+        rows.append((shown, type_of(field), default_of(field), described.get(name, "")))
     return table(("key", "type", "default", "meaning"), rows)
 
 
 def type_of(field: FieldInfo) -> str:
-    """Returns a field's type as it is written, with the bounds of its value."""
-    annotation = field.annotation
-    text = annotation.__name__ if isinstance(annotation, type) and not hasattr(annotation, "__args__") else str(annotation)
-    text = re.sub(r"Optional\[(.*)\]$", r"\1 | None", re.sub(r"\b(?:\w+\.)+(?=\w)", "", text))
-    text = re.sub(r"Literal\[([^\]]*)\]", lambda found: found[1].replace("'", "").replace(", ", " | "), text)
+    """Returns what may be written for a field, with the bounds of its value."""
     limits = [f"{sign} {getattr(rule, name):g}" for rule in field.metadata for name, sign in BOUNDS.items() if hasattr(rule, name)]
-    return ", ".join([text.replace("Choice", "name or mapping"), *limits])
+    return " ".join([written_as(field.annotation), *([f"({', '.join(limits)})"] if limits else [])])
 
 
-BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+PLAIN = {str: "text", int: "whole number", float: "number", bool: "true or false", dict: "mapping", Any: "value", type(None): "none"}
+
+
+def written_as(annotation: Any) -> str:
+    """Returns a type in the words of YAML."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return written_as(arguments[0])
+    if origin is Literal:
+        return " or ".join(f"`{value}`" for value in arguments)
+    if origin in (list, tuple):
+        return f"list of {written_as(arguments[0])}"
+    if origin in (dict, Mapping):
+        return "mapping"
+    if arguments:
+        return " or ".join(dict.fromkeys(written_as(part) for part in arguments if part is not type(None)))
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "name, or mapping" if annotation.__name__ == "Choice" else "mapping"
+    return PLAIN.get(annotation, getattr(annotation, "__name__", str(annotation)))
 
 
 def default_of(field: FieldInfo) -> str:
