@@ -22,7 +22,13 @@ from .selection import NAME, NAME_RULE, Choice, read_choice
 
 
 class CompareParameters(Parameters):
-    """The section ``compare`` as it is written."""
+    """The section ``compare`` as it is written.
+
+    Attributes:
+        strategies: Names, or mappings with parameters; ``label`` renames one.
+        seeds: Number of seeds, counted from the run's seed, or a list of seeds.
+        tables: More tables of known accuracies, one a data set.
+    """
 
     strategies: list[Any] = Field(min_length=1)
     seeds: Any = 30

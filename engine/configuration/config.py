@@ -31,6 +31,10 @@ class FitnessConfig(Parameters):
     """The scores, how they become one utility, what a network may cost, and how weights are drawn.
 
     Attributes:
+        proxies: Parameters of each score, by name; ``{}`` or nothing for the defaults.
+        objective: How scores become one utility; may be left out for a single score.
+        constraints: Limits by metric, ``handling`` and ``rejections``.
+        weights: How untrained weights are drawn.
         preset: the named combination that proxies and objective were written out from; what was written out is what counts.
     """
 
@@ -42,7 +46,13 @@ class FitnessConfig(Parameters):
 
 
 class BudgetConfig(Parameters):
-    """When a search ends: at the first limit that is reached."""
+    """When a search ends: at the first limit that is reached.
+
+    Attributes:
+        evaluations: Number of unique keys, failures included.
+        seconds: Time of the search, over all of its parts if it was resumed.
+        generations: Number of generations of the strategy.
+    """
 
     evaluations: int | None = Field(default=None, ge=1)
     seconds: float | None = Field(default=None, gt=0)
@@ -92,7 +102,30 @@ class CorrelateConfig(Parameters):
 
 
 class Config(Parameters):
-    """One run. Build it with `load_config` or `parse_config`, which also check names and parameters."""
+    """One run. Build it with `load_config` or `parse_config`, which also check names and parameters.
+
+    Attributes:
+        name: Name of the run and of its folder.
+        space: Search space.
+        data: Source of the N inputs that every candidate sees.
+        fitness: Scores, objective, constraints and weights.
+        strategy: Search strategy.
+        budget: Limits of the search; the first one that is reached ends it.
+        seed: Seed of the strategy, the reference sample and the gamma detection.
+        device: Device of the forward passes: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+        precision: Precision of the forward passes; ``bfloat16`` is for convolutions only.
+        backend: How planned forwards are computed: by torch, by a compiled C kernel, or by what is available.
+        workers: Number of processes; ``auto`` is one a core on a CPU and one on an accelerator.
+        micro_batch: Most candidates that a worker takes at once.
+        cache: File of measured statistics; ``auto`` is the user's own, ``off`` is none.
+        table: Known accuracies, reported when the search is over and never searched on.
+        sample: Architectures that ``tabulate`` and ``correlate`` take, if not the whole space.
+        correlate: How ``correlate`` judges scores.
+        scores: Table of scores (``scores.npz``) that is replayed instead of measuring.
+        compare: Strategies and seeds that ``compare`` runs.
+        warm_start: Architectures that are evaluated first, in the space's notation.
+        runs: Folder that holds the folders of runs.
+    """
 
     name: str
     space: Choice

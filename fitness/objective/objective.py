@@ -48,6 +48,16 @@ class ObjectiveParameters(Parameters):
     `{score: rbflex}`, `{rank: [rbflex, naswot], rule: log, weights: [2, 1], reference: archive}`, or
     `{pareto: [rbflex, {minimise: flops}], reference_point: [-9500, 3.0e8]}`, whose reference point is the hypervolume's, in
     the order and the units of the members.
+
+    Attributes:
+        score: The one score that is maximised.
+        rank: Scores that are combined by rank.
+        pareto: Several objectives: scores, and metrics as ``{minimise: flops}``.
+        reference_point: Reference point of the hypervolume, in the order and units of the members.
+        weights: One weight for each score of ``rank``; equal by default.
+        rule: Weighted mean of ranks (``linear``) or of their logarithms (``log``).
+        reference: What ranks are computed against: all candidates so far, a fixed sample, or the candidates of one call.
+        sample: Size of the fixed sample.
     """
 
     score: str | None = None

@@ -27,7 +27,12 @@ Distribution = Literal[
 
 
 class WeightParameters(Parameters):
-    """How weights are drawn: ``pytorch`` is PyTorch's default, ``normal`` is N(0, 0.02^2), ``standard_normal`` N(0, 1)."""
+    """How weights are drawn: ``pytorch`` is PyTorch's default, ``normal`` is N(0, 0.02^2), ``standard_normal`` N(0, 1).
+
+    Attributes:
+        seed: Seed of the weights.
+        distribution: Distribution that weights are drawn from.
+    """
 
     seed: int = Field(default=0, ge=0)
     distribution: Distribution = "pytorch"
