@@ -41,8 +41,8 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 def configuration() -> str:
     """Returns a table for each section of a configuration."""
-    from rbflex_evo.engine.configuration.compare_section import CompareParameters
     from rbflex_evo.engine.configuration import config
+    from rbflex_evo.engine.configuration.compare_section import CompareParameters
     from rbflex_evo.fitness.objective.objective import ObjectiveParameters
     from rbflex_evo.fitness.passes.weights import WeightParameters
 
@@ -57,7 +57,7 @@ def configuration() -> str:
     }
     parts = ["### Top level", keys_of(config.Config, sections)]
     for name, model in sections.items():
-        parts += [f"### {name}", first_paragraph(model), keys_of(model, sections, f"{name}.")]
+        parts += [f"### {name}", introduction(model), keys_of(model, sections, f"{name}.")]
     return "\n\n".join(parts)
 
 
@@ -71,7 +71,8 @@ def keys_of(model: type[BaseModel], sections: Iterable[str] = (), prefix: str = 
         if not prefix and name in CHOSEN:
             shown = f"[`{name}`](../reference/{CHOSEN[name]}.md)"
         rows.append((shown, type_of(field), default_of(field), described.get(name, "")))
-    return table(("key", "type", "default", "meaning"), rows)
+    columns = 4 if any(row[-1] for row in rows) else 3
+    return table(("key", "type", "default", "meaning")[:columns], [row[:columns] for row in rows])
 
 
 def type_of(field: FieldInfo) -> str:
@@ -81,7 +82,15 @@ def type_of(field: FieldInfo) -> str:
 
 
 BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
-PLAIN = {str: "text", int: "whole number", float: "number", bool: "true or false", dict: "mapping", Any: "value", type(None): "none"}
+PLAIN = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "true or false",
+    dict: "mapping",
+    Any: "value",
+    type(None): "none",
+}
 
 
 def written_as(annotation: Any) -> str:
@@ -113,6 +122,14 @@ def default_of(field: FieldInfo) -> str:
 
 
 def attributes_of(thing: type) -> dict[str, str]:
+    """Returns the entries of the sections ``Attributes`` of a class and of those that it derives from."""
+    entries: dict[str, str] = {}
+    for base in reversed(thing.__mro__[:-1]):
+        entries |= own_attributes(base)
+    return entries
+
+
+def own_attributes(thing: type) -> dict[str, str]:
     """Returns the entries of the section ``Attributes`` of a class's docstring, one sentence or more each."""
     _, _, section = inspect.cleandoc(thing.__doc__ or "").partition("Attributes:\n")
     entries: dict[str, str] = {}
@@ -134,17 +151,19 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", ":")) else ".")
 
 
-def first_paragraph(thing: type) -> str:
-    """Returns the first paragraph of a class's docstring."""
-    return inspect.cleandoc(thing.__doc__ or "").partition("\n\n")[0].replace("\n", " ").replace("``", "`")
+def introduction(thing: type) -> str:
+    """Returns a class's docstring up to its first section."""
+    text = inspect.cleandoc(thing.__doc__ or "")
+    return re.split(r"^\w+:$", text, maxsplit=1, flags=re.MULTILINE)[0].strip().replace("``", "`")
 
 
 def commands() -> str:
     """Returns the help of every command, as typer writes it in Markdown."""
     import typer
-    from rbflex_evo.engine.commands.app import app
     from typer.cli import get_docs_for_click
     from typer.main import get_command
+
+    from rbflex_evo.engine.commands.app import app
 
     group: Any = get_command(app)
     context = typer.Context(group, info_name="rbflex-evo")
@@ -166,11 +185,13 @@ def registered(kind: str, heading: str = "###") -> str:
         entry = describe(which, name)
         facts = [f"{sized(entry['size'])} genotypes"] if entry.get("size") else []
         facts += [f"cost class: {entry['cost']}"] if "cost" in entry else []
-        facts += [f"rule: {entry['rule']}", f"members: {', '.join(f'`{each}`' for each in entry['members'])}"] if "rule" in entry else []
+        if "rule" in entry:
+            facts += [f"rule: {entry['rule']}", f"members: {', '.join(f'`{each}`' for each in entry['members'])}"]
         facts += ["RBFleX scores it by activations alone"] if entry.get("features") == "none" else []
         parts += [f"{heading} `{name}`", sentence(entry["description"]), *([sentence("; ".join(facts))] if facts else [])]
-        if hasattr(registry.get(name), "Parameters") and entry["parameters"]:
-            parts.append(keys_of(registry.get(name).Parameters))
+        if kind != "presets" and entry["parameters"]:
+            model = registry.get(name).Parameters
+            parts += [introduction(model), keys_of(model)]
     return "\n\n".join(parts)
 
 
@@ -202,10 +223,11 @@ def plugin_files() -> str:
     """Returns every file of the example package that its guide links to."""
     paths = dict.fromkeys(path for _, path in LINK.findall((PLUGIN / "README.md").read_text(encoding="utf-8")))
     languages = {".py": "python", ".yaml": "yaml", ".toml": "toml"}
-    return "\n\n".join(
-        f"### {path} {{#{anchor(path)}}}\n\n```{languages.get(Path(path).suffix, 'text')}\n{(PLUGIN / path).read_text(encoding='utf-8').strip()}\n```"
-        for path in paths
-    )
+    parts = []
+    for path in paths:
+        text = (PLUGIN / path).read_text(encoding="utf-8").strip()
+        parts.append(f"### {path} {{#{anchor(path)}}}\n\n```{languages.get(Path(path).suffix, 'text')}\n{text}\n```")
+    return "\n\n".join(parts)
 
 
 def anchor(path: str) -> str:

@@ -35,7 +35,7 @@ class FitnessConfig(Parameters):
         objective: How scores become one utility; may be left out for a single score.
         constraints: Limits by metric, ``handling`` and ``rejections``.
         weights: How untrained weights are drawn.
-        preset: the named combination that proxies and objective were written out from; what was written out is what counts.
+        preset: Named combination of scores that gives proxies and objective.
     """
 
     proxies: dict[str, dict[str, Any]] = Field(min_length=1)
@@ -111,7 +111,7 @@ class Config(Parameters):
         fitness: Scores, objective, constraints and weights.
         strategy: Search strategy.
         budget: Limits of the search; the first one that is reached ends it.
-        seed: Seed of the strategy, the reference sample and the gamma detection.
+        seed: Seed of the strategy and of the reference sample.
         device: Device of the forward passes: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         precision: Precision of the forward passes; ``bfloat16`` is for convolutions only.
         backend: How planned forwards are computed: by torch, by a compiled C kernel, or by what is available.
