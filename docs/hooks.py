@@ -41,12 +41,25 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 def configuration() -> str:
     """Returns a table for each section of a configuration."""
+    models = sections()
+    parts = []
+    for name, model in models.items():
+        parts += [f"### {name}", introduction(model), keys_of(model, models, "" if name == TOP else f"{name}.")]
+    return "\n\n".join(parts)
+
+
+TOP = "Top level"
+
+
+def sections() -> dict[str, type[BaseModel]]:
+    """Returns the model of each section of a configuration."""
     from rbflex_evo.engine.configuration import config
     from rbflex_evo.engine.configuration.compare_section import CompareParameters
     from rbflex_evo.fitness.objective.objective import ObjectiveParameters
     from rbflex_evo.fitness.passes.weights import WeightParameters
 
-    sections: dict[str, type[BaseModel]] = {
+    return {
+        TOP: config.Config,
         "fitness": config.FitnessConfig,
         "fitness.objective": ObjectiveParameters,
         "fitness.weights": WeightParameters,
@@ -55,10 +68,6 @@ def configuration() -> str:
         "correlate": config.CorrelateConfig,
         "compare": CompareParameters,
     }
-    parts = ["### Top level", keys_of(config.Config, sections)]
-    for name, model in sections.items():
-        parts += [f"### {name}", introduction(model), keys_of(model, sections, f"{name}.")]
-    return "\n\n".join(parts)
 
 
 def keys_of(model: type[BaseModel], sections: Iterable[str] = (), prefix: str = "") -> str:
@@ -124,7 +133,7 @@ def default_of(field: FieldInfo) -> str:
 def attributes_of(thing: type) -> dict[str, str]:
     """Returns the entries of the sections ``Attributes`` of a class and of those that it derives from."""
     entries: dict[str, str] = {}
-    for base in reversed(thing.__mro__[:-1]):
+    for base in reversed([each for each in thing.__mro__ if issubclass(each, BaseModel) and each is not BaseModel]):
         entries |= own_attributes(base)
     return entries
 

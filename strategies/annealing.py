@@ -39,7 +39,16 @@ from .strategy import Strategy, View
 
 
 class AnnealingParameters(Parameters):
-    """Temperatures are in percentile differences; `memory` is how many told candidates a percentile is over."""
+    """Parameters of simulated annealing; temperatures are in percentile differences.
+
+    Attributes:
+        start_temperature: First temperature of a cycle.
+        end_temperature: A cycle ends below this temperature.
+        cooling: Factor from one temperature to the next.
+        steps: Steps at each temperature.
+        neighbours: Neighbours that are evaluated at each step.
+        memory: Number of candidates that a percentile is taken over.
+    """
 
     start_temperature: float = Field(1.0, gt=0.0)
     end_temperature: float = Field(8e-4, gt=0.0)

@@ -38,7 +38,13 @@ CHILDREN_A_STEP = 3
 
 
 class FreeReaParameters(Parameters):
-    """`tournament` distinct members are drawn to choose two parents; `steps` are asked for at once."""
+    """Parameters of FreeREA.
+
+    Attributes:
+        population: Number of members.
+        tournament: Distinct members of which the best two are the parents.
+        steps: Steps that are asked for at once, three genotypes each.
+    """
 
     population: int = Field(100, ge=2)
     tournament: int = Field(25, ge=2)

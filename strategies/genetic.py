@@ -30,7 +30,15 @@ from .strategy import Strategy, View
 
 
 class GeneticParameters(Parameters):
-    """`offspring` None stands for as many as `population`; `mutation` is the probability of each gene."""
+    """Parameters of the genetic algorithm.
+
+    Attributes:
+        population: Number of members (mu).
+        offspring: Children of a generation (lambda); by default as many as members.
+        tournament: Members of a tournament.
+        crossover: Probability that two parents are crossed.
+        mutation: Probability that a gene mutates.
+    """
 
     population: int = Field(50, ge=2)
     offspring: int | None = Field(None, ge=1)

@@ -37,7 +37,14 @@ from .strategy import Strategy, View
 
 
 class LargeSpaceEvolutionParameters(Parameters):
-    """`edits` mutations of one gene make a child; `batch` children are asked for at once."""
+    """Parameters of evolution for large spaces.
+
+    Attributes:
+        population: Largest number of survivors.
+        edits: Mutations of one gene that make a child.
+        initial: Random genotypes at the start.
+        batch: Children that are asked for at once.
+    """
 
     population: int = Field(1024, ge=2)
     edits: int = Field(2, ge=1)

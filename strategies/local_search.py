@@ -34,7 +34,12 @@ from .strategy import Strategy, View
 
 
 class LocalSearchParameters(Parameters):
-    """`initial` random genotypes are drawn for a start; `batch` neighbours are asked for at once, None for all."""
+    """Parameters of local search.
+
+    Attributes:
+        initial: Random genotypes, the best of which is a start.
+        batch: Neighbours that are asked for at once; by default all.
+    """
 
     initial: int = Field(1, ge=1)
     batch: int | None = Field(None, ge=1)

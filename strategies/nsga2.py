@@ -31,7 +31,13 @@ from .strategy import Strategy, View
 
 
 class Nsga2Parameters(Parameters):
-    """`population` is a multiple of 4, for the tournament; `mutation` is the probability of each gene, None changes one gene."""
+    """Parameters of NSGA-II.
+
+    Attributes:
+        population: Number of members, a multiple of 4 for the tournament.
+        crossover: Probability that two parents are crossed.
+        mutation: Probability that a gene mutates; by default one gene does.
+    """
 
     population: int = Field(100, ge=4, multiple_of=4)
     crossover: float = Field(0.9, ge=0.0, le=1.0)

@@ -26,7 +26,11 @@ from .strategy import Strategy, View
 
 
 class RandomSearchParameters(Parameters):
-    """`batch`: how many genotypes are proposed at once, so that they can be evaluated in parallel."""
+    """Parameters of random search; a larger batch keeps more workers busy.
+
+    Attributes:
+        batch: Genotypes that are asked for at once.
+    """
 
     batch: int = Field(50, ge=1)
 

@@ -37,7 +37,13 @@ from .strategy import Strategy, View
 
 
 class RegularisedEvolutionParameters(Parameters):
-    """`tournament` members are drawn to choose a parent; `batch` children are asked for at once."""
+    """Parameters of regularised evolution.
+
+    Attributes:
+        population: Number of members.
+        tournament: Members of which the best is the parent.
+        batch: Children that are asked for at once.
+    """
 
     population: int = Field(100, ge=2)
     tournament: int = Field(25, ge=1)

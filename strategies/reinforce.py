@@ -51,7 +51,14 @@ FIRST_BASELINE = 0.5
 
 
 class ReinforceParameters(Parameters):
-    """`momentum` is the baseline's; `memory` is how many told candidates a percentile is over."""
+    """Parameters of REINFORCE.
+
+    Attributes:
+        learning_rate: Learning rate of Adam.
+        batch: Genotypes of one step.
+        momentum: Momentum of the baseline.
+        memory: Number of candidates that a percentile is taken over.
+    """
 
     learning_rate: float = Field(0.08, gt=0.0)
     batch: int = Field(8, ge=1)

@@ -54,7 +54,14 @@ CROSSOVERS = 2
 
 
 class SearchEconomicsParameters(Parameters):
-    """`goods` are kept a region; `tournament` regions are compared for each searcher."""
+    """Parameters of search economics.
+
+    Attributes:
+        searchers: Number of searchers.
+        regions: Number of regions.
+        goods: Best genotypes that are kept of each region.
+        tournament: Regions that are compared for each searcher.
+    """
 
     searchers: int = Field(4, ge=1)
     regions: int = Field(4, ge=2)

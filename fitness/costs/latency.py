@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 
 
 class LatencyParameters(Parameters):
-    """Measured are `repeats` forwards after `warm_up` that are not, on `device`."""
+    """Parameters of the measurement.
+
+    Attributes:
+        device: Device that is timed.
+        warm_up: Forwards before the first one that is timed.
+        repeats: Timed forwards; their median is the latency.
+    """
 
     device: str = "cpu"
     warm_up: int = Field(5, ge=0)

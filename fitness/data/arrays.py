@@ -19,8 +19,11 @@ class FileParameters(NormalisedParameters):
     """Arrays of a ``.npz``, ``.npy`` or ``.pt`` file.
 
     Attributes:
+        path: The ``.npz``, ``.npy`` or ``.pt`` file.
         array: name of the inputs; may be left out where the file holds one array.
         labels: name of the labels, integers [n].
+        n: Number of inputs.
+        seed: Seed that selects the inputs.
         order: ``random`` draws n inputs without replacement, ``first`` takes the first n.
     """
 

@@ -22,6 +22,8 @@ class DatasetParameters(Parameters):
 
     Attributes:
         root: folder that holds the data set's official files.
+        n: Number of inputs.
+        seed: Seed that selects the inputs.
         train: images of the training set rather than of the test or validation set.
     """
 
@@ -32,7 +34,11 @@ class DatasetParameters(Parameters):
 
 
 class CifarParameters(DatasetParameters):
-    """`download` fetches the data set into `root` where it is missing (170 MB)."""
+    """`download` fetches the data set into `root` where it is missing (170 MB).
+
+    Attributes:
+        download: Whether to download the data set where it is missing.
+    """
 
     download: bool = False
 

@@ -20,7 +20,14 @@ SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 class FolderParameters(NormalisedParameters):
-    """A folder that is searched with all below it; images are resized and cropped to `size` x `size` pixels."""
+    """A folder that is searched with all below it; images are resized and cropped to `size` x `size` pixels.
+
+    Attributes:
+        root: The folder.
+        n: Number of inputs.
+        seed: Seed that selects the inputs.
+        size: Side of the square images in pixels.
+    """
 
     root: str
     n: int = Field(16, ge=1)
@@ -59,7 +66,15 @@ Task = Literal["class_object", "class_scene", "room_layout", "jigsaw", "segments
 
 
 class TaskonomyParameters(Parameters):
-    """A folder that is searched with all below it, and the task of TransNAS-Bench-101 that decides how images are normalised."""
+    """A folder that is searched with all below it, and the task of TransNAS-Bench-101 that decides how images are normalised.
+
+    Attributes:
+        root: The folder.
+        task: Task of TransNAS-Bench-101.
+        n: Number of inputs.
+        seed: Seed that selects the inputs.
+        size: Side of the square images in pixels.
+    """
 
     root: str
     task: Task = "class_object"

@@ -21,7 +21,12 @@ class Normal:
 
 
 class NormalisedParameters(Parameters):
-    """`mean` and `std` of each channel normalise images in [0, 1]; give both or neither."""
+    """`mean` and `std` of each channel normalise images in [0, 1]; give both or neither.
+
+    Attributes:
+        mean: Mean of each channel.
+        std: Standard deviation of each channel.
+    """
 
     mean: list[float] | None = None
     std: list[float] | None = None

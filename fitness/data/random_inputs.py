@@ -11,7 +11,13 @@ from .batch import Batch, Source
 
 
 class NoiseParameters(Parameters):
-    """Shape of one input, number of inputs, seed."""
+    """Parameters of noise.
+
+    Attributes:
+        shape: Shape of one input.
+        n: Number of inputs.
+        seed: Seed of the noise.
+    """
 
     shape: list[int] = Field([3, 32, 32], min_length=1)
     n: int = Field(16, ge=1)
@@ -43,7 +49,14 @@ class Noise(Source):
 
 
 class WordsParameters(Parameters):
-    """Words of one sentence, number of word ids that there are (0, for padding, included), number of sentences, seed."""
+    """Parameters of random words.
+
+    Attributes:
+        length: Words of one sentence.
+        vocabulary: Number of word ids, 0 for padding included.
+        n: Number of sentences.
+        seed: Seed of the words.
+    """
 
     length: int = Field(128, ge=1)
     vocabulary: int = Field(30522, ge=2)

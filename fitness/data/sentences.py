@@ -25,6 +25,8 @@ class SentencesParameters(Parameters):
         vocabulary: how many word ids there are where no file is given and words are hashed.
         length: ids a sentence, its marks included; longer ones are cut off, shorter ones padded with 0.
         lower_case: whether letters become small and lose their accents, as an uncased vocabulary wants it.
+        n: Number of sentences.
+        seed: Seed that selects the sentences.
         order: ``random`` draws n sentences without replacement, ``first`` takes the first n.
     """
 

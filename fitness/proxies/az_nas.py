@@ -37,7 +37,11 @@ CHUNK = 256
 
 
 class AzNasParameters(Parameters):
-    """``images``: how many images of noise; the paper takes 64."""
+    """Parameters of AZ-NAS's scores.
+
+    Attributes:
+        images: Number of noise images; the paper takes 64.
+    """
 
     images: int = Field(default=16, ge=2)
 

@@ -91,7 +91,11 @@ class Depth(Proxy):
 
 
 class NumberOfConvolutionsParameters(Parameters):
-    """``kernel``: side of the square kernels that are counted; ``spatial`` for all that are larger than 1 x 1, ``all`` for all."""
+    """Parameters of the count.
+
+    Attributes:
+        kernel: Side of the square kernels that are counted; ``spatial`` for all that are larger than 1 x 1, ``all`` for all.
+    """
 
     kernel: Annotated[int, Field(ge=1, lt=KERNEL_LIMIT)] | Literal["spatial", "all"] = 3
 

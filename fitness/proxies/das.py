@@ -25,7 +25,11 @@ from .proxy import Proxy
 
 
 class DasParameters(NaswotParameters):
-    """``activation_weight``: of the number of units; 1 is NASWOT, 0 the distinguishing term alone."""
+    """Parameters of the score.
+
+    Attributes:
+        activation_weight: Weight of the number of units; 1 is NASWOT, 0 the distinguishing term alone.
+    """
 
     activation_weight: float = Field(default=0.5, ge=0)
 

@@ -31,7 +31,13 @@ MOMENTUM, DECAY = 0.9, 4e-5
 
 
 class EproxyParameters(Parameters):
-    """``steps`` and ``learning_rate`` of SGD; ``channels`` of the head, the barrier and the target."""
+    """Parameters of the few training steps.
+
+    Attributes:
+        steps: Steps of SGD.
+        learning_rate: Learning rate of SGD.
+        channels: Channels of the head, the barrier and the target.
+    """
 
     steps: int = Field(default=10, ge=1)
     learning_rate: float = Field(default=1.2, gt=0)

@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 
 class NoiseImmunityParameters(Parameters):
-    """``sigma``: the standard deviation of the noise; images are usually normalised to about 1."""
+    """Parameters of the score.
+
+    Attributes:
+        sigma: Standard deviation of the noise; images are usually normalised to about 1.
+    """
 
     sigma: float = Field(default=1.0, gt=0)
 

@@ -30,7 +30,12 @@ if TYPE_CHECKING:
 
 
 class VkdnwParameters(Parameters):
-    """``form``: ``single`` (layers + entropy, what the paper ranks by) or ``entropy``; ``layers``: most layers that F covers."""
+    """Parameters of the score.
+
+    Attributes:
+        form: ``single`` is the number of layers plus the entropy, by which the paper ranks; ``entropy`` is the entropy alone.
+        layers: Most layers that the Fisher information covers.
+    """
 
     form: Literal["single", "entropy"] = "single"
     layers: int = Field(128, ge=2)

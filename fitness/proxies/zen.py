@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 
 
 class ZenParameters(Parameters):
-    """``images``: how many images of noise; ``alpha``: the size of the perturbation, the paper's 0.01."""
+    """Parameters of the score.
+
+    Attributes:
+        images: Number of noise images.
+        alpha: Size of the perturbation; the paper takes 0.01.
+    """
 
     images: int = Field(default=16, ge=2)
     alpha: float = Field(default=0.01, gt=0)

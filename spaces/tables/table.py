@@ -123,6 +123,7 @@ class NpzParameters(Parameters):
     """Names of the arrays of an ``.npz`` file, one row an architecture.
 
     Attributes:
+        path: The file.
         accuracy: array [n] of test accuracies in percent, or [n, runs], whose mean over the runs is taken.
         notation: array [n] of strings in the space's notation.
         channels: array [n, genes] of numbers that make the notation when joined by colons (nats_sss); instead of `notation`.
@@ -174,6 +175,7 @@ class CsvParameters(Parameters):
     """Names of the columns of a ``.csv`` or ``.csv.gz`` file with a header, one row an architecture.
 
     Attributes:
+        path: The file.
         notation: column of the architectures in the space's notation.
         accuracy: column of test accuracies in percent.
         validation: column of validation accuracies in percent.

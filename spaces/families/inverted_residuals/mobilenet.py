@@ -37,7 +37,12 @@ STEM, HEAD = 32, 1280
 
 
 class MobileNetParameters(AnyParameters):
-    """The classifier's outputs, and the sides of the images that costs are counted on."""
+    """The classifier's outputs, and the sides of the images that costs are counted on.
+
+    Attributes:
+        classes: Number of outputs of the classifier.
+        size: Side in pixels of the images that costs are counted on.
+    """
 
     classes: int = Field(default=1000, ge=2)
     size: int = Field(default=224, ge=32)

@@ -32,7 +32,12 @@ HEAD = 1280
 
 
 class MacroParameters(AnyParameters):
-    """The classifier's outputs, and the stem's channels; each stage has twice as many as the one before it."""
+    """The classifier's outputs, and the stem's channels; each stage has twice as many as the one before it.
+
+    Attributes:
+        classes: Number of outputs of the classifier.
+        channels: Channels of the stem.
+    """
 
     classes: int = Field(default=10, ge=2)
     channels: int = Field(default=32, ge=1)

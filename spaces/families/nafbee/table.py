@@ -26,7 +26,11 @@ FIELDS = ("network", "activation", "accuracy")
 
 
 class NafbeeParameters(Parameters):
-    """``path``: a JSON file of the benchmark, or a .csv or .csv.gz with the columns network, activation and accuracy."""
+    """Parameters of the table.
+
+    Attributes:
+        path: A JSON file of the benchmark, or a .csv or .csv.gz with the columns network, activation and accuracy.
+    """
 
     path: str
 

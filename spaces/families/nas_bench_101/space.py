@@ -34,7 +34,12 @@ NASLIB_OPERATIONS = (INPUT, OUTPUT, "maxpool3x3", "conv1x1-bn-relu", "conv3x3-bn
 
 
 class NasBench101Parameters(AnyParameters):
-    """The classifier's outputs, and the stem's channels; the three stacks have 1, 2 and 4 times as many."""
+    """The classifier's outputs, and the stem's channels; the three stacks have 1, 2 and 4 times as many.
+
+    Attributes:
+        classes: Number of outputs of the classifier.
+        channels: Channels of the stem.
+    """
 
     classes: int = Field(default=10, ge=2)
     channels: int = Field(default=128, ge=4)

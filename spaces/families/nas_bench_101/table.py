@@ -15,8 +15,10 @@ class NasBench101Parameters(Parameters):
     """Names of the arrays of an ``.npz`` file, or of the columns of a ``.csv`` or ``.csv.gz`` file.
 
     Attributes:
+        path: The file.
         notation: cells as rows of a matrix and operations, or as NASLib's tuples.
         accuracy: test accuracies in percent.
+        dataset: Name of the data set in reports.
     """
 
     path: str

@@ -16,7 +16,11 @@ from rbflex_evo.spaces.tables.table import Table
 
 
 class AnalogNasBenchParameters(Parameters):
-    """The package holds CIFAR-10 only."""
+    """The package holds CIFAR-10 only.
+
+    Attributes:
+        dataset: Name of the data set.
+    """
 
     dataset: Literal["cifar10"] = "cifar10"
 

@@ -38,13 +38,22 @@ SIZE_CELL = (3, 3, 3, 1, 3, 3)
 
 
 class SizeParameters(AnyParameters):
-    """The classifier's outputs."""
+    """Parameters of both NATS-Bench spaces.
+
+    Attributes:
+        classes: Number of outputs of the classifier.
+    """
 
     classes: int = Field(default=10, ge=2)
 
 
 class TopologyParameters(SizeParameters):
-    """The macro skeleton besides: the first stage's channels, and cells a stage."""
+    """The classifier and the macro skeleton.
+
+    Attributes:
+        channels: Channels of the first stage.
+        cells: Number of cells in a stage.
+    """
 
     channels: int = Field(default=16, ge=1)
     cells: int = Field(default=5, ge=1)

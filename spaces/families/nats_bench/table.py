@@ -25,7 +25,12 @@ KEPT_FROM = 50
 
 
 class NatsBenchParameters(Parameters):
-    """Where the official ``...-simple`` folder of the space is, and which of its data sets is reported."""
+    """Parameters of the table.
+
+    Attributes:
+        path: The official ``...-simple`` folder of the space.
+        dataset: Data set whose accuracies are reported.
+    """
 
     path: str
     dataset: Literal["cifar10", "cifar100", "ImageNet16-120"] = "cifar10"

@@ -22,6 +22,7 @@ class NdsParameters(Parameters):
     """Which file, and of which epoch.
 
     Attributes:
+        path: The JSON file.
         epoch: the ``last`` one, or the ``best`` one on the test images, which is an optimistic figure.
         dataset: what to call the data set in reports; None for the file's name.
     """

@@ -40,6 +40,7 @@ class TransNasParameters(Parameters):
     """Which file, and what of it.
 
     Attributes:
+        path: The file.
         task: null for the space's own.
         metric: of the official file, such as ``test_top1`` or ``valid_mIoU``; null for the task's own on the test images.
         epoch: of the official file, the one that is ``best`` on the validation images, or the ``last``.
