@@ -131,7 +131,7 @@ def default_of(field: FieldInfo) -> str:
 
 
 def attributes_of(thing: type) -> dict[str, str]:
-    """Returns the entries of the sections ``Attributes`` of a class and of those that it derives from."""
+    """Returns the entries of the sections ``Attributes`` of a class and of its base classes."""
     entries: dict[str, str] = {}
     for base in reversed([each for each in thing.__mro__ if issubclass(each, BaseModel) and each is not BaseModel]):
         entries |= own_attributes(base)
