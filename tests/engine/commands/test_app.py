@@ -340,7 +340,7 @@ def test_help_and_errors_import_nothing_heavy(config: Write, arguments: list[str
 
 
 def test_the_console_command_exits_with_the_code(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "engine", "search", str(tmp_path / "none.yaml")]
+    command = [sys.executable, "-m", "rbflex_evo", "search", str(tmp_path / "none.yaml")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and done.stdout == ""
