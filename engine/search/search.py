@@ -347,7 +347,7 @@ class RunningSearch:
                 self._loop.tell(evaluations)
 
     def result(self) -> Result:
-        """Writes the result and the report into the run's folder and returns the result.
+        """Writes the result and the report into the run's folder, closes the run and returns the result.
 
         Raises:
             RuntimeError: If the search is not finished.
@@ -361,6 +361,7 @@ class RunningSearch:
             found = search._document(loop)
             self._measuring.close()
             self._result = search._finish(self._folder, loop.view, found, self._table)
+            self.close()
         return self._result
 
     def close(self) -> None:
