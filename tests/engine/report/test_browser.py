@@ -96,7 +96,7 @@ def assert_painted(page, tmp_path, width, scheme):
 
 def test_the_page_of_a_correlation_fits_a_phone_and_runs_without_an_error(tmp_path):
     from matplotlib.image import imread
-    from test_correlate import config
+    from tests.engine.correlation.test_correlate import config
 
     from rbflex_evo.engine.correlation.correlate import correlate
 
