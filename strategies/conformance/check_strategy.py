@@ -195,7 +195,7 @@ def check_exhaustion(make: Make) -> None:
         else:
             raise CheckFailed(
                 f"ask({n}, view) still proposes after {50 * len(keys)} rounds in a space of {len(keys)} keys, of which "
-                f"{len(world)} were evaluated; propose unseen genotypes (rbflex_evo.strategies.candidates.Unseen), then return []"
+                f"{len(world)} were evaluated; propose unseen genotypes (rbflex_evo.strategies.Unseen), then return []"
             )
         left = sorted(keys - {evaluation.key for evaluation in world.archive.evaluations})
         require(
@@ -229,7 +229,7 @@ def check_constraints(make: Make) -> None:
     require(
         not left,
         f"under a constraint, {len(left)} of {len(allowed)} allowed keys were never evaluated, such as {sorted(left)[:1]}; a "
-        "rejected candidate counts as seen, so propose others (rbflex_evo.strategies.candidates.Unseen)",
+        "rejected candidate counts as seen, so propose others (rbflex_evo.strategies.Unseen)",
     )
 
 
@@ -299,7 +299,7 @@ def _round(strategy: Strategy, world: World, n: int) -> list[Genotype]:
     require(
         bool(genotypes),
         f"ask({n}, view) returned [] with {len(world)} keys evaluated and many left; [] ends the search, so propose an unseen "
-        "genotype (rbflex_evo.strategies.candidates.Unseen)",
+        "genotype (rbflex_evo.strategies.Unseen)",
     )
     evaluations: Sequence[Evaluation] = world.evaluate(genotypes)
     strategy.tell(evaluations, world.view)

@@ -13,7 +13,7 @@ from rbflex_evo.strategies import STRATEGIES, Strategy, create_strategy
 from rbflex_evo.strategies.conformance.check_strategy import check_strategy
 from rbflex_evo.strategies.conformance.synthetic import VariableLengthEncoding, World
 from rbflex_evo.strategies.random_search import RandomSearch
-from rbflex_evo.strategies.candidates import Unseen
+from rbflex_evo.strategies.unseen import Unseen
 
 VARIANTS = [
     ("random", {"batch": 1}),
