@@ -36,13 +36,13 @@ SPACES.register("nds_nasnet", "rbflex_evo.spaces.families.nds.cell_spaces:NdsNas
 SPACES.register("nds_pnas", "rbflex_evo.spaces.families.nds.cell_spaces:NdsPnas")
 SPACES.register("nds_resnet", "rbflex_evo.spaces.families.nds.resnet:NdsResnet")
 SPACES.register("nasbench101", "rbflex_evo.spaces.families.nas_bench_101.space:NasBench101Space")
-SPACES.register("nasbench_macro", "rbflex_evo.spaces.families.inverted_residuals.nas_bench_macro:MacroSpace")
+SPACES.register("nasbench_macro", "rbflex_evo.spaces.families.inverted_residuals.nas_bench_macro:NasBenchMacroSpace")
 SPACES.register("mobilenet", "rbflex_evo.spaces.families.inverted_residuals.mobilenet:MobileNetSpace")
 SPACES.register("nafbee_bert", "rbflex_evo.spaces.families.nafbee.bert:BertSpace")
 SPACES.register("nafbee_vgg11", "rbflex_evo.spaces.families.nafbee.vgg:Vgg11Space")
 SPACES.register("nafbee_vgg19", "rbflex_evo.spaces.families.nafbee.vgg:Vgg19Space")
-SPACES.register("transnas_macro", "rbflex_evo.spaces.families.transnas_bench_101.space:MacroSpace")
-SPACES.register("transnas_micro", "rbflex_evo.spaces.families.transnas_bench_101.space:MicroSpace")
+SPACES.register("transnas_macro", "rbflex_evo.spaces.families.transnas_bench_101.space:TransMacroSpace")
+SPACES.register("transnas_micro", "rbflex_evo.spaces.families.transnas_bench_101.space:TransMicroSpace")
 SPACES.register("toy", "rbflex_evo.spaces.families.toy.space:ToySpace")
 
 

@@ -27,7 +27,7 @@ from rbflex_evo.fitness.planned.interpreter import Interpreter
 from rbflex_evo.fitness.planned.prefix import walk
 from rbflex_evo.fitness.proxies.proxy import Proxy
 from rbflex_evo.spaces import ConfigError, Genotype, RbflexEvoError, SearchSpace
-from rbflex_evo.spaces.architecture.chain import stages_of
+from rbflex_evo.spaces.architecture.chain import chain_of
 from rbflex_evo.spaces.architecture.plan import Plan
 
 
@@ -203,7 +203,7 @@ class Measurer:
                 except CandidateFailed as failed:
                     failures[name] = str(failed)
             chained = bool(forwards) and hasattr(subject.network, "as_stages")
-            ahead = [stage.identity for stage in stages_of(following.network)] if chained and following else ()
+            ahead = [stage.identity for stage in chain_of(following.network)] if chained and following else ()
             for kind, group in forwards.items():
                 watching = tuple(group.items())
                 if watching not in shared:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from rbflex_evo.spaces import ConfigError
-from rbflex_evo.spaces.architecture.chain import stages_of
+from rbflex_evo.spaces.architecture.chain import chain_of
 
 from .observer import Observer
 from .watch import Watch, watching
@@ -67,7 +67,7 @@ class SharedForward:
             CandidateFailed: if the classifier was never called.
             ConfigError: if a stage changed what it was given, which others still read.
         """
-        stages = stages_of(network)
+        stages = chain_of(network)
         identities = [stage.identity for stage in stages]
         start = common([mark.identity for mark in self.path[1:]], identities)
         kept = common(identities, following)

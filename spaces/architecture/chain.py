@@ -7,7 +7,7 @@ A module that has a method ``as_stages()`` says so; scores that watch a forward 
             return [Stage(("block", self.kernel), self.block), Stage("head", self.head)]
 
         def forward(self, images):
-            return run_stages(self.as_stages(), images)
+            return run_chain(self.as_stages(), images)
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Stage(NamedTuple):
     run: Callable[[Any], Any]
 
 
-def run_stages(stages: Sequence[Stage], images: Any) -> Any:
+def run_chain(stages: Sequence[Stage], images: Any) -> Any:
     """Returns the output of the chain for `images`."""
     state = images
     for stage in stages:
@@ -40,7 +40,7 @@ def run_stages(stages: Sequence[Stage], images: Any) -> Any:
     return state
 
 
-def stages_of(network: nn.Module) -> list[Stage]:
+def chain_of(network: nn.Module) -> list[Stage]:
     """Returns the stages of a network; one that does not say is a single stage, equal to no other."""
     if hasattr(network, "as_stages"):
         return list(network.as_stages())  # type: ignore[operator]

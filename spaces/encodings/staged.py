@@ -22,7 +22,7 @@ EMPTY = 0
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageRange:
     """How deep a stage may be, and how many kinds of blocks each of its places has."""
 
     min_depth: int
@@ -46,7 +46,7 @@ class StagedEncoding(Encoding):
         names: what each plain gene is called in errors and reports.
     """
 
-    def __init__(self, plain: Sequence[int], stages: Sequence[Stage], names: Sequence[str] | None = None) -> None:
+    def __init__(self, plain: Sequence[int], stages: Sequence[StageRange], names: Sequence[str] | None = None) -> None:
         self.plain = tuple(int(count) for count in plain)
         self.stages = tuple(stages)
         if not self.stages or any(count < 1 for count in self.plain):
@@ -233,7 +233,7 @@ class StagedEncoding(Encoding):
             yield tuple(itertools.chain.from_iterable(combination))
 
 
-def _blocks(stage: Stage, depth: int, rng: np.random.Generator) -> list[int]:
+def _blocks(stage: StageRange, depth: int, rng: np.random.Generator) -> list[int]:
     return [int(gene) for gene in rng.integers(1, stage.choices + 1, size=depth)]
 
 

@@ -13,7 +13,7 @@ from rbflex_evo.spaces.space import Costs
 
 
 @dataclass(frozen=True)
-class Block:
+class InvertedResidualBlock:
     """One inverted residual block, or a skip.
 
     Attributes:
@@ -31,7 +31,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Chain:
+class MobileNetLayout:
     """A network: stem, blocks, a last 1 x 1 convolution, classifier.
 
     Attributes:
@@ -44,12 +44,12 @@ class Chain:
 
     stem: int
     stride: int
-    blocks: tuple[Block, ...]
+    blocks: tuple[InvertedResidualBlock, ...]
     head: int
     classes: int
 
 
-def chain_costs(chain: Chain, input_shape: Sequence[int]) -> Costs:
+def mobilenet_costs(layout: MobileNetLayout, input_shape: Sequence[int]) -> Costs:
     """Returns the parameters and multiply-accumulates of a network on one image.
 
     Args:
@@ -60,19 +60,19 @@ def chain_costs(chain: Chain, input_shape: Sequence[int]) -> Costs:
     """
     if len(input_shape) != 3 or input_shape[0] != 3 or min(input_shape) < 1:
         raise ConfigError(f"expected images of shape [3, height, width], but they are {list(input_shape)}")
-    params, flops = (chain.head + 1) * chain.classes, chain.head * chain.classes
+    params, flops = (layout.head + 1) * layout.classes, layout.head * layout.classes
     size = (input_shape[1], input_shape[2])
-    for weights, outputs, stride in _convolutions(chain):
+    for weights, outputs, stride in _convolutions(layout):
         size = ((size[0] - 1) // stride + 1, (size[1] - 1) // stride + 1)
         params += weights + 2 * outputs
         flops += weights * size[0] * size[1]
     return Costs(float(params), float(flops))
 
 
-def _convolutions(chain: Chain) -> Iterator[tuple[int, int, int]]:
+def _convolutions(layout: MobileNetLayout) -> Iterator[tuple[int, int, int]]:
     """Yields weights, output channels and stride of every convolution, each followed by a batch normalisation."""
-    yield 27 * chain.stem, chain.stem, chain.stride
-    for block in chain.blocks:
+    yield 27 * layout.stem, layout.stem, layout.stride
+    for block in layout.blocks:
         hidden = block.inputs * block.expansion
         if block.expansion > 1:
             yield block.inputs * hidden, hidden, 1
@@ -81,4 +81,4 @@ def _convolutions(chain: Chain) -> Iterator[tuple[int, int, int]]:
             yield hidden * block.outputs, block.outputs, 1
         elif block.stride != 1 or block.inputs != block.outputs:
             yield block.inputs * block.outputs, block.outputs, block.stride
-    yield chain.blocks[-1].outputs * chain.head, chain.head, 1
+    yield layout.blocks[-1].outputs * layout.head, layout.head, 1

@@ -16,12 +16,12 @@ from pydantic import Field
 
 from rbflex_evo.spaces.architecture.drawing import Drawing
 from rbflex_evo.spaces.encodings.encoding import Genotype
-from rbflex_evo.spaces.encodings.staged import Stage, StagedEncoding
+from rbflex_evo.spaces.encodings.staged import StagedEncoding, StageRange
 from rbflex_evo.spaces.errors import GenotypeError, near_name
 from rbflex_evo.spaces.parameters import Parameters as AnyParameters
 from rbflex_evo.spaces.space import Costs, SearchSpace
 
-from .costs import Block, Chain, chain_costs
+from .costs import InvertedResidualBlock, MobileNetLayout, mobilenet_costs
 
 if TYPE_CHECKING:
     from .network import MobileNetwork
@@ -61,7 +61,7 @@ class MobileNetSpace(SearchSpace):
         self.input_shape = (3, self.parameters.size, self.parameters.size)
         plain = [len(MULTIPLIERS)] * (1 + len(STAGES)) + [len(HEAD_MULTIPLIERS)]
         names = ["stem width", *(f"stage {i + 1} width" for i in range(len(STAGES))), "head width"]
-        stages = [Stage(1, depth, len(_kinds(i))) for i, (*_, depth) in enumerate(STAGES)]
+        stages = [StageRange(1, depth, len(_kinds(i))) for i, (*_, depth) in enumerate(STAGES)]
         self.encoding: StagedEncoding = StagedEncoding(plain, stages, names)
 
     def notation(self, genotype: Genotype) -> str:
@@ -90,7 +90,7 @@ class MobileNetSpace(SearchSpace):
         plain = [_position(stem, "stem", MULTIPLIERS), *widths, _position(head, "head", HEAD_MULTIPLIERS)]
         return self.encoding.join(plain, blocks)
 
-    def chain(self, genotype: Genotype) -> Chain:
+    def layout(self, genotype: Genotype) -> MobileNetLayout:
         """Returns the network as data."""
         self.encoding.validate(genotype)
         (stem, *widths, head), stages = self.encoding.split(genotype)
@@ -102,26 +102,26 @@ class MobileNetSpace(SearchSpace):
             for position, kind in enumerate(kinds):
                 kernel, expansion = _kinds(i)[kind - 1]
                 name = f"stage{i + 1}_block{position + 1}_{_block_name(kernel, expansion)}_{previous}to{width}"
-                blocks.append(Block(name, previous, width, 1 if position else stride, kernel, expansion))
+                blocks.append(InvertedResidualBlock(name, previous, width, 1 if position else stride, kernel, expansion))
                 previous = width
-        return Chain(first, 2, tuple(blocks), scaled(HEAD, HEAD_MULTIPLIERS[head]), self.parameters.classes)
+        return MobileNetLayout(first, 2, tuple(blocks), scaled(HEAD, HEAD_MULTIPLIERS[head]), self.parameters.classes)
 
     def build(self, genotype: Genotype) -> MobileNetwork:
         from torch import nn
 
         from .network import MobileNetwork
 
-        return MobileNetwork(self.chain(genotype), nn.ReLU6, dropout=0.2)
+        return MobileNetwork(self.layout(genotype), nn.ReLU6, dropout=0.2)
 
     def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
-        return chain_costs(self.chain(genotype), input_shape or self.input_shape)
+        return mobilenet_costs(self.layout(genotype), input_shape or self.input_shape)
 
     def drawing(self, genotype: Genotype) -> Drawing:
-        chain = self.chain(genotype)
+        layout = self.layout(genotype)
         labels = [
-            f"k{block.kernel} e{block.expansion}\n{block.outputs}{' /2' if block.stride == 2 else ''}" for block in chain.blocks
+            f"k{block.kernel} e{block.expansion}\n{block.outputs}{' /2' if block.stride == 2 else ''}" for block in layout.blocks
         ]
-        nodes = ("input", f"stem\n{chain.stem} /2", *labels, f"head\n{chain.head}", "classifier")
+        nodes = ("input", f"stem\n{layout.stem} /2", *labels, f"head\n{layout.head}", "classifier")
         return Drawing(nodes, tuple((i, i + 1, "", True) for i in range(len(nodes) - 1)), self.notation(genotype))
 
 

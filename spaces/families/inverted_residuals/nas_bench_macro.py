@@ -17,7 +17,7 @@ from rbflex_evo.spaces.errors import GenotypeError
 from rbflex_evo.spaces.parameters import Parameters as AnyParameters
 from rbflex_evo.spaces.space import Costs, SearchSpace
 
-from .costs import Block, Chain, chain_costs
+from .costs import InvertedResidualBlock, MobileNetLayout, mobilenet_costs
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,25 +31,20 @@ STAGES = (2, 3, 3)
 HEAD = 1280
 
 
-class MacroParameters(AnyParameters):
-    """The classifier's outputs, and the stem's channels; each stage has twice as many as the one before it.
-
-    Attributes:
-        classes: Number of outputs of the classifier.
-        channels: Channels of the stem.
-    """
+class NasBenchMacroParameters(AnyParameters):
+    """The classifier's outputs, and the stem's channels; each stage has twice as many as the one before it."""
 
     classes: int = Field(default=10, ge=2)
     channels: int = Field(default=32, ge=1)
 
 
-class MacroSpace(SearchSpace):
+class NasBenchMacroSpace(SearchSpace):
     """Networks of NAS-Bench-Macro; a genotype holds a position in `CHOICES` for each layer."""
 
     name = "nasbench_macro"
     description = "NAS-Bench-Macro: 8 layers of identity, MB3_K3 or MB6_K5 on CIFAR-10, 3,969 distinct networks"
-    Parameters = MacroParameters
-    parameters: MacroParameters
+    Parameters = NasBenchMacroParameters
+    parameters: NasBenchMacroParameters
 
     def __init__(self, parameters: AnyParameters | None = None) -> None:
         super().__init__(parameters)
@@ -81,11 +76,11 @@ class MacroSpace(SearchSpace):
 
         from .network import MobileNetwork
 
-        return MobileNetwork(self.chain(genotype), nn.ReLU)
+        return MobileNetwork(self.layout(genotype), nn.ReLU)
 
     def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
         """Counts parameters and multiply-accumulates as the benchmark's records do."""
-        return chain_costs(self.chain(genotype), input_shape or self.input_shape)
+        return mobilenet_costs(self.layout(genotype), input_shape or self.input_shape)
 
     def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
         """Returns stem, layers and head without the identities that do nothing."""
@@ -101,10 +96,10 @@ class MacroSpace(SearchSpace):
         nodes = ("input", f"stem\n{self.parameters.channels}", *labels, f"head\n{HEAD}", "classifier")
         return Drawing(nodes, tuple((i, i + 1, "", True) for i in range(len(nodes) - 1)), self.notation(genotype))
 
-    def chain(self, genotype: Genotype) -> Chain:
+    def layout(self, genotype: Genotype) -> MobileNetLayout:
         """Returns the network as data."""
         self.encoding.validate(genotype)
-        blocks: list[Block] = []
+        blocks: list[InvertedResidualBlock] = []
         width = self.parameters.channels
         for stage, genes in enumerate(_in_stages(genotype)):
             for position, gene in enumerate(genes):
@@ -112,8 +107,8 @@ class MacroSpace(SearchSpace):
                 if position == 0:
                     width, stride = 2 * width, 2
                 name = f"stage{stage + 1}_layer{position + 1}_{CHOICES[gene]}"
-                blocks.append(Block(name, inputs, width, stride, KERNELS[gene], EXPANSIONS[gene]))
-        return Chain(self.parameters.channels, 1, tuple(blocks), HEAD, self.parameters.classes)
+                blocks.append(InvertedResidualBlock(name, inputs, width, stride, KERNELS[gene], EXPANSIONS[gene]))
+        return MobileNetLayout(self.parameters.channels, 1, tuple(blocks), HEAD, self.parameters.classes)
 
 
 def _in_stages(genes: Sequence[int]) -> list[Genotype]:

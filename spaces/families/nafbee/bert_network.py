@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from rbflex_evo.spaces.architecture.chain import Stage, run_stages
+from rbflex_evo.spaces.architecture.chain import Stage, run_chain
 
 # Positions that there are vectors for, and kinds of segments, as in the published networks.
 POSITIONS, SEGMENTS = 512, 2
@@ -62,7 +62,7 @@ class Attention(nn.Module):
         return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
 
 
-class Layer(nn.Module):
+class BertLayer(nn.Module):
     """Attention, then two linear layers around the activation; each added to its input and normalised."""
 
     def __init__(self, hidden: int, heads: int, activation: str) -> None:
@@ -91,7 +91,7 @@ class BertNetwork(nn.Module):
         super().__init__()
         self.activations = tuple(activations)
         self.embeddings = Embeddings(vocabulary, hidden)
-        self.layers = nn.ModuleList(Layer(hidden, heads, activation) for activation in activations)
+        self.layers = nn.ModuleList(BertLayer(hidden, heads, activation) for activation in activations)
         self.pooler = nn.Sequential()
         self.pooler.add_module("linear", nn.Linear(hidden, hidden))
         self.pooler.add_module("activation", nn.Tanh())
@@ -109,4 +109,4 @@ class BertNetwork(nn.Module):
         return [first, *layers, Stage("head", lambda state: self.classifier(self.dropout(self.pooler(state[0][:, 0]))))]
 
     def forward(self, ids: Tensor) -> Tensor:
-        return run_stages(self.as_stages(), ids)
+        return run_chain(self.as_stages(), ids)

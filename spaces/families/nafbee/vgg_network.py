@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from rbflex_evo.spaces.architecture.chain import Stage, run_stages
+from rbflex_evo.spaces.architecture.chain import Stage, run_chain
 
 
 class VggNetwork(nn.Module):
@@ -46,4 +46,4 @@ class VggNetwork(nn.Module):
         return [*layers, Stage("classifier", lambda x: self.classifier(torch.flatten(self.pool(x), 1)))]
 
     def forward(self, images: Tensor) -> Tensor:
-        return run_stages(self.as_stages(), images)
+        return run_chain(self.as_stages(), images)

@@ -29,7 +29,7 @@ class ConvNormReLU(nn.Module):
         return self.relu(self.norm(self.conv(x)))
 
 
-class Cell(nn.Module):
+class NasBench101Cell(nn.Module):
     """Inner nodes apply an operation to the sum of what they read; the output concatenates them and adds the projected input.
 
     A node that reads the cell's input reads it through a 1 x 1 convolution of its own. One that reads a node with a channel more
@@ -91,7 +91,7 @@ class NasBench101Network(nn.Module):
         self.halved = [stack > 0 and position == 0 for stack, position in CELLS]
         for stack, position in CELLS:
             inputs, outputs = cell_channels(channels, stack, position)
-            self.cells.append(Cell(dag, inputs, outputs))
+            self.cells.append(NasBench101Cell(dag, inputs, outputs))
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Linear(outputs, classes)
 

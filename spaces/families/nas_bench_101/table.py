@@ -11,7 +11,7 @@ from rbflex_evo.spaces.space import SearchSpace
 from rbflex_evo.spaces.tables.table import CsvParameters, CsvTable, NpzParameters, NpzTable, Table
 
 
-class NasBench101Parameters(Parameters):
+class NasBench101TableParameters(Parameters):
     """Names of the arrays of an ``.npz`` file, or of the columns of a ``.csv`` or ``.csv.gz`` file.
 
     Attributes:
@@ -32,9 +32,9 @@ class NasBench101Table(Table):
 
     name = "nasbench101"
     description = "NAS-Bench-101 in compact form: cells and accuracies of an .npz or .csv file, found under isomorphism"
-    Parameters = NasBench101Parameters
+    Parameters = NasBench101TableParameters
 
-    def __init__(self, parameters: NasBench101Parameters, space: SearchSpace) -> None:
+    def __init__(self, parameters: NasBench101TableParameters, space: SearchSpace) -> None:
         if space.name != "nasbench101":
             raise TableError(f"table {self.name!r} is for space 'nasbench101', but the search space is {space.name!r}")
         self.space, self.dataset = space.name, parameters.dataset or parameters.accuracy

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from rbflex_evo.spaces.errors import ConfigError
 from rbflex_evo.spaces.space import Costs
 
-from .operations import Size, ceil_half, operation_costs, projection_costs, reduction_costs
+from .operations import MapSize, ceil_half, operation_costs, projection_costs, reduction_costs
 
 # For each node (state, operation's name) twice, and the states of the output.
-Cell = tuple[Sequence[Sequence[tuple[int, str]]], Sequence[int]]
+NamedCell = tuple[Sequence[Sequence[tuple[int, str]]], Sequence[int]]
 
 
 def cell_network_costs(
-    normal: Cell, reduce: Cell, channels: int, layers: int, classes: int, large: bool, input_shape: Sequence[int]
+    normal: NamedCell, reduce: NamedCell, channels: int, layers: int, classes: int, large: bool, input_shape: Sequence[int]
 ) -> Costs:
     """Returns the costs of the network that `CellNetwork` builds of the same arguments.
 
@@ -29,7 +29,7 @@ def cell_network_costs(
     """
     if len(input_shape) != 3 or input_shape[0] != 3:
         raise ConfigError(f"expected images like [3, height, width], but they are {list(input_shape)}")
-    size: Size = (input_shape[1], input_shape[2])
+    size: MapSize = (input_shape[1], input_shape[2])
     costs: list[tuple[int, int]] = []
     if large:
         half = channels // 2
@@ -56,12 +56,12 @@ def cell_network_costs(
     return Costs(float(params + (before[1] + 1) * classes), float(flops + before[1] * classes))
 
 
-def halved(size: Size) -> Size:
+def halved(size: MapSize) -> MapSize:
     """Returns height and width after stride 2."""
     return ceil_half(size[0]), ceil_half(size[1])
 
 
-def _plain(inputs: int, outputs: int, size: Size) -> tuple[int, int]:
+def _plain(inputs: int, outputs: int, size: MapSize) -> tuple[int, int]:
     """Returns the costs of a normalised 3 x 3 convolution whose output has that size."""
     weights = 9 * inputs * outputs
     return weights + 2 * outputs, weights * size[0] * size[1]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rbflex_evo.spaces.architecture.chain import Stage, run_stages
+from rbflex_evo.spaces.architecture.chain import Stage, run_chain
 
 from .operations import CONVOLUTIONS, NONE, POOLINGS, SKIP, Filter
 
@@ -33,7 +33,7 @@ class CellPlan:
     concatenated: tuple[int, ...]
 
 
-class Projection(nn.Sequential):
+class InputProjection(nn.Sequential):
     """ReLU, 1 x 1 convolution, batch normalisation."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -82,7 +82,7 @@ def operation(name: str, channels: int, stride: int) -> nn.Module:
     return nn.Sequential(*layers)
 
 
-class Cell(nn.Module):
+class NasnetCell(nn.Module):
     """Nodes that add up two edges each; the output concatenates some of them.
 
     Args:
@@ -93,9 +93,9 @@ class Cell(nn.Module):
 
     def __init__(self, plan: CellPlan, before: tuple[int, int], channels: int, shrunk: bool, stride: int) -> None:
         super().__init__()
-        first = FactorizedReduction if shrunk else Projection
+        first = FactorizedReduction if shrunk else InputProjection
         self.inputs = nn.ModuleDict(
-            {f"0_{before[0]}": first(before[0], channels), f"1_{before[1]}": Projection(before[1], channels)}
+            {f"0_{before[0]}": first(before[0], channels), f"1_{before[1]}": InputProjection(before[1], channels)}
         )
         self.concatenated = plan.concatenated
         self.stride = stride
@@ -159,7 +159,7 @@ class CellNetwork(nn.Module):
             channels *= 2 if reduction else 1
             plan = reduce if reduction else normal
             self.plans.append(plan)
-            self.cells[f"{position}_{channels}"] = Cell(plan, before, channels, shrunk, 2 if reduction else 1)
+            self.cells[f"{position}_{channels}"] = NasnetCell(plan, before, channels, shrunk, 2 if reduction else 1)
             before = (before[1], len(plan.concatenated) * channels)
             shrunk = reduction
         self.pool = nn.AdaptiveAvgPool2d(1)
@@ -176,7 +176,7 @@ class CellNetwork(nn.Module):
         return [Stage(self.stem_identity, self._stem), *cells, Stage("classifier", self._classify)]
 
     def forward(self, images: Tensor) -> Tensor:
-        return run_stages(self.as_stages(), images)
+        return run_chain(self.as_stages(), images)
 
     def _stem(self, images: Tensor) -> tuple[Tensor, Tensor]:
         first = self.stem0(images) if self.large else self.stem(images)

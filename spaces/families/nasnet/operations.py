@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-Size = tuple[int, int]
+MapSize = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,12 @@ class Filter:
         depthwise: each channel alone.
     """
 
-    kernel: Size
+    kernel: MapSize
     strided: tuple[bool, bool] = (False, False)
     depthwise: bool = False
     dilation: int = 1
 
-    def size(self, size: Size, stride: int) -> Size:
+    def size(self, size: MapSize, stride: int) -> MapSize:
         """Returns height and width of the output."""
         height, width = (ceil_half(n) if stride == 2 and strided else n for n, strided in zip(size, self.strided, strict=True))
         return height, width
@@ -84,7 +84,7 @@ def ceil_half(length: int) -> int:
     return (length + 1) // 2
 
 
-def operation_costs(name: str, channels: int, size: Size, stride: int) -> tuple[int, int]:
+def operation_costs(name: str, channels: int, size: MapSize, stride: int) -> tuple[int, int]:
     """Returns parameters and multiply-accumulates of one edge; pooling and zeros multiply nothing.
 
     Args:
@@ -103,13 +103,13 @@ def operation_costs(name: str, channels: int, size: Size, stride: int) -> tuple[
     return params, flops
 
 
-def reduction_costs(inputs: int, outputs: int, size: Size) -> tuple[int, int]:
+def reduction_costs(inputs: int, outputs: int, size: MapSize) -> tuple[int, int]:
     """Returns the costs of a factorised reduction: two 1 x 1 convolutions of stride 2 that share the outputs."""
     weights = inputs * outputs
     return weights + 2 * outputs, weights * ceil_half(size[0]) * ceil_half(size[1])
 
 
-def projection_costs(inputs: int, outputs: int, size: Size) -> tuple[int, int]:
+def projection_costs(inputs: int, outputs: int, size: MapSize) -> tuple[int, int]:
     """Returns the costs of a normalised 1 x 1 convolution."""
     weights = inputs * outputs
     return weights + 2 * outputs, weights * size[0] * size[1]

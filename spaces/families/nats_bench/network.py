@@ -28,7 +28,7 @@ class ReLUConvBN(nn.Module):
         return self.norm(self.conv(self.relu(x)))
 
 
-class Projection(nn.Module):
+class SkipProjection(nn.Module):
     """What a skip connection is where the numbers of channels differ: a 1 x 1 convolution, normalised, not activated."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -45,14 +45,14 @@ def operation(name: str, inputs: int, outputs: int, stride: int = 1) -> nn.Modul
     if name == "none":
         return None
     if name == "skip_connect":
-        return nn.Identity() if inputs == outputs else Projection(inputs, outputs)
+        return nn.Identity() if inputs == outputs else SkipProjection(inputs, outputs)
     if name == "avg_pool_3x3":
         pool = nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
         return pool if inputs == outputs else nn.Sequential(ReLUConvBN(inputs, outputs, 1), pool)
     return ReLUConvBN(inputs, outputs, {"nor_conv_1x1": 1, "nor_conv_3x3": 3}[name])
 
 
-class Cell(nn.Module):
+class NatsCell(nn.Module):
     """Four nodes, each the sum of its incoming edges; node 0 is the input and node 3 the output.
 
     Args:
@@ -133,7 +133,7 @@ class NatsNetwork(nn.Module):
         self.blocks = nn.ModuleList()
         previous = stem
         for width, reduction in zip(widths, reductions, strict=True):
-            self.blocks.append(Reduction(previous, width) if reduction else Cell(operations, previous, width))
+            self.blocks.append(Reduction(previous, width) if reduction else NatsCell(operations, previous, width))
             previous = width
         self.norm = nn.BatchNorm2d(previous)
         self.relu = nn.ReLU()

@@ -32,7 +32,7 @@ WIDTHS = [16, 24, 32]
 RECORD = '{"net": {"depth": 8, "width": 16, "genotype": {"normal": [["skip_connect", 0], ...], "normal_concat": [2, ...], ...}}}'
 
 
-class NdsParameters(FormParameters):
+class NdsCellParameters(FormParameters):
     """Form and classes, and the grid that depth and width are chosen from.
 
     Attributes:
@@ -47,8 +47,8 @@ class NdsParameters(FormParameters):
 class NdsCellSpace(CellSpace):
     """Two cells, a depth and a width; subclasses say of what."""
 
-    Parameters = NdsParameters
-    parameters: NdsParameters
+    Parameters = NdsCellParameters
+    parameters: NdsCellParameters
     nodes = 5
     loose: ClassVar[bool] = True
 

@@ -19,7 +19,7 @@ from rbflex_evo.spaces.architecture.drawing import Drawing
 from rbflex_evo.spaces.encodings.encoding import Genotype, VectorEncoding
 from rbflex_evo.spaces.errors import ConfigError, GenotypeError
 from rbflex_evo.spaces.families.nasnet.notation import record_fields
-from rbflex_evo.spaces.families.nasnet.operations import Size, ceil_half
+from rbflex_evo.spaces.families.nasnet.operations import MapSize, ceil_half
 from rbflex_evo.spaces.parameters import Parameters as AnyParameters
 from rbflex_evo.spaces.space import Costs, SearchSpace
 
@@ -121,7 +121,7 @@ def _positions(net: Mapping[str, object], name: str, allowed: Sequence[int], set
     return [allowed.index(value) for value in values]
 
 
-def _costs(depths: Sequence[int], widths: Sequence[int], classes: int, size: Size) -> Costs:
+def _costs(depths: Sequence[int], widths: Sequence[int], classes: int, size: MapSize) -> Costs:
     """Returns parameters and multiply-accumulates; tests hold them against the built network."""
     params = flops = 0
 

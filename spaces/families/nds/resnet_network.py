@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from rbflex_evo.spaces.architecture.chain import Stage, run_stages
+from rbflex_evo.spaces.architecture.chain import Stage, run_chain
 
 
 class BasicBlock(nn.Module):
@@ -62,4 +62,4 @@ class ResNet(nn.Module):
         return [Stage("stem", self.stem), *blocks, last]
 
     def forward(self, images: Tensor) -> Tensor:
-        return run_stages(self.as_stages(), images)
+        return run_chain(self.as_stages(), images)

@@ -18,7 +18,7 @@ from rbflex_evo.spaces.space import SearchSpace
 from rbflex_evo.spaces.tables.table import Table
 
 
-class NdsParameters(Parameters):
+class NdsTableParameters(Parameters):
     """Which file, and of which epoch.
 
     Attributes:
@@ -37,9 +37,9 @@ class NdsTable(Table):
 
     name = "nds"
     description = "accuracies of an NDS JSON file (DARTS.json, ResNet.json, ...) for the nds_* space that it was sampled from"
-    Parameters = NdsParameters
+    Parameters = NdsTableParameters
 
-    def __init__(self, parameters: NdsParameters, space: SearchSpace) -> None:
+    def __init__(self, parameters: NdsTableParameters, space: SearchSpace) -> None:
         self.space = space.name
         self.dataset = parameters.dataset or Path(parameters.path).stem
         found: dict[str, list[float]] = {}

@@ -48,7 +48,7 @@ def operation(name: str, channels: int) -> nn.Module | None:
     return Convolution(channels, {"conv1": 1, "conv3": 3}[name])
 
 
-class Stage(nn.Module):
+class ToyStage(nn.Module):
     """The sum of its edges; all zero where every edge is ``zero``."""
 
     def __init__(self, operations: Sequence[str], channels: int) -> None:
@@ -79,7 +79,7 @@ class ToyNetwork(nn.Module):
     def __init__(self, stages: Sequence[Sequence[str]], channels: int, classes: int) -> None:
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(3, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
-        self.stages = nn.ModuleList(Stage(operations, channels) for operations in stages)
+        self.stages = nn.ModuleList(ToyStage(operations, channels) for operations in stages)
         self.relu = nn.ReLU()
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Linear(channels, classes)

@@ -12,15 +12,15 @@ from rbflex_evo.spaces.errors import ConfigError
 from rbflex_evo.spaces.families.nats_bench.plan import EDGES, KERNELS
 from rbflex_evo.spaces.space import Costs
 
-from .tasks import PIECE_SHARE, PIECES, STEM_HALVINGS, Module, Task, decoder_layers
+from .tasks import PIECE_SHARE, PIECES, STEM_HALVINGS, EncoderModule, Task, decoder_layers
 
-Size = tuple[int, int]
+MapSize = tuple[int, int]
 # (weights, output channels, size of the output) of a convolution without bias that is normalised
-Convolution = tuple[int, int, Size]
+Convolution = tuple[int, int, MapSize]
 
 
 def transnas_costs(
-    task: Task, channels: int, modules: Sequence[Module], operations: Sequence[str] | None, input_shape: Sequence[int]
+    task: Task, channels: int, modules: Sequence[EncoderModule], operations: Sequence[str] | None, input_shape: Sequence[int]
 ) -> Costs:
     """Returns the costs of the network that `TransNetwork` or `SiameseNetwork` builds of the same arguments.
 
@@ -54,7 +54,9 @@ def transnas_costs(
     return Costs(float(params), float(flops + 9 * inputs * task.outputs * height * width))
 
 
-def _convolutions(channels: int, modules: Sequence[Module], operations: Sequence[str] | None, size: Size) -> Iterator[Convolution]:
+def _convolutions(
+    channels: int, modules: Sequence[EncoderModule], operations: Sequence[str] | None, size: MapSize
+) -> Iterator[Convolution]:
     """Yields every convolution of the encoder."""
     half = channels // 2
     yield 27 * half, half, _halved(size)
@@ -82,6 +84,6 @@ def _weights(operations: Sequence[str] | None, inputs: int, outputs: int, alike:
             yield inputs * outputs
 
 
-def _halved(size: Size, times: int = 1) -> Size:
+def _halved(size: MapSize, times: int = 1) -> MapSize:
     height, width = (-(-side // 2**times) for side in size)
     return height, width

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .tasks import PIECES, Module, Task, decoder_layers
+from .tasks import PIECES, EncoderModule, Task, decoder_layers
 
 SLOPE = 0.2
 
@@ -69,7 +69,7 @@ def layer(inputs: int, outputs: int, doubles: bool) -> nn.Sequential:
     return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.LeakyReLU(SLOPE))
 
 
-def create_decoder(task: Task, channels: int, modules: Sequence[Module]) -> nn.Module:
+def create_decoder(task: Task, channels: int, modules: Sequence[EncoderModule]) -> nn.Module:
     """Returns the decoder of `task` for an encoder of `channels` in its stem and those modules."""
     inputs = modules[-1].outputs
     layers = decoder_layers(task, channels, modules)

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rbflex_evo.spaces.architecture.chain import Stage, run_stages
-from rbflex_evo.spaces.families.nats_bench.network import Cell, ReLUConvBN
+from rbflex_evo.spaces.architecture.chain import Stage, run_chain
+from rbflex_evo.spaces.families.nats_bench.network import NatsCell, ReLUConvBN
 
 from .decoders import create_decoder
-from .tasks import PIECE_SHARE, Module, Task
+from .tasks import PIECE_SHARE, EncoderModule, Task
 
 GRID = 3
 
@@ -53,7 +53,7 @@ def edge(name: str, inputs: int, outputs: int, stride: int) -> nn.Module | None:
     return ReLUConvBN(inputs, outputs, {"nor_conv_1x1": 1, "nor_conv_3x3": 3}[name], stride)
 
 
-class BasicBlock(nn.Module):
+class PreactivationBlock(nn.Module):
     """ResNet's basic block, activated first: two 3 x 3 convolutions beside the input, projected where shapes differ."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -78,7 +78,7 @@ class Encoder(nn.Module):
         operations: of the cells (`nats.EDGES`); None for basic blocks.
     """
 
-    def __init__(self, channels: int, modules: Sequence[Module], operations: Sequence[str] | None = None) -> None:
+    def __init__(self, channels: int, modules: Sequence[EncoderModule], operations: Sequence[str] | None = None) -> None:
         super().__init__()
         half = channels // 2
         self.stem = nn.Sequential(
@@ -91,9 +91,9 @@ class Encoder(nn.Module):
             for j, stride in enumerate((2 if halves else 1, 1), start=1):
                 name = f"module{i}_cell{j}_{inputs}to{outputs}"
                 if operations is None:
-                    self.cells[name] = BasicBlock(inputs, outputs, stride)
+                    self.cells[name] = PreactivationBlock(inputs, outputs, stride)
                 else:
-                    self.cells[name] = Cell(operations, inputs, outputs, stride, edge)
+                    self.cells[name] = NatsCell(operations, inputs, outputs, stride, edge)
                 self.identities.append((name, stride, tuple(operations or ())))
                 inputs = outputs
 
@@ -102,7 +102,7 @@ class Encoder(nn.Module):
         return [Stage(*pair) for pair in zip(self.identities, [self.stem, *self.cells.values()], strict=True)]
 
     def forward(self, images: Tensor) -> Tensor:
-        return run_stages(self.as_stages(), images)
+        return run_chain(self.as_stages(), images)
 
 
 class TransNetwork(nn.Module):
@@ -113,7 +113,9 @@ class TransNetwork(nn.Module):
         channels, modules, operations: as for `Encoder`.
     """
 
-    def __init__(self, task: Task, channels: int, modules: Sequence[Module], operations: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, task: Task, channels: int, modules: Sequence[EncoderModule], operations: Sequence[str] | None = None
+    ) -> None:
         super().__init__()
         self.encoder = Encoder(channels, modules, operations)
         self.decoder = create_decoder(task, channels, modules)
@@ -124,7 +126,7 @@ class TransNetwork(nn.Module):
         return [*stages, Stage(("decoder", *(stage.identity for stage in stages)), self.decoder)]
 
     def forward(self, images: Tensor) -> Tensor:
-        return run_stages(self.as_stages(), images)
+        return run_chain(self.as_stages(), images)
 
 
 class SiameseNetwork(nn.Module):
@@ -134,7 +136,9 @@ class SiameseNetwork(nn.Module):
     itself, in their own order. Arguments are those of `TransNetwork`.
     """
 
-    def __init__(self, task: Task, channels: int, modules: Sequence[Module], operations: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, task: Task, channels: int, modules: Sequence[EncoderModule], operations: Sequence[str] | None = None
+    ) -> None:
         super().__init__()
         self.encoder = Encoder(channels, modules, operations)
         self.decoder = create_decoder(task, channels, modules)
@@ -152,7 +156,7 @@ class SiameseNetwork(nn.Module):
         ]
 
     def forward(self, images: Tensor) -> Tensor:
-        return run_stages(self.as_stages(), images)
+        return run_chain(self.as_stages(), images)
 
 
 def _of_each(module: Callable[[Tensor], Tensor], maps: Sequence[Tensor]) -> tuple[Tensor, ...]:

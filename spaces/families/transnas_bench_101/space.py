@@ -20,7 +20,7 @@ from pydantic import Field
 
 from rbflex_evo.spaces.encodings.constrained import ConstrainedEncoding
 from rbflex_evo.spaces.encodings.encoding import Genotype, VectorEncoding
-from rbflex_evo.spaces.encodings.staged import Stage, StagedEncoding
+from rbflex_evo.spaces.encodings.staged import StagedEncoding, StageRange
 from rbflex_evo.spaces.errors import GenotypeError
 from rbflex_evo.spaces.families.nats_bench.costs import nats_cells, residual_cell
 from rbflex_evo.spaces.families.nats_bench.space import EDGES, NODES, NONE, OPERATIONS, SKIP, cell_drawing, prune
@@ -28,7 +28,7 @@ from rbflex_evo.spaces.parameters import Parameters as AnyParameters
 from rbflex_evo.spaces.space import Cell, Costs, Drawing, SearchSpace
 
 from .costs import transnas_costs
-from .tasks import CHANNELS, STEM_HALVINGS, TASKS, Module, Name, Task
+from .tasks import CHANNELS, STEM_HALVINGS, TASKS, EncoderModule, Name, Task
 
 if TYPE_CHECKING:
     from torch import nn
@@ -76,7 +76,7 @@ class TransSpace(SearchSpace):
         self.features = self.task.features
 
     @abstractmethod
-    def modules(self, genotype: Genotype) -> list[Module]:
+    def modules(self, genotype: Genotype) -> list[EncoderModule]:
         """Returns the modules of the genotype's network, in order."""
 
     @abstractmethod
@@ -108,7 +108,7 @@ class TransSpace(SearchSpace):
         return [self.parameters.channels, *(module.outputs for module in self.modules(genotype) for _ in range(2))]
 
 
-class MicroSpace(TransSpace):
+class TransMicroSpace(TransSpace):
     """Cells of TransNAS-Bench-101; a genotype holds positions in `MICRO_OPERATIONS`, edge by edge of `nats.EDGES`.
 
     Cells are NATS-Bench's but for the first of a module that changes its input's shape: there a skip connection from the input has
@@ -145,7 +145,7 @@ class MicroSpace(TransSpace):
         """Returns the key's cell without the edges that reach nothing or come from nothing."""
         return prune(_first_of_form()[_form(self.parse(key))])
 
-    def modules(self, genotype: Genotype) -> list[Module]:
+    def modules(self, genotype: Genotype) -> list[EncoderModule]:
         self.encoding.validate(genotype)
         return modules_of(MODULES, self.parameters.channels)
 
@@ -156,14 +156,14 @@ class MicroSpace(TransSpace):
         stem, *widths = self.widths(genotype)
         return nats_cells(self.operations(genotype), stem, widths, [False] * len(widths))
 
-    def thin(self) -> MicroSpace:
-        return MicroSpace(self.parameters.model_copy(update={"channels": 2}))
+    def thin(self) -> TransMicroSpace:
+        return TransMicroSpace(self.parameters.model_copy(update={"channels": 2}))
 
     def drawing(self, genotype: Genotype) -> Drawing:
         return cell_drawing(genotype, self.notation(genotype))
 
 
-class MacroSpace(TransSpace):
+class TransMacroSpace(TransSpace):
     """Networks of TransNAS-Bench-101; a genotype holds the digit of each module, then 0 for those up to six that are not there.
 
     `sample` draws the 3,256 networks equally often, so that most have six modules.
@@ -174,7 +174,7 @@ class MacroSpace(TransSpace):
 
     def __init__(self, parameters: AnyParameters | None = None) -> None:
         super().__init__(parameters)
-        self.encoding: ConstrainedEncoding = ConstrainedEncoding(StagedEncoding([], [Stage(*LENGTHS, 4)]), _broken)
+        self.encoding: ConstrainedEncoding = ConstrainedEncoding(StagedEncoding([], [StageRange(*LENGTHS, 4)]), _broken)
 
     def notation(self, genotype: Genotype) -> str:
         self.encoding.validate(genotype)
@@ -192,7 +192,7 @@ class MacroSpace(TransSpace):
         self.encoding.validate(genotype)
         return genotype
 
-    def modules(self, genotype: Genotype) -> list[Module]:
+    def modules(self, genotype: Genotype) -> list[EncoderModule]:
         self.encoding.validate(genotype)
         return modules_of(_code(genotype), self.parameters.channels)
 
@@ -203,8 +203,8 @@ class MacroSpace(TransSpace):
         widths = self.widths(genotype)
         return tuple(residual_cell(inputs, outputs) for inputs, outputs in pairwise(widths))
 
-    def thin(self) -> MacroSpace:
-        return MacroSpace(self.parameters.model_copy(update={"channels": 2}))
+    def thin(self) -> TransMacroSpace:
+        return TransMacroSpace(self.parameters.model_copy(update={"channels": 2}))
 
     def drawing(self, genotype: Genotype) -> Drawing:
         side = -(-self.parameters.size // 2**STEM_HALVINGS)
@@ -216,12 +216,12 @@ class MacroSpace(TransSpace):
         return Drawing(tuple(nodes), tuple((i, i + 1, "", True) for i in range(len(nodes) - 1)), self.notation(genotype))
 
 
-def modules_of(code: str, channels: int) -> list[Module]:
+def modules_of(code: str, channels: int) -> list[EncoderModule]:
     """Returns the modules that a code's digits stand for, after a stem of so many channels."""
     modules = []
     for digit in code:
         channels *= 2 if digit in "24" else 1
-        modules.append(Module(channels, digit in "34"))
+        modules.append(EncoderModule(channels, digit in "34"))
     return modules
 
 

@@ -24,7 +24,7 @@ PICTURE_LAYERS = (
 Name = Literal["class_object", "class_scene", "room_layout", "jigsaw", "segmentsemantic", "normal", "autoencoder"]
 
 
-class Module(NamedTuple):
+class EncoderModule(NamedTuple):
     """Two cells: their output channels, and whether the first one halves the map."""
 
     outputs: int
@@ -64,7 +64,7 @@ TASKS: dict[str, Task] = {
 }
 
 
-def decoder_layers(task: Task, channels: int, modules: Sequence[Module]) -> list[tuple[int, bool]] | None:
+def decoder_layers(task: Task, channels: int, modules: Sequence[EncoderModule]) -> list[tuple[int, bool]] | None:
     """Returns channels of a pixel decoder's layers, and whether each doubles the map; None for tasks that pool.
 
     As many layers double the map as the encoder halves it, 2 to 6 times, its stem included.

@@ -13,7 +13,7 @@ from rbflex_evo.fitness.passes.shared_forward import SharedForward, common
 from rbflex_evo.fitness.passes.watch import run_observed
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
 from rbflex_evo.spaces import SPACES, ConfigError, create_space
-from rbflex_evo.spaces.architecture.chain import Stage, run_stages, stages_of
+from rbflex_evo.spaces.architecture.chain import Stage, chain_of, run_chain
 
 PROXIES = {name: create_proxy(name) for name in ("rbflex", "naswot", "swap", "meco", "synflow")}
 PROXIES["batch"] = create_proxy("naswot", statistics="batch")
@@ -74,12 +74,12 @@ def test_stages_of_equal_identity_hold_equal_weights_and_modules(name):
     space = create_space(name, **SMALL.get(name, {}))
     genotypes = neighbours(space, 4)
     with torch.device("meta"):
-        chains = [stages_of(space.build(genotype)) for genotype in genotypes]
+        chains = [chain_of(space.build(genotype)) for genotype in genotypes]
     if len(chains[0]) == 1:
         assert common(*[[stage.identity for stage in chain] for chain in chains[:2]]) == 0
         return
     networks = [build_initialised(space, genotype, WeightParameters()).eval() for genotype in genotypes]
-    chains = [stages_of(network) for network in networks]
+    chains = [chain_of(network) for network in networks]
     shared = 0
     for chain, network in zip(chains[1:], networks[1:], strict=True):
         states = [space.example_inputs(1)] * 2
@@ -91,7 +91,7 @@ def test_stages_of_equal_identity_hold_equal_weights_and_modules(name):
                 assert torch.equal(one, other)
             shared += 1
         with torch.no_grad():
-            assert torch.equal(network(space.example_inputs(1)), run_stages(chain, space.example_inputs(1)))
+            assert torch.equal(network(space.example_inputs(1)), run_chain(chain, space.example_inputs(1)))
     assert shared > 0
 
 
@@ -115,7 +115,7 @@ class Counting(nn.Module):
         return [*(Stage(name, run(name)) for name in self.layers), Stage("head", lambda x: self.classifier(x.mean((2, 3))))]
 
     def forward(self, x):
-        return run_stages(self.as_stages(), x)
+        return run_chain(self.as_stages(), x)
 
 
 def counted(codes, ran):
@@ -134,7 +134,7 @@ def test_what_neighbours_have_in_common_is_run_once():
     found = []
     for code, following in zip(codes, [*codes[1:], ""], strict=True):
         network = counted(code, ran)
-        ahead = [stage.identity for stage in stages_of(counted(following, []))] if following else ()
+        ahead = [stage.identity for stage in chain_of(counted(following, []))] if following else ()
         found.append(shared.run(network, network.classifier, ahead)["naswot"].finish())
     assert ran == ["0_a", "1_a", "2_a", "2_b", "1_b", "2_a", "2_b", "0_b", "1_b", "2_b"]
     assert len(shared.path) == 1  # nothing is kept for a next one that is not there
@@ -155,7 +155,7 @@ def test_a_stage_that_changes_what_others_read_is_an_error():
             return [Stage("in place", lambda x: x.mul_(2)), Stage("head", lambda x: self.classifier(x.mean((2, 3))))]
 
         def forward(self, x):
-            return run_stages(self.as_stages(), x)
+            return run_chain(self.as_stages(), x)
 
     network = InPlace()
     with pytest.raises(ConfigError, match=r"stage 'in place' changes what it is given in place"):

@@ -18,13 +18,12 @@ from torch import nn
 from rbflex_evo.fitness.passes.watch import run_observed
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
 from rbflex_evo.fitness.proxies.rbflex.score import RbflexObserver
-from rbflex_evo.spaces import Cell as CellNumbers
-from rbflex_evo.spaces import ConfigError, GenotypeError, SearchSpace, create_space
-from rbflex_evo.spaces.families.nats_bench.network import Cell
+from rbflex_evo.spaces import Cell, ConfigError, GenotypeError, SearchSpace, create_space
+from rbflex_evo.spaces.families.nats_bench.network import NatsCell
 from rbflex_evo.spaces.families.nats_bench.space import prune
 from rbflex_evo.spaces.families.transnas_bench_101.network import FactorizedReduce, edge, pieces
 from rbflex_evo.spaces.families.transnas_bench_101.space import MICRO_OPERATIONS
-from rbflex_evo.spaces.families.transnas_bench_101.tasks import TASKS, Module
+from rbflex_evo.spaces.families.transnas_bench_101.tasks import TASKS, EncoderModule
 
 TABLES = os.environ.get("RBFLEX_EVO_TABLES")
 needs_tables = pytest.mark.skipif(not TABLES, reason="RBFLEX_EVO_TABLES is not set")
@@ -105,7 +104,7 @@ def test_a_wrong_genotype_and_a_wrong_task_are_one_line(macro):
 
 def function_of(genotype, images, drawn):
     """What a strided cell puts out where edges of one operation and input shape share weights, and how many of each it has."""
-    cell = Cell([MICRO_OPERATIONS[gene] for gene in genotype], 4, 8, 2, edge).double().eval()
+    cell = NatsCell([MICRO_OPERATIONS[gene] for gene in genotype], 4, 8, 2, edge).double().eval()
     counts = Counter()
     for name, parameter in cell.named_parameters():
         if parameter.dim() > 1:
@@ -321,18 +320,18 @@ def test_cells_are_counted_as_they_are_built(micro, macro):
     # Node 1 = conv3x3 of the input; node 3 = the input + conv1x1 of node 1: one skip connection passes both convolutions.
     found = micro.cells(micro.parse("64-41414-3_00_120"))
     assert len(found) == 10
-    assert found[0] == CellNumbers(128.0, 2, 64 + 128, 128, 6 * 128)
-    assert found[-1] == CellNumbers(512.0, 2, 1024, 512, 6 * 512)
+    assert found[0] == Cell(128.0, 2, 64 + 128, 128, 6 * 128)
+    assert found[-1] == Cell(512.0, 2, 1024, 512, 6 * 512)
     assert micro.cells(micro.parse("64-41414-0_00_000")) == ()
     assert macro.cells(macro.parse("64-1231-basic"))[:3] == (
-        *[CellNumbers(64.0, 2, 128, 64, 192)] * 2,
-        CellNumbers(128.0, 2, 192, 128, 384),
+        *[Cell(64.0, 2, 128, 64, 192)] * 2,
+        Cell(128.0, 2, 192, 128, 384),
     )
 
 
 def test_modules_follow_from_the_code(macro):
     assert macro.modules(macro.parse("64-1234-basic")) == [
-        Module(64, False), Module(128, False), Module(128, True), Module(256, True),
+        EncoderModule(64, False), EncoderModule(128, False), EncoderModule(128, True), EncoderModule(256, True),
     ]  # fmt: skip
 
 
