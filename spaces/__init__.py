@@ -4,7 +4,8 @@ from importlib import import_module
 from typing import Any
 
 from rbflex_evo.spaces.architecture.drawing import Drawing, Panel
-from rbflex_evo.spaces.encodings.encoding import Encoding, Genotype, VectorEncoding, deap_random
+from rbflex_evo.spaces.encodings.encoding import Encoding, Genotype
+from rbflex_evo.spaces.encodings.vector import VectorEncoding, deap_random
 from rbflex_evo.spaces.errors import (
     ConfigError,
     DataError,

@@ -244,5 +244,5 @@ def create_space(name: str, **values: object) -> SearchSpace:
         UnknownNameError: if no space has that name.
         ConfigError: if a parameter is unknown or of a wrong type.
     """
-    space = SPACES.get(name)
+    space: type[SearchSpace] = SPACES.get(name)
     return space(parse(space.Parameters, values, f"space.{name}"))

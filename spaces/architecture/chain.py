@@ -16,7 +16,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 
 class Stage(NamedTuple):
@@ -32,12 +32,13 @@ class Stage(NamedTuple):
     run: Callable[[Any], Any]
 
 
-def run_chain(stages: Sequence[Stage], images: Any) -> Any:
-    """Returns the output of the chain for `images`."""
-    state = images
+def run_chain(stages: Sequence[Stage], inputs: Tensor) -> Tensor:
+    """Returns the output of the chain for a batch of inputs."""
+    state: Any = inputs
     for stage in stages:
         state = stage.run(state)
-    return state
+    output: Tensor = state
+    return output
 
 
 def chain_of(network: nn.Module) -> list[Stage]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -38,13 +38,11 @@ class Drawing:
     panels: tuple[Panel, ...] = ()
 
 
-def carrying(edges: Sequence[tuple[int, int]], inputs: Collection[int], output: int) -> list[bool]:
-    """Returns for each edge, which leads to a later node, whether it is on a path from an input to the output."""
-    reached, needed = set(inputs), {output}
-    for source, target in sorted(edges):
-        if source in reached:
-            reached.add(target)
-    for source, target in sorted(edges, key=lambda edge: -edge[1]):
-        if target in needed:
-            needed.add(source)
-    return [source in reached and target in needed for source, target in edges]
+def chain_drawing(nodes: Sequence[str], title: str) -> Drawing:
+    """Returns the drawing of a network whose layers follow one another.
+
+    Args:
+        nodes: Labels of the input, the layers and the output, in order.
+        title: Title of the drawing.
+    """
+    return Drawing(tuple(nodes), tuple((i, i + 1, "", True) for i in range(len(nodes) - 1)), title)

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from rbflex_evo.spaces.encodings.encoding import Encoding, Genotype, VectorEncoding
+from rbflex_evo.spaces.encodings.encoding import Encoding, Genotype
+from rbflex_evo.spaces.encodings.vector import VectorEncoding
 from rbflex_evo.spaces.errors import GenotypeError
 
 from .checking import CheckFailed, called, pure, require

@@ -33,15 +33,18 @@ class ConstrainedEncoding(Encoding):
 
     @property
     def size(self) -> int:
+        """Number of valid genotypes."""
         return len(self._all)
 
     def validate(self, genotype: Genotype) -> None:
+        """Checks one genotype against the inner encoding and the condition."""
         self.inner.validate(genotype)
         wrong = self.broken(genotype)
         if wrong is not None:
             raise GenotypeError(wrong)
 
     def sample(self, rng: np.random.Generator) -> Genotype:
+        """Draws one valid genotype uniformly."""
         return self._all[int(rng.integers(len(self._all)))]
 
     def mutate(self, genotype: Genotype, rng: np.random.Generator, probability: float | None = None) -> Genotype:
@@ -62,9 +65,11 @@ class ConstrainedEncoding(Encoding):
         return first, second
 
     def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
+        """Yields the neighbours of the inner encoding that satisfy the condition."""
         return (neighbour for neighbour in self.inner.neighbours(genotype) if self.broken(neighbour) is None)
 
     def distance(self, first: Genotype, second: Genotype) -> float:
+        """Returns the distance of the inner encoding."""
         return self.inner.distance(first, second)
 
     def repair(self, genotype: Sequence[int]) -> Genotype:
@@ -75,4 +80,5 @@ class ConstrainedEncoding(Encoding):
         return min(self._all, key=lambda other: self.inner.distance(repaired, other))
 
     def enumerate(self) -> Iterator[Genotype]:
+        """Yields every genotype once, in the order of the inner encoding."""
         return iter(self._all)

@@ -9,7 +9,7 @@ With at most five inner nodes the canonical form is found exactly, as the least 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from rbflex_evo.spaces.errors import GenotypeError
 
-from .encoding import Encoding, Genotype
+from .encoding import Encoding, Genotype, check_genes, hamming_distance
 
 Edge = tuple[int, int]
 
@@ -35,6 +35,7 @@ class Dag:
 
     @property
     def nodes(self) -> int:
+        """Number of nodes, input and output included."""
         return len(self.operations) + 2
 
 
@@ -43,21 +44,33 @@ def all_edges(nodes: int) -> tuple[Edge, ...]:
     return tuple(itertools.combinations(range(nodes), 2))
 
 
+def carrying(edges: Sequence[Edge], inputs: Collection[int], output: int) -> list[bool]:
+    """Returns for each edge whether it is on a path from an input to the output.
+
+    Args:
+        edges: Edges (source, target), each to a later node, in any order.
+        inputs: Input nodes.
+        output: Output node.
+    """
+    reached, needed = set(inputs), {output}
+    for source, target in sorted(edges):
+        if source in reached:
+            reached.add(target)
+    for source, target in sorted(edges, key=lambda edge: -edge[1]):
+        if target in needed:
+            needed.add(source)
+    return [source in reached and target in needed for source, target in edges]
+
+
 def pruned(dag: Dag) -> Dag | None:
-    """Returns the graph of the nodes that lie on a path from input to output, in their order; None where there is no path."""
-    from_input, to_output = {0}, {dag.nodes - 1}
-    for source, target in sorted(dag.edges):
-        if source in from_input:
-            from_input.add(target)
-    for source, target in sorted(dag.edges, reverse=True):
-        if target in to_output:
-            to_output.add(source)
-    live = sorted(from_input & to_output)
-    if len(live) < 2:
+    """Returns the graph of the nodes on a path from input to output, in their order, or None if there is no path."""
+    kept = carrying(dag.edges, {0}, dag.nodes - 1)
+    edges = sorted(edge for edge, carries in zip(dag.edges, kept, strict=True) if carries)
+    if not edges:
         return None
+    live = sorted({node for edge in edges for node in edge})
     position = {node: i for i, node in enumerate(live)}
-    edges = tuple((position[a], position[b]) for a, b in sorted(dag.edges) if a in position and b in position)
-    return Dag(edges, tuple(dag.operations[node - 1] for node in live[1:-1]))
+    return Dag(tuple((position[a], position[b]) for a, b in edges), tuple(dag.operations[node - 1] for node in live[1:-1]))
 
 
 def canonical(dag: Dag) -> Dag:
@@ -181,11 +194,8 @@ class DagEncoding(Encoding):
         return genotype
 
     def validate(self, genotype: Genotype) -> None:
-        if len(genotype) != len(self.categories):
-            raise GenotypeError(f"a genotype has {len(self.categories)} genes, but {genotype} has {len(genotype)}")
-        for name, gene, count in zip(self.names, genotype, self.categories, strict=True):
-            if not 0 <= gene < count:
-                raise GenotypeError(f"{name} of {genotype} must be in 0..{count - 1}, but it is {gene}")
+        """Checks the genes, the path from input to output, and the number of edges after pruning."""
+        check_genes(genotype, self.names, map(range, self.categories))
         rest = pruned(self.dag(genotype))
         if rest is None:
             raise GenotypeError(f"{genotype} has no path from input to output")
@@ -198,6 +208,7 @@ class DagEncoding(Encoding):
         return rest is not None and len(rest.edges) <= self.edges
 
     def sample(self, rng: np.random.Generator) -> Genotype:
+        """Draws one valid genotype uniformly, by rejection."""
         while True:
             genotype = tuple(int(gene) for gene in rng.integers(0, self.categories))
             if self.is_valid(genotype):
@@ -241,7 +252,8 @@ class DagEncoding(Encoding):
                         yield changed
 
     def distance(self, first: Genotype, second: Genotype) -> float:
-        return float(sum(a != b for a, b in zip(first, second, strict=True)))
+        """Returns the number of genes that differ."""
+        return hamming_distance(first, second)
 
     def _with(self, genotype: Genotype, place: int, gene: int) -> Genotype | None:
         changed = (*genotype[:place], gene, *genotype[place + 1 :])

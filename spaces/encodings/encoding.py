@@ -6,10 +6,8 @@ strategy, so every strategy works on every encoding and a plug-in encoding chang
 
 from __future__ import annotations
 
-import random
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -76,98 +74,33 @@ class Encoding(ABC):
         raise NotImplementedError(f"{type(self).__name__} cannot be enumerated")
 
 
-class VectorEncoding(Encoding):
-    """A fixed number of categorical genes, varied by DEAP's operators.
+def check_genes(genotype: Genotype, names: Sequence[str], ranges: Iterable[range]) -> None:
+    """Checks the number of genes of a genotype and the range of each gene.
 
     Args:
-        categories: the number of values of each gene; gene i takes 0 .. categories[i] - 1.
-        names: what each gene is called in errors and reports.
+        genotype: The genotype to check.
+        names: Name of each gene, for error messages.
+        ranges: Allowed values of each gene.
+
+    Raises:
+        GenotypeError: If the number of genes is wrong, or a gene is out of its range.
     """
-
-    def __init__(self, categories: Sequence[int], names: Sequence[str] | None = None) -> None:
-        self.categories = tuple(int(count) for count in categories)
-        if not self.categories or min(self.categories) < 1:
-            raise ValueError(f"categories must be positive and at least one, but they are {self.categories}")
-        self.names = tuple(names) if names else tuple(f"gene {i}" for i in range(len(self.categories)))
-        if len(self.names) != len(self.categories):
-            raise ValueError(f"{len(self.names)} names for {len(self.categories)} genes")
-        self._free = [i for i, count in enumerate(self.categories) if count > 1]
-
-    @property
-    def size(self) -> int:
-        size = 1
-        for count in self.categories:
-            size *= count
-        return size
-
-    def validate(self, genotype: Genotype) -> None:
-        if len(genotype) != len(self.categories):
-            raise GenotypeError(f"a genotype has {len(self.categories)} genes, but {genotype} has {len(genotype)}")
-        for name, gene, count in zip(self.names, genotype, self.categories, strict=True):
-            if not 0 <= gene < count:
-                raise GenotypeError(f"{name} of {genotype} must be in 0..{count - 1}, but it is {gene}")
-
-    def sample(self, rng: np.random.Generator) -> Genotype:
-        return tuple(int(gene) for gene in rng.integers(0, self.categories))
-
-    def mutate(self, genotype: Genotype, rng: np.random.Generator, probability: float | None = None) -> Genotype:
-        if not self._free:
-            return genotype
-        # DEAP mutates offsets, not genes: an offset of 1 .. count - 1 cannot give the old value back.
-        offsets = self._offsets(rng, probability) if probability else {}
-        if not offsets:
-            chosen = self._free[int(rng.integers(len(self._free)))]
-            offsets = {chosen: int(rng.integers(1, self.categories[chosen]))}
-        genes = list(genotype)
-        for i, offset in offsets.items():
-            genes[i] = (genes[i] + offset) % self.categories[i]
-        return tuple(genes)
-
-    def _offsets(self, rng: np.random.Generator, probability: float) -> dict[int, int]:
-        from deap import tools
-
-        offsets = [0] * len(self._free)
-        highest = [self.categories[i] - 1 for i in self._free]
-        with deap_random(rng):
-            tools.mutUniformInt(offsets, low=[1] * len(offsets), up=highest, indpb=probability)
-        return {i: offset for i, offset in zip(self._free, offsets, strict=True) if offset}
-
-    def crossover(self, first: Genotype, second: Genotype, rng: np.random.Generator) -> tuple[Genotype, Genotype]:
-        from deap import tools
-
-        with deap_random(rng):
-            one, two = tools.cxUniform(list(first), list(second), indpb=0.5)
-        return tuple(one), tuple(two)
-
-    def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
-        for i, count in enumerate(self.categories):
-            for gene in range(count):
-                if gene != genotype[i]:
-                    yield (*genotype[:i], gene, *genotype[i + 1 :])
-
-    def distance(self, first: Genotype, second: Genotype) -> float:
-        return float(sum(a != b for a, b in zip(first, second, strict=True)))
-
-    def repair(self, genotype: Sequence[int]) -> Genotype:
-        if len(genotype) != len(self.categories):
-            raise GenotypeError(f"a genotype has {len(self.categories)} genes, but {genotype} has {len(genotype)}")
-        return tuple(min(max(int(g), 0), count - 1) for g, count in zip(genotype, self.categories, strict=True))
-
-    def enumerate(self) -> Iterator[Genotype]:
-        for index in range(self.size):
-            genes = []
-            for count in reversed(self.categories):
-                index, gene = divmod(index, count)
-                genes.append(gene)
-            yield tuple(reversed(genes))
+    check_length(genotype, len(names))
+    for name, gene, allowed in zip(names, genotype, ranges, strict=True):
+        if gene not in allowed:
+            raise GenotypeError(f"{name} of {genotype} must be in {allowed.start}..{allowed.stop - 1}, but it is {gene}")
 
 
-@contextmanager
-def deap_random(rng: np.random.Generator) -> Iterator[None]:
-    """Lends DEAP, which draws from the global `random`, a state seeded by `rng`; the global state comes back after."""
-    state = random.getstate()
-    random.seed(int(rng.integers(2**63)))
-    try:
-        yield
-    finally:
-        random.setstate(state)
+def check_length(genotype: Sequence[int], expected: int) -> None:
+    """Checks the number of genes.
+
+    Raises:
+        GenotypeError: If it is not `expected`.
+    """
+    if len(genotype) != expected:
+        raise GenotypeError(f"a genotype has {expected} genes, but {tuple(genotype)} has {len(genotype)}")
+
+
+def hamming_distance(first: Genotype, second: Genotype) -> float:
+    """Returns the number of genes in which two genotypes of equal length differ."""
+    return float(sum(a != b for a, b in zip(first, second, strict=True)))

@@ -9,6 +9,7 @@ A stage's depth is a gene like the others, though it is not written: it is where
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from rbflex_evo.spaces.errors import GenotypeError
 
-from .encoding import Encoding, Genotype
+from .encoding import Encoding, Genotype, check_genes, check_length, hamming_distance
 
 EMPTY = 0
 
@@ -59,12 +60,10 @@ class StagedEncoding(Encoding):
 
     @property
     def size(self) -> int:
-        size = 1
-        for count in self.plain:
-            size *= count
-        for stage in self.stages:
-            size *= sum(stage.choices**depth for depth in range(stage.min_depth, stage.max_depth + 1))
-        return size
+        """Number of valid genotypes."""
+        depths = [range(stage.min_depth, stage.max_depth + 1) for stage in self.stages]
+        blocks = [sum(stage.choices**depth for depth in of) for stage, of in zip(self.stages, depths, strict=True)]
+        return math.prod([*self.plain, *blocks])
 
     def split(self, genotype: Genotype) -> tuple[Genotype, list[Genotype]]:
         """Returns the plain genes, and the blocks of each stage without its empty places."""
@@ -96,12 +95,8 @@ class StagedEncoding(Encoding):
         return genotype
 
     def validate(self, genotype: Genotype) -> None:
-        if len(genotype) != len(self.names):
-            raise GenotypeError(f"a genotype has {len(self.names)} genes, but {genotype} has {len(genotype)}")
-        lowest, highest = self._bounds()
-        for name, gene, low, high in zip(self.names, genotype, lowest, highest, strict=True):
-            if not low <= gene <= high:
-                raise GenotypeError(f"{name} of {genotype} must be in {low}..{high}, but it is {gene}")
+        """Checks the range of each gene, and that the empty places of a stage come last."""
+        check_genes(genotype, self.names, self._ranges())
         start = len(self.plain)
         for i, stage in enumerate(self.stages):
             places = genotype[start : start + stage.max_depth]
@@ -109,16 +104,16 @@ class StagedEncoding(Encoding):
                 raise GenotypeError(f"stage {i + 1} of {genotype} has a block after an empty place; put empty places last")
             start += stage.max_depth
 
-    def _bounds(self) -> tuple[list[int], list[int]]:
-        """Returns the least and the greatest value of each gene."""
-        lowest = [0] * len(self.plain)
-        highest = [count - 1 for count in self.plain]
+    def _ranges(self) -> list[range]:
+        """Returns the allowed values of each gene."""
+        ranges = [range(count) for count in self.plain]
         for stage in self.stages:
-            lowest += [1] * stage.min_depth + [EMPTY] * (stage.max_depth - stage.min_depth)
-            highest += [stage.choices] * stage.max_depth
-        return lowest, highest
+            for place in range(stage.max_depth):
+                ranges.append(range(1 if place < stage.min_depth else EMPTY, stage.choices + 1))
+        return ranges
 
     def sample(self, rng: np.random.Generator) -> Genotype:
+        """Draws every plain gene, every depth and every block uniformly."""
         plain = [int(rng.integers(count)) for count in self.plain]
         stages = [_blocks(stage, int(rng.integers(stage.min_depth, stage.max_depth + 1)), rng) for stage in self.stages]
         return self.join(plain, stages)
@@ -208,17 +203,17 @@ class StagedEncoding(Encoding):
 
     def distance(self, first: Genotype, second: Genotype) -> float:
         """Returns the number of plain genes and places that differ; a place that one has and the other has not differs."""
-        return float(sum(a != b for a, b in zip(first, second, strict=True)))
+        return hamming_distance(first, second)
 
     def repair(self, genotype: Sequence[int]) -> Genotype:
         """Returns the genotype with every gene moved into its range, and empty places moved to the end of their stages."""
-        if len(genotype) != len(self.names):
-            raise GenotypeError(f"a genotype has {len(self.names)} genes, but {tuple(genotype)} has {len(genotype)}")
-        lowest, highest = self._bounds()
-        clipped = [min(max(int(gene), low), high) for gene, low, high in zip(genotype, lowest, highest, strict=True)]
+        check_length(genotype, len(self.names))
+        ranges = self._ranges()
+        clipped = [min(max(int(gene), allowed.start), allowed.stop - 1) for gene, allowed in zip(genotype, ranges, strict=True)]
         return self.join(*self.split(tuple(clipped)))
 
     def enumerate(self) -> Iterator[Genotype]:
+        """Yields every genotype once, in lexicographic order."""
         parts: list[list[Genotype]] = [[(gene,) for gene in range(count)] for count in self.plain]
         for stage in self.stages:
             depths = range(stage.min_depth, stage.max_depth + 1)

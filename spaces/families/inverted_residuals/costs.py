@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rbflex_evo.spaces.errors import ConfigError
+from rbflex_evo.spaces.families.counting import CountedConvolution, count, halved, image_size, with_classifier
 from rbflex_evo.spaces.space import Costs
 
 
@@ -58,15 +58,12 @@ def mobilenet_costs(layout: MobileNetLayout, input_shape: Sequence[int]) -> Cost
     Raises:
         ConfigError: if the network takes no such images.
     """
-    if len(input_shape) != 3 or input_shape[0] != 3 or min(input_shape) < 1:
-        raise ConfigError(f"expected images of shape [3, height, width], but they are {list(input_shape)}")
-    params, flops = (layout.head + 1) * layout.classes, layout.head * layout.classes
-    size = (input_shape[1], input_shape[2])
+    size = image_size(input_shape)
+    convolutions: list[CountedConvolution] = []
     for weights, outputs, stride in _convolutions(layout):
-        size = ((size[0] - 1) // stride + 1, (size[1] - 1) // stride + 1)
-        params += weights + 2 * outputs
-        flops += weights * size[0] * size[1]
-    return Costs(float(params), float(flops))
+        size = halved(size, stride - 1)
+        convolutions.append(CountedConvolution(weights, outputs, size))
+    return with_classifier(*count(convolutions), layout.head, layout.classes)
 
 
 def _convolutions(layout: MobileNetLayout) -> Iterator[tuple[int, int, int]]:

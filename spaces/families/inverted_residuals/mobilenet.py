@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from rbflex_evo.spaces.architecture.drawing import Drawing
+from rbflex_evo.spaces.architecture.drawing import Drawing, chain_drawing
 from rbflex_evo.spaces.encodings.encoding import Genotype
 from rbflex_evo.spaces.encodings.staged import StagedEncoding, StageRange
 from rbflex_evo.spaces.errors import GenotypeError, near_name
@@ -65,6 +65,7 @@ class MobileNetSpace(SearchSpace):
         self.encoding: StagedEncoding = StagedEncoding(plain, stages, names)
 
     def notation(self, genotype: Genotype) -> str:
+        """Writes the width multipliers and the blocks of every stage."""
         self.encoding.validate(genotype)
         (stem, *widths, head), stages = self.encoding.split(genotype)
         parts = [f"stem {MULTIPLIERS[stem]}"]
@@ -74,6 +75,7 @@ class MobileNetSpace(SearchSpace):
         return " | ".join([*parts, f"head {HEAD_MULTIPLIERS[head]}"])
 
     def parse(self, text: str) -> Genotype:
+        """Reads the width multipliers and the blocks of every stage."""
         stem, *stages, head = text.strip().split("|") if text.count("|") else ("", "")
         if len(stages) != len(STAGES):
             raise GenotypeError(
@@ -107,6 +109,7 @@ class MobileNetSpace(SearchSpace):
         return MobileNetLayout(first, 2, tuple(blocks), scaled(HEAD, HEAD_MULTIPLIERS[head]), self.parameters.classes)
 
     def build(self, genotype: Genotype) -> MobileNetwork:
+        """Builds the raw network of a genotype."""
         from torch import nn
 
         from .network import MobileNetwork
@@ -114,15 +117,17 @@ class MobileNetSpace(SearchSpace):
         return MobileNetwork(self.layout(genotype), nn.ReLU6, dropout=0.2)
 
     def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
+        """Counts parameters and multiply-accumulates of the raw network from its shapes."""
         return mobilenet_costs(self.layout(genotype), input_shape or self.input_shape)
 
     def drawing(self, genotype: Genotype) -> Drawing:
+        """Returns the architecture as a graph."""
         layout = self.layout(genotype)
         labels = [
             f"k{block.kernel} e{block.expansion}\n{block.outputs}{' /2' if block.stride == 2 else ''}" for block in layout.blocks
         ]
         nodes = ("input", f"stem\n{layout.stem} /2", *labels, f"head\n{layout.head}", "classifier")
-        return Drawing(nodes, tuple((i, i + 1, "", True) for i in range(len(nodes) - 1)), self.notation(genotype))
+        return chain_drawing(nodes, self.notation(genotype))
 
 
 def scaled(width: int, multiplier: float) -> int:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from rbflex_evo.spaces.architecture.drawing import Drawing
-from rbflex_evo.spaces.encodings.encoding import Genotype, VectorEncoding
+from rbflex_evo.spaces.architecture.drawing import Drawing, chain_drawing
+from rbflex_evo.spaces.encodings.encoding import Genotype
+from rbflex_evo.spaces.encodings.vector import VectorEncoding
 from rbflex_evo.spaces.errors import GenotypeError
 from rbflex_evo.spaces.parameters import Parameters as AnyParameters
 from rbflex_evo.spaces.space import Costs, SearchSpace
@@ -51,10 +52,12 @@ class NasBenchMacroSpace(SearchSpace):
         self.encoding = VectorEncoding([len(CHOICES)] * sum(STAGES), [f"layer {i + 1}" for i in range(sum(STAGES))])
 
     def notation(self, genotype: Genotype) -> str:
+        """Writes the genes as one digit for each layer."""
         self.encoding.validate(genotype)
         return "".join(map(str, genotype))
 
     def parse(self, text: str) -> Genotype:
+        """Reads one digit for each layer."""
         code = text.strip()
         if len(code) != sum(STAGES) or not set(code) <= {"0", "1", "2"}:
             raise GenotypeError(
@@ -72,6 +75,7 @@ class NasBenchMacroSpace(SearchSpace):
         return self.notation(tuple(genes))
 
     def build(self, genotype: Genotype) -> MobileNetwork:
+        """Builds the raw network of a genotype."""
         from torch import nn
 
         from .network import MobileNetwork
@@ -87,6 +91,7 @@ class NasBenchMacroSpace(SearchSpace):
         return [part for part in network.features.children() if next(part.parameters(), None) is not None]  # type: ignore[union-attr]
 
     def drawing(self, genotype: Genotype) -> Drawing:
+        """Returns the architecture as a graph."""
         self.encoding.validate(genotype)
         labels = [
             f"{CHOICES[gene]}\n{self.parameters.channels * 2 ** (stage + 1)}"
@@ -94,7 +99,7 @@ class NasBenchMacroSpace(SearchSpace):
             for gene in genes
         ]
         nodes = ("input", f"stem\n{self.parameters.channels}", *labels, f"head\n{HEAD}", "classifier")
-        return Drawing(nodes, tuple((i, i + 1, "", True) for i in range(len(nodes) - 1)), self.notation(genotype))
+        return chain_drawing(nodes, self.notation(genotype))
 
     def layout(self, genotype: Genotype) -> MobileNetLayout:
         """Returns the network as data."""

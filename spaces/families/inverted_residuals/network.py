@@ -36,7 +36,9 @@ class InvertedResidual(nn.Module):
         self.residual = block.stride == 1 and block.inputs == block.outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.layers(x) if self.residual else self.layers(x)
+        """Maps a feature map to a feature map, both [N, channels, height, width]."""
+        output: Tensor = x + self.layers(x) if self.residual else self.layers(x)
+        return output
 
 
 def block_module(block: InvertedResidualBlock, activation: type[nn.Module]) -> nn.Module:
@@ -83,4 +85,5 @@ class MobileNetwork(nn.Module):
         ]
 
     def forward(self, images: Tensor) -> Tensor:
+        """Maps images [N, 3, height, width] to logits [N, classes]."""
         return run_chain(self.as_stages(), images)

@@ -8,12 +8,12 @@ CELU with its default alpha of 1 is ELU, so the two share a key: 10 distinct net
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rbflex_evo.spaces.encodings.encoding import Genotype, VectorEncoding
+from rbflex_evo.spaces.encodings.encoding import Genotype
+from rbflex_evo.spaces.encodings.vector import VectorEncoding
 from rbflex_evo.spaces.errors import GenotypeError, near_name
-from rbflex_evo.spaces.space import Drawing
+from rbflex_evo.spaces.space import SearchSpace
 
 # In the benchmark's order, which counts them from 1; each is torch's module of that name with its defaults.
 ACTIVATIONS = (
@@ -77,7 +77,19 @@ class ActivationGenes:
         return tuple(SAME.get(gene, gene) for gene in genotype)
 
 
-def chain(title: str, layers: Sequence[str]) -> Drawing:
-    """Returns the drawing of a network whose layers follow one another."""
-    nodes = ("input", *layers, "classifier")
-    return Drawing(nodes, tuple((i, i + 1, "", True) for i in range(len(nodes) - 1)), title)
+class ActivationSpace(SearchSpace):
+    """A space whose genotypes choose activation functions; subclasses set `genes` and build the networks."""
+
+    genes: ActivationGenes
+
+    def notation(self, genotype: Genotype) -> str:
+        """Writes the names of the activation functions."""
+        return self.genes.notation(genotype)
+
+    def parse(self, text: str) -> Genotype:
+        """Reads the names of the activation functions, or one name for all layers."""
+        return self.genes.parse(text)
+
+    def key(self, genotype: Genotype) -> str:
+        """Returns the notation with ELU in place of CELU, which is the same function."""
+        return self.notation(self.genes.canonical(genotype))

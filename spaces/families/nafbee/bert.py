@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
+from rbflex_evo.spaces.architecture.drawing import Drawing, chain_drawing
 from rbflex_evo.spaces.encodings.encoding import Genotype
 from rbflex_evo.spaces.errors import ConfigError
 from rbflex_evo.spaces.parameters import Parameters as AnyParameters
-from rbflex_evo.spaces.space import Costs, Drawing, SearchSpace
+from rbflex_evo.spaces.space import Costs
 
-from .activations import ACTIVATIONS, ActivationGenes, chain
+from .activations import ACTIVATIONS, ActivationGenes, ActivationSpace
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -61,7 +62,7 @@ class BertParameters(AnyParameters):
         return self
 
 
-class BertSpace(SearchSpace):
+class BertSpace(ActivationSpace):
     """BERT with an activation to choose, or one a layer."""
 
     name = "nafbee_bert"
@@ -96,12 +97,14 @@ class BertSpace(SearchSpace):
         return digest.hexdigest()
 
     def build(self, genotype: Genotype) -> BertNetwork:
+        """Builds the raw network of a genotype."""
         from .bert_network import BertNetwork
 
         p = self.parameters
         return BertNetwork(p.vocabulary, p.hidden, p.heads, self.genes.names(genotype), p.classes)
 
     def known_weights(self) -> Mapping[str, Tensor]:
+        """Returns the weights of the file by parameter name, or none if the space has no file."""
         if self.parameters.weights is None:
             return {}
         import torch
@@ -111,16 +114,6 @@ class BertSpace(SearchSpace):
         with torch.device("meta"):
             network = self.build(self.parse(ACTIVATIONS[0]))
         return read_weights(self.parameters.weights, network, self.parameters.pretrained)
-
-    def notation(self, genotype: Genotype) -> str:
-        return self.genes.notation(genotype)
-
-    def parse(self, text: str) -> Genotype:
-        return self.genes.parse(text)
-
-    def key(self, genotype: Genotype) -> str:
-        """Returns the notation with ELU for CELU, which is the same function."""
-        return self.notation(self.genes.canonical(genotype))
 
     def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
         """Returns the embeddings and every layer."""
@@ -147,5 +140,8 @@ class BertSpace(SearchSpace):
         )
 
     def drawing(self, genotype: Genotype) -> Drawing:
+        """Returns the architecture as a graph."""
         layers = [f"attention\n{name}" for name in self.genes.names(genotype)]
-        return chain(self.notation(genotype), [f"words\n{self.parameters.hidden}", *layers, "first word\nTanh"])
+        return chain_drawing(
+            ("input", f"words\n{self.parameters.hidden}", *layers, "first word\nTanh", "classifier"), self.notation(genotype)
+        )

@@ -33,8 +33,10 @@ class Embeddings(nn.Module):
         self.dropout = nn.Dropout(DROPOUT)
 
     def forward(self, ids: Tensor) -> Tensor:
+        """Maps word ids [N, T] to vectors [N, T, hidden]."""
         positions = self.positions(torch.arange(ids.shape[1], device=ids.device))
-        return self.dropout(self.norm(self.words(ids) + self.segments(torch.zeros_like(ids)) + positions))
+        output: Tensor = self.dropout(self.norm(self.words(ids) + self.segments(torch.zeros_like(ids)) + positions))
+        return output
 
 
 class Attention(nn.Module):
@@ -50,16 +52,18 @@ class Attention(nn.Module):
         self.dropout = nn.Dropout(DROPOUT)
 
     def forward(self, x: Tensor, padding: Tensor) -> Tensor:
+        """Maps vectors [N, T, hidden] and the padding mask [N, T] to vectors [N, T, hidden]."""
         query, key, value = (self._by_head(layer(x)) for layer in (self.query, self.key, self.value))
         agreement = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
         # The least number rather than minus infinity: a sentence of nothing but padding stays finite.
         agreement = agreement.masked_fill(padding[:, None, None, :], torch.finfo(x.dtype).min)
         mixed = self.dropout(agreement.softmax(dim=-1)) @ value
-        return self.output(mixed.transpose(1, 2).flatten(2))
+        output: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
+        return output
 
     def _by_head(self, x: Tensor) -> Tensor:
         """Returns [N, T, hidden] as [N, heads, T, width]."""
-        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        return torch.unflatten(x, 2, (self.heads, -1)).transpose(1, 2)
 
 
 class BertLayer(nn.Module):
@@ -76,8 +80,10 @@ class BertLayer(nn.Module):
         self.dropout = nn.Dropout(DROPOUT)
 
     def forward(self, x: Tensor, padding: Tensor) -> Tensor:
+        """Maps vectors [N, T, hidden] and the padding mask [N, T] to vectors [N, T, hidden]."""
         x = self.attention_norm(x + self.dropout(self.attention(x, padding)))
-        return self.output_norm(x + self.dropout(self.narrow(self.activation(self.widen(x)))))
+        output: Tensor = self.output_norm(x + self.dropout(self.narrow(self.activation(self.widen(x)))))
+        return output
 
 
 class BertNetwork(nn.Module):
@@ -109,4 +115,5 @@ class BertNetwork(nn.Module):
         return [first, *layers, Stage("head", lambda state: self.classifier(self.dropout(self.pooler(state[0][:, 0]))))]
 
     def forward(self, ids: Tensor) -> Tensor:
+        """Maps word ids [N, T] to logits [N, classes]."""
         return run_chain(self.as_stages(), ids)

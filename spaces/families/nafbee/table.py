@@ -9,16 +9,15 @@ the same one in all of them.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from rbflex_evo.spaces.errors import GenotypeError, TableError, near_name, reason
+from rbflex_evo.spaces.errors import GenotypeError, TableError, near_name
 from rbflex_evo.spaces.parameters import Parameters
 from rbflex_evo.spaces.space import SearchSpace
-from rbflex_evo.spaces.tables.table import Table, read_csv
+from rbflex_evo.spaces.tables.files import existing_file, read_csv, read_json
+from rbflex_evo.spaces.tables.table import LoadedTable
 
 # What the benchmark calls a space's networks, and what they were trained on. RBFleX's VGG-11 is not in it.
 NETWORKS = {"nafbee_vgg19": ("VGG19", "cifar10"), "nafbee_bert": ("BERT", "sst2")}
@@ -35,7 +34,7 @@ class NafbeeParameters(Parameters):
     path: str
 
 
-class NafbeeTable(Table):
+class NafbeeTable(LoadedTable):
     """Test accuracies of the eleven networks of one space."""
 
     name = "nafbee"
@@ -65,17 +64,12 @@ class NafbeeTable(Table):
         if not found:
             there = ", ".join(sorted({str(record["network"]) for record in records.values()})) or "no network"
             raise TableError(f"{parameters.path!r} holds {there}; space {space.name!r} is of {network}")
-        self._accuracies = found
-
-    def accuracies(self) -> Mapping[str, float]:
-        return self._accuracies
+        self.loaded = found
 
 
 def _records(path: str) -> dict[str, Mapping[str, Any]]:
     """Returns the file's records by what an error calls them."""
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise TableError(f"no table file {path!r}; check table.path")
+    file = existing_file(path)
     if file.suffix != ".json":
         columns = read_csv(file)
         missing = [field for field in FIELDS if field not in columns]
@@ -83,10 +77,7 @@ def _records(path: str) -> dict[str, Mapping[str, Any]]:
             raise TableError(f"{path!r} has no column {missing[0]!r}{near_name(missing[0], columns)}")
         rows = zip(*columns.values(), strict=True)
         return {f"{path!r}, row {i}": dict(zip(columns, row, strict=True)) for i, row in enumerate(rows, start=1)}
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise TableError(f"{path!r} is not a JSON file: {reason(error)}") from None
+    content = read_json(path)
     if not isinstance(content, dict) or not all(isinstance(record, dict) for record in content.values()):
         raise TableError(f"{path!r} is no NAFBee file; expected records by number, as '1': {{'network': 'VGG19', ...}}")
     return {f"{path!r}, record {number!r}": record for number, record in content.items()}

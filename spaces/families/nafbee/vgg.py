@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from rbflex_evo.spaces.architecture.drawing import Drawing, chain_drawing
 from rbflex_evo.spaces.encodings.encoding import Genotype
-from rbflex_evo.spaces.errors import ConfigError
+from rbflex_evo.spaces.families.counting import CountedConvolution, count, halved, image_size, with_classifier
 from rbflex_evo.spaces.parameters import Parameters as AnyParameters
-from rbflex_evo.spaces.space import Costs, Drawing, SearchSpace
+from rbflex_evo.spaces.space import Costs
 
-from .activations import ActivationGenes, chain
+from .activations import ActivationGenes, ActivationSpace
 
 if TYPE_CHECKING:
     from .vgg_network import VggNetwork
@@ -43,7 +44,7 @@ class VggParameters(AnyParameters):
     channels: int = Field(default=64, ge=1)
 
 
-class VggSpace(SearchSpace):
+class VggSpace(ActivationSpace):
     """A VGG with an activation to choose; subclasses say how many convolutions each stage has."""
 
     Parameters = VggParameters
@@ -61,49 +62,38 @@ class VggSpace(SearchSpace):
         return [[width * self.parameters.channels] * depth for width, depth in zip(WIDTHS, self.depths, strict=True)]
 
     def build(self, genotype: Genotype) -> VggNetwork:
+        """Builds the raw network of a genotype."""
         from .vgg_network import VggNetwork
 
         return VggNetwork(self.stages, self.genes.names(genotype), self.parameters.classes)
 
-    def notation(self, genotype: Genotype) -> str:
-        return self.genes.notation(genotype)
-
-    def parse(self, text: str) -> Genotype:
-        return self.genes.parse(text)
-
-    def key(self, genotype: Genotype) -> str:
-        """Returns the notation with ELU for CELU, which is the same function."""
-        return self.notation(self.genes.canonical(genotype))
-
     def thin(self) -> VggSpace:
+        """Returns the same space with the narrowest networks that its parameters allow."""
         return type(self)(self.parameters.model_copy(update={"channels": 1}))
 
     def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
         """Counts by arithmetic; an activation has no parameters and no multiplications, so all networks cost the same."""
         self.encoding.validate(genotype)
-        shape = input_shape or self.input_shape
-        if len(shape) != 3 or shape[0] != 3 or min(shape) < 1:
-            raise ConfigError(f"expected images of shape [3, height, width], but they are {list(shape)}")
-        params = flops = 0
-        inputs, (height, width) = 3, shape[1:]
+        size = image_size(input_shape or self.input_shape)
+        convolutions: list[CountedConvolution] = []
+        biases, inputs = 0, 3
         for stage in self.stages:
             for outputs in stage:
-                weights = 9 * inputs * outputs
-                params += weights + 3 * outputs  # bias, and scale and shift of the normalisation
-                flops += weights * height * width
-                inputs = outputs
-            height, width = (height + 1) // 2, (width + 1) // 2
-        classes = self.parameters.classes
-        return Costs(float(params + (inputs + 1) * classes), float(flops + inputs * classes))
+                convolutions.append(CountedConvolution(9 * inputs * outputs, outputs, size))
+                biases, inputs = biases + outputs, outputs
+            size = halved(size)
+        params, flops = count(convolutions)
+        return with_classifier(params + biases, flops, inputs, self.parameters.classes)
 
     def drawing(self, genotype: Genotype) -> Drawing:
+        """Returns the architecture as a graph."""
         names = iter(self.genes.names(genotype))
         layers = [
             f"{next(names)}\n{width}{' /2' if position == len(stage) - 1 else ''}"
             for stage in self.stages
             for position, width in enumerate(stage)
         ]
-        return chain(self.notation(genotype), layers)
+        return chain_drawing(("input", *layers, "classifier"), self.notation(genotype))
 
 
 class Vgg19Space(VggSpace):

@@ -46,4 +46,5 @@ class VggNetwork(nn.Module):
         return [*layers, Stage("classifier", lambda x: self.classifier(torch.flatten(self.pool(x), 1)))]
 
     def forward(self, images: Tensor) -> Tensor:
+        """Maps images [N, 3, height, width] to logits [N, classes]."""
         return run_chain(self.as_stages(), images)

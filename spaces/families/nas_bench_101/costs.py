@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from rbflex_evo.spaces.encodings.dag import Dag
-from rbflex_evo.spaces.errors import ConfigError
+from rbflex_evo.spaces.families.counting import CountedConvolution, count, halved, image_size, with_classifier
 from rbflex_evo.spaces.space import Costs
 
 OPERATIONS = ("conv1x1-bn-relu", "conv3x3-bn-relu", "maxpool3x3")
@@ -68,15 +68,11 @@ def nasbench101_costs(dag: Dag, channels: int, classes: int, input_shape: Sequen
     Raises:
         ConfigError: if the network takes no such images.
     """
-    if len(input_shape) != 3 or input_shape[0] != 3 or min(input_shape) < 1:
-        raise ConfigError(f"expected images of shape [3, height, width], but they are {list(input_shape)}")
+    size = image_size(input_shape)
+    convolutions = _convolutions(dag, channels)
+    counted = [CountedConvolution(weights, outputs, halved(size, stack)) for weights, outputs, stack in convolutions]
     _, last = cell_channels(channels, *CELLS[-1])
-    params, flops = (last + 1) * classes, last * classes
-    for weights, outputs, stack in _convolutions(dag, channels):
-        height, width = (-(-side // 2**stack) for side in input_shape[1:])
-        params += weights + 2 * outputs
-        flops += weights * height * width
-    return Costs(float(params), float(flops))
+    return with_classifier(*count(counted), last, classes)
 
 
 def _convolutions(dag: Dag, channels: int) -> Iterator[tuple[int, int, int]]:

@@ -26,7 +26,9 @@ class ConvNormReLU(nn.Module):
         self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.relu(self.norm(self.conv(x)))
+        """Maps a feature map to a feature map, both [N, channels, height, width]."""
+        output: Tensor = self.relu(self.norm(self.conv(x)))
+        return output
 
 
 class NasBench101Cell(nn.Module):
@@ -58,6 +60,7 @@ class NasBench101Cell(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Maps a feature map to a feature map, both [N, channels, height, width]."""
         values: dict[int, Tensor] = {}
         for node, name in enumerate(self.nodes, start=1):
             read = [values[source][:, : self.shapes.channels[node]] for source in self.shapes.sources[node]]
@@ -96,7 +99,9 @@ class NasBench101Network(nn.Module):
         self.classifier = nn.Linear(outputs, classes)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Maps images [N, 3, height, width] to logits [N, classes]."""
         x = self.stem(images)
         for cell, halved in zip(self.cells, self.halved, strict=True):
             x = cell(functional.max_pool2d(x, 2, ceil_mode=True) if halved else x)
-        return self.classifier(torch.flatten(self.pool(x), 1))
+        output: Tensor = self.classifier(torch.flatten(self.pool(x), 1))
+        return output

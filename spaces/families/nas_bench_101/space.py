@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from rbflex_evo.spaces.architecture.drawing import Drawing, carrying
-from rbflex_evo.spaces.encodings.dag import Dag, DagEncoding, canonical, canonical_dags, pruned
+from rbflex_evo.spaces.architecture.drawing import Drawing
+from rbflex_evo.spaces.encodings.dag import Dag, DagEncoding, canonical, canonical_dags, carrying, pruned
 from rbflex_evo.spaces.encodings.encoding import Genotype
 from rbflex_evo.spaces.errors import GenotypeError, near_name
 from rbflex_evo.spaces.parameters import Parameters as AnyParameters
@@ -58,6 +58,7 @@ class NasBench101Space(SearchSpace):
         self.encoding: DagEncoding = DagEncoding(NODES, len(OPERATIONS), EDGES)
 
     def notation(self, genotype: Genotype) -> str:
+        """Writes the rows of the adjacency matrix and the operations."""
         self.encoding.validate(genotype)
         dag = self.encoding.dag(genotype)
         edges = set(dag.edges)
@@ -101,15 +102,18 @@ class NasBench101Space(SearchSpace):
         return cell
 
     def build(self, genotype: Genotype) -> NasBench101Network:
+        """Builds the raw network of a genotype."""
         from .network import NasBench101Network
 
         return NasBench101Network(self.cell(genotype), self.parameters.channels, self.parameters.classes)
 
     def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
+        """Counts parameters and multiply-accumulates of the raw network from its shapes."""
         shape = input_shape or self.input_shape
         return nasbench101_costs(self.cell(genotype), self.parameters.channels, self.parameters.classes, shape)
 
     def drawing(self, genotype: Genotype) -> Drawing:
+        """Returns the architecture as a graph."""
         self.encoding.validate(genotype)
         dag = self.encoding.dag(genotype)
         labels = [OPERATIONS[gene].removesuffix("-bn-relu") for gene in dag.operations]

@@ -8,7 +8,8 @@ from functools import cached_property
 from rbflex_evo.spaces.errors import TableError
 from rbflex_evo.spaces.parameters import Parameters
 from rbflex_evo.spaces.space import SearchSpace
-from rbflex_evo.spaces.tables.table import CsvParameters, CsvTable, NpzParameters, NpzTable, Table
+from rbflex_evo.spaces.tables.npz_csv import CsvParameters, CsvTable, NpzParameters, NpzTable
+from rbflex_evo.spaces.tables.table import Table
 
 
 class NasBench101TableParameters(Parameters):
@@ -46,6 +47,7 @@ class NasBench101Table(Table):
             self._rows = CsvTable(CsvParameters(**values), space)
 
     def accuracies(self) -> Mapping[str, float]:
+        """Returns every known test accuracy in percent by notation, as written in the file."""
         return self._rows.accuracies()
 
     def accuracy(self, notation: str) -> float | None:

@@ -13,19 +13,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
 
-from rbflex_evo.spaces.encodings.encoding import Genotype, VectorEncoding
+from rbflex_evo.spaces.encodings.encoding import Genotype
+from rbflex_evo.spaces.encodings.vector import VectorEncoding
 from rbflex_evo.spaces.errors import GenotypeError
 
 # (state that is read, position of the operation)
-Edge = tuple[int, int]
-Node = tuple[Edge, Edge]
+CellEdge = tuple[int, int]
+Node = tuple[CellEdge, CellEdge]
 CellEdges = tuple[Node, ...]
 
 CELLS = ("normal", "reduce")
 INPUTS = 2
+
+
+@dataclass(frozen=True)
+class CellPlan:
+    """One kind of cell, with operations by name.
+
+    Attributes:
+        nodes: The two edges (state that is read, name of the operation) of each node.
+        concatenated: The states that the output concatenates.
+    """
+
+    nodes: tuple[tuple[tuple[int, str], ...], ...]
+    concatenated: tuple[int, ...]
+
+
+def reductions(layers: int) -> tuple[int, int]:
+    """Returns the positions of the two reduction cells among `layers` cells: at one and two thirds of the depth."""
+    return layers // 3, 2 * layers // 3
 
 
 class TwoCellEncoding(VectorEncoding):

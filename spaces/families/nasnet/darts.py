@@ -62,13 +62,16 @@ class DartsSpace(CellSpace):
         self.encoding = TwoCellEncoding(self.nodes, len(self.operations), distinct=True)
 
     def size(self, genotype: Genotype) -> tuple[int, int]:
+        """Returns the channels of the first cells and the number of cells."""
         form = self.parameters.form
         return self.parameters.channels or CHANNELS[form], self.parameters.layers or LAYERS[form]
 
     def widest(self) -> int:
+        """Returns the largest number of channels of the first cells."""
         return self.parameters.channels or CHANNELS[self.parameters.form]
 
     def notation(self, genotype: Genotype) -> str:
+        """Writes a genotype as DARTS's ``Genotype(...)`` expression."""
         normal, reduce = map(self.written, self.encoding.cells(genotype))
         concat = f"range(2, {self.nodes + 2})"
         return f"Genotype(normal={normal}, normal_concat={concat}, reduce={reduce}, reduce_concat={concat})"

@@ -8,7 +8,6 @@ There is no drop-path and no auxiliary head. What changes a weight's shape is pa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -17,20 +16,8 @@ from torch.nn import functional
 
 from rbflex_evo.spaces.architecture.chain import Stage, run_chain
 
+from .cells import CellPlan, reductions
 from .operations import CONVOLUTIONS, NONE, POOLINGS, SKIP, Filter
-
-
-@dataclass(frozen=True)
-class CellPlan:
-    """One kind of cell.
-
-    Attributes:
-        nodes: for each node its two edges (state that is read, operation's name).
-        concatenated: the states that make the output.
-    """
-
-    nodes: tuple[tuple[tuple[int, str], tuple[int, str]], ...]
-    concatenated: tuple[int, ...]
 
 
 class InputProjection(nn.Sequential):
@@ -51,10 +38,12 @@ class FactorizedReduction(nn.Module):
         self.norm = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Maps a feature map to a feature map, both [N, channels, height, width]."""
         x = self.relu(x)
         height, width = x.shape[2:]
         moved = functional.pad(x, (0, width % 2, 0, height % 2))[:, :, 1:, 1:]
-        return self.norm(torch.cat([self.first(x), self.second(moved)], dim=1))
+        output: Tensor = self.norm(torch.cat([self.first(x), self.second(moved)], dim=1))
+        return output
 
 
 def convolution(part: Filter, channels: int, stride: int) -> nn.Conv2d:
@@ -113,6 +102,7 @@ class NasnetCell(nn.Module):
                 self.nodes[-1].append((state, edge))
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """Maps the outputs of the two cells before it to the output of the cell."""
         states = [project(x) for project, x in zip(self.inputs.values(), (first, second), strict=True)]
         for edges in self.nodes:
             terms = [self.edges[edge](states[state]) for state, edge in edges]
@@ -122,11 +112,6 @@ class NasnetCell(nn.Module):
     def _zeros(self, x: Tensor) -> Tensor:
         height, width = (-(-length // self.stride) for length in x.shape[2:])
         return x.new_zeros(x.shape[0], x.shape[1], height, width)
-
-
-def reductions(layers: int) -> tuple[int, int]:
-    """Returns the positions of the two reduction cells."""
-    return layers // 3, 2 * layers // 3
 
 
 class CellNetwork(nn.Module):
@@ -176,6 +161,7 @@ class CellNetwork(nn.Module):
         return [Stage(self.stem_identity, self._stem), *cells, Stage("classifier", self._classify)]
 
     def forward(self, images: Tensor) -> Tensor:
+        """Maps images [N, 3, height, width] to logits [N, classes]."""
         return run_chain(self.as_stages(), images)
 
     def _stem(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -183,7 +169,8 @@ class CellNetwork(nn.Module):
         return first, self.stem1(first) if self.large else first
 
     def _classify(self, pair: tuple[Tensor, Tensor]) -> Tensor:
-        return self.classifier(torch.flatten(self.pool(pair[1]), 1))
+        output: Tensor = self.classifier(torch.flatten(self.pool(pair[1]), 1))
+        return output
 
 
 def _advance(cell: nn.Module, pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from rbflex_evo.spaces.architecture.drawing import Drawing, Panel, carrying
+from rbflex_evo.spaces.architecture.drawing import Drawing, Panel
+from rbflex_evo.spaces.encodings.dag import carrying
 from rbflex_evo.spaces.encodings.encoding import Genotype
 from rbflex_evo.spaces.parameters import Parameters as AnyParameters
 from rbflex_evo.spaces.space import Costs, SearchSpace
 
-from .cells import CellEdges, TwoCellEncoding, canonical, every
+from .cells import CellEdges, CellPlan, TwoCellEncoding, canonical, every
 from .costs import cell_network_costs
 from .notation import read_cell
 from .operations import NONE
@@ -93,22 +94,25 @@ class CellSpace(SearchSpace):
         return self.notation(self.encoding.genotype(normal, reduce, self.encoding.chosen(genotype)))
 
     def build(self, genotype: Genotype) -> CellNetwork:
-        from .network import CellNetwork, CellPlan
+        """Builds the raw network of a genotype."""
+        from .network import CellNetwork
 
-        normal, reduce = (CellPlan(*self._named(cell)) for cell in self.encoding.cells(genotype))
+        normal, reduce = map(self._plan, self.encoding.cells(genotype))
         return CellNetwork(normal, reduce, *self.size(genotype), self.classes, self.large)
 
     def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
-        normal, reduce = map(self._named, self.encoding.cells(genotype))
+        """Counts parameters and multiply-accumulates of the raw network from its shapes."""
+        normal, reduce = map(self._plan, self.encoding.cells(genotype))
         shape = input_shape or self.input_shape
         return cell_network_costs(normal, reduce, *self.size(genotype), self.classes, self.large, shape)
 
     def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
         """Returns the stem's parts and every cell."""
         stem = [network.stem0, network.stem1] if self.large else [network.stem]
-        return [*stem, *network.cells.values()]  # type: ignore[list-item,operator,union-attr]
+        return [*stem, *network.cells.values()]  # type: ignore[list-item,operator]
 
     def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Returns the largest shape of each parameter whose shape differs between networks."""
         width = self.widest()
         half, features = width // 2, 4 * width * self.nodes
         stems = (
@@ -125,6 +129,7 @@ class CellSpace(SearchSpace):
         return shapes | {"classifier.weight": (self.classes, features), "classifier.bias": (self.classes,)}
 
     def drawing(self, genotype: Genotype) -> Drawing:
+        """Returns the architecture as a graph."""
         nodes: list[str] = []
         edges: list[tuple[int, int, str, bool]] = []
         panels = []
@@ -157,6 +162,6 @@ class CellSpace(SearchSpace):
         """
         return read_cell(fields, cell, self.nodes, self.operations, self.output)
 
-    def _named(self, cell: CellEdges) -> tuple[Any, tuple[int, ...]]:
+    def _plan(self, cell: CellEdges) -> CellPlan:
         nodes = tuple(tuple((state, self.operations[position]) for state, position in edges) for edges in cell)
-        return nodes, self.output(cell)
+        return CellPlan(nodes, self.output(cell))

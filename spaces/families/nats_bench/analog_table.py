@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -12,7 +12,7 @@ from typing import Literal
 from rbflex_evo.spaces.errors import TableError, reason
 from rbflex_evo.spaces.parameters import Parameters
 from rbflex_evo.spaces.space import SearchSpace
-from rbflex_evo.spaces.tables.table import Table
+from rbflex_evo.spaces.tables.table import LoadedTable
 
 
 class AnalogNasBenchParameters(Parameters):
@@ -25,7 +25,7 @@ class AnalogNasBenchParameters(Parameters):
     dataset: Literal["cifar10"] = "cifar10"
 
 
-class AnalogNasBenchTable(Table):
+class AnalogNasBenchTable(LoadedTable):
     """AnalogNAS-Bench: every nats_tss cell re-trained on CIFAR-10 with an independent recipe; its baseline accuracy.
 
     Its file is read without importing its package, which needs a setuptools of the past.
@@ -38,10 +38,7 @@ class AnalogNasBenchTable(Table):
     def __init__(self, parameters: AnalogNasBenchParameters, space: SearchSpace) -> None:
         self.space, self.dataset = "nats_tss", parameters.dataset
         self.check(space)
-        self._accuracies = _analog_accuracies(_analog_file())
-
-    def accuracies(self) -> Mapping[str, float]:
-        return self._accuracies
+        self.loaded = _analog_accuracies(_analog_file())
 
 
 def _analog_file() -> Path:

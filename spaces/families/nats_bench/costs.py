@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from rbflex_evo.spaces.errors import ConfigError
 from rbflex_evo.spaces.space import Cell, Costs
 
-from .plan import EDGES, KERNELS
+from .cell import EDGES, KERNELS
 
 # (inputs, outputs, kernel, height and width of the output, whether a batch normalisation follows)
 Convolution = tuple[int, int, int, tuple[int, int], bool]

@@ -11,8 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
-NODES = 4
+from .cell import EDGES, KERNELS, NODES
 
 
 class ReLUConvBN(nn.Module):
@@ -25,7 +24,9 @@ class ReLUConvBN(nn.Module):
         self.norm = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.conv(self.relu(x)))
+        """Maps a feature map to a feature map, both [N, channels, height, width]."""
+        output: Tensor = self.norm(self.conv(self.relu(x)))
+        return output
 
 
 class SkipProjection(nn.Module):
@@ -37,7 +38,9 @@ class SkipProjection(nn.Module):
         self.norm = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.conv(x))
+        """Maps a feature map to a feature map, both [N, channels, height, width]."""
+        output: Tensor = self.norm(self.conv(x))
+        return output
 
 
 def operation(name: str, inputs: int, outputs: int, stride: int = 1) -> nn.Module | None:
@@ -49,7 +52,7 @@ def operation(name: str, inputs: int, outputs: int, stride: int = 1) -> nn.Modul
     if name == "avg_pool_3x3":
         pool = nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
         return pool if inputs == outputs else nn.Sequential(ReLUConvBN(inputs, outputs, 1), pool)
-    return ReLUConvBN(inputs, outputs, {"nor_conv_1x1": 1, "nor_conv_3x3": 3}[name])
+    return ReLUConvBN(inputs, outputs, KERNELS[name])
 
 
 class NatsCell(nn.Module):
@@ -83,6 +86,7 @@ class NatsCell(nn.Module):
                 self.incoming[target].append((source, place))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Maps a feature map to a feature map, both [N, channels, height, width]."""
         nodes = [x]
         for incoming in self.incoming[1:]:
             if incoming:
@@ -112,7 +116,9 @@ class Reduction(nn.Module):
         self.shortcut = nn.Conv2d(inputs, outputs, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.shortcut(self.pool(x)) + self.second(self.first(x))
+        """Maps a feature map to a feature map, both [N, channels, height, width]."""
+        output: Tensor = self.shortcut(self.pool(x)) + self.second(self.first(x))
+        return output
 
 
 class NatsNetwork(nn.Module):
@@ -141,8 +147,10 @@ class NatsNetwork(nn.Module):
         self.classifier = nn.Linear(previous, classes)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Maps images [N, 3, height, width] to logits [N, classes]."""
         x = self.stem(images)
         for block in self.blocks:
             x = block(x)
         x = self.pool(self.relu(self.norm(x)))
-        return self.classifier(torch.flatten(x, 1))
+        output: Tensor = self.classifier(torch.flatten(x, 1))
+        return output

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 
 from rbflex_evo.spaces.architecture.plan import Draft, Plan, Shape, Term, Value
 
-EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
-KERNELS = {"nor_conv_1x1": 1, "nor_conv_3x3": 3}
+from .cell import EDGES, KERNELS
 
 
 def nats_plan(

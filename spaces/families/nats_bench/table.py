@@ -73,14 +73,17 @@ class NatsBenchTable(Table):
             raise TableError(f"cannot read {str(self.folder / 'meta.pickle.pbz2')!r}: {reason(error)}") from error
 
     def accuracy(self, notation: str) -> float | None:
+        """Returns one test accuracy in percent, or None if the table does not contain it."""
         record = self._record(self._api.query_index_by_arch(notation))
         return None if record is None else record[0]
 
     def validation(self, notation: str) -> float | None:
+        """Returns one validation accuracy in percent, or None if the table does not contain it."""
         record = self._record(self._api.query_index_by_arch(notation))
         return None if record is None else record[1]
 
     def accuracies(self) -> Mapping[str, float]:
+        """Returns every known test accuracy in percent by notation."""
         return self._all
 
     @cached_property

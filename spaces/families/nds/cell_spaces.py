@@ -58,16 +58,20 @@ class NdsCellSpace(CellSpace):
         self.encoding = TwoCellEncoding(self.nodes, len(self.operations), distinct=False, choices=choices)
 
     def output(self, cell: CellEdges) -> tuple[int, ...]:
+        """Returns the states that the output of a cell concatenates."""
         return unused(cell) if self.loose else every(cell)
 
     def size(self, genotype: Genotype) -> tuple[int, int]:
+        """Returns the channels of the first cells and the number of cells."""
         depth, width = self.encoding.chosen(genotype)
         return self.parameters.widths[width], self.parameters.depths[depth]
 
     def widest(self) -> int:
+        """Returns the largest number of channels of the first cells."""
         return max(self.parameters.widths)
 
     def notation(self, genotype: Genotype) -> str:
+        """Writes a genotype as a record of the NDS files."""
         normal, reduce = self.encoding.cells(genotype)
         width, depth = self.size(genotype)
         fields = {

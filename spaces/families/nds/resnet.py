@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from rbflex_evo.spaces.architecture.drawing import Drawing
-from rbflex_evo.spaces.encodings.encoding import Genotype, VectorEncoding
-from rbflex_evo.spaces.errors import ConfigError, GenotypeError
+from rbflex_evo.spaces.architecture.drawing import Drawing, chain_drawing
+from rbflex_evo.spaces.encodings.encoding import Genotype
+from rbflex_evo.spaces.encodings.vector import VectorEncoding
+from rbflex_evo.spaces.errors import GenotypeError
+from rbflex_evo.spaces.families.counting import CountedConvolution, MapSize, count, halved, image_size, with_classifier
 from rbflex_evo.spaces.families.nasnet.notation import record_fields
-from rbflex_evo.spaces.families.nasnet.operations import MapSize, ceil_half
 from rbflex_evo.spaces.parameters import Parameters as AnyParameters
 from rbflex_evo.spaces.space import Costs, SearchSpace
 
@@ -70,11 +71,13 @@ class NdsResnet(SearchSpace):
         return [self.parameters.depths[g] for g in genotype[::2]], [self.parameters.widths[g] for g in genotype[1::2]]
 
     def build(self, genotype: Genotype) -> ResNet:
+        """Builds the raw network of a genotype."""
         from .resnet_network import ResNet
 
         return ResNet(STEM, *self.stages(genotype), STRIDES, self.parameters.classes)
 
     def notation(self, genotype: Genotype) -> str:
+        """Writes a genotype as a record of the NDS files."""
         depths, widths = self.stages(genotype)
         net = {"block_type": BLOCK, "ds": depths, "ws": widths, "ss": STRIDES, "bot_muls": [], "num_gs": []}
         return json.dumps({"net": net})
@@ -91,23 +94,23 @@ class NdsResnet(SearchSpace):
         return tuple(gene for stage in zip(depths, widths, strict=True) for gene in stage)
 
     def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
-        shape = input_shape or self.input_shape
-        if len(shape) != 3 or shape[0] != 3:
-            raise ConfigError(f"expected images like [3, height, width], but they are {list(shape)}")
-        return _costs(*self.stages(genotype), self.parameters.classes, (shape[1], shape[2]))
+        """Counts parameters and multiply-accumulates of the raw network from its shapes."""
+        return _costs(*self.stages(genotype), self.parameters.classes, image_size(input_shape or self.input_shape))
 
     def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
         """Returns the stem and every residual block."""
-        return [network.stem, *network.blocks.values()]  # type: ignore[list-item,operator,union-attr]
+        return [network.stem, *network.blocks.values()]  # type: ignore[list-item,operator]
 
     def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Returns the largest shape of each parameter whose shape differs between networks."""
         classes = self.parameters.classes
         return {"classifier.weight": (classes, max(self.parameters.widths)), "classifier.bias": (classes,)}
 
     def drawing(self, genotype: Genotype) -> Drawing:
+        """Returns the architecture as a graph."""
         stages = [f"{depth} blocks\nof {width}" for depth, width in zip(*self.stages(genotype), strict=True)]
         nodes = ("input", f"stem\n{STEM}", *stages, "classifier")
-        return Drawing(nodes, tuple((i, i + 1, "", True) for i in range(len(nodes) - 1)), self.notation(genotype))
+        return chain_drawing(nodes, self.notation(genotype))
 
 
 def _positions(net: Mapping[str, object], name: str, allowed: Sequence[int], setting: str) -> list[int]:
@@ -123,23 +126,19 @@ def _positions(net: Mapping[str, object], name: str, allowed: Sequence[int], set
 
 def _costs(depths: Sequence[int], widths: Sequence[int], classes: int, size: MapSize) -> Costs:
     """Returns parameters and multiply-accumulates; tests hold them against the built network."""
-    params = flops = 0
+    convolutions: list[CountedConvolution] = []
 
     def convolution(kernel: int, inputs: int, outputs: int) -> None:
-        nonlocal params, flops
-        weights = kernel * kernel * inputs * outputs
-        params += weights + 2 * outputs
-        flops += weights * size[0] * size[1]
+        convolutions.append(CountedConvolution(kernel * kernel * inputs * outputs, outputs, size))
 
     convolution(3, 3, STEM)
     before = STEM
     for depth, width, stride in zip(depths, widths, STRIDES, strict=True):
-        if stride == 2:
-            size = (ceil_half(size[0]), ceil_half(size[1]))
+        size = halved(size, stride - 1)
         if before != width or stride != 1:
             convolution(1, before, width)
         for _ in range(depth):
             convolution(3, before, width)
             convolution(3, width, width)
             before = width
-    return Costs(float(params + (before + 1) * classes), float(flops + before * classes))
+    return with_classifier(*count(convolutions), before, classes)

@@ -28,7 +28,9 @@ class BasicBlock(nn.Module):
         self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.relu(self.shortcut(x) + self.residual(x))
+        """Maps a feature map to a feature map, both [N, channels, height, width]."""
+        output: Tensor = self.relu(self.shortcut(x) + self.residual(x))
+        return output
 
 
 class ResNet(nn.Module):
@@ -62,4 +64,5 @@ class ResNet(nn.Module):
         return [Stage("stem", self.stem), *blocks, last]
 
     def forward(self, images: Tensor) -> Tensor:
+        """Maps images [N, 3, height, width] to logits [N, classes]."""
         return run_chain(self.as_stages(), images)

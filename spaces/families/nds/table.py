@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from rbflex_evo.spaces.errors import GenotypeError, TableError, reason
+from rbflex_evo.spaces.errors import GenotypeError, TableError
 from rbflex_evo.spaces.parameters import Parameters
 from rbflex_evo.spaces.space import SearchSpace
-from rbflex_evo.spaces.tables.table import Table
+from rbflex_evo.spaces.tables.files import read_json
+from rbflex_evo.spaces.tables.table import LoadedTable
 
 
 class NdsTableParameters(Parameters):
@@ -32,7 +33,7 @@ class NdsTableParameters(Parameters):
     dataset: str | None = None
 
 
-class NdsTable(Table):
+class NdsTable(LoadedTable):
     """Test accuracies of sampled networks; a network that was trained several times has the mean of them."""
 
     name = "nds"
@@ -54,19 +55,11 @@ class NdsTable(Table):
             found.setdefault(notation, []).append(100 - _error(record, parameters.epoch, where))
         if not found:
             raise TableError(f"{parameters.path!r} has no records; expected at least one network")
-        self._accuracies = {notation: sum(values) / len(values) for notation, values in found.items()}
-
-    def accuracies(self) -> Mapping[str, float]:
-        return self._accuracies
+        self.loaded = {notation: sum(values) / len(values) for notation, values in found.items()}
 
 
 def _records(path: str) -> list[Any]:
-    try:
-        content = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TableError(f"no table file {path!r} ({reason(error)}); check table.path") from None
-    except ValueError as error:
-        raise TableError(f"{path!r} is not a JSON file: {reason(error)}") from None
+    content = read_json(path)
     if isinstance(content, dict):
         content = [record for records in content.values() if isinstance(records, list) for record in records]
     if not isinstance(content, list):

@@ -19,13 +19,16 @@ class Convolution(nn.Module):
         self.norm = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.conv(self.relu(x)))
+        """Maps a feature map to a feature map, both [N, channels, height, width]."""
+        output: Tensor = self.norm(self.conv(self.relu(x)))
+        return output
 
 
 class NotANumber(nn.Module):
     """Turns everything into NaN, as a network does that overflows."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """Maps a feature map to a feature map, both [N, channels, height, width]."""
         return x * float("nan")
 
 
@@ -61,6 +64,7 @@ class ToyStage(nn.Module):
                 self.edges[f"{position}_{name}"] = module
 
     def forward(self, x: Tensor) -> Tensor:
+        """Maps a feature map to a feature map, both [N, channels, height, width]."""
         total = torch.zeros_like(x)
         for edge in self.edges.values():
             total = total + edge(x)
@@ -85,7 +89,9 @@ class ToyNetwork(nn.Module):
         self.classifier = nn.Linear(channels, classes)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Maps images [N, 3, height, width] to logits [N, classes]."""
         x = self.stem(images)
         for stage in self.stages:
             x = stage(x)
-        return self.classifier(torch.flatten(self.pool(self.relu(x)), 1))
+        output: Tensor = self.classifier(torch.flatten(self.pool(self.relu(x)), 1))
+        return output

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from rbflex_evo.spaces.architecture.drawing import Drawing
-from rbflex_evo.spaces.encodings.encoding import Genotype, VectorEncoding
+from rbflex_evo.spaces.encodings.encoding import Genotype
+from rbflex_evo.spaces.encodings.vector import VectorEncoding
 from rbflex_evo.spaces.errors import GenotypeError, near_name
 from rbflex_evo.spaces.parameters import Parameters
 from rbflex_evo.spaces.space import Cell, Costs, SearchSpace
@@ -63,15 +64,18 @@ class ToySpace(SearchSpace):
         self.encoding = VectorEncoding([len(self.operations)] * genes, names)
 
     def build(self, genotype: Genotype) -> ToyNetwork:
+        """Builds the raw network of a genotype."""
         from .network import ToyNetwork
 
         names = [[self.operations[gene] for gene in stage] for stage in self._stages(genotype)]
         return ToyNetwork(names, self.parameters.channels, self.parameters.classes)
 
     def notation(self, genotype: Genotype) -> str:
+        """Writes the operations of each stage, as in ``conv1+skip|zero+conv3``."""
         return self._written(self._stages(genotype))
 
     def parse(self, text: str) -> Genotype:
+        """Reads the operations of each stage."""
         names = [stage.split("+") for stage in text.strip().split("|")]
         for name in (name for stage in names for name in stage):
             if name not in self.operations:
@@ -90,6 +94,7 @@ class ToySpace(SearchSpace):
         return self._written([sorted(stage) for stage in self._stages(genotype)])
 
     def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
+        """Counts parameters and multiply-accumulates of the raw network from its shapes."""
         _, height, width = input_shape or self.input_shape
         channels, classes = self.parameters.channels, self.parameters.classes
         convolutions = [(3, 3)]  # the stem's input channels and kernel, then those of each edge
@@ -115,9 +120,11 @@ class ToySpace(SearchSpace):
         return tuple(cells)
 
     def thin(self) -> ToySpace:
+        """Returns the same space with the narrowest networks that its parameters allow."""
         return ToySpace(self.parameters.model_copy(update={"channels": 1}))
 
     def drawing(self, genotype: Genotype) -> Drawing:
+        """Returns the architecture as a graph."""
         stages = self._stages(genotype)
         path = all(any(gene != ZERO for gene in stage) for stage in stages)
         nodes = ("input", *(f"stage {i + 1}" for i in range(len(stages))), "output")

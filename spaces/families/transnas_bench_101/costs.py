@@ -8,15 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rbflex_evo.spaces.errors import ConfigError
-from rbflex_evo.spaces.families.nats_bench.plan import EDGES, KERNELS
+from rbflex_evo.spaces.families.counting import CountedConvolution, MapSize, count, halved, image_size, with_classifier
+from rbflex_evo.spaces.families.nats_bench.cell import EDGES, KERNELS
 from rbflex_evo.spaces.space import Costs
 
 from .tasks import PIECE_SHARE, PIECES, STEM_HALVINGS, EncoderModule, Task, decoder_layers
-
-MapSize = tuple[int, int]
-# (weights, output channels, size of the output) of a convolution without bias that is normalised
-Convolution = tuple[int, int, MapSize]
 
 
 def transnas_costs(
@@ -30,21 +26,17 @@ def transnas_costs(
     Raises:
         ConfigError: if the network takes no such images.
     """
-    if len(input_shape) != 3 or input_shape[0] != 3 or min(input_shape) < 1:
-        raise ConfigError(f"expected images of shape [3, height, width], but they are {list(input_shape)}")
-    height, width = input_shape[1:]
+    height, width = image_size(input_shape)
     times = 1
     if task.decoder == "pieces":
         height, width, times = max(1, height // PIECE_SHARE), max(1, width // PIECE_SHARE), PIECES
-    params = flops = 0
-    for weights, outputs, (rows, columns) in _convolutions(channels, modules, operations, (height, width)):
-        params += weights + 2 * outputs
-        flops += times * weights * rows * columns
+    params, flops = count(_convolutions(channels, modules, operations, (height, width)))
+    flops *= times
     inputs = modules[-1].outputs * times
     layers = decoder_layers(task, channels, modules)
     if layers is None:
-        return Costs(float(params + (inputs + 1) * task.outputs), float(flops + inputs * task.outputs))
-    height, width = _halved((height, width), STEM_HALVINGS + sum(module.halves for module in modules))
+        return with_classifier(params, flops, inputs, task.outputs)
+    height, width = halved((height, width), STEM_HALVINGS + sum(module.halves for module in modules))
     for outputs, doubles in layers:
         params += 9 * inputs * outputs + 3 * outputs  # of the bias and the normalisation
         flops += 9 * inputs * outputs * height * width
@@ -56,18 +48,18 @@ def transnas_costs(
 
 def _convolutions(
     channels: int, modules: Sequence[EncoderModule], operations: Sequence[str] | None, size: MapSize
-) -> Iterator[Convolution]:
+) -> Iterator[CountedConvolution]:
     """Yields every convolution of the encoder."""
     half = channels // 2
-    yield 27 * half, half, _halved(size)
-    size = _halved(size, STEM_HALVINGS)
-    yield 9 * half * channels, channels, size
+    yield CountedConvolution(27 * half, half, halved(size))
+    size = halved(size, STEM_HALVINGS)
+    yield CountedConvolution(9 * half * channels, channels, size)
     inputs = channels
     for outputs, halves in modules:
         for stride in (2 if halves else 1, 1):
-            size = _halved(size) if stride == 2 else size
+            size = halved(size) if stride == 2 else size
             for weights in _weights(operations, inputs, outputs, stride == 1 and inputs == outputs):
-                yield weights, outputs, size
+                yield CountedConvolution(weights, outputs, size)
             inputs = outputs
 
 
@@ -82,8 +74,3 @@ def _weights(operations: Sequence[str] | None, inputs: int, outputs: int, alike:
             yield KERNELS[name] ** 2 * read * outputs
         elif name == "skip_connect" and not (source or alike):
             yield inputs * outputs
-
-
-def _halved(size: MapSize, times: int = 1) -> MapSize:
-    height, width = (-(-side // 2**times) for side in size)
-    return height, width

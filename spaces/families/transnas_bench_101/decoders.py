@@ -32,7 +32,9 @@ class PooledDecoder(nn.Module):
         self.classifier.add_module(f"linear_{inputs}", nn.Linear(inputs, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(torch.flatten(self.pool(x), 1))
+        """Maps a feature map [N, inputs, height, width] to [N, outputs]."""
+        output: Tensor = self.classifier(torch.flatten(self.pool(x), 1))
+        return output
 
 
 class PixelDecoder(nn.Module):
@@ -56,7 +58,9 @@ class PixelDecoder(nn.Module):
         self.classifier.add_module(f"conv_{inputs}", nn.Conv2d(inputs, outputs, 3, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.activation(self.classifier(self.layers(x)))
+        """Maps a feature map [N, inputs, height, width] to an output map [N, outputs, ...]."""
+        output: Tensor = self.activation(self.classifier(self.layers(x)))
+        return output
 
 
 def layer(inputs: int, outputs: int, doubles: bool) -> nn.Sequential:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rbflex_evo.spaces.architecture.chain import Stage, run_chain
+from rbflex_evo.spaces.families.nats_bench.cell import KERNELS
 from rbflex_evo.spaces.families.nats_bench.network import NatsCell, ReLUConvBN
 
 from .decoders import create_decoder
@@ -39,9 +40,11 @@ class FactorizedReduce(nn.Module):
         self.norm = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Maps a feature map to a feature map, both [N, channels, height, width]."""
         x = self.relu(x)
         shifted = functional.pad(x, (0, 1, 0, 1))[:, :, 1:, 1:]
-        return self.norm(torch.cat([self.first(x), self.second(shifted)], dim=1))
+        output: Tensor = self.norm(torch.cat([self.first(x), self.second(shifted)], dim=1))
+        return output
 
 
 def edge(name: str, inputs: int, outputs: int, stride: int) -> nn.Module | None:
@@ -50,7 +53,7 @@ def edge(name: str, inputs: int, outputs: int, stride: int) -> nn.Module | None:
         return None
     if name == "skip_connect":
         return nn.Identity() if stride == 1 and inputs == outputs else FactorizedReduce(inputs, outputs, stride)
-    return ReLUConvBN(inputs, outputs, {"nor_conv_1x1": 1, "nor_conv_3x3": 3}[name], stride)
+    return ReLUConvBN(inputs, outputs, KERNELS[name], stride)
 
 
 class PreactivationBlock(nn.Module):
@@ -66,7 +69,9 @@ class PreactivationBlock(nn.Module):
             self.shortcut.append(nn.BatchNorm2d(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.shortcut(x) + self.second(self.first(x))
+        """Maps a feature map to a feature map, both [N, channels, height, width]."""
+        output: Tensor = self.shortcut(x) + self.second(self.first(x))
+        return output
 
 
 class Encoder(nn.Module):
@@ -102,6 +107,7 @@ class Encoder(nn.Module):
         return [Stage(*pair) for pair in zip(self.identities, [self.stem, *self.cells.values()], strict=True)]
 
     def forward(self, images: Tensor) -> Tensor:
+        """Maps images [N, 3, height, width] to the maps of the last cell."""
         return run_chain(self.as_stages(), images)
 
 
@@ -126,6 +132,7 @@ class TransNetwork(nn.Module):
         return [*stages, Stage(("decoder", *(stage.identity for stage in stages)), self.decoder)]
 
     def forward(self, images: Tensor) -> Tensor:
+        """Maps images [N, 3, height, width] to the output of the task."""
         return run_chain(self.as_stages(), images)
 
 
@@ -156,6 +163,7 @@ class SiameseNetwork(nn.Module):
         ]
 
     def forward(self, images: Tensor) -> Tensor:
+        """Maps pieces [N, 9, 3, height, width], or images [N, 3, height, width], to logits [N, permutations]."""
         return run_chain(self.as_stages(), images)
 
 

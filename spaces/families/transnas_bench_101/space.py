@@ -12,20 +12,21 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections.abc import Sequence
-from functools import cache
 from itertools import chain, pairwise, permutations, product
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from rbflex_evo.spaces.architecture.drawing import Drawing, chain_drawing
 from rbflex_evo.spaces.encodings.constrained import ConstrainedEncoding
-from rbflex_evo.spaces.encodings.encoding import Genotype, VectorEncoding
+from rbflex_evo.spaces.encodings.encoding import Genotype
 from rbflex_evo.spaces.encodings.staged import StagedEncoding, StageRange
+from rbflex_evo.spaces.encodings.vector import VectorEncoding
 from rbflex_evo.spaces.errors import GenotypeError
+from rbflex_evo.spaces.families.nats_bench.cell import EDGES, NODES, NONE, OPERATIONS, SKIP, cell_drawing, first_of_form, prune
 from rbflex_evo.spaces.families.nats_bench.costs import nats_cells, residual_cell
-from rbflex_evo.spaces.families.nats_bench.space import EDGES, NODES, NONE, OPERATIONS, SKIP, cell_drawing, prune
 from rbflex_evo.spaces.parameters import Parameters as AnyParameters
-from rbflex_evo.spaces.space import Cell, Costs, Drawing, SearchSpace
+from rbflex_evo.spaces.space import Cell, Costs, SearchSpace
 
 from .costs import transnas_costs
 from .tasks import CHANNELS, STEM_HALVINGS, TASKS, EncoderModule, Name, Task
@@ -84,12 +85,14 @@ class TransSpace(SearchSpace):
         """Returns the operations of the genotype's cells, or None for basic blocks."""
 
     def build(self, genotype: Genotype) -> TransNetwork | SiameseNetwork:
+        """Builds the raw network of a genotype."""
         from .network import SiameseNetwork, TransNetwork
 
         network = SiameseNetwork if self.task.decoder == "pieces" else TransNetwork
         return network(self.task, self.parameters.channels, self.modules(genotype), self.operations(genotype))
 
     def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
+        """Counts parameters and multiply-accumulates of the raw network from its shapes."""
         modules, operations = self.modules(genotype), self.operations(genotype)
         return transnas_costs(self.task, self.parameters.channels, modules, operations, input_shape or self.input_shape)
 
@@ -123,11 +126,13 @@ class TransMicroSpace(TransSpace):
         self.encoding = VectorEncoding([len(MICRO_OPERATIONS)] * len(EDGES), [f"edge {a}>{b}" for a, b in EDGES])
 
     def notation(self, genotype: Genotype) -> str:
+        """Writes the rows of the adjacency matrix and the operations."""
         self.encoding.validate(genotype)
         digits = "".join(map(str, genotype))
         return f"{CHANNELS}-{MODULES}-{digits[0]}_{digits[1:3]}_{digits[3:]}"
 
     def parse(self, text: str) -> Genotype:
+        """Reads the notation of the benchmark."""
         found = re.fullmatch(rf"{CHANNELS}-{MODULES}-([0-3])_([0-3]{{2}})_([0-3]{{3}})", text.strip(), re.ASCII)
         if found is None:
             raise GenotypeError(
@@ -139,27 +144,32 @@ class TransMicroSpace(TransSpace):
     def key(self, genotype: Genotype) -> str:
         """Returns the notation of the first cell, in order, that is this one once what has no effect is left out."""
         self.encoding.validate(genotype)
-        return self.notation(_first_of_form()[_form(genotype)])
+        return self.notation(first_of_form(_form, len(MICRO_OPERATIONS))[_form(genotype)])
 
     def representative(self, key: str) -> Genotype:
         """Returns the key's cell without the edges that reach nothing or come from nothing."""
-        return prune(_first_of_form()[_form(self.parse(key))])
+        return prune(first_of_form(_form, len(MICRO_OPERATIONS))[_form(self.parse(key))])
 
     def modules(self, genotype: Genotype) -> list[EncoderModule]:
+        """Returns the modules of the network of a genotype, in order."""
         self.encoding.validate(genotype)
         return modules_of(MODULES, self.parameters.channels)
 
     def operations(self, genotype: Genotype) -> list[str]:
+        """Returns the operations of the cells of a genotype."""
         return [MICRO_OPERATIONS[gene] for gene in genotype]
 
     def cells(self, genotype: Genotype) -> tuple[Cell, ...]:
+        """Returns the cells of a representative that contain layers."""
         stem, *widths = self.widths(genotype)
         return nats_cells(self.operations(genotype), stem, widths, [False] * len(widths))
 
     def thin(self) -> TransMicroSpace:
+        """Returns the same space with the narrowest networks that its parameters allow."""
         return TransMicroSpace(self.parameters.model_copy(update={"channels": 2}))
 
     def drawing(self, genotype: Genotype) -> Drawing:
+        """Returns the architecture as a graph."""
         return cell_drawing(genotype, self.notation(genotype))
 
 
@@ -177,10 +187,12 @@ class TransMacroSpace(TransSpace):
         self.encoding: ConstrainedEncoding = ConstrainedEncoding(StagedEncoding([], [StageRange(*LENGTHS, 4)]), _broken)
 
     def notation(self, genotype: Genotype) -> str:
+        """Writes the rows of the adjacency matrix and the operations."""
         self.encoding.validate(genotype)
         return f"{CHANNELS}-{_code(genotype)}-basic"
 
     def parse(self, text: str) -> Genotype:
+        """Reads the notation of the benchmark."""
         found = re.fullmatch(rf"{CHANNELS}-([1-4]{{{LENGTHS[0]},{LENGTHS[1]}}})-basic", text.strip(), re.ASCII)
         if found is None:
             raise GenotypeError(
@@ -193,27 +205,32 @@ class TransMacroSpace(TransSpace):
         return genotype
 
     def modules(self, genotype: Genotype) -> list[EncoderModule]:
+        """Returns the modules of the network of a genotype, in order."""
         self.encoding.validate(genotype)
         return modules_of(_code(genotype), self.parameters.channels)
 
     def operations(self, genotype: Genotype) -> None:
+        """Returns the operations of the cells of a genotype."""
         return None
 
     def cells(self, genotype: Genotype) -> tuple[Cell, ...]:
+        """Returns the cells of a representative that contain layers."""
         widths = self.widths(genotype)
         return tuple(residual_cell(inputs, outputs) for inputs, outputs in pairwise(widths))
 
     def thin(self) -> TransMacroSpace:
+        """Returns the same space with the narrowest networks that its parameters allow."""
         return TransMacroSpace(self.parameters.model_copy(update={"channels": 2}))
 
     def drawing(self, genotype: Genotype) -> Drawing:
+        """Returns the architecture as a graph."""
         side = -(-self.parameters.size // 2**STEM_HALVINGS)
         nodes = ["input", f"stem\n{self.parameters.channels}, {side} x {side}"]
         for digit, module in zip(_code(genotype), self.modules(genotype), strict=True):
             side = -(-side // 2) if module.halves else side
             nodes.append(f"module {digit}\n{module.outputs}, {side} x {side}")
         nodes.append(self.parameters.task)
-        return Drawing(tuple(nodes), tuple((i, i + 1, "", True) for i in range(len(nodes) - 1)), self.notation(genotype))
+        return chain_drawing(nodes, self.notation(genotype))
 
 
 def modules_of(code: str, channels: int) -> list[EncoderModule]:
@@ -275,11 +292,3 @@ def _form(genotype: Genotype) -> tuple[object, ...]:
         numbered = [(operations[old - 1][0], sorted(number[i] for i in operations[old - 1][1])) for old in order[1:]]
         forms.append((*((gene, *reads) for gene, reads in numbered), tuple(sorted(number[i] for i in output))))
     return min(forms)
-
-
-@cache
-def _first_of_form() -> dict[tuple[object, ...], Genotype]:
-    first: dict[tuple[object, ...], Genotype] = {}
-    for genotype in product(range(len(MICRO_OPERATIONS)), repeat=len(EDGES)):
-        first.setdefault(_form(genotype), genotype)
-    return first

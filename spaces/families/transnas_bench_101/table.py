@@ -11,7 +11,6 @@ explained, 100 (1 - mean squared error).
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,8 +21,10 @@ import numpy as np
 from rbflex_evo.spaces.errors import ConfigError, TableError, near_name, reason
 from rbflex_evo.spaces.parameters import Parameters
 from rbflex_evo.spaces.space import SearchSpace
+from rbflex_evo.spaces.tables.files import existing_file, read_json
 from rbflex_evo.spaces.tables.notations import checked_notations
-from rbflex_evo.spaces.tables.table import NpzParameters, NpzTable, Table
+from rbflex_evo.spaces.tables.npz_csv import NpzParameters, NpzTable
+from rbflex_evo.spaces.tables.table import LoadedTable
 
 from .tasks import TASKS, Name
 
@@ -54,7 +55,7 @@ class TransNasParameters(Parameters):
     dataset: str | None = None
 
 
-class TransNasTable(Table):
+class TransNasTable(LoadedTable):
     """Accuracies of one task."""
 
     name = "transnas101"
@@ -70,20 +71,14 @@ class TransNasTable(Table):
         suffix = Path(parameters.path).suffix.lower()
         if suffix == ".pth":
             read = _OfficialFile(parameters, space, task)
-            self._accuracies, self._validations, metric = read.accuracies, read.validations, read.metric
+            self.loaded, self.validations, metric = read.accuracies, read.validations, read.metric
         else:
             if parameters.metric is not None:
                 raise ConfigError(f"{parameters.path!r} has one metric, so 'table.metric' cannot be chosen; leave it out")
             metric = f"valid_{TASKS[task].metric}"
-            self._accuracies = _scaled(TASKS[task].metric, _one_metric(parameters.path, suffix, space, task))
-            self._validations = self._accuracies
+            self.loaded = _scaled(TASKS[task].metric, _one_metric(parameters.path, suffix, space, task))
+            self.validations = self.loaded
         self.dataset = parameters.dataset or f"{task} {metric}"
-
-    def accuracies(self) -> Mapping[str, float]:
-        return self._accuracies
-
-    def validation(self, notation: str) -> float | None:
-        return self._validations.get(notation)
 
 
 def _one_metric(path: str, suffix: str, space: SearchSpace, task: str) -> Mapping[str, float]:
@@ -101,12 +96,7 @@ def _one_metric(path: str, suffix: str, space: SearchSpace, task: str) -> Mappin
 
 
 def _pairs(path: str) -> list[tuple[str, float]]:
-    try:
-        content = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TableError(f"no table file {path!r} ({reason(error)}); check table.path") from None
-    except ValueError as error:
-        raise TableError(f"{path!r} is not a JSON file: {reason(error)}") from None
+    content = read_json(path)
     if not isinstance(content, list):
         raise TableError(f"{path!r} holds {type(content).__name__}; expected a list of [notation, value]")
     return [_pair(path, row, entry) for row, entry in enumerate(content, start=1)]
@@ -197,9 +187,7 @@ def _plain(path: str) -> Any:
     """Returns what torch saved, if it is nothing but containers, numbers, strings and tensors; nothing in the file is run."""
     import torch
 
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise TableError(f"no table file {path!r}; check table.path")
+    file = existing_file(path)
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:

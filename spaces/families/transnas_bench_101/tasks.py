@@ -50,6 +50,7 @@ class Task:
 
     @property
     def features(self) -> Literal["per_image", "none"]:
+        """What a score may read from the input of the classifier; see `SearchSpace.features`."""
         return "none" if self.decoder in ("pooled", "pieces") else "per_image"
 
 

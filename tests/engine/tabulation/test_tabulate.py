@@ -72,7 +72,7 @@ def test_a_table_of_planned_cells_equals_single_evaluations(tmp_path: Path, monk
     space = {"name": "nats_tss", "channels": 2, "cells": 1}
     settings = config(tmp_path, space, {"rbflex": {"gamma": "flat"}, "naswot": {}})
     # The whole space takes a minute even at this size; the cells without pooling or 1 x 1 convolutions do not.
-    from rbflex_evo.spaces.encodings.encoding import VectorEncoding
+    from rbflex_evo.spaces.encodings.vector import VectorEncoding
 
     everything = VectorEncoding.enumerate
     monkeypatch.setattr(VectorEncoding, "enumerate", lambda self: (g for g in everything(self) if set(g) <= {0, 3}))
@@ -87,7 +87,7 @@ def test_scores_that_watch_no_planned_forward_stand_beside_those_that_are_walked
 ) -> None:
     space = {"name": "nats_tss", "channels": 2, "cells": 1}
     settings = config(tmp_path, space, {"synflow": {}, "naswot": {}})
-    from rbflex_evo.spaces.encodings.encoding import VectorEncoding
+    from rbflex_evo.spaces.encodings.vector import VectorEncoding
 
     everything = VectorEncoding.enumerate
     monkeypatch.setattr(VectorEncoding, "enumerate", lambda self: (g for g in everything(self) if set(g) <= {0, 3} and g[0]))
@@ -195,7 +195,7 @@ def test_a_space_that_cannot_be_enumerated_is_refused(tmp_path: Path, monkeypatc
     def refuse(self: Any) -> Any:
         raise NotImplementedError
 
-    monkeypatch.setattr("rbflex_evo.spaces.encodings.encoding.VectorEncoding.enumerate", refuse)
+    monkeypatch.setattr("rbflex_evo.spaces.encodings.vector.VectorEncoding.enumerate", refuse)
     with pytest.raises(ConfigError, match=r"cannot be enumerated; set a sample"):
         tabulate(config(tmp_path, TOY, {"naswot": {}}), quiet=True)
 

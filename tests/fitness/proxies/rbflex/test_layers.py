@@ -16,7 +16,7 @@ from rbflex_evo.fitness.proxies.rbflex.kernels import squared_distances
 from rbflex_evo.fitness.proxies.rbflex.layers import layer_distances
 from rbflex_evo.fitness.proxies.rbflex.score import Rbflex, RbflexParameters
 from rbflex_evo.spaces import SearchSpace, create_space
-from rbflex_evo.spaces.encodings.encoding import VectorEncoding
+from rbflex_evo.spaces.encodings.vector import VectorEncoding
 
 IMAGES = torch.from_numpy(np.random.default_rng(5).standard_normal((5, 3, 8, 8), dtype=np.float32))
 SMALL = {"toy": {"channels": 4}, "nats_tss": {"channels": 4, "cells": 1}}

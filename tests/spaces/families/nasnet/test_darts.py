@@ -91,7 +91,7 @@ def test_costs_follow_the_images():
     space = create_space("darts", **SMALL)
     genotype = space.parse(PUBLISHED["p_darts"])
     assert space.costs(genotype, (3, 64, 64)).flops > 3.9 * (space.costs(genotype).flops - 10 * 64)
-    with pytest.raises(ConfigError, match=r"expected images like \[3, height, width\]"):
+    with pytest.raises(ConfigError, match=r"expected images of shape \[3, height, width\]"):
         space.costs(genotype, (1, 32, 32))
 
 

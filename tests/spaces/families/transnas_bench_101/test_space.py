@@ -19,8 +19,8 @@ from rbflex_evo.fitness.passes.watch import run_observed
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
 from rbflex_evo.fitness.proxies.rbflex.score import RbflexObserver
 from rbflex_evo.spaces import Cell, ConfigError, GenotypeError, SearchSpace, create_space
+from rbflex_evo.spaces.families.nats_bench.cell import prune
 from rbflex_evo.spaces.families.nats_bench.network import NatsCell
-from rbflex_evo.spaces.families.nats_bench.space import prune
 from rbflex_evo.spaces.families.transnas_bench_101.network import FactorizedReduce, edge, pieces
 from rbflex_evo.spaces.families.transnas_bench_101.space import MICRO_OPERATIONS
 from rbflex_evo.spaces.families.transnas_bench_101.tasks import TASKS, EncoderModule
