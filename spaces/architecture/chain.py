@@ -1,6 +1,6 @@
-"""A network as a chain of stages, so that networks that begin alike may share what they begin with.
+"""A network as a chain of stages, so that networks with equal first stages can share their computation.
 
-A module that has a method ``as_stages()`` says so; scores that watch a forward then run what is common to several candidates once:
+A module describes its chain by the method ``as_stages()``; scores that observe a forward then run common stages once:
 
     class Chain(nn.Module):
         def as_stages(self) -> list[Stage]:
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
 
 class Stage(NamedTuple):
-    """One link of the chain.
+    """One link of the chain: a part of the forward that reads only the output of the previous stage.
 
     Attributes:
-        identity: equal in two networks of a space only where the stage is the same module with the same names of weights.
-        run: from what the stage before returned (the images, for the first) to what the next one takes, or the output. It
-            leaves what it is given as it was.
+        identity: Identity of the stage; equal in two networks of a space only if both run the same module with the same
+            parameter names.
+        run: Maps the output of the previous stage (the inputs of the network for the first) to the input of the next one, or to
+            the output of the network. It must not modify its argument.
     """
 
     identity: Hashable
@@ -42,7 +43,7 @@ def run_chain(stages: Sequence[Stage], inputs: Tensor) -> Tensor:
 
 
 def chain_of(network: nn.Module) -> list[Stage]:
-    """Returns the stages of a network; one that does not say is a single stage, equal to no other."""
+    """Returns the stages of a network; a network without ``as_stages()`` is a single stage, equal to no other."""
     if hasattr(network, "as_stages"):
         return list(network.as_stages())  # type: ignore[operator]
     return [Stage(object(), network)]

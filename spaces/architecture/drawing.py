@@ -1,4 +1,4 @@
-"""An architecture as a small graph for the report: what is drawn, not how."""
+"""An architecture as a small graph for the report, independent of its layout."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Panel:
-    """A part of a drawing that stands by itself, such as one of two cells.
+    """A separate part of a drawing, such as one of two cells.
 
     Attributes:
-        title: what is written above it.
-        nodes: how many of the drawing's nodes are in it.
-        inputs: how many of those, the first ones, are inputs; the last one is the output.
+        title: Title above the part.
+        nodes: Number of nodes of the part.
+        inputs: Number of inputs; the first nodes are inputs, the last one is the output.
     """
 
     title: str
@@ -26,10 +26,11 @@ class Drawing:
     """An architecture as a graph.
 
     Attributes:
-        nodes: labels in order, first the input, last the output.
-        edges: (from, to, label, live) with node positions; an edge that is not live is drawn grey.
-        panels: parts that are drawn below each other, in the order of their nodes; no edge leads from one to another. Without
-            any, all is one part without a title.
+        nodes: Labels in order, the input first and the output last.
+        edges: Edges (from, to, label, live) with node positions; an edge that is not live is drawn grey.
+        title: Title of the drawing.
+        panels: Parts that are drawn below each other, in the order of their nodes; no edge connects two of them. If empty, the
+            drawing is one part without a title.
     """
 
     nodes: tuple[str, ...]

@@ -1,7 +1,7 @@
-"""What may be done with a genotype: draw it, vary it, combine it, enumerate it.
+"""The interface of genotype encodings: sampling, mutation, crossover, neighbours, distance and enumeration.
 
-A genotype is a hashable tuple of integers and nothing else. Operators belong to the encoding, selection belongs to the
-strategy, so every strategy works on every encoding and a plug-in encoding changes nothing else.
+A genotype is a hashable tuple of integers. Operators belong to the encoding and selection belongs to the strategy, so that every
+strategy works on every encoding.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ Genotype = tuple[int, ...]
 
 
 class Encoding(ABC):
-    """The genes of a genotype and the operators on them. Every random draw comes from the generator passed in."""
+    """Base class of encodings: the genes of a genotype and the operators on them.
+
+    Every random draw comes from the generator that is passed in.
+    """
 
     @property
     def size(self) -> int | None:
-        """The number of valid genotypes, or None where it is not known."""
+        """Number of valid genotypes, or None if it is unknown."""
         return None
 
     @abstractmethod
@@ -29,18 +32,21 @@ class Encoding(ABC):
         """Checks one genotype.
 
         Raises:
-            GenotypeError: saying what is wrong with it.
+            GenotypeError: If it is invalid; the message states the reason.
         """
 
     @abstractmethod
     def sample(self, rng: np.random.Generator) -> Genotype:
-        """Draws one valid genotype, uniformly where the encoding can."""
+        """Draws one valid genotype, uniformly if the encoding supports it."""
 
     @abstractmethod
     def mutate(self, genotype: Genotype, rng: np.random.Generator, probability: float | None = None) -> Genotype:
-        """Returns a valid genotype that differs from `genotype` in at least one gene where the space has another.
+        """Returns a valid genotype that differs from `genotype` in at least one gene, if the space has another genotype.
 
-        Each gene changes with `probability`; None changes exactly one.
+        Args:
+            genotype: The genotype to mutate.
+            rng: Random generator.
+            probability: Probability with which each gene changes; None changes exactly one gene.
         """
 
     @abstractmethod
@@ -49,17 +55,17 @@ class Encoding(ABC):
 
     @abstractmethod
     def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
-        """Yields every valid genotype one step away; a neighbour of a neighbour's neighbour list holds `genotype`."""
+        """Yields every valid genotype one step away; the relation is symmetric."""
 
     @abstractmethod
     def distance(self, first: Genotype, second: Genotype) -> float:
-        """Returns a symmetric distance, 0 only between equal genotypes."""
+        """Returns a symmetric distance that is 0 only between equal genotypes."""
 
     def repair(self, genotype: Sequence[int]) -> Genotype:
-        """Returns the nearest valid genotype; the default accepts only what is valid already.
+        """Returns the nearest valid genotype; by default only valid genotypes are accepted.
 
         Raises:
-            GenotypeError: if it cannot be repaired.
+            GenotypeError: If it cannot be repaired.
         """
         repaired = tuple(int(gene) for gene in genotype)
         self.validate(repaired)
@@ -69,7 +75,7 @@ class Encoding(ABC):
         """Yields every genotype once, in a fixed order.
 
         Raises:
-            NotImplementedError: where the space is not enumerable.
+            NotImplementedError: If the encoding cannot be enumerated.
         """
         raise NotImplementedError(f"{type(self).__name__} cannot be enumerated")
 

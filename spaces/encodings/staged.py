@@ -1,9 +1,9 @@
-"""An encoding of networks in stages of varying depth, each genotype one network: no gene is without effect.
+"""An encoding of networks in stages of variable depth, with one genotype for each network.
 
-    genotype = plain genes, then for every stage max_depth block genes: 0 is no block, 1 .. choices is one of them
+    genotype = plain genes, then max_depth block genes for each stage: 0 is an empty place, 1 .. choices is a block
 
-The blocks of a stage come first and its empty places last, so a genotype has a fixed length, and there is one for each network.
-A stage's depth is a gene like the others, though it is not written: it is where the zeros begin.
+The blocks of a stage come first and its empty places last, so that genotypes have a fixed length and are unique. The depth of a
+stage is an implicit gene: the number of places before the first 0.
 """
 
 from __future__ import annotations
@@ -24,7 +24,13 @@ EMPTY = 0
 
 @dataclass(frozen=True)
 class StageRange:
-    """How deep a stage may be, and how many kinds of blocks each of its places has."""
+    """The depths that a stage may have, and the number of blocks to choose from.
+
+    Attributes:
+        min_depth: Smallest number of blocks.
+        max_depth: Largest number of blocks.
+        choices: Number of kinds of blocks.
+    """
 
     min_depth: int
     max_depth: int
@@ -38,13 +44,13 @@ class StageRange:
 class StagedEncoding(Encoding):
     """Plain categorical genes, and stages of blocks.
 
-    `sample` draws every plain gene, every depth and every block that is there uniformly. That is not uniform over genotypes:
-    nearly all of those have the greatest depth everywhere.
+    `sample` draws every plain gene, every depth and every block uniformly. This is not uniform over genotypes, nearly all of which
+    have the largest depth in every stage.
 
     Args:
-        plain: the number of values of each plain gene; gene i takes 0 .. plain[i] - 1.
-        stages: in the network's order.
-        names: what each plain gene is called in errors and reports.
+        plain: Number of values of each plain gene; gene i takes 0 .. plain[i] - 1.
+        stages: The stages in the order of the network.
+        names: Name of each plain gene in errors and reports.
     """
 
     def __init__(self, plain: Sequence[int], stages: Sequence[StageRange], names: Sequence[str] | None = None) -> None:
@@ -79,7 +85,7 @@ class StagedEncoding(Encoding):
         """Returns the genotype of plain genes and the blocks of each stage.
 
         Raises:
-            GenotypeError: if there is none.
+            GenotypeError: If the number of stages, a depth or a gene is invalid.
         """
         if len(stages) != len(self.stages):
             raise GenotypeError(f"expected {len(self.stages)} stages, but there are {len(stages)}")
@@ -121,8 +127,8 @@ class StagedEncoding(Encoding):
     def mutate(self, genotype: Genotype, rng: np.random.Generator, probability: float | None = None) -> Genotype:
         """Changes each plain gene, depth and block with `probability`; None, or a draw that changes nothing, changes one of them.
 
-        A new depth is uniform among the others: blocks are taken off the stage's end, or drawn and put there. A change of one
-        gene is of one drawn uniformly, where a depth changes by one block.
+        A new depth is uniform among the other depths: blocks are removed from or drawn for the end of the stage. A single change
+        is of a gene drawn uniformly, where a depth changes by one block.
         """
         if self.size == 1:
             return genotype
@@ -156,7 +162,7 @@ class StagedEncoding(Encoding):
         return chosen[int(rng.integers(len(chosen)))]
 
     def crossover(self, first: Genotype, second: Genotype, rng: np.random.Generator) -> tuple[Genotype, Genotype]:
-        """Swaps each plain gene, depth and block with probability 1/2; a place that only one parent has comes from that one."""
+        """Swaps each plain gene, depth and block with probability 1/2; a place that only one parent fills comes from it."""
         one, two = list(first), list(second)
         for i in range(len(self.plain)):
             if rng.random() < 0.5:
@@ -178,11 +184,11 @@ class StagedEncoding(Encoding):
         return self.join(one[:plain], blocks[0]), self.join(two[:plain], blocks[1])
 
     def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
-        """Yields every genotype that differs in one plain gene, one block, or one block more or less at a stage's end."""
+        """Yields every genotype that differs in one plain gene, in one block, or by one block at the end of a stage."""
         return (neighbour for *_, neighbour in self._steps(genotype))
 
     def _steps(self, genotype: Genotype) -> Iterator[tuple[int, bool, Genotype]]:
-        """Yields (the gene's position or the stage's first, whether its depth changes, the neighbour)."""
+        """Yields (position of the gene, or of the first gene of the stage; whether the depth changes; the neighbour)."""
 
         def changed(place: int, gene: int) -> Genotype:
             return (*genotype[:place], gene, *genotype[place + 1 :])
@@ -202,7 +208,7 @@ class StagedEncoding(Encoding):
             start += stage.max_depth
 
     def distance(self, first: Genotype, second: Genotype) -> float:
-        """Returns the number of plain genes and places that differ; a place that one has and the other has not differs."""
+        """Returns the number of plain genes and places that differ; a place that only one of them fills differs."""
         return hamming_distance(first, second)
 
     def repair(self, genotype: Sequence[int]) -> Genotype:
@@ -233,5 +239,5 @@ def _blocks(stage: StageRange, depth: int, rng: np.random.Generator) -> list[int
 
 
 def _other(value: int, lowest: int, count: int, rng: np.random.Generator) -> int:
-    """Returns another of lowest .. lowest + count - 1, each equally often."""
+    """Draws another value of lowest .. lowest + count - 1, uniformly."""
     return lowest + (value - lowest + int(rng.integers(1, count))) % count

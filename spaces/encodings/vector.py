@@ -13,11 +13,11 @@ from .encoding import Encoding, Genotype, check_genes, check_length, hamming_dis
 
 
 class VectorEncoding(Encoding):
-    """A fixed number of categorical genes, varied by DEAP's operators.
+    """A fixed number of categorical genes, varied by the operators of DEAP.
 
     Args:
-        categories: the number of values of each gene; gene i takes 0 .. categories[i] - 1.
-        names: what each gene is called in errors and reports.
+        categories: Number of values of each gene; gene i takes 0 .. categories[i] - 1.
+        names: Name of each gene in errors and reports.
     """
 
     def __init__(self, categories: Sequence[int], names: Sequence[str] | None = None) -> None:
@@ -46,7 +46,7 @@ class VectorEncoding(Encoding):
         """Changes each gene with `probability`; None, or a draw that changes nothing, changes exactly one."""
         if not self._free:
             return genotype
-        # DEAP mutates offsets, not genes: an offset of 1 .. count - 1 cannot give the old value back.
+        # DEAP mutates offsets instead of genes: an offset of 1 .. count - 1 always changes the value.
         offsets = self._offsets(rng, probability) if probability else {}
         if not offsets:
             chosen = self._free[int(rng.integers(len(self._free)))]
@@ -101,7 +101,7 @@ class VectorEncoding(Encoding):
 
 @contextmanager
 def deap_random(rng: np.random.Generator) -> Iterator[None]:
-    """Lends DEAP, which draws from the global `random`, a state seeded by `rng`; the global state comes back after."""
+    """Seeds the global `random`, from which DEAP draws, by `rng`, and restores its state afterwards."""
     state = random.getstate()
     random.seed(int(rng.integers(2**63)))
     try:

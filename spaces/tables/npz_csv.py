@@ -17,15 +17,16 @@ from .table import LoadedTable
 
 
 class NpzParameters(Parameters):
-    """Names of the arrays of an ``.npz`` file, one row an architecture.
+    """File and array names of an ``.npz`` table with one row for each architecture.
 
     Attributes:
-        accuracy: array [n] of test accuracies in percent, or [n, runs], whose mean over the runs is taken.
-        notation: array [n] of strings in the space's notation.
-        channels: array [n, genes] of numbers that make the notation when joined by colons (nats_sss); instead of `notation`.
-        code: array [n, genes] of digits that make the notation when joined (nasbench_macro); instead of `notation`.
-        validation: array [n] of validation accuracies in percent.
-        dataset: what to call the data set in reports; None for the name of the accuracy array.
+        path: Path of the file.
+        accuracy: Array [n] of test accuracies in percent, or [n, runs], which is averaged over the runs.
+        notation: Array [n] of strings in the notation of the space.
+        channels: Array [n, genes] of numbers that give the notation when joined by colons (nats_sss), instead of `notation`.
+        code: Array [n, genes] of digits that give the notation when joined (nasbench_macro), instead of `notation`.
+        validation: Array [n] of validation accuracies in percent.
+        dataset: Name of the data set in reports; None for the name of the accuracy array.
     """
 
     path: str
@@ -38,7 +39,7 @@ class NpzParameters(Parameters):
 
 
 class NpzTable(LoadedTable):
-    """Accuracies from arrays of an ``.npz`` file."""
+    """Accuracies from named arrays of an ``.npz`` file."""
 
     name = "npz"
     description = "accuracies from named arrays of an .npz file"
@@ -47,7 +48,7 @@ class NpzTable(LoadedTable):
     def __init__(self, parameters: NpzParameters, space: SearchSpace) -> None:
         self.space, self.dataset = space.name, parameters.dataset or parameters.accuracy
         if parameters.channels and parameters.code:
-            raise ConfigError("'table.channels' and 'table.code' both say what the notation is; give one of them")
+            raise ConfigError("'table.channels' and 'table.code' both give the notation; set one of them")
         wanted = {parameters.accuracy, parameters.notation, parameters.channels, parameters.code, parameters.validation}
         arrays = Columns(parameters.path, *read_npz(existing_file(parameters.path), wanted))
         joined = parameters.channels or parameters.code
@@ -62,13 +63,14 @@ class NpzTable(LoadedTable):
 
 
 class CsvParameters(Parameters):
-    """Names of the columns of a ``.csv`` or ``.csv.gz`` file with a header, one row an architecture.
+    """File and column names of a ``.csv`` or ``.csv.gz`` table with a header and one row for each architecture.
 
     Attributes:
-        notation: column of the architectures in the space's notation.
-        accuracy: column of test accuracies in percent.
-        validation: column of validation accuracies in percent.
-        dataset: what to call the data set in reports; None for the name of the accuracy column.
+        path: Path of the file.
+        notation: Column of the architectures in the notation of the space.
+        accuracy: Column of test accuracies in percent.
+        validation: Column of validation accuracies in percent.
+        dataset: Name of the data set in reports; None for the name of the accuracy column.
     """
 
     path: str
@@ -79,7 +81,7 @@ class CsvParameters(Parameters):
 
 
 class CsvTable(LoadedTable):
-    """Accuracies from columns of a CSV file."""
+    """Accuracies from named columns of a CSV file."""
 
     name = "csv"
     description = "accuracies from named columns of a .csv or .csv.gz file"
@@ -103,6 +105,11 @@ class Columns:
         self.columns = columns
 
     def get(self, name: str, dimensions: int = 1) -> np.ndarray:
+        """Returns the column or array of a name.
+
+        Raises:
+            TableError: If there is none, or it has another number of dimensions.
+        """
         if name not in self.columns:
             raise TableError(f"{self.path!r} has no column or array {name!r}{near_name(name, self.names)}")
         column = self.columns[name]
@@ -111,9 +118,14 @@ class Columns:
         return column
 
     def numbers(self, name: str, notations: Sequence[str]) -> dict[str, float]:
+        """Returns the numbers of a column by notation, averaged over runs if it has two dimensions.
+
+        Raises:
+            TableError: If the column has another number of rows, or an entry is not a finite number.
+        """
         column = self.columns.get(name)
         if column is not None and column.ndim == 2 and column.size and np.issubdtype(column.dtype, np.number):
-            column = column.mean(axis=1, dtype=np.float64)  # of the runs
+            column = column.mean(axis=1, dtype=np.float64)  # over the runs
         else:
             column = self.get(name)
         if len(column) != len(notations):

@@ -1,6 +1,8 @@
-"""Known accuracies of a space's architectures behind one interface, `Table`. Reported beside a search, never searched on.
+"""Known accuracies of the architectures of a space, behind one interface, `Table`.
 
-Accuracies are test accuracies in percent, by the notation of the raw genotype as the space writes it.
+They are reported next to the results of a search; the search itself never reads them.
+
+Accuracies are test accuracies in percent, by the notation of the raw genotype.
 """
 
 from __future__ import annotations
@@ -30,12 +32,17 @@ TABLES.register("transnas101", "rbflex_evo.spaces.families.transnas_bench_101.ta
 
 
 def create_table(name: str, space: SearchSpace, **values: object) -> Table:
-    """Returns the registered table `name` for `space` with those parameters.
+    """Returns a registered table.
+
+    Args:
+        name: Registered name.
+        space: The space that the table must belong to.
+        **values: Parameters of the table.
 
     Raises:
-        UnknownNameError: if no table has that name.
-        ConfigError: if a parameter is unknown or of a wrong type.
-        TableError: if the table is missing, unreadable or of another space.
+        UnknownNameError: If no table has that name.
+        ConfigError: If a parameter is unknown or has a wrong type.
+        TableError: If the table is missing, unreadable or belongs to another space.
     """
     kind = TABLES.get(name)
     table: Table = kind(parse(kind.Parameters, values, "table"), space)
@@ -43,12 +50,12 @@ def create_table(name: str, space: SearchSpace, **values: object) -> Table:
 
 
 class Table(ABC):
-    """Known accuracies of one space on one data set; a subclass gives `accuracies`, the rest follows.
+    """Known accuracies of one space on one data set. Subclasses implement `accuracies`.
 
     Attributes:
-        name: the registered name.
-        space: the name of the space that it belongs to.
-        dataset: what the accuracies were measured on.
+        name: Registered name.
+        space: Name of the space that the table belongs to.
+        dataset: Name of the data set of the accuracies.
     """
 
     name: ClassVar[str]
@@ -60,29 +67,29 @@ class Table(ABC):
 
     @abstractmethod
     def accuracies(self) -> Mapping[str, float]:
-        """Returns every known test accuracy in percent by notation; may take long the first time.
+        """Returns every known test accuracy in percent by notation; the first call may take long.
 
         Raises:
-            TableError: if there is none or one cannot be read.
+            TableError: If there is no accuracy, or one cannot be read.
         """
 
     def accuracy(self, notation: str) -> float | None:
-        """Returns one test accuracy in percent, None where the table does not know it."""
+        """Returns one test accuracy in percent, or None if the table does not contain it."""
         return self.accuracies().get(notation)
 
     def validation(self, notation: str) -> float | None:
-        """Returns one validation accuracy in percent, None where the table does not know it."""
+        """Returns one validation accuracy in percent, or None if the table does not contain it."""
         return None
 
     def __len__(self) -> int:
         return len(self.accuracies())
 
     def values(self) -> np.ndarray:
-        """Returns float64 [len(table)], all known test accuracies in ascending order."""
+        """Returns all known test accuracies in ascending order, float64 [len(table)]."""
         return self._sorted
 
     def best(self) -> tuple[str, float]:
-        """Returns the notation and the accuracy of the best architecture; the first in the table's order among equals."""
+        """Returns the notation and the accuracy of the best architecture, the first in the order of the table among equals."""
         accuracies = self.accuracies()
         notation = max(accuracies, key=accuracies.__getitem__)
         return notation, accuracies[notation]
@@ -92,19 +99,19 @@ class Table(ABC):
         return float(self._sorted.mean())
 
     def percentile(self, accuracy: float) -> float:
-        """Returns the percentage of the table that lies at or below `accuracy`."""
+        """Returns the percentage of known accuracies that are at most `accuracy`."""
         return 100.0 * float(np.searchsorted(self._sorted, accuracy, side="right")) / len(self)
 
     def check(self, space: SearchSpace) -> None:
         """Checks that the table belongs to `space`.
 
         Raises:
-            TableError: if it belongs to another.
+            TableError: If it belongs to another space.
         """
         if space.name != self.space:
             raise TableError(
                 f"table {self.name!r} is for space {self.space!r}, but the search space is {space.name!r}; "
-                "drop the table or choose that space"
+                "remove the table or choose that space"
             )
 
     @cached_property

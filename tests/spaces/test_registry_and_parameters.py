@@ -82,9 +82,9 @@ def test_a_plug_in_is_found_through_its_entry_point(tmp_path, monkeypatch):
 
 def test_naming_a_wrong_space_imports_neither_torch_nor_scipy():
     code = (
-        "import sys; from rbflex_evo import spaces\n"
-        "try: spaces.create_space('nope')\n"
-        "except spaces.UnknownNameError: pass\n"
+        "import sys; import rbflex_evo.spaces\n"
+        "try: rbflex_evo.spaces.create_space('nope')\n"
+        "except rbflex_evo.spaces.UnknownNameError: pass\n"
         "print([name for name in ('torch', 'scipy', 'deap', 'matplotlib') if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"

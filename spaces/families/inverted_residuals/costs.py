@@ -1,6 +1,6 @@
-"""Chains of inverted residual blocks as data, and what they cost by arithmetic on their shapes, without building them.
+"""Networks of inverted residual blocks as data, and their parameters and multiply-accumulates, counted from their shapes.
 
-Costs are those of the built network, module by module, as torch's flop counter has them halved; tests hold them against it.
+The counts equal half of those of torch's flop counter for the built network; tests compare the two.
 """
 
 from __future__ import annotations
@@ -14,12 +14,16 @@ from rbflex_evo.spaces.space import Costs
 
 @dataclass(frozen=True)
 class InvertedResidualBlock:
-    """One inverted residual block, or a skip.
+    """One inverted residual block (MobileNetV2, Sandler et al. 2018), or a skip connection.
 
     Attributes:
-        name: of its weights within the network.
-        expansion: hidden channels a channel of the input; 1 has no expanding convolution, 0 is a skip (projected where the
-            shapes differ).
+        name: Name of the block in the network, and so of its parameters.
+        inputs: Input channels.
+        outputs: Output channels.
+        stride: Stride of the depthwise convolution.
+        kernel: Side of the kernel of the depthwise convolution.
+        expansion: Ratio of hidden to input channels; 1 has no expanding convolution, 0 is a skip connection, which is projected
+            if the shapes differ.
     """
 
     name: str
@@ -32,14 +36,14 @@ class InvertedResidualBlock:
 
 @dataclass(frozen=True)
 class MobileNetLayout:
-    """A network: stem, blocks, a last 1 x 1 convolution, classifier.
+    """The layers of a network: stem, blocks, a last 1 x 1 convolution and classifier.
 
     Attributes:
-        stem: output channels of the first convolution, 3 x 3.
-        stride: of the first convolution.
-        blocks: each with the output channels of the one before as its input channels.
-        head: output channels of the last convolution.
-        classes: outputs of the classifier.
+        stem: Output channels of the first convolution, 3 x 3.
+        stride: Stride of the first convolution.
+        blocks: The blocks in order; the output channels of each are the input channels of the next one.
+        head: Output channels of the last convolution.
+        classes: Outputs of the classifier.
     """
 
     stem: int
@@ -53,10 +57,11 @@ def mobilenet_costs(layout: MobileNetLayout, input_shape: Sequence[int]) -> Cost
     """Returns the parameters and multiply-accumulates of a network on one image.
 
     Args:
-        input_shape: [3, height, width] of one image.
+        layout: The layers of the network.
+        input_shape: Shape [3, height, width] of one image.
 
     Raises:
-        ConfigError: if the network takes no such images.
+        ConfigError: If the network cannot process images of that shape.
     """
     size = image_size(input_shape)
     convolutions: list[CountedConvolution] = []
@@ -67,7 +72,7 @@ def mobilenet_costs(layout: MobileNetLayout, input_shape: Sequence[int]) -> Cost
 
 
 def _convolutions(layout: MobileNetLayout) -> Iterator[tuple[int, int, int]]:
-    """Yields weights, output channels and stride of every convolution, each followed by a batch normalisation."""
+    """Yields the weights, output channels and stride of every convolution, each followed by batch normalisation."""
     yield 27 * layout.stem, layout.stem, layout.stride
     for block in layout.blocks:
         hidden = block.inputs * block.expansion

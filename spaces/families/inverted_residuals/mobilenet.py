@@ -1,8 +1,8 @@
-"""MobileNetV2's stages with free kernels, expansions, depths and widths (Sandler et al. 2018; ProxylessNAS, Cai et al. 2019).
+"""MobileNetV2's stages with variable kernels, expansions, depths and widths (Sandler et al. 2018; ProxylessNAS, Cai et al. 2019).
 
-Stages, strides and the widths at multiplier 1 are MobileNetV2's, and the multipliers are the paper's, so all its published
-networks are in the space; kernels of 3, 5 and 7 and expansions of 3 and 6 are ProxylessNAS's. Papers search it under 450, 600 or
-1,000 million multiply-accumulates, which is a limit on ``flops`` in a configuration.
+Stages, strides, base widths and width multipliers are those of MobileNetV2, so that the space contains all its published networks.
+Kernels of 3, 5 and 7 and expansions of 3 and 6 are those of ProxylessNAS. Papers search this space under 450, 600 or 1,000 million
+multiply-accumulates, which is a limit on ``flops`` in a configuration.
 
     stem 1.0 | 1.0: k3e1 | 0.75: k5e6 k3e3 | ... | head 1.0         a width multiplier and the blocks of every stage
 """
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 MULTIPLIERS = (0.35, 0.5, 0.75, 1.0, 1.4)
 HEAD_MULTIPLIERS = (1.0, 1.4)
-# Width at multiplier 1, stride of the first block, and how deep the stage may be.
+# Width at multiplier 1, stride of the first block, and largest depth of each stage.
 STAGES = ((16, 1, 1), (24, 2, 4), (32, 2, 4), (64, 2, 4), (96, 1, 4), (160, 2, 4), (320, 1, 1))
 KERNELS = (3, 5, 7)
 FIRST_BLOCKS = tuple((kernel, expansion) for kernel in KERNELS for expansion in (1, 3, 6))
@@ -37,19 +37,18 @@ STEM, HEAD = 32, 1280
 
 
 class MobileNetParameters(AnyParameters):
-    """The classifier's outputs, and the sides of the images that costs are counted on.
+    """Parameters of the MobileNet space.
 
     Attributes:
-        classes: Number of outputs of the classifier.
-        size: Side in pixels of the images that costs are counted on.
-    """
+        classes: Outputs of the classifier.
+        size: Height and width of the images."""
 
     classes: int = Field(default=1000, ge=2)
     size: int = Field(default=224, ge=32)
 
 
 class MobileNetSpace(SearchSpace):
-    """MobileNet-like networks; a genotype holds width multipliers of stem, stages and head, then each stage's blocks."""
+    """MobileNet-like networks; genes are the width multipliers of stem, stages and head, then the blocks of each stage."""
 
     name = "mobilenet"
     description = "MobileNetV2 stages: kernel 3, 5, 7, expansion 3, 6 (1 in the first), depth 1..4, widths 0.35..1.4"
@@ -80,7 +79,7 @@ class MobileNetSpace(SearchSpace):
         if len(stages) != len(STAGES):
             raise GenotypeError(
                 f"{text!r} is not a network of {self.name}; expected 'stem W', {len(STAGES)} stages as 'W: k3e6 k5e3' "
-                "and 'head W', divided by '|', with W a width multiplier"
+                "and 'head W', separated by '|', with W a width multiplier"
             )
         widths, blocks = [], []
         for i, stage in enumerate(stages):
@@ -93,7 +92,7 @@ class MobileNetSpace(SearchSpace):
         return self.encoding.join(plain, blocks)
 
     def layout(self, genotype: Genotype) -> MobileNetLayout:
-        """Returns the network as data."""
+        """Returns the layers of the network."""
         self.encoding.validate(genotype)
         (stem, *widths, head), stages = self.encoding.split(genotype)
         first = previous = scaled(STEM, MULTIPLIERS[stem])
@@ -131,7 +130,7 @@ class MobileNetSpace(SearchSpace):
 
 
 def scaled(width: int, multiplier: float) -> int:
-    """Returns the multiple of 8 nearest to width x multiplier, at least 8 and no more than 10 % below it (MobileNetV2's rule)."""
+    """Returns the multiple of 8 nearest to width x multiplier, at least 8 and at most 10 % below it (rule of MobileNetV2)."""
     wanted = width * multiplier
     nearest = max(8, 8 * int(wanted / 8 + 0.5))
     return nearest if nearest >= 0.9 * wanted else nearest + 8
@@ -153,7 +152,7 @@ def _kind(name: str, stage: int) -> int:
 
 
 def _position(text: str, word: str, multipliers: Sequence[float]) -> int:
-    """Returns the position of the multiplier that `text` is, after `word`."""
+    """Returns the position of the multiplier in `text`, which follows `word`."""
     known = [str(multiplier) for multiplier in multipliers]
     name, _, value = text.strip().rpartition(" ") if word else ("", "", text.strip())
     if name != word or value not in known:

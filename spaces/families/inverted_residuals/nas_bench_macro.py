@@ -1,7 +1,7 @@
 """NAS-Bench-Macro (Su et al. 2021, CVPR, arXiv 2103.11922): CIFAR-10 networks of eight layers.
 
-The layers form three stages of 2, 3 and 3, each layer one of three blocks: 6,561 codes, 3,969 networks. A stage halves the map
-and doubles the width in its first layer; its other identities do nothing, so where they stand among its layers does not matter.
+The layers form three stages of 2, 3 and 3 layers, each one of three blocks: 6,561 codes, 3,969 networks. The first layer of a stage
+halves the map and doubles the width. Identities in other layers have no effect, so their position in the stage does not matter.
 """
 
 from __future__ import annotations
@@ -33,14 +33,18 @@ HEAD = 1280
 
 
 class NasBenchMacroParameters(AnyParameters):
-    """The classifier's outputs, and the stem's channels; each stage has twice as many as the one before it."""
+    """Parameters of the NAS-Bench-Macro space.
+
+    Attributes:
+        classes: Outputs of the classifier.
+        channels: Channels of the stem; each stage doubles them."""
 
     classes: int = Field(default=10, ge=2)
     channels: int = Field(default=32, ge=1)
 
 
 class NasBenchMacroSpace(SearchSpace):
-    """Networks of NAS-Bench-Macro; a genotype holds a position in `CHOICES` for each layer."""
+    """Networks of NAS-Bench-Macro; the genes are positions in `CHOICES`, one for each layer."""
 
     name = "nasbench_macro"
     description = "NAS-Bench-Macro: 8 layers of identity, MB3_K3 or MB6_K5 on CIFAR-10, 3,969 distinct networks"
@@ -67,7 +71,7 @@ class NasBenchMacroSpace(SearchSpace):
         return tuple(map(int, code))
 
     def key(self, genotype: Genotype) -> str:
-        """Returns the code with the identities of each stage, but for its first layer, moved to the stage's end."""
+        """Returns the code with the identities of each stage, except in its first layer, moved to the end of the stage."""
         self.encoding.validate(genotype)
         genes: list[int] = []
         for stage in _in_stages(genotype):
@@ -83,11 +87,11 @@ class NasBenchMacroSpace(SearchSpace):
         return MobileNetwork(self.layout(genotype), nn.ReLU)
 
     def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
-        """Counts parameters and multiply-accumulates as the benchmark's records do."""
+        """Counts parameters and multiply-accumulates as the records of the benchmark do."""
         return mobilenet_costs(self.layout(genotype), input_shape or self.input_shape)
 
     def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
-        """Returns stem, layers and head without the identities that do nothing."""
+        """Returns the stem, the layers that are not identities, and the head."""
         return [part for part in network.features.children() if next(part.parameters(), None) is not None]  # type: ignore[union-attr]
 
     def drawing(self, genotype: Genotype) -> Drawing:
@@ -102,7 +106,7 @@ class NasBenchMacroSpace(SearchSpace):
         return chain_drawing(nodes, self.notation(genotype))
 
     def layout(self, genotype: Genotype) -> MobileNetLayout:
-        """Returns the network as data."""
+        """Returns the layers of the network."""
         self.encoding.validate(genotype)
         blocks: list[InvertedResidualBlock] = []
         width = self.parameters.channels

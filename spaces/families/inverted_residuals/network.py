@@ -1,6 +1,6 @@
-"""Networks of inverted residual blocks (MobileNetV2, Sandler et al. 2018): those of NAS-Bench-Macro and of `mobilenet`.
+"""Networks of inverted residual blocks (MobileNetV2, Sandler et al. 2018), for NAS-Bench-Macro and the MobileNet space.
 
-Weights are drawn by parameter name, so a block's name holds whatever its shapes depend on: equal names mean equal shapes.
+Weights are drawn by parameter name, so the name of a block contains everything that its shapes depend on.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .costs import InvertedResidualBlock, MobileNetLayout
 def convolution(
     inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, activation: type[nn.Module] | None = None
 ) -> list[nn.Module]:
-    """Returns a convolution without bias, its batch normalisation, and its activation where there is one."""
+    """Returns a convolution without bias, its batch normalisation, and its activation if there is one."""
     layers: list[nn.Module] = [
         nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(outputs),
@@ -25,7 +25,7 @@ def convolution(
 
 
 class InvertedResidual(nn.Module):
-    """Expand (1 x 1), filter each channel (k x k), project (1 x 1, not activated); added to the input where shapes allow."""
+    """Expansion (1 x 1), depthwise convolution (k x k) and linear projection (1 x 1), residual if shapes allow."""
 
     def __init__(self, block: InvertedResidualBlock, activation: type[nn.Module]) -> None:
         super().__init__()
@@ -54,8 +54,9 @@ class MobileNetwork(nn.Module):
     """Stem, blocks, a last 1 x 1 convolution, global average pooling, linear classifier.
 
     Args:
-        activation: after every convolution but a block's last.
-        dropout: before the classifier.
+        layout: The layers of the network.
+        activation: Activation after every convolution except the projection of a block.
+        dropout: Dropout probability before the classifier.
     """
 
     def __init__(self, layout: MobileNetLayout, activation: type[nn.Module], dropout: float = 0.0) -> None:
@@ -75,7 +76,7 @@ class MobileNetwork(nn.Module):
         self.classifier.add_module(f"linear_{layout.head}", nn.Linear(layout.head, layout.classes))
 
     def as_stages(self) -> list[Stage]:
-        """Returns stem, blocks and the rest; a space has one activation, so a block's numbers are all that it depends on."""
+        """Returns stem, blocks and head; the identity of a block is its description, since a space has one activation."""
         stem, *blocks, head = self.features
         layout = self.layout
         return [

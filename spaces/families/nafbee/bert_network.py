@@ -1,6 +1,7 @@
-"""BERT for the classification of sentences (Devlin et al. 2019, arXiv 1810.04805), with an activation to choose in every layer.
+"""BERT for the classification of sentences (Devlin et al. 2019, arXiv 1810.04805), with a given activation in every layer.
 
-Word 0 is padding: no word attends to it. Every sentence is one segment. Normalisation is by layer, so sentences never mix.
+Word 0 is padding, which is masked in the attention. Every sentence is one segment. Layer normalisation keeps sentences
+independent of each other.
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ from torch import Tensor, nn
 
 from rbflex_evo.spaces.architecture.chain import Stage, run_chain
 
-# Positions that there are vectors for, and kinds of segments, as in the published networks.
+# Numbers of position and segment embeddings, as in the published networks.
 POSITIONS, SEGMENTS = 512, 2
-# Of the inner layer's width to the others'.
+# Ratio of the width of the inner layer to that of the others.
 WIDENING = 4
 EPSILON, DROPOUT = 1e-12, 0.1
 PADDING = 0
 
 
 class Embeddings(nn.Module):
-    """Ids [N, T] to the normalised sum of word, position and segment vectors [N, T, hidden]."""
+    """The normalised sum of word, position and segment embeddings."""
 
     def __init__(self, vocabulary: int, hidden: int) -> None:
         super().__init__()
@@ -40,7 +41,7 @@ class Embeddings(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention of several heads: softmax(Q K^T / sqrt(width)) V, joined and mapped once more."""
+    """Multi-head self-attention: softmax(Q K^T / sqrt(width)) V, concatenated and projected."""
 
     def __init__(self, hidden: int, heads: int) -> None:
         super().__init__()
@@ -55,7 +56,7 @@ class Attention(nn.Module):
         """Maps vectors [N, T, hidden] and the padding mask [N, T] to vectors [N, T, hidden]."""
         query, key, value = (self._by_head(layer(x)) for layer in (self.query, self.key, self.value))
         agreement = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
-        # The least number rather than minus infinity: a sentence of nothing but padding stays finite.
+        # The smallest finite number instead of minus infinity, so that a sentence of padding alone stays finite.
         agreement = agreement.masked_fill(padding[:, None, None, :], torch.finfo(x.dtype).min)
         mixed = self.dropout(agreement.softmax(dim=-1)) @ value
         output: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
@@ -67,7 +68,7 @@ class Attention(nn.Module):
 
 
 class BertLayer(nn.Module):
-    """Attention, then two linear layers around the activation; each added to its input and normalised."""
+    """Attention, then two linear layers around the activation, each with a residual connection and normalisation."""
 
     def __init__(self, hidden: int, heads: int, activation: str) -> None:
         super().__init__()
@@ -87,10 +88,14 @@ class BertLayer(nn.Module):
 
 
 class BertNetwork(nn.Module):
-    """Embeddings, layers, the first word's vector through a linear layer and tanh, classifier.
+    """Embeddings, layers, a linear layer with tanh on the vector of the first word, classifier.
 
     Args:
-        activations: names in `torch.nn`, one for every layer.
+        vocabulary: Number of word ids.
+        hidden: Width of every layer.
+        heads: Number of attention heads.
+        activations: Names of activation modules in `torch.nn`, one for each layer.
+        classes: Outputs of the classifier.
     """
 
     def __init__(self, vocabulary: int, hidden: int, heads: int, activations: Sequence[str], classes: int) -> None:
@@ -105,7 +110,9 @@ class BertNetwork(nn.Module):
         self.classifier = nn.Linear(hidden, classes)
 
     def as_stages(self) -> list[Stage]:
-        """Returns embeddings, layers and head; in a space they differ by their activation alone. Padding is passed along."""
+        """Returns embeddings, layers and head; a layer is identified by its position and activation.
+
+        The padding mask is passed from stage to stage."""
 
         def through(layer: nn.Module) -> Callable[[tuple[Tensor, Tensor]], tuple[Tensor, Tensor]]:
             return lambda state: (layer(*state), state[1])

@@ -1,11 +1,11 @@
-"""NAFBee (VGG-19) and RBFleX's Fig. 2 (VGG-11): which activation function a VGG for CIFAR-10 has (Yamasaki et al. 2025).
+"""NAFBee (VGG-19) and Fig. 2 of RBFleX (VGG-11): the activation functions of a VGG for CIFAR-10 (Yamasaki et al. 2025).
 
-    stages of 3 x 3 convolutions (bias, batch normalisation, activation), each ended by a 2 x 2 maximum -> classifier
+    stages of 3 x 3 convolutions (bias, batch normalisation, activation), each followed by 2 x 2 max-pooling -> classifier
     vgg19    2, 2, 4, 4, 4 convolutions    11 networks, or 11^16 with `per_layer`
     vgg11    1, 1, 2, 2, 2 convolutions    11 networks, or 11^8
 
-Simonyan & Zisserman 2015 (arXiv 1409.1556) with the batch normalisation and the single linear layer that the benchmark has in
-place of three: no activation but those of the convolutions, so `per_layer` has one gene a convolution and none for the head.
+The networks of Simonyan & Zisserman 2015 (arXiv 1409.1556) with batch normalisation and, as in the benchmark, one linear layer in
+place of three. Only convolutions have activations, so `per_layer` has one gene for each convolution.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from .activations import ActivationGenes, ActivationSpace
 if TYPE_CHECKING:
     from .vgg_network import VggNetwork
 
-# Of each stage's width to that of the first.
+# Ratio of the width of each stage to that of the first one.
 WIDTHS = (1, 2, 4, 8, 8)
 
 
 class VggParameters(AnyParameters):
-    """What is searched, and the size.
+    """Genes and size of the VGG spaces.
 
     Attributes:
-        per_layer: whether every convolution has an activation of its own.
-        classes: outputs of the classifier.
-        channels: of the first stage; the last has eight times as many.
+        per_layer: Whether each convolution has its own activation.
+        classes: Outputs of the classifier.
+        channels: Channels of the first stage; the last stage has eight times as many.
     """
 
     per_layer: bool = False
@@ -45,7 +45,7 @@ class VggParameters(AnyParameters):
 
 
 class VggSpace(ActivationSpace):
-    """A VGG with an activation to choose; subclasses say how many convolutions each stage has."""
+    """VGG networks; a gene chooses the activation of all convolutions, or of one. Subclasses set the depths of the stages."""
 
     Parameters = VggParameters
     parameters: VggParameters
@@ -58,7 +58,7 @@ class VggSpace(ActivationSpace):
 
     @property
     def stages(self) -> list[list[int]]:
-        """Output channels of every convolution, stage by stage."""
+        """Output channels of each convolution, stage by stage."""
         return [[width * self.parameters.channels] * depth for width, depth in zip(WIDTHS, self.depths, strict=True)]
 
     def build(self, genotype: Genotype) -> VggNetwork:
@@ -72,7 +72,7 @@ class VggSpace(ActivationSpace):
         return type(self)(self.parameters.model_copy(update={"channels": 1}))
 
     def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
-        """Counts by arithmetic; an activation has no parameters and no multiplications, so all networks cost the same."""
+        """Counts from the shapes; activations have no parameters and no multiplications, so all networks have equal costs."""
         self.encoding.validate(genotype)
         size = image_size(input_shape or self.input_shape)
         convolutions: list[CountedConvolution] = []
@@ -97,7 +97,7 @@ class VggSpace(ActivationSpace):
 
 
 class Vgg19Space(VggSpace):
-    """VGG-19: the benchmark's networks."""
+    """VGG-19, the networks of the benchmark."""
 
     name = "nafbee_vgg19"
     description = "NAFBee: VGG-19 on CIFAR-10 with one of 11 activations, or with `per_layer` one for each of 16 convolutions"
@@ -105,7 +105,7 @@ class Vgg19Space(VggSpace):
 
 
 class Vgg11Space(VggSpace):
-    """VGG-11: the networks of RBFleX's Fig. 2."""
+    """VGG-11, the networks of Fig. 2 of RBFleX."""
 
     name = "nafbee_vgg11"
     description = "VGG-11 on CIFAR-10 with one of NAFBee's 11 activations, or with `per_layer` one for each of 8 convolutions"

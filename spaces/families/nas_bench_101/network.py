@@ -1,6 +1,6 @@
 """The networks of NAS-Bench-101 (Ying et al. 2019): stem, three stacks of three cells, max-pooling between stacks.
 
-Weights are drawn by parameter name, so names hold the channels that a convolution's shape depends on.
+Weights are drawn by parameter name, so names contain the channels that the shape of a convolution depends on.
 """
 
 from __future__ import annotations
@@ -32,14 +32,15 @@ class ConvNormReLU(nn.Module):
 
 
 class NasBench101Cell(nn.Module):
-    """Inner nodes apply an operation to the sum of what they read; the output concatenates them and adds the projected input.
+    """A cell: inner nodes apply an operation to the sum of their inputs; the output concatenates nodes and adds the projected input.
 
-    A node that reads the cell's input reads it through a 1 x 1 convolution of its own. One that reads a node with a channel more
-    than itself leaves that channel out.
+    A node that reads the input of the cell reads it through its own 1 x 1 convolution. A node that reads a node with one more
+    channel omits the last channel.
 
     Args:
-        dag: the pruned cell, operations as positions in `OPERATIONS`.
-        inputs, outputs: channels.
+        dag: The pruned cell, with operations as positions in `OPERATIONS`.
+        inputs: Input channels.
+        outputs: Output channels.
     """
 
     def __init__(self, dag: Dag, inputs: int, outputs: int) -> None:
@@ -82,9 +83,9 @@ class NasBench101Network(nn.Module):
     """Stem, nine cells, global average pooling, classifier; the later two stacks halve the map and double the channels.
 
     Args:
-        dag: the pruned cell.
-        channels: of the stem.
-        classes: outputs of the classifier.
+        dag: The pruned cell.
+        channels: Channels of the stem.
+        classes: Outputs of the classifier.
     """
 
     def __init__(self, dag: Dag, channels: int, classes: int) -> None:

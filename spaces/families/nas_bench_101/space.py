@@ -1,8 +1,8 @@
 """NAS-Bench-101 (Ying et al. 2019, arXiv 1902.09635): cells of at most 7 nodes and 9 edges, 423,624 of them on CIFAR-10.
 
-A genotype is an adjacency matrix over 7 nodes and the operations of the 5 inner ones. As in the benchmark, what does not lie on a
-path from input to output is pruned before edges are counted and the network is built, and cells that differ in the order of their
-nodes are one architecture.
+A genotype is an adjacency matrix over 7 nodes and the operations of the 5 inner nodes. As in the benchmark, nodes and edges on no
+path from input to output are pruned before edges are counted and the network is built, and cells that differ only in the order of
+their nodes are one architecture.
 
     0110000/0001000/0001000/0000001/0000000/0000000/0000000:conv3x3-bn-relu,maxpool3x3,conv1x1-bn-relu,...   rows : operations
 """
@@ -29,24 +29,23 @@ if TYPE_CHECKING:
 
 NODES, EDGES = 7, 9
 INPUT, OUTPUT = "input", "output"
-# What NASLib writes for each operation in its tuples.
+# Operations in the order of the numbers in NASLib's tuples.
 NASLIB_OPERATIONS = (INPUT, OUTPUT, "maxpool3x3", "conv1x1-bn-relu", "conv3x3-bn-relu")
 
 
 class NasBench101Parameters(AnyParameters):
-    """The classifier's outputs, and the stem's channels; the three stacks have 1, 2 and 4 times as many.
+    """Parameters of the NAS-Bench-101 space.
 
     Attributes:
-        classes: Number of outputs of the classifier.
-        channels: Channels of the stem.
-    """
+        classes: Outputs of the classifier.
+        channels: Channels of the stem; the three stacks have 1, 2 and 4 times as many."""
 
     classes: int = Field(default=10, ge=2)
     channels: int = Field(default=128, ge=4)
 
 
 class NasBench101Space(SearchSpace):
-    """Cells of NAS-Bench-101; a genotype holds the upper triangle of the matrix row by row, then positions in `OPERATIONS`."""
+    """Cells of NAS-Bench-101; genes are the upper triangle of the matrix, row by row, then positions in `OPERATIONS`."""
 
     name = "nasbench101"
     description = "NAS-Bench-101: cells of at most 7 nodes and 9 edges, 3 operations, 423,624 distinct cells"
@@ -66,7 +65,7 @@ class NasBench101Space(SearchSpace):
         return f"{'/'.join(rows)}:{','.join(OPERATIONS[gene] for gene in dag.operations)}"
 
     def parse(self, text: str) -> Genotype:
-        """Reads matrix rows and operations, of any number of nodes up to 7, or the tuple that NASLib writes for a cell."""
+        """Reads matrix rows and operations of up to 7 nodes, or the tuple of a cell in NASLib."""
         stripped = text.strip()
         rows, names = _naslib(stripped) if stripped.startswith("(") else _written(stripped)
         nodes = len(rows)
@@ -86,19 +85,19 @@ class NasBench101Space(SearchSpace):
         return self.encoding.genotype(Dag(edges, tuple(OPERATIONS.index(name) for name in names)))
 
     def key(self, genotype: Genotype) -> str:
-        """Returns the notation of the pruned cell with its nodes in canonical order (423,624 distinct keys)."""
+        """Returns the notation of the pruned cell in canonical form (423,624 distinct keys)."""
         return self.notation(self.encoding.genotype(canonical(self.cell(genotype))))
 
     def keys(self) -> Iterator[str]:
-        """Yields every key once, without going through the genotypes; takes some seconds to the last."""
+        """Yields every key once by enumerating canonical graphs, which takes seconds."""
         for dag in canonical_dags(NODES, len(OPERATIONS), EDGES):
             yield self.notation(self.encoding.genotype(dag))
 
     def cell(self, genotype: Genotype) -> Dag:
-        """Returns the pruned cell, its nodes in the order in which they are written."""
+        """Returns the pruned cell, with its nodes in the order of the genotype."""
         self.encoding.validate(genotype)
         cell = pruned(self.encoding.dag(genotype))
-        assert cell is not None  # a valid genotype has a path
+        assert cell is not None  # a valid genotype has a path to the output
         return cell
 
     def build(self, genotype: Genotype) -> NasBench101Network:
@@ -126,7 +125,7 @@ _EXAMPLE = "'011/001/000:conv3x3-bn-relu'"
 
 
 def _written(text: str) -> tuple[list[str], list[str]]:
-    """Returns the rows of the matrix and the names of the operations of the space's own notation."""
+    """Returns the rows of the matrix and the names of the operations from the notation of the space."""
     matrix, colon, operations = text.partition(":")
     if not colon:
         raise GenotypeError(f"{text!r} is not a cell of nasbench101; expected rows of a matrix and operations, as in {_EXAMPLE}")
@@ -134,12 +133,12 @@ def _written(text: str) -> tuple[list[str], list[str]]:
 
 
 def _naslib(text: str) -> tuple[list[str], list[str]]:
-    """Returns the same of a tuple of n x n matrix entries and n operations, as positions in `NASLIB_OPERATIONS`."""
+    """Returns the same from a tuple of n x n matrix entries and n positions in `NASLIB_OPERATIONS`."""
     try:
         numbers = [int(part) for part in text.strip("() ,").split(",")]
     except ValueError:
         numbers = []
-    nodes = math.isqrt(len(numbers))  # n * n + n lies between n squared and the next square
+    nodes = math.isqrt(len(numbers))  # n * n + n is between n squared and the next square
     if not numbers or len(numbers) != nodes * nodes + nodes or not set(numbers[nodes * nodes :]) <= set(range(5)):
         raise GenotypeError(f"{text!r} is not a NASLib cell; expected n x n matrix entries and n operations of 0..4")
     rows = ["".join(map(str, numbers[i * nodes : (i + 1) * nodes])) for i in range(nodes)]

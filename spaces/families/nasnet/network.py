@@ -1,9 +1,9 @@
 """Networks of two repeated cells: DARTS (Liu et al. 2019, arXiv 1806.09055) and the cells of Radosavovic et al. (2019).
 
-    images -> stem -> cells, each reading the two before it; one at a third and one at two thirds of the depth halves the map and
-    doubles the channels -> global average pooling -> classifier
+    images -> stem -> cells, each reading the two cells before it -> global average pooling -> classifier
 
-There is no drop-path and no auxiliary head. What changes a weight's shape is part of its name.
+The cells at one and two thirds of the depth halve the map and double the channels. There is no drop-path and no auxiliary head. The
+name of a parameter contains everything that its shape depends on.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class InputProjection(nn.Sequential):
 
 
 class FactorizedReduction(nn.Module):
-    """Halves a map without losing half of it: two 1 x 1 convolutions of stride 2, one of them a pixel further on."""
+    """A reduction that uses every second row and column of both parities: two 1 x 1 convolutions of stride 2, one shifted by a pixel."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class FactorizedReduction(nn.Module):
 
 
 def convolution(part: Filter, channels: int, stride: int) -> nn.Conv2d:
-    """Returns one filter of an operation."""
+    """Returns the module of one filter of an operation."""
     height, width = (stride if strided else 1 for strided in part.strided)
     reach = [part.dilation * (length - 1) // 2 for length in part.kernel]
     groups = channels if part.depthwise else 1
@@ -72,12 +72,14 @@ def operation(name: str, channels: int, stride: int) -> nn.Module:
 
 
 class NasnetCell(nn.Module):
-    """Nodes that add up two edges each; the output concatenates some of them.
+    """A cell whose nodes add two edges each and whose output concatenates some of its states.
 
     Args:
-        before: channels of the two outputs that it reads.
-        shrunk: the first of them is twice as large as the second, which a reduction cell made.
-        stride: 2 in a reduction cell.
+        plan: The edges of the cell.
+        before: Channels of the two cell outputs that it reads.
+        channels: Channels of its nodes.
+        shrunk: Whether the cell before it was a reduction cell, so that the first input is twice as large as the second.
+        stride: Stride of the edges that read its inputs; 2 in a reduction cell.
     """
 
     def __init__(self, plan: CellPlan, before: tuple[int, int], channels: int, shrunk: bool, stride: int) -> None:
@@ -95,7 +97,7 @@ class NasnetCell(nn.Module):
             for state, name in edges:
                 if name == NONE:
                     continue
-                # The state and the operation are part of the name, so that different edges of a node never share weights.
+                # The name contains state and operation, so that different edges never share weights.
                 edge = f"{state}>{target}_{name}"
                 edge += "_twice" if edge in self.edges else ""
                 self.edges[edge] = operation(name, channels, stride if state < 2 else 1)
@@ -115,12 +117,16 @@ class NasnetCell(nn.Module):
 
 
 class CellNetwork(nn.Module):
-    """The whole network.
+    """A network of two repeated cells.
 
     Args:
-        channels: of the nodes of the first cells.
-        layers: cells, at least three.
-        large: the stem of large images, which leaves an eighth of their size; else it keeps the size and has 3 x the channels.
+        normal: Normal cell.
+        reduce: Reduction cell.
+        channels: Channels of the nodes of the first cells.
+        layers: Number of cells, at least three.
+        classes: Outputs of the classifier.
+        large: Whether the stem is that for large images, which reduces them to an eighth of their size; otherwise the stem keeps
+            the size and has three times the channels.
     """
 
     def __init__(self, normal: CellPlan, reduce: CellPlan, channels: int, layers: int, classes: int, large: bool) -> None:
@@ -151,9 +157,9 @@ class CellNetwork(nn.Module):
         self.classifier = nn.Linear(before[1], classes)
 
     def as_stages(self) -> list[Stage]:
-        """Returns stem, cells and classifier; what passes between them is the pair of maps that the next cell reads.
+        """Returns stem, cells and classifier, between which the two maps that the next cell reads are passed.
 
-        A cell reads what the cells before it have made, so its name and its plan are all that its weights depend on besides.
+        The identity of a cell is its name and plan, since its inputs are determined by the stages before it.
         """
         cells = [
             Stage((name, plan), partial(_advance, cell)) for (name, cell), plan in zip(self.cells.items(), self.plans, strict=True)

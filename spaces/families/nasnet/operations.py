@@ -1,7 +1,7 @@
-"""What an edge of a cell may do, as data: operations of DARTS (Liu et al. 2019) and of the spaces of Radosavovic et al. (2019).
+"""The operations of an edge as data: those of DARTS (Liu et al. 2019) and of the spaces of Radosavovic et al. (2019).
 
-An operation keeps the number of channels; in a reduction cell those that read the cell's inputs have stride 2. Convolutions come in
-units of a ReLU, one or more filters and a batch normalisation. Modules and costs are both made from these tables.
+An operation keeps the number of channels. In a reduction cell, operations on the inputs of the cell have stride 2. Convolutions are
+sequences of units: a ReLU, one or more filters and a batch normalisation. Modules and costs are both derived from these tables.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ class Filter:
     """One convolution without bias, padded so that stride 1 keeps the size.
 
     Attributes:
-        kernel: height and width.
-        strided: whether the operation's stride applies to height and to width.
-        depthwise: each channel alone.
+        kernel: Height and width of the kernel.
+        strided: Whether the stride of the operation applies to the height and to the width.
+        depthwise: Whether each channel is convolved separately.
+        dilation: Dilation of the kernel.
     """
 
     kernel: MapSize
@@ -28,7 +29,7 @@ class Filter:
     dilation: int = 1
 
     def size(self, size: MapSize, stride: int) -> MapSize:
-        """Returns height and width of the output."""
+        """Returns the height and width of the output."""
         smaller = halved(size, stride - 1)
         return smaller[0] if self.strided[0] else size[0], smaller[1] if self.strided[1] else size[1]
 
@@ -69,7 +70,7 @@ CONVOLUTIONS: dict[str, tuple[Unit, ...]] = {
     "dil_sep_conv_3x3": _separable(3, 2),
 }
 
-# (whether it takes the maximum rather than the mean, window)
+# Whether it is max-pooling rather than average pooling, and the side of its window.
 POOLINGS: dict[str, tuple[bool, int]] = {
     "avg_pool_3x3": (False, 3),
     "max_pool_3x3": (True, 3),

@@ -33,7 +33,7 @@ def broken(**methods):
 
 def trusting(self, parameters, space):
     """Takes whatever it is given."""
-    self.space, self.dataset, self._accuracies, self._validations = space.name, "trust", ROWS, {}
+    self.space, self.dataset, self.loaded, self.validations = space.name, "trust", ROWS, {}
 
 
 def opening(self, parameters, space):

@@ -71,5 +71,5 @@ def test_a_genotype_is_repaired_to_the_nearest(evens):
 
 
 def test_a_condition_that_nothing_keeps_is_an_error():
-    with pytest.raises(ValueError, match="no genotype of VectorEncoding keeps the condition"):
+    with pytest.raises(ValueError, match="no genotype of VectorEncoding satisfies the condition"):
         ConstrainedEncoding(VectorEncoding([2]), lambda genotype: "no")

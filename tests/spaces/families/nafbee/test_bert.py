@@ -243,9 +243,9 @@ class Anything:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda weights: Anything(), "is no state dictionary that torch.load reads safely"),
-        (lambda weights: [1, 2], "is no state dictionary; expected tensors by name"),
-        (lambda weights: {"x": 3}, "is no state dictionary; expected tensors by name"),
+        (lambda weights: Anything(), "is not a state dictionary that torch.load reads safely"),
+        (lambda weights: [1, 2], "is not a state dictionary; expected tensors by name"),
+        (lambda weights: {"x": 3}, "is not a state dictionary; expected tensors by name"),
         (lambda weights: {"x": torch.zeros(2)}, "has no 'bert.embeddings.word_embeddings.weight'; space.weights takes"),
         (
             lambda weights: {**weights, "bert.pooler.dense.bias": torch.zeros(9)},
