@@ -41,7 +41,8 @@ class MobileNetParameters(AnyParameters):
 
     Attributes:
         classes: Outputs of the classifier.
-        size: Height and width of the images."""
+        size: Height and width of the images.
+    """
 
     classes: int = Field(default=1000, ge=2)
     size: int = Field(default=224, ge=32)

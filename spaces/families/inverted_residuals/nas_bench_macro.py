@@ -37,7 +37,8 @@ class NasBenchMacroParameters(AnyParameters):
 
     Attributes:
         classes: Outputs of the classifier.
-        channels: Channels of the stem; each stage doubles them."""
+        channels: Channels of the stem; each stage doubles them.
+    """
 
     classes: int = Field(default=10, ge=2)
     channels: int = Field(default=32, ge=1)

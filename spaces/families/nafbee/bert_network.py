@@ -112,7 +112,8 @@ class BertNetwork(nn.Module):
     def as_stages(self) -> list[Stage]:
         """Returns embeddings, layers and head; a layer is identified by its position and activation.
 
-        The padding mask is passed from stage to stage."""
+        The padding mask is passed from stage to stage.
+        """
 
         def through(layer: nn.Module) -> Callable[[tuple[Tensor, Tensor]], tuple[Tensor, Tensor]]:
             return lambda state: (layer(*state), state[1])

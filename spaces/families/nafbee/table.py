@@ -28,7 +28,8 @@ class NafbeeParameters(Parameters):
     """File of the NAFBee table.
 
     Attributes:
-        path: A JSON file of the benchmark, or a .csv or .csv.gz file with the columns network, activation and accuracy."""
+        path: A JSON file of the benchmark, or a .csv or .csv.gz file with the columns network, activation and accuracy.
+    """
 
     path: str
 

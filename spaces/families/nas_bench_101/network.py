@@ -32,7 +32,7 @@ class ConvNormReLU(nn.Module):
 
 
 class NasBench101Cell(nn.Module):
-    """A cell: inner nodes apply an operation to the sum of their inputs; the output concatenates nodes and adds the projected input.
+    """A cell: inner nodes transform the sum of their inputs; the output concatenates nodes and adds the projected input.
 
     A node that reads the input of the cell reads it through its own 1 x 1 convolution. A node that reads a node with one more
     channel omits the last channel.

@@ -38,7 +38,8 @@ class NasBench101Parameters(AnyParameters):
 
     Attributes:
         classes: Outputs of the classifier.
-        channels: Channels of the stem; the three stacks have 1, 2 and 4 times as many."""
+        channels: Channels of the stem; the three stacks have 1, 2 and 4 times as many.
+    """
 
     classes: int = Field(default=10, ge=2)
     channels: int = Field(default=128, ge=4)

@@ -28,7 +28,7 @@ class InputProjection(nn.Sequential):
 
 
 class FactorizedReduction(nn.Module):
-    """A reduction that uses every second row and column of both parities: two 1 x 1 convolutions of stride 2, one shifted by a pixel."""
+    """A reduction by two 1 x 1 convolutions of stride 2, one of them shifted by a pixel, so that it reads odd pixels too."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()

@@ -45,7 +45,7 @@ class FormParameters(AnyParameters):
 
 
 def with_defaults(values: Any, defaults: Mapping[str, Mapping[str, int]]) -> Any:
-    """Returns parameters with null or missing values set to the defaults of the form, so that equal spaces have equal identities."""
+    """Returns parameters with null or missing values set to the defaults of the form, so that identities are unique."""
     form = values.get("form", "cifar") if isinstance(values, dict) else None
     if not isinstance(form, str) or form not in CLASSES:
         return values

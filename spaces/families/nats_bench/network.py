@@ -1,7 +1,7 @@
-"""The networks of NATS-Bench (Dong et al. 2021; NAS-Bench-201, Dong & Yang 2020): a stem, stages of one cell, reductions.
+"""The networks of NATS-Bench (Dong et al. 2021; NAS-Bench-201, Dong & Yang 2020): stem, stages of cells, reductions.
 
-Class names follow the benchmark where a score depends on them: the published RBFleX code observes every module whose class
-name contains "ReLU", which on this space also catches the output of `ReLUConvBN`.
+The class name `ReLUConvBN` follows the benchmark because a score depends on it: the published RBFleX code observes every module
+whose class name contains "ReLU", which includes the output of `ReLUConvBN`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class ReLUConvBN(nn.Module):
 
 
 class SkipProjection(nn.Module):
-    """What a skip connection is where the numbers of channels differ: a 1 x 1 convolution, normalised, not activated."""
+    """A skip connection between different numbers of channels: a normalised 1 x 1 convolution without activation."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class SkipProjection(nn.Module):
 
 
 def operation(name: str, inputs: int, outputs: int, stride: int = 1) -> nn.Module | None:
-    """Returns the module of one edge, or None for ``none``; cells of this benchmark have stride 1."""
+    """Returns the module of one edge, or None for ``none``; the edges of NATS-Bench have stride 1."""
     if name == "none":
         return None
     if name == "skip_connect":
@@ -59,9 +59,11 @@ class NatsCell(nn.Module):
     """Four nodes, each the sum of its incoming edges; node 0 is the input and node 3 the output.
 
     Args:
-        operations: the names on `EDGES`, in that order.
-        stride: of the edges that read the input.
-        edge: makes the module of one edge, as `operation` does.
+        operations: Names of the operations, in the order of `EDGES`.
+        inputs: Input channels.
+        outputs: Output channels.
+        stride: Stride of the edges that read the input.
+        edge: Returns the module of one edge, as `operation` does.
     """
 
     def __init__(
@@ -80,7 +82,7 @@ class NatsCell(nn.Module):
         for (source, target), name in zip(EDGES, operations, strict=True):
             module = edge(name, inputs, outputs, stride) if source == 0 else edge(name, outputs, outputs, 1)
             if module is not None:
-                # The operation is part of the name, so that two operations of one edge never share weights.
+                # The name contains the operation, so that two operations of one edge never share weights.
                 place = f"{source}>{target}_{name}"
                 self.edges[place] = module
                 self.incoming[target].append((source, place))
@@ -98,7 +100,7 @@ class NatsCell(nn.Module):
 
 
 def sum_of(tensors: Sequence[Tensor]) -> Tensor:
-    """Adds tensors in order."""
+    """Returns the sum of tensors, added in order."""
     total = tensors[0]
     for tensor in tensors[1:]:
         total = total + tensor
@@ -106,7 +108,7 @@ def sum_of(tensors: Sequence[Tensor]) -> Tensor:
 
 
 class Reduction(nn.Module):
-    """A residual block of stride 2 between stages: two 3 x 3 convolutions beside a pooled 1 x 1 convolution."""
+    """A residual block of stride 2: two 3 x 3 convolutions, and a shortcut of average pooling and a 1 x 1 convolution."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -122,13 +124,14 @@ class Reduction(nn.Module):
 
 
 class NatsNetwork(nn.Module):
-    """Stem, cells with two reductions among them, last activation, global average pooling, classifier.
+    """Stem, cells and two reductions, last activation, global average pooling, classifier.
 
     Args:
-        operations: the cell's operations on `EDGES`.
-        widths: output channels of the stem and of each block after it.
-        reductions: for each block after the stem, whether it is a reduction rather than a cell.
-        classes: outputs of the classifier.
+        operations: Operations of the cell, in the order of `EDGES`.
+        stem: Output channels of the stem.
+        widths: Output channels of each block after the stem.
+        reductions: Whether each block is a reduction rather than a cell.
+        classes: Outputs of the classifier.
     """
 
     def __init__(

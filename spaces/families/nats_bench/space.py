@@ -1,7 +1,7 @@
-"""NATS-Bench's two spaces (Dong et al. 2021, arXiv 2009.00437), indexed as the benchmark indexes them.
+"""The two spaces of NATS-Bench (Dong et al. 2021, arXiv 2009.00437), with the indices of the benchmark.
 
-`nats_tss`, the topology space (= NAS-Bench-201): 6 edges with one of 5 operations, 15,625 cells, 6,466 under the benchmark's
-isomorphism. `nats_sss`, the size space: 5 widths of 8 .. 64, 32,768 networks of one cell.
+`nats_tss`, the topology space (= NAS-Bench-201): 6 edges with one of 5 operations each, 15,625 cells, 6,466 up to the isomorphism
+of the benchmark. `nats_sss`, the size space: 5 widths of 8 .. 64 for a fixed cell, 32,768 networks.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ if TYPE_CHECKING:
     from .network import NatsNetwork
 
 WIDTHS = tuple(range(8, 65, 8))
-# The size space's fixed cell: index 9930 of the topology space, the best one on CIFAR-100.
+# The fixed cell of the size space: index 9930 of the topology space, its best cell on CIFAR-100.
 SIZE_CELL = (3, 3, 3, 1, 3, 3)
 
 
 class SizeParameters(AnyParameters):
-    """Parameters of both NATS-Bench spaces.
+    """Parameters of the size space.
 
     Attributes:
-        classes: Number of outputs of the classifier.
+        classes: Outputs of the classifier.
     """
 
     classes: int = Field(default=10, ge=2)
 
 
 class TopologyParameters(SizeParameters):
-    """The classifier and the macro skeleton.
+    """Parameters of the topology space.
 
     Attributes:
-        channels: Channels of the first stage.
-        cells: Number of cells in a stage.
+        channels: Channels of the first stage; the next stages double them.
+        cells: Number of cells of each stage.
     """
 
     channels: int = Field(default=16, ge=1)
@@ -59,17 +59,17 @@ class TopologyParameters(SizeParameters):
 
 
 class NatsSpace(SearchSpace):
-    """What both spaces share: costs and cells by arithmetic on a skeleton, and images of any size."""
+    """The base class of both spaces, whose networks have a cell and a skeleton of blocks."""
 
     parameters: SizeParameters
 
     def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
-        """Returns the stem, and every cell and reduction after it, as AZ-NAS takes them on this benchmark."""
+        """Returns the stem, the cells and the reductions, the blocks that AZ-NAS uses on this benchmark."""
         return [network.stem, *network.blocks]  # type: ignore[list-item,misc]
 
     @abstractmethod
     def skeleton(self, genotype: Genotype) -> tuple[list[str], int, list[int], list[bool]]:
-        """Returns operations, the stem's width, and for each block its width and whether it is a reduction."""
+        """Returns the operations, the width of the stem, and for each block its width and whether it is a reduction."""
 
     def build(self, genotype: Genotype) -> NatsNetwork:
         """Builds the raw network."""
@@ -86,7 +86,7 @@ class NatsSpace(SearchSpace):
         return nats_plan(*self.skeleton(genotype), input_shape)
 
     def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
-        """Counts parameters and multiply-accumulates as the official records do (the classifier's bias counts, too)."""
+        """Counts parameters and multiply-accumulates as the official records do, including the bias of the classifier."""
         from .costs import nats_costs
 
         self.encoding.validate(genotype)
@@ -101,7 +101,7 @@ class NatsSpace(SearchSpace):
 
 
 class TopologySpace(NatsSpace):
-    """Cells of NAS-Bench-201 / NATS-Bench TSS; a genotype holds positions in `OPERATIONS`, edge by edge of `EDGES`."""
+    """Cells of NAS-Bench-201 / NATS-Bench TSS; genes are positions in `OPERATIONS`, in the order of `EDGES`."""
 
     name = "nats_tss"
     description = "NATS-Bench topology space = NAS-Bench-201: 6 edges x 5 operations, 6,466 distinct cells"
@@ -142,7 +142,7 @@ class TopologySpace(NatsSpace):
         return self.notation(first_of_form(isomorphism, len(OPERATIONS))[isomorphism(genotype)])
 
     def representative(self, key: str) -> Genotype:
-        """Returns the key's cell without the edges that reach nothing or come from nothing."""
+        """Returns the cell of the key without the edges on no path from input to output."""
         return prune(first_of_form(isomorphism, len(OPERATIONS))[isomorphism(self.parse(key))])
 
     def plan(self, genotype: Genotype, input_shape: Sequence[int]) -> Plan | None:
@@ -161,15 +161,15 @@ class TopologySpace(NatsSpace):
         return TopologySpace(TopologyParameters(classes=self.parameters.classes, channels=1, cells=1))
 
     def index(self, genotype: Genotype) -> int:
-        """Returns NATS-Bench's index of this cell."""
+        """Returns the index of the cell in NATS-Bench."""
         self.encoding.validate(genotype)
         return _official_positions()[genotype]
 
     def at(self, index: int) -> Genotype:
-        """Returns the cell of NATS-Bench's index.
+        """Returns the cell with that index in NATS-Bench.
 
         Raises:
-            GenotypeError: if the index is not in 0 .. 15,624.
+            GenotypeError: If the index is not in 0 .. 15,624.
         """
         return _at(official_order(), index)
 
@@ -179,7 +179,7 @@ class TopologySpace(NatsSpace):
 
 
 class SizeSpace(NatsSpace):
-    """Networks of NATS-Bench SSS; a genotype holds five positions in `WIDTHS`."""
+    """Networks of NATS-Bench SSS; genes are five positions in `WIDTHS`."""
 
     name = "nats_sss"
     description = "NATS-Bench size space: 5 widths of 8..64 for one cell a stage, 32,768 networks"
@@ -219,7 +219,7 @@ class SizeSpace(NatsSpace):
         return map(self.notation, self.encoding.enumerate())
 
     def index(self, genotype: Genotype) -> int:
-        """Returns NATS-Bench's index of this network: the widths as a number of base 8."""
+        """Returns the index of the network in NATS-Bench: the genes as digits of base 8."""
         self.encoding.validate(genotype)
         index = 0
         for gene in genotype:
@@ -227,10 +227,10 @@ class SizeSpace(NatsSpace):
         return index
 
     def at(self, index: int) -> Genotype:
-        """Returns the network of NATS-Bench's index.
+        """Returns the network with that index in NATS-Bench.
 
         Raises:
-            GenotypeError: if the index is not in 0 .. 32,767.
+            GenotypeError: If the index is not in 0 .. 32,767.
         """
         return _at(_all_sizes(), index)
 
@@ -248,7 +248,7 @@ _SHAPE = "'|op~0|+|op~0|op~1|+|op~0|op~1|op~2|'"
 
 @cache
 def official_order() -> tuple[Genotype, ...]:
-    """Returns all 15,625 cells in NATS-Bench's order: the product of the operations, shuffled by its authors' seed, 88."""
+    """Returns all 15,625 cells in the order of NATS-Bench: the product of the operations, shuffled with the authors' seed 88."""
     cells = list(itertools.product(range(len(OPERATIONS)), repeat=len(EDGES)))
     random.Random(88).shuffle(cells)
     return tuple(cells)
@@ -277,7 +277,7 @@ def _largest_shapes(classes: int) -> dict[str, tuple[int, ...]]:
     space = SizeSpace(SizeParameters(classes=classes))
     top = len(WIDTHS) - 1
     shapes: dict[str, tuple[int, ...]] = {}
-    # Two networks, because a skip connection is a convolution with weights only where its two widths differ.
+    # Two networks, because a skip connection has weights only if its two widths differ.
     for genotype in ((top, top - 1, top, top - 1, top), (top - 1, top, top - 1, top, top - 1)):
         with torch.device("meta"):
             network = space.build(genotype)

@@ -3,8 +3,8 @@
     stem of 16 channels -> d1 blocks of width w1 -> d2 of w2 -> d3 of w3 -> classifier;  the second and third stage halve the map
 
 The paper draws each depth from 9 values of 1 .. 24 and each width from 12 values of 16 .. 256, evenly on a logarithmic scale, which
-makes (9 * 12)^3 = 1,259,712 networks. It gives the ends and the numbers of values; those in between are ours, and parameters.
-Groups and bottlenecks belong to its ResNeXt spaces, not to this one.
+gives (9 * 12)^3 = 1,259,712 networks. It states the limits and the numbers of values; the values in between are our choice and are
+parameters. Groups and bottlenecks belong to the ResNeXt spaces of the paper.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ RECORD = '{"net": {"block_type": "res_basic_block", "ds": [2, 4, 8], "ws": [16, 
 
 
 class ResnetParameters(AnyParameters):
-    """The grid and the classifier.
+    """Parameters of the ResNet space.
 
     Attributes:
-        depths: blocks that a stage may have.
-        widths: channels that a stage may have.
-        classes: outputs of the classifier.
+        depths: Numbers of blocks of a stage to choose from.
+        widths: Channels of a stage to choose from.
+        classes: Outputs of the classifier.
     """
 
     depths: list[Annotated[int, Field(ge=1)]] = Field(default=DEPTHS, min_length=1)
@@ -52,7 +52,7 @@ class ResnetParameters(AnyParameters):
 
 
 class NdsResnet(SearchSpace):
-    """Residual networks; a genotype holds positions in `depths` and `widths`, stage by stage."""
+    """Residual networks; genes are positions in `depths` and `widths`, stage by stage."""
 
     name = "nds_resnet"
     description = "NDS ResNet: depths and widths of 3 stages of basic blocks"
@@ -66,7 +66,7 @@ class NdsResnet(SearchSpace):
         self.encoding = VectorEncoding([len(self.parameters.depths), len(self.parameters.widths)] * len(STRIDES), names)
 
     def stages(self, genotype: Genotype) -> tuple[list[int], list[int]]:
-        """Returns depths and widths of the stages."""
+        """Returns the depths and the widths of the stages."""
         self.encoding.validate(genotype)
         return [self.parameters.depths[g] for g in genotype[::2]], [self.parameters.widths[g] for g in genotype[1::2]]
 
@@ -98,7 +98,7 @@ class NdsResnet(SearchSpace):
         return _costs(*self.stages(genotype), self.parameters.classes, image_size(input_shape or self.input_shape))
 
     def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
-        """Returns the stem and every residual block."""
+        """Returns the stem and the residual blocks."""
         return [network.stem, *network.blocks.values()]  # type: ignore[list-item,operator]
 
     def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
@@ -116,7 +116,7 @@ class NdsResnet(SearchSpace):
 def _positions(net: Mapping[str, object], name: str, allowed: Sequence[int], setting: str) -> list[int]:
     values = net.get(name)
     if not isinstance(values, list) or len(values) != len(STRIDES):
-        raise GenotypeError(f"{name} must be {len(STRIDES)} numbers, one a stage, but it is {values!r}; as in {RECORD}")
+        raise GenotypeError(f"{name} must be {len(STRIDES)} numbers, one for each stage, but it is {values!r}; as in {RECORD}")
     for value in values:
         if type(value) is not int or value not in allowed:
             listed = ", ".join(map(str, allowed))
@@ -125,7 +125,7 @@ def _positions(net: Mapping[str, object], name: str, allowed: Sequence[int], set
 
 
 def _costs(depths: Sequence[int], widths: Sequence[int], classes: int, size: MapSize) -> Costs:
-    """Returns parameters and multiply-accumulates; tests hold them against the built network."""
+    """Returns parameters and multiply-accumulates; tests compare them with the built network."""
     convolutions: list[CountedConvolution] = []
 
     def convolution(kernel: int, inputs: int, outputs: int) -> None:

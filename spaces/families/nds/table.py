@@ -20,12 +20,12 @@ from rbflex_evo.spaces.tables.table import LoadedTable
 
 
 class NdsTableParameters(Parameters):
-    """Which file, and of which epoch.
+    """File and epoch of the NDS table.
 
     Attributes:
-        path: The JSON file.
-        epoch: the ``last`` one, or the ``best`` one on the test images, which is an optimistic figure.
-        dataset: what to call the data set in reports; None for the file's name.
+        path: Path of the JSON file.
+        epoch: The ``last`` epoch, or the ``best`` one on the test images, which is optimistic.
+        dataset: Name of the data set in reports; None for the name of the file.
     """
 
     path: str
@@ -34,7 +34,7 @@ class NdsTableParameters(Parameters):
 
 
 class NdsTable(LoadedTable):
-    """Test accuracies of sampled networks; a network that was trained several times has the mean of them."""
+    """Test accuracies of sampled networks, averaged if a network was trained several times."""
 
     name = "nds"
     description = "accuracies of an NDS JSON file (DARTS.json, ResNet.json, ...) for the nds_* space that it was sampled from"
@@ -51,7 +51,7 @@ class NdsTable(LoadedTable):
             except (KeyError, TypeError):
                 raise TableError(f"{where} has no 'net'; expected the network that was trained") from None
             except GenotypeError as error:
-                raise TableError(f"{where} is no network of space {space.name!r}: {error}") from None
+                raise TableError(f"{where} is not a network of space {space.name!r}: {error}") from None
             found.setdefault(notation, []).append(100 - _error(record, parameters.epoch, where))
         if not found:
             raise TableError(f"{parameters.path!r} has no records; expected at least one network")
@@ -68,7 +68,7 @@ def _records(path: str) -> list[Any]:
 
 
 def _error(record: Mapping[str, Any], epoch: str, where: str) -> float:
-    """Returns a record's test error in percent."""
+    """Returns the test error of a record in percent."""
     name = "test_ep_top1" if epoch == "last" else "min_test_top1"
     value = record.get(name)
     if epoch == "last" and isinstance(value, list) and value:

@@ -25,7 +25,7 @@ class Convolution(nn.Module):
 
 
 class NotANumber(nn.Module):
-    """Turns everything into NaN, as a network does that overflows."""
+    """Returns NaN for every input, like a network that overflows."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps a feature map to a feature map, both [N, channels, height, width]."""
@@ -52,7 +52,12 @@ def operation(name: str, channels: int) -> nn.Module | None:
 
 
 class ToyStage(nn.Module):
-    """The sum of its edges; all zero where every edge is ``zero``."""
+    """The sum of parallel edges, zero if every edge is ``zero``.
+
+    Args:
+        operations: Names of the operations of the edges.
+        channels: Number of channels.
+    """
 
     def __init__(self, operations: Sequence[str], channels: int) -> None:
         super().__init__()
@@ -60,7 +65,7 @@ class ToyStage(nn.Module):
         for position, name in enumerate(operations):
             module = operation(name, channels)
             if module is not None:
-                # The operation is part of the name, so that two operations of one edge never share weights.
+                # The name contains the operation, so that two operations of one edge never share weights.
                 self.edges[f"{position}_{name}"] = module
 
     def forward(self, x: Tensor) -> Tensor:
@@ -75,9 +80,9 @@ class ToyNetwork(nn.Module):
     """Stem, stages, last activation, global average pooling, classifier.
 
     Args:
-        stages: the names of each stage's operations.
-        channels: width of every stage.
-        classes: outputs of the classifier.
+        stages: Names of the operations of each stage.
+        channels: Width of every stage.
+        classes: Outputs of the classifier.
     """
 
     def __init__(self, stages: Sequence[Sequence[str]], channels: int, classes: int) -> None:

@@ -1,8 +1,8 @@
 """A small space for tests and examples: stages of two parallel edges, networks of a few milliseconds.
 
-It has on purpose what real spaces have: genotypes that are one network (the two edges of a stage may be
-swapped), networks with no path from input to output (both edges of a stage are ``zero``), on request networks
-that yield NaN, and, with more genes, more genotypes than anyone can enumerate (30 genes of 4 choices: 1.2e18).
+It has the properties of real spaces: genotypes that describe the same network (the two edges of a stage may be swapped), networks
+without a path from input to output (both edges of a stage are ``zero``), optionally networks that return NaN, and, with more genes,
+too many genotypes to enumerate (30 genes of 4 choices: 1.2e18).
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 
 OPERATIONS = ("zero", "skip", "conv1", "conv3", "average", "depthwise", "maximum", "dilated")
 ZERO = 0
-# Of those that have weights, the kernel and whether each output channel reads every input channel.
+# Kernel size of each convolution, and whether each output channel reads every input channel.
 CONVOLUTIONS = {"conv1": (1, True), "conv3": (3, True), "depthwise": (3, False), "dilated": (3, True)}
 EDGES_A_STAGE = 2
 
 
 class ToyParameters(Parameters):
-    """The space's size and the networks' width.
+    """Parameters of the toy space.
 
     Attributes:
-        genes: edges, two a stage; with an odd number the last stage has one.
-        choices: operations an edge may have, the first ones of `OPERATIONS`.
-        nan: adds one more operation, which turns everything into NaN.
-        channels: width of every stage.
-        classes: outputs of the classifier.
+        genes: Number of edges, two for each stage; if it is odd, the last stage has one.
+        choices: Number of operations of an edge, the first ones of `OPERATIONS`.
+        nan: Whether there is one more operation, which returns NaN.
+        channels: Width of every stage.
+        classes: Outputs of the classifier.
     """
 
     genes: int = Field(6, ge=1, le=256)
@@ -48,7 +48,7 @@ class ToyParameters(Parameters):
 
 
 class ToySpace(SearchSpace):
-    """The toy space; a genotype holds positions in `operations`, stage by stage."""
+    """A small space; genes are positions in `operations`, stage by stage."""
 
     name = "toy"
     description = "small space for tests and examples: 6 edges x 4 operations on 3 x 8 x 8 images, adjustable"
@@ -85,19 +85,19 @@ class ToySpace(SearchSpace):
         if shape != [len(stage) for stage in _in_stages(range(self.parameters.genes))]:
             raise GenotypeError(
                 f"{text!r} is not a genotype of {self.name}; expected {self.parameters.genes} operations, "
-                f"{EDGES_A_STAGE} a stage, as in {self.notation((ZERO,) * self.parameters.genes)!r}"
+                f"{EDGES_A_STAGE} for each stage, as in {self.notation((ZERO,) * self.parameters.genes)!r}"
             )
         return genotype
 
     def key(self, genotype: Genotype) -> str:
-        """Returns the notation with the edges of each stage in order: swapped, they are the same network."""
+        """Returns the notation with the edges of each stage sorted, since their order does not change the network."""
         return self._written([sorted(stage) for stage in self._stages(genotype)])
 
     def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
         """Counts parameters and multiply-accumulates of the raw network from its shapes."""
         _, height, width = input_shape or self.input_shape
         channels, classes = self.parameters.channels, self.parameters.classes
-        convolutions = [(3, 3)]  # the stem's input channels and kernel, then those of each edge
+        convolutions = [(3, 3)]  # input channels and kernel size of the stem, then of each edge
         for gene in (gene for stage in self._stages(genotype) for gene in stage):
             if self.operations[gene] in CONVOLUTIONS:
                 kernel, dense = CONVOLUTIONS[self.operations[gene]]
@@ -107,7 +107,7 @@ class ToySpace(SearchSpace):
         return Costs(float(params), float(weights * height * width + channels * classes))
 
     def cells(self, genotype: Genotype) -> tuple[Cell, ...]:
-        """Returns the stages that have a layer; a stage's one possible skip connection runs beside its convolution."""
+        """Returns the stages that contain a convolution; the only possible skip connection of a stage is parallel to it."""
         stages = [[self.operations[gene] for gene in stage] for stage in self._stages(genotype)]
         if any(set(stage) <= {"zero"} for stage in stages):
             return ()

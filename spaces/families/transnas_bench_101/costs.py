@@ -1,7 +1,7 @@
-"""Parameters and multiply-accumulates of a TransNAS-Bench-101 network by arithmetic on its shapes, without building it.
+"""Parameters and multiply-accumulates of a TransNAS-Bench-101 network, counted from its shapes without building it.
 
-Costs are those of the built network, module by module, as torch's flop counter has them halved: a transposed convolution costs what
-its input's pixels do, and biases and normalisations cost nothing. Tests hold them against the built network.
+The counts equal half of those of torch's flop counter for the built network: transposed convolutions are counted by the pixels of
+their input, biases and normalisations are not counted. Tests compare them with the built network.
 """
 
 from __future__ import annotations
@@ -18,13 +18,17 @@ from .tasks import PIECE_SHARE, PIECES, STEM_HALVINGS, EncoderModule, Task, deco
 def transnas_costs(
     task: Task, channels: int, modules: Sequence[EncoderModule], operations: Sequence[str] | None, input_shape: Sequence[int]
 ) -> Costs:
-    """Returns the costs of the network that `TransNetwork` or `SiameseNetwork` builds of the same arguments.
+    """Returns the costs of the network that `TransNetwork` or `SiameseNetwork` builds from the same arguments, on one image.
 
     Args:
-        input_shape: [3, height, width] of one image.
+        task: The task, which determines the decoder.
+        channels: Channels of the stem.
+        modules: Modules of the encoder, in order.
+        operations: Operations of the cells, or None for basic blocks.
+        input_shape: Shape [3, height, width] of one image.
 
     Raises:
-        ConfigError: if the network takes no such images.
+        ConfigError: If the network cannot process images of that shape.
     """
     height, width = image_size(input_shape)
     times = 1
@@ -38,7 +42,7 @@ def transnas_costs(
         return with_classifier(params, flops, inputs, task.outputs)
     height, width = halved((height, width), STEM_HALVINGS + sum(module.halves for module in modules))
     for outputs, doubles in layers:
-        params += 9 * inputs * outputs + 3 * outputs  # of the bias and the normalisation
+        params += 9 * inputs * outputs + 3 * outputs  # bias and normalisation included
         flops += 9 * inputs * outputs * height * width
         height, width = (2 * height, 2 * width) if doubles else (height, width)
         inputs = outputs
@@ -63,14 +67,21 @@ def _convolutions(
             inputs = outputs
 
 
-def _weights(operations: Sequence[str] | None, inputs: int, outputs: int, alike: bool) -> Iterator[int]:
-    """Yields the weights of every convolution of one cell, or of a basic block; `alike`: its input is shaped as its output."""
+def _weights(operations: Sequence[str] | None, inputs: int, outputs: int, same_shape: bool) -> Iterator[int]:
+    """Yields the number of weights of each convolution of a cell or basic block.
+
+    Args:
+        operations: Operations of the cell, or None for a basic block.
+        inputs: Input channels.
+        outputs: Output channels.
+        same_shape: Whether input and output have the same shape.
+    """
     if operations is None:
-        yield from (9 * inputs * outputs, 9 * outputs * outputs, *([] if alike else [inputs * outputs]))
+        yield from (9 * inputs * outputs, 9 * outputs * outputs, *([] if same_shape else [inputs * outputs]))
         return
     for (source, _), name in zip(EDGES, operations, strict=True):
         read = outputs if source else inputs
         if name in KERNELS:
             yield KERNELS[name] ** 2 * read * outputs
-        elif name == "skip_connect" and not (source or alike):
+        elif name == "skip_connect" and not (source or same_shape):
             yield inputs * outputs

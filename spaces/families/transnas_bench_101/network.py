@@ -1,10 +1,10 @@
-"""The networks of TransNAS-Bench-101 (Duan et al. 2021, CVPR, arXiv 2105.11871): a stem, modules of two cells, a task's decoder.
+"""The networks of TransNAS-Bench-101 (Duan et al. 2021, CVPR, arXiv 2105.11871): stem, modules of two cells, decoder.
 
     stem: two 3 x 3 convolutions of stride 2
     a module: two cells, the first of which may halve the map and double the channels
-    decoder: see `transnas_decoders`
+    decoder: see `decoders`
 
-Weights are drawn by parameter name, so a cell's name holds whatever its shapes depend on: equal names mean equal shapes.
+Weights are drawn by parameter name, so the name of a cell contains everything that its shapes depend on.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ GRID = 3
 
 
 class FactorizedReduce(nn.Module):
-    """What a skip connection is where shapes differ: ReLU, two strided 1 x 1 convolutions side by side, normalised.
+    """A skip connection between different shapes: ReLU, two strided 1 x 1 convolutions, concatenated and normalised.
 
-    The second reads the map one pixel further to the right and down, so that none is left out at stride 2.
+    The second convolution reads the map shifted by one pixel to the right and down, so that stride 2 omits no pixel parity.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -57,7 +57,7 @@ def edge(name: str, inputs: int, outputs: int, stride: int) -> nn.Module | None:
 
 
 class PreactivationBlock(nn.Module):
-    """ResNet's basic block, activated first: two 3 x 3 convolutions beside the input, projected where shapes differ."""
+    """A pre-activation residual block: two 3 x 3 convolutions and a shortcut, which is projected if shapes differ."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -78,9 +78,9 @@ class Encoder(nn.Module):
     """Stem and modules.
 
     Args:
-        channels: of the stem.
-        modules: in order.
-        operations: of the cells (`nats.EDGES`); None for basic blocks.
+        channels: Channels of the stem.
+        modules: Modules in order.
+        operations: Operations of the cells, in the order of `EDGES`; None for basic blocks.
     """
 
     def __init__(self, channels: int, modules: Sequence[EncoderModule], operations: Sequence[str] | None = None) -> None:
@@ -115,8 +115,10 @@ class TransNetwork(nn.Module):
     """An encoder and the decoder of a task: outputs [N, outputs], or [N, channels, height, width] for pixels.
 
     Args:
-        task: what the decoder is for.
-        channels, modules, operations: as for `Encoder`.
+        task: The task, which determines the decoder.
+        channels: Channels of the stem.
+        modules: Modules in order.
+        operations: Operations of the cells, in the order of `EDGES`; None for basic blocks.
     """
 
     def __init__(
@@ -127,7 +129,7 @@ class TransNetwork(nn.Module):
         self.decoder = create_decoder(task, channels, modules)
 
     def as_stages(self) -> list[Stage]:
-        """Returns the encoder's stages and the decoder, which follows from their shapes."""
+        """Returns the stages of the encoder, and the decoder, whose shapes depend on all of them."""
         stages = self.encoder.as_stages()
         return [*stages, Stage(("decoder", *(stage.identity for stage in stages)), self.decoder)]
 
@@ -137,10 +139,10 @@ class TransNetwork(nn.Module):
 
 
 class SiameseNetwork(nn.Module):
-    """One encoder for every piece of an image; the decoder says which of 1,000 permutations the pieces are in.
+    """One encoder for all pieces of an image, and a decoder that classifies which of 1,000 permutations the pieces are in.
 
-    It takes pieces [N, 9, 3, height, width], as training permutes them, or images [N, 3, height, width], whose pieces it takes
-    itself, in their own order. Arguments are those of `TransNetwork`.
+    The input is pieces [N, 9, 3, height, width], as training permutes them, or images [N, 3, height, width], which are cut into
+    pieces in their original order. Arguments are those of `TransNetwork`.
     """
 
     def __init__(
@@ -151,9 +153,9 @@ class SiameseNetwork(nn.Module):
         self.decoder = create_decoder(task, channels, modules)
 
     def as_stages(self) -> list[Stage]:
-        """Returns the encoder's stages, each of which runs on one piece after another, and the decoder.
+        """Returns the stages of the encoder, each of which runs on one piece after another, and the decoder.
 
-        Pieces do not share a batch, as they do not in the benchmark: observers are shown maps of N images.
+        As in the benchmark, pieces are not batched together, so observers are shown maps of N images.
         """
         stages = self.encoder.as_stages()
         return [
@@ -172,9 +174,9 @@ def _of_each(module: Callable[[Tensor], Tensor], maps: Sequence[Tensor]) -> tupl
 
 
 def pieces(images: Tensor) -> list[Tensor]:
-    """Returns the middle of each of 3 x 3 cells of images [N, 3, H, W], a quarter of the image's sides: 64 pixels of 256.
+    """Returns the centre of each of 3 x 3 cells of images [N, 3, H, W], with sides a quarter of the image's: 64 of 256 pixels.
 
-    The benchmark takes pieces of that size at random places in the cells, so that edges do not give the order away.
+    The benchmark cuts pieces of that size at random positions in the cells, so that edges do not reveal the order.
     """
     corners = []
     for side in images.shape[2:]:

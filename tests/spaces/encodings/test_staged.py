@@ -55,7 +55,8 @@ def test_depths_and_blocks_are_sampled_uniformly():
     drawn = [SMALL.split(SMALL.sample(generator)) for _ in range(6000)]
     assert max(abs(count - 2000) for count in Counter(plain[0] for plain, _ in drawn).values()) < 5 * 36.5
     depths = Counter(len(blocks[0]) for _, blocks in drawn)
-    assert set(depths) == {1, 2, 3} and max(abs(count - 2000) for count in depths.values()) < 5 * 36.5
+    assert set(depths) == {1, 2, 3}
+    assert max(abs(count - 2000) for count in depths.values()) < 5 * 36.5
     deep = Counter(blocks[0] for _, blocks in drawn if len(blocks[0]) == 2)
     assert len(deep) == 4
     # about 500 expected of each, a standard deviation of 21

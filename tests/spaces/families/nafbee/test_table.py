@@ -82,4 +82,5 @@ def test_a_missing_file_is_refused():
 @pytest.mark.skipif(not TABLES, reason="RBFLEX_EVO_TABLES is not set")
 def test_the_whole_benchmark_is_read():
     table = create_table("nafbee", create_space("nafbee_vgg19"), path=str(Path(TABLES) / "nafbee.csv"))
-    assert len(table) == 11 and table.best() == ("ReLU", 91.06)
+    assert len(table) == 11
+    assert table.best() == ("ReLU", 91.06)

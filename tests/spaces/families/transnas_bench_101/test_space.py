@@ -61,7 +61,8 @@ def test_strings_are_those_of_the_benchmark_s_files(micro, macro):
     assert [micro.notation(genotype) for genotype in micro.encoding.enumerate()] == known
     known = set(np.load(Path(TABLES) / "transnas101_macro.npz")["arch_str"].tolist())
     ours = {macro.notation(genotype) for genotype in macro.encoding.enumerate()}
-    assert known < ours and ours - known == {"64-113444-basic"}
+    assert known < ours
+    assert ours - known == {"64-113444-basic"}
 
 
 def test_every_macro_network_is_reached_by_steps_to_neighbours(macro):
@@ -90,7 +91,8 @@ def test_every_macro_network_is_reached_by_steps_to_neighbours(macro):
 def test_a_wrong_notation_is_one_line(name, text, message):
     with pytest.raises(GenotypeError) as caught:
         create_space(name).parse(text)
-    assert message in str(caught.value) and "\n" not in str(caught.value)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_wrong_genotype_and_a_wrong_task_are_one_line(macro):
@@ -127,7 +129,8 @@ def test_cells_have_one_key_exactly_where_they_are_one_network(micro):
         for genotype in (micro.encoding.sample(rng) for _ in range(300)):
             found = function_of(prune(genotype), images, drawn)
             expected = functions[micro.key(genotype)]
-            assert found[0] == pytest.approx(expected[0], rel=1e-6, abs=1e-5) and found[1] == expected[1]
+            assert found[0] == pytest.approx(expected[0], rel=1e-6, abs=1e-5)
+            assert found[1] == expected[1]
 
 
 def test_a_map_that_is_added_twice_is_not_two_maps(micro):
@@ -195,7 +198,8 @@ def test_pixels_come_out_as_large_as_they_went_in(task, code):
 def test_pieces_are_the_middles_of_nine_cells():
     image = torch.arange(256 * 256.0).reshape(1, 1, 256, 256).expand(1, 3, 256, 256)
     found = pieces(image)
-    assert len(found) == 9 and all(piece.shape == (1, 3, 64, 64) for piece in found)
+    assert len(found) == 9
+    assert all(piece.shape == (1, 3, 64, 64) for piece in found)
     corners = [(int(piece[0, 0, 0, 0]) // 256, int(piece[0, 0, 0, 0]) % 256) for piece in found]
     assert corners == [(row, column) for row in (10, 95, 180) for column in (10, 95, 180)]
 
@@ -302,9 +306,11 @@ def test_what_is_pooled_is_round_off_and_the_space_says_so(name, task):
     for text in (EXAMPLES[name], "64-41414-1_11_111" if name == "transnas_micro" else "64-2113-basic"):
         share, live = features_of(space, text)
         if task == "jigsaw" and text == "64-134413-basic":  # four halvings make one pixel of a piece: nothing centres it
-            assert share > 0.1 and live > 0
+            assert share > 0.1
+            assert live > 0
         else:
-            assert share < 1e-5 and live == 0
+            assert share < 1e-5
+            assert live == 0
 
 
 @pytest.mark.parametrize("task", ["segmentsemantic", "normal", "autoencoder"])
@@ -313,7 +319,8 @@ def test_what_a_pixel_decoder_ends_with_is_more_than_round_off_and_the_space_say
     space = small(name, task)
     assert space.features == "per_image"
     share, live = features_of(space, EXAMPLES[name])
-    assert share > 0.1 and live > 0
+    assert share > 0.1
+    assert live > 0
 
 
 def test_cells_are_counted_as_they_are_built(micro, macro):
