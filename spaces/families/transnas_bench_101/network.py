@@ -134,23 +134,16 @@ class TransNetwork(nn.Module):
         return [*stages, Stage(("decoder", *(stage.identity for stage in stages)), self.decoder)]
 
     def forward(self, images: Tensor) -> Tensor:
-        """Maps images [N, 3, height, width] to the output of the task."""
+        """Maps images [N, 3, height, width], or pieces in a siamese network, to the output of the task."""
         return run_chain(self.as_stages(), images)
 
 
-class SiameseNetwork(nn.Module):
+class SiameseNetwork(TransNetwork):
     """One encoder for all pieces of an image, and a decoder that classifies which of 1,000 permutations the pieces are in.
 
     The input is pieces [N, 9, 3, height, width], as training permutes them, or images [N, 3, height, width], which are cut into
     pieces in their original order. Arguments are those of `TransNetwork`.
     """
-
-    def __init__(
-        self, task: Task, channels: int, modules: Sequence[EncoderModule], operations: Sequence[str] | None = None
-    ) -> None:
-        super().__init__()
-        self.encoder = Encoder(channels, modules, operations)
-        self.decoder = create_decoder(task, channels, modules)
 
     def as_stages(self) -> list[Stage]:
         """Returns the stages of the encoder, each of which runs on one piece after another, and the decoder.
@@ -163,10 +156,6 @@ class SiameseNetwork(nn.Module):
             *(Stage(identity, partial(_of_each, module)) for identity, module in stages),
             Stage(("decoder", *(stage.identity for stage in stages)), lambda maps: self.decoder(torch.cat(maps, dim=1))),
         ]
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Maps pieces [N, 9, 3, height, width], or images [N, 3, height, width], to logits [N, permutations]."""
-        return run_chain(self.as_stages(), images)
 
 
 def _of_each(module: Callable[[Tensor], Tensor], maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
