@@ -25,7 +25,7 @@ def checked_notations(where: str, space: SearchSpace, notations: Iterable[Any]) 
         try:
             notation = space.notation(space.parse(str(text)))
         except GenotypeError as error:
-            raise TableError(f"{where!r} is not a table of space {space.name!r}: row {row}: {error}") from None
+            raise TableError(f"{where!r} is a table of another space than {space.name!r}: row {row}: {error}") from None
         if notation in rows:
             raise TableError(f"{where!r} has {notation!r} in rows {rows[notation]} and {row}; keep one of them")
         rows[notation] = row

@@ -37,8 +37,8 @@ def test_a_gene_a_layer_is_a_name_a_layer_and_one_name_stands_for_all():
     [
         (ONE, "LeakyRelu", "unknown activation 'LeakyRelu' in 'LeakyRelu'; did you mean 'LeakyReLU'"),
         (ONE, "", "unknown activation '' in ''; known: CELU, ELU, GELU"),
-        (ONE, "ReLU-ReLU-ReLU", r"has 3 activations, but a network of space has one \(with per_layer: true one a layer\)"),
-        (EACH, "ReLU-GELU", "has 2 activations, but a network of space has 3, one a layer, or one name for all"),
+        (ONE, "ReLU-ReLU-ReLU", r"has 3 activations, but a network of space has one \(with per_layer: true one for each layer\)"),
+        (EACH, "ReLU-GELU", "has 2 activations, but a network of space has 3, one for each layer, or one name for all"),
         (EACH, "ReLU-GELU-HardTanh", "unknown activation 'HardTanh' in 'ReLU-GELU-HardTanh'; did you mean 'Hardtanh'"),
     ],
 )
