@@ -96,9 +96,9 @@ def assert_painted(page, tmp_path, width, scheme):
 
 def test_the_page_of_a_correlation_fits_a_phone_and_runs_without_an_error(tmp_path):
     from matplotlib.image import imread
-    from tests.engine.correlation.test_correlate import config
 
     from rbflex_evo.engine.correlation.correlate import correlate
+    from tests.engine.correlation.test_correlate import config
 
     folder = correlate(config(tmp_path, sample={"size": 40}, correlate={"resamples": 5}), quiet=True).folder
     browse(folder / "correlate.html", tmp_path / "profile", "--window-size=500,1600", f"--screenshot={tmp_path / 'page.png'}")
