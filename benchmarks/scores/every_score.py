@@ -26,6 +26,7 @@ from benchmarks.shared.output import markdown, write
 from benchmarks.shared.samples import arguments, images_of, run, sample
 from rbflex_evo.fitness import PROXIES, create_batch, create_proxy
 from rbflex_evo.fitness.measuring.cache import default_path
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.spaces import create_space
 
@@ -49,7 +50,7 @@ def seconds(cells: int, images: Any) -> dict[str, float]:
     found = {}
     for name in tqdm(PROXIES.names(), "seconds", disable=None):
         proxy = create_proxy(name, **({"gamma": "flat"} if name == "rbflex" else {}))
-        with Evaluator(space, {name: proxy}, images, workers=1) as evaluator:
+        with Evaluator(Conditions.of(space, images), {name: proxy}, workers=1) as evaluator:
             list(evaluator.evaluate(chosen[:1]))  # initialises libraries
             taken = []
             for genotype in chosen[1:]:
@@ -67,7 +68,7 @@ def failures(cells: int) -> dict[str, int]:
     images = create_batch("noise", shape=[3, 16, 16], n=8, seed=0)
     proxies = {name: create_proxy(name, **({"gamma": "flat"} if name == "rbflex" else {})) for name in PROXIES.names()}
     failed = dict.fromkeys(proxies, 0)
-    with Evaluator(space, proxies, images) as evaluator:
+    with Evaluator(Conditions.of(space, images), proxies) as evaluator:
         for evaluation in tqdm(evaluator.evaluate(chosen), "any cell", total=cells, disable=None):
             for name in proxies:
                 if name in evaluation.failures:
@@ -89,7 +90,7 @@ def agreement(options: argparse.Namespace, cells: int) -> dict[str, tuple[int, f
             continue
         indices, theirs = others[name]
         chosen = np.random.default_rng(1).permutation(len(indices))[:cells]
-        with Evaluator(space, {name: create_proxy(name, **parameters)}, images, cache=default_path()) as evaluator:
+        with Evaluator(Conditions.of(space, images), {name: create_proxy(name, **parameters)}, cache=default_path()) as evaluator:
             evaluations = evaluator.evaluate([space.at(int(index)) for index in indices[chosen]])
             shown = tqdm(evaluations, name, total=len(chosen), disable=None)
             ours = np.array([evaluation.scores.get(name, np.nan) for evaluation in shown])

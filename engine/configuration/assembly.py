@@ -146,18 +146,21 @@ def evaluator_of(
         DataError, DeviceError: if the images do not fit the space, or the device is not there.
     """
     from rbflex_evo.fitness import create_proxy
+    from rbflex_evo.fitness.measuring.conditions import Conditions
     from rbflex_evo.fitness.measuring.evaluator import Evaluator
 
     return Evaluator(
-        space,
+        Conditions.of(
+            space,
+            batch,
+            weights=config.fitness.weights,
+            device=config.device,
+            precision=config.precision,
+            backend=config.backend,
+        ),
         {name: create_proxy(name, **values) for name, values in config.fitness.proxies.items()},
-        batch,
-        weights=config.fitness.weights,
-        device=config.device,
         workers=None if config.workers == "auto" else config.workers,
         micro_batch=None if config.micro_batch == "auto" else config.micro_batch,
-        precision=config.precision,
-        backend=config.backend,
         cache=cache_path(config.cache) if cached else None,
         calibrations=calibrations,
     )
@@ -176,7 +179,7 @@ def measuring(config: Config, space: SearchSpace) -> Iterator[tuple[EvaluatorLik
         return
     batch = batch_of(config)
     with evaluator_of(config, space, batch) as evaluator:
-        yield evaluator, {"inputs": batch.fingerprint, "backend": evaluator.backend}
+        yield evaluator, {"inputs": batch.fingerprint, "backend": evaluator.conditions.backend}
 
 
 def tabulated_evaluator_of(config: Config, space: SearchSpace) -> TabulatedEvaluator:

@@ -211,12 +211,13 @@ def _layers(evaluator: Evaluator, own: Evaluation, config: Config) -> list[Layer
     from rbflex_evo.fitness.proxies.rbflex.score import Rbflex
 
     found = []
-    n = len(evaluator.batch.images)
+    conditions = evaluator.conditions
+    n = len(conditions.batch.images)
     for name, proxy in evaluator.proxies.items():
         if isinstance(proxy, Rbflex) and name in own.scores:
-            genotype, images = evaluator.network_of(own.key), evaluator.batch.images.to(evaluator.device)
+            genotype, images = evaluator.network_of(own.key), conditions.batch.images.to(conditions.device)
             parts, features = layer_distances(
-                evaluator.space, genotype, images, evaluator.weights, precision=config.precision, layers=proxy.layers
+                conditions.space, genotype, images, conditions.weights, precision=config.precision, layers=proxy.layers
             )
             layers = [Layer(**asdict(part)) for part in parts]
             found.append(Layers(score=name, pairs=n * (n - 1) // 2, layers=layers, features=Layer(**asdict(features))))

@@ -65,7 +65,7 @@ def estimate(config: Config) -> Estimate:
         preparation = time.monotonic() - start
         seconds = [evaluation.seconds for one in candidates for evaluation in evaluator.evaluate([one])]
         facts = evaluator.facts()
-        device = evaluator.device.type
+        device = evaluator.conditions.device.type
     workers = int(facts["workers"])
     each = statistics.median(seconds)
     return Estimate(

@@ -197,13 +197,8 @@ def _walked(evaluator: Evaluator, names: Sequence[str], done: set[str], step: Ca
     space = evaluator.space
     proxies = {name: evaluator.proxies[name] for name in names}
     for subtree in score_all(
-        space,
-        evaluator.batch.images.numpy(),
+        evaluator.conditions,
         proxies,
-        weights=evaluator.weights,
-        device=str(evaluator.device),
-        precision=evaluator.precision,
-        backend=evaluator.backend,
         workers=evaluator.workers,
         done={prefix for prefix in subtrees(space) if _stem(prefix) in done},
     ):

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from rbflex_evo.fitness.data.batch import Batch
 from rbflex_evo.fitness.measuring.cache import encode
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.measurer import Measurer, MeasuringFailed
 from rbflex_evo.fitness.measuring.workers import as_in_a_worker
 from rbflex_evo.fitness.passes.observer import Statistics
-from rbflex_evo.fitness.passes.weights import WeightParameters
 from rbflex_evo.fitness.proxies.proxy import Proxy
 from rbflex_evo.spaces import Genotype, SearchSpace, VectorEncoding
 from rbflex_evo.spaces.conformance.checking import called, require
@@ -53,8 +54,8 @@ class Case:
 
     def measurer(self, images: torch.Tensor | None = None, labels: torch.Tensor | None = None) -> Measurer:
         """Returns what a worker measures with."""
-        images = self.images if images is None else images
-        return Measurer(self.space, images.clone(), WeightParameters(), torch.device("cpu"), "float32", "eager", labels)
+        batch = Batch(self.images if images is None else images, labels)
+        return Measurer(Conditions.of(self.space, batch, device="cpu", backend="eager"))
 
     def measure(
         self,

@@ -15,6 +15,7 @@ from torch import nn
 
 from rbflex_evo.fitness.data.batch import Batch
 from rbflex_evo.fitness.measuring.cache import decode, encode
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import FAILED, Evaluator
 from rbflex_evo.fitness.measuring.measurer import by_plan
 from rbflex_evo.fitness.measuring.workers import as_in_a_worker
@@ -80,19 +81,11 @@ def _check_company(case: Case) -> None:
 
 def _check_score(case: Case) -> None:
     """Scores by hand, then evaluated twice on one cache."""
-    batch = Batch(case.images, None, "example inputs")
+    conditions = Conditions.of(case.space, Batch(case.images), device="cpu", backend="eager")
     runs: list[list[tuple[float | None, str | None]]] = []
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(2):
-            evaluator = Evaluator(
-                case.space,
-                {case.name: case.original},
-                batch,
-                device="cpu",
-                workers=1,
-                backend="eager",
-                cache=Path(folder) / "cache.sqlite",
-            )
+            evaluator = Evaluator(conditions, {case.name: case.original}, workers=1, cache=Path(folder) / "cache.sqlite")
             with evaluator, called(f"evaluating {case.name} on {case.space.name}", "try its methods one by one"):
                 evaluator.prepare()
                 if not runs:

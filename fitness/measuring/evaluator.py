@@ -8,34 +8,24 @@ scores are computed from statistics; a proxy that must know the space first (HDA
 from __future__ import annotations
 
 import math
-import platform
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import torch
 
-from rbflex_evo.fitness.data.inputs import check_inputs
 from rbflex_evo.fitness.evaluation import Evaluation, six_digits
-from rbflex_evo.fitness.passes.device import PRECISIONS, find_device
 from rbflex_evo.fitness.passes.observer import CandidateFailed, Statistics
-from rbflex_evo.fitness.passes.weights import WeightParameters
-from rbflex_evo.fitness.planned.backends import create_backend
 from rbflex_evo.fitness.proxies.proxy import Proxy
-from rbflex_evo.spaces import ConfigError, DataError, Genotype, SearchSpace
+from rbflex_evo.spaces import ConfigError, Genotype
 
 from .cache import StatisticsCache, digest, digest_of
+from .conditions import Conditions
 from .measurer import Measured, by_plan
-from .workers import Workers, default_workers, result_of
+from .workers import Workers, result_of
 
-if TYPE_CHECKING:
-    from rbflex_evo.fitness.data.batch import Batch
-
-# Raised when measuring itself changes in a way that no space's or proxy's version shows.
-VERSION = 4
 FAILED = "failed"
 
 # Scores, failures, seconds.
@@ -46,64 +36,42 @@ class Evaluator:
     """Scores genotypes of one space; the same statistics for any micro-batch, number of workers and order.
 
     Args:
-        proxies: the scores by the name under which they are reported.
-        batch: the N inputs.
-        weights: how untrained weights are drawn.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
-        workers: processes; None for one a core on a CPU and one on an accelerator.
-        micro_batch: most candidates that a worker takes at once; None for 8 on a CPU, and on an accelerator as many as its
-            memory has room for, up to 256.
-        precision: of the forward, ``float32``, ``float64``, or ``bfloat16`` for its convolutions; sums are float64 always.
-        backend: what planned forwards are computed with: ``eager``, ``compiled``, or ``auto`` for what this machine has.
-        cache: the file of measured statistics, or None.
-        calibrations: by proxy, what `prepare` found for another evaluator; None to find it for this one.
+        conditions: Space, inputs, weights, device, precision and backend of the measurements.
+        proxies: Scores by the name under which they are reported.
+        workers: Number of worker processes; None for one per core on a CPU and one on an accelerator.
+        micro_batch: Largest number of candidates in one request to a worker; None for 8 on a CPU, and for as many as fit into
+            the memory of an accelerator, up to 256.
+        cache: File of measured statistics; None for no cache.
+        calibrations: Results of another evaluator's `prepare` by proxy; None to calibrate this one.
 
     Raises:
-        ConfigError, DataError, DeviceError: if a setting is wrong, before anything is measured.
+        ConfigError: If a setting is wrong or a proxy refuses the space.
+        DeviceError: If several workers are asked for on an Apple device.
     """
 
     def __init__(
         self,
-        space: SearchSpace,
+        conditions: Conditions,
         proxies: Mapping[str, Proxy],
-        batch: Batch,
         *,
-        weights: WeightParameters | None = None,
-        device: str = "auto",
         workers: int | None = None,
         micro_batch: int | None = None,
-        precision: str = "float32",
-        backend: str = "auto",
         cache: Path | None = None,
         calibrations: Mapping[str, Mapping[str, float]] | None = None,
     ) -> None:
-        if precision not in PRECISIONS:
-            raise ConfigError(f"precision must be one of {', '.join(PRECISIONS)}, but it is {precision!r}")
         for name, count in (("workers", workers), ("micro_batch", micro_batch)):
             if count is not None and count < 1:
                 raise ConfigError(f"{name} must be at least 1, or None for what suits the device, but it is {count}")
-        if len(batch.images) < 2:
-            raise DataError(f"a score compares at least 2 inputs, but the batch has {len(batch.images)}")
-        check_inputs(space, batch)
         for proxy in proxies.values():
-            proxy.check(space)
-        self.space = space
-        self.proxies = {name: proxy.for_space(space) for name, proxy in proxies.items()}
-        self.batch = batch
-        self.weights = weights or WeightParameters()
-        self.device = find_device(device)
-        if self.device.type == "mps" and precision == "float64":
-            raise ConfigError("an Apple device has no float64; set precision: float32 or device: cpu")
-        self.precision = precision
-        self.backend = create_backend(backend, self.device, *PRECISIONS[precision]).name
-        self.micro_batch = micro_batch or (8 if self.device.type == "cpu" else 256)
+            proxy.check(conditions.space)
+        self.conditions, self.space = conditions, conditions.space
+        self.proxies = {name: proxy.for_space(self.space) for name, proxy in proxies.items()}
+        self.micro_batch = micro_batch or (8 if conditions.device.type == "cpu" else 256)
         self.raw = any(proxy.layers == "published" for proxy in proxies.values())
         self.calibrations: dict[str, dict[str, float]] = {}
         self.counts = {"measured": 0, "from_cache": 0}
         self.cache = None if cache is None else StatisticsCache(cache)
-        count = workers or default_workers(self.device)
-        labels = None if batch.labels is None else batch.labels.numpy()
-        self._workers = Workers(space, batch.images.numpy(), self.weights, self.device, precision, count, self.backend, labels)
+        self._workers = Workers(conditions, workers)
         self._prepared = False
         self._common: dict[str, str] = {}
         if calibrations is not None:
@@ -145,11 +113,10 @@ class Evaluator:
         if self._prepared:
             return self.calibrations
         for name, proxy in self.proxies.items():
-            identity = self._identity(proxy) | {"space": self.space.identity, "calibration": proxy.calibration_identity}
-            key = digest(identity)
+            key = digest(self.conditions.identity(proxy) | {"calibration": proxy.calibration_identity})
             found = self.cache.get(key) if self.cache is not None else None
             if found is None:
-                rng = np.random.default_rng([self.weights.seed, 0x48444121])
+                rng = np.random.default_rng([self.conditions.weights.seed, 0x48444121])
                 samples = self._sample(name, proxy, rng, progress) if proxy.calibration_networks else []
                 found = proxy.calibrate(samples, rng)
                 if self.cache is not None and found:
@@ -228,22 +195,6 @@ class Evaluator:
                     scores[name] = six_digits(value)
         return scored
 
-    def _identity(self, proxy: Proxy) -> dict[str, Any]:
-        """All that a proxy's statistics depend on besides the network, as plain data."""
-        labels = {"labels": self.batch.labels_fingerprint, "loss": self.space.loss} if proxy.uses_labels else {}
-        return {
-            "version": VERSION,
-            "proxy": proxy.identity,
-            "inputs": self.batch.fingerprint,
-            **labels,
-            "weights": self.weights.model_dump(mode="json"),
-            "precision": self.precision,
-            "backend": self.backend,
-            "device": self.device.type,
-            "machine": platform.machine(),
-            "torch": torch.__version__,
-        }
-
     @property
     def workers(self) -> int:
         """The number of processes that measure."""
@@ -252,7 +203,7 @@ class Evaluator:
     def planned(self) -> list[str]:
         """Returns the scores that watch a planned forward, if the space plans its forwards on these images."""
         genotype = self.network_of(self.key(self.space.encoding.sample(np.random.default_rng(0))))
-        if self.raw or self.space.plan(genotype, tuple(self.batch.images.shape[1:])) is None:
+        if self.raw or self.space.plan(genotype, tuple(self.conditions.batch.images.shape[1:])) is None:
             return []
         return [name for name, proxy in self.proxies.items() if by_plan(proxy)]
 
@@ -260,7 +211,7 @@ class Evaluator:
         """Returns the cache's key of each proxy's statistics of the network of that notation."""
         for name, proxy in (proxies or self.proxies).items():
             if name not in self._common:
-                self._common[name] = digest(self._identity(proxy) | {"space": self.space.identity})
+                self._common[name] = digest(self.conditions.identity(proxy))
         return {name: digest_of(self._common[name], network) for name in proxies or self.proxies}
 
     def _statistics(self, keys: Sequence[str], proxies: Mapping[str, Proxy]) -> Iterator[list[Measured]]:
@@ -333,12 +284,12 @@ class Evaluator:
     def facts(self) -> dict[str, Any]:
         """Returns what a report says about the measuring, as plain data."""
         return {
-            "device": str(self.device),
+            "device": str(self.conditions.device),
             "workers": self.workers,
             "micro_batch": self.micro_batch,
-            "precision": self.precision,
-            "backend": self.backend,
-            "inputs": self.batch.description,
+            "precision": self.conditions.precision,
+            "backend": self.conditions.backend,
+            "inputs": self.conditions.batch.description,
             "gammas": self.calibrations,
             "cache": None if self.cache is None else str(self.cache.path),
             **self.counts,

@@ -14,21 +14,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from rbflex_evo.fitness.data.inputs import placed
 from rbflex_evo.fitness.passes.device import PRECISIONS, Capacity, is_out_of_memory, keep_freed_memory
 from rbflex_evo.fitness.passes.observer import CandidateFailed, Observer, Statistics
 from rbflex_evo.fitness.passes.shared_forward import SharedForward
 from rbflex_evo.fitness.passes.subject import Subject
-from rbflex_evo.fitness.passes.weights import WeightParameters
 from rbflex_evo.fitness.planned.backends import create_backend
 from rbflex_evo.fitness.planned.interpreter import Interpreter
 from rbflex_evo.fitness.planned.prefix import walk
 from rbflex_evo.fitness.proxies.proxy import Proxy
-from rbflex_evo.spaces import ConfigError, Genotype, RbflexEvoError, SearchSpace
+from rbflex_evo.spaces import ConfigError, Genotype, RbflexEvoError
 from rbflex_evo.spaces.architecture.chain import stages_of
 from rbflex_evo.spaces.architecture.plan import Plan
+
+from .conditions import Conditions
 
 
 class MeasuringFailed(RuntimeError):
@@ -50,38 +50,26 @@ class Measured:
 
 
 class Measurer:
-    """Measures genotypes of one space under fixed weights, inputs, device and precision.
+    """Measures genotypes of one space under fixed conditions."""
 
-    Args:
-        images: float32 [N, ...], or int64 word ids [N, length], on any device.
-        backend: what plans are computed with: ``auto``, ``eager`` or ``compiled``.
-        labels: int64 [N], None where the data has none.
-    """
-
-    def __init__(
-        self,
-        space: SearchSpace,
-        images: torch.Tensor,
-        weights: WeightParameters,
-        device: torch.device,
-        precision: str,
-        backend: str = "auto",
-        labels: torch.Tensor | None = None,
-    ) -> None:
-        self.space = space
-        self.weights = weights
-        self.labels = labels
+    def __init__(self, conditions: Conditions) -> None:
+        device = conditions.device
+        self.space = conditions.space
+        self.weights = conditions.weights
+        # Copies, which record gradients even if the batch was made in inference mode.
+        batch = conditions.batch
+        self.labels = None if batch.labels is None else batch.labels.clone()
         self.device = device
-        self.dtype, self.convolutions = PRECISIONS[precision]
-        self.images = placed(images, device, self.dtype)
+        self.dtype, self.convolutions = PRECISIONS[conditions.precision]
+        self.images = placed(batch.images.clone(), device, self.dtype)
         if device.type == "cpu":
             keep_freed_memory()
         self.interpreter = Interpreter(
-            weights,
-            space.weight_shapes(),
+            self.weights,
+            self.space.weight_shapes(),
             device,
             self.dtype,
-            create_backend(backend, device, self.dtype, self.convolutions),
+            create_backend(conditions.backend, device, self.dtype, self.convolutions),
         )
         self.capacity = Capacity(device)
 

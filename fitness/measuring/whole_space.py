@@ -9,14 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rbflex_evo.fitness.passes.device import find_device
 from rbflex_evo.fitness.passes.observer import Statistics
-from rbflex_evo.fitness.passes.weights import WeightParameters
 from rbflex_evo.fitness.proxies.proxy import Proxy
 from rbflex_evo.spaces import Genotype, SearchSpace
 
+from .conditions import Conditions
 from .measurer import Measured
-from .workers import Workers, default_workers, result_of
+from .workers import Workers, result_of
 
 
 @dataclass(frozen=True)
@@ -53,14 +52,9 @@ def subtrees(space: SearchSpace, genes: int = 2) -> dict[Genotype, list[Genotype
 
 
 def score_all(
-    space: SearchSpace,
-    images: np.ndarray,
+    conditions: Conditions,
     proxies: Mapping[str, Proxy],
     *,
-    weights: WeightParameters | None = None,
-    device: str = "cpu",
-    precision: str = "float32",
-    backend: str = "auto",
     workers: int | None = None,
     done: Collection[Genotype] = (),
     genes: int = 2,
@@ -68,22 +62,21 @@ def score_all(
     """Yields the statistics of every network of the space, a subtree at a time, in order.
 
     Args:
-        images: float32 [N, C, H, W].
-        workers: processes; None for one a core.
-        done: prefixes of subtrees that are not measured again.
-        genes: length of a prefix.
+        conditions: Conditions of the measurements; their space is enumerated.
+        proxies: Scores by name, all of which a planned forward serves.
+        workers: Number of worker processes; None for one per core on a CPU and one on an accelerator.
+        done: Prefixes of the subtrees to leave out.
+        genes: Length of a prefix.
 
     Raises:
         ConfigError: if the space plans no forward, or a proxy needs more than a planned forward.
     """
-    found = find_device(device)
-    count = workers or default_workers(found)
-    waiting = deque((prefix, group) for prefix, group in subtrees(space, genes).items() if prefix not in done)
-    pool = Workers(space, images, weights or WeightParameters(), found, precision, count, backend)
+    waiting = deque((prefix, group) for prefix, group in subtrees(conditions.space, genes).items() if prefix not in done)
+    pool = Workers(conditions, workers)
     running: deque[tuple[Genotype, list[Genotype], Future[list[Measured]]]] = deque()
     try:
         while waiting or running:
-            while waiting and len(running) < (2 * count if count > 1 else 1):
+            while waiting and len(running) < (2 * pool.count if pool.count > 1 else 1):
                 prefix, group = waiting.popleft()
                 running.append((prefix, group, pool.submit_walk(group, proxies)))
             prefix, group, future = running.popleft()

@@ -7,23 +7,21 @@ faster than threads.
 from __future__ import annotations
 
 import contextlib
+import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
+import torch
 
 from rbflex_evo.fitness.passes.watch import own_precision
-from rbflex_evo.fitness.passes.weights import WeightParameters
 from rbflex_evo.fitness.proxies.proxy import Proxy
-from rbflex_evo.spaces import DeviceError, Genotype, RbflexEvoError, SearchSpace
+from rbflex_evo.spaces import DeviceError, Genotype, RbflexEvoError
 
+from .conditions import Conditions
 from .measurer import Measured, Measurer
 from .processes import Processes, cores
-
-if TYPE_CHECKING:
-    import torch
 
 Request = tuple[Genotype, Mapping[str, Proxy]]
 
@@ -38,23 +36,21 @@ def default_workers(device: torch.device) -> int:
 
 
 class Workers:
-    """Runs a `Measurer`'s methods; `submit` and `submit_walk` return futures."""
+    """Runs a `Measurer`'s methods; `submit` and `submit_walk` return futures.
 
-    def __init__(
-        self,
-        space: SearchSpace,
-        images: np.ndarray,
-        weights: WeightParameters,
-        device: torch.device,
-        precision: str,
-        count: int,
-        backend: str = "auto",
-        labels: np.ndarray | None = None,
-    ) -> None:
-        if count > 1 and device.type == "mps":
-            raise DeviceError(f"an Apple device takes one worker, but {count} were asked for")
-        self.count = count
-        self._arguments = (space, images, weights, device, precision, backend, labels)
+    Args:
+        conditions: Conditions of the measurements.
+        count: Number of worker processes; None for `default_workers` of the device.
+
+    Raises:
+        DeviceError: If several workers are asked for on an Apple device.
+    """
+
+    def __init__(self, conditions: Conditions, count: int | None = None) -> None:
+        self.count = count or default_workers(conditions.device)
+        if self.count > 1 and conditions.device.type == "mps":
+            raise DeviceError(f"an Apple device takes one worker, but {self.count} were asked for")
+        self._conditions = conditions
         self._pool: Processes | None = None
         self._own: Measurer | None = None
 
@@ -69,7 +65,8 @@ class Workers:
     def _start(self, method: str, *arguments: Any) -> Future[list[Measured]]:
         if self.count > 1:
             if self._pool is None:
-                self._pool = Processes(self.count, _start_worker, *self._arguments)
+                # As bytes: a tensor would be sent through shared memory, of which a container has little.
+                self._pool = Processes(self.count, _start_worker, pickle.dumps(self._conditions))
             try:
                 return self._pool.submit(_call, method, *arguments)
             except BrokenProcessPool:
@@ -77,7 +74,7 @@ class Workers:
         future: Future[list[Measured]] = Future()
         with as_in_a_worker():
             if self._own is None:
-                self._own = _measurer(*self._arguments)
+                self._own = Measurer(self._conditions)
             future.set_result(getattr(self._own, method)(*arguments))
         return future
 
@@ -109,8 +106,6 @@ def result_of(future: Future[list[Measured]]) -> list[Measured]:
 @contextlib.contextmanager
 def as_in_a_worker() -> Iterator[None]:
     """Computes as a worker process does: in one torch thread, and in none of the modes that a caller may have switched on."""
-    import torch
-
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -123,27 +118,10 @@ def as_in_a_worker() -> Iterator[None]:
 _worker: Measurer | None = None
 
 
-def _start_worker(*arguments: Any) -> None:
+def _start_worker(conditions: bytes) -> None:
     global _worker
-    import torch
-
     torch.set_num_threads(1)
-    _worker = _measurer(*arguments)
-
-
-def _measurer(
-    space: SearchSpace,
-    images: np.ndarray,
-    weights: WeightParameters,
-    device: torch.device,
-    precision: str,
-    backend: str,
-    labels: np.ndarray | None,
-) -> Measurer:
-    import torch
-
-    known = None if labels is None else torch.from_numpy(labels)
-    return Measurer(space, torch.from_numpy(images), weights, device, precision, backend, known)
+    _worker = Measurer(pickle.loads(conditions))
 
 
 def _call(method: str, *arguments: Any) -> list[Measured]:

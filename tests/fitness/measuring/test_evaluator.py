@@ -15,7 +15,9 @@ import pytest
 import torch
 
 from rbflex_evo.fitness import CandidateFailed, create_batch, create_proxy
+from rbflex_evo.fitness.data.batch import Batch
 from rbflex_evo.fitness.evaluation import six_digits
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.fitness.measuring.measurer import Measurer, MeasuringFailed
 from rbflex_evo.fitness.measuring.workers import WorkerError
@@ -41,9 +43,10 @@ def small_tss():
 
 
 def evaluator(space=None, **options):
-    settings = {"device": "cpu", "workers": 1} | options
-    chosen = settings.pop("proxies", None) or proxies()
-    return Evaluator(space or small_tss(), chosen, settings.pop("batch", None) or noise(), **settings)
+    settings = {"device": "cpu", "batch": noise(), "proxies": proxies(), "workers": 1} | options
+    chosen = {name: settings.pop(name) for name in ("device", "weights", "precision", "backend") if name in settings}
+    conditions = Conditions.of(space or small_tss(), settings.pop("batch"), **chosen)
+    return Evaluator(conditions, settings.pop("proxies"), **settings)
 
 
 def draw(space, count, seed=0):
@@ -69,7 +72,7 @@ def test_any_micro_batch_and_number_of_workers_give_the_same_evaluations():
 def test_a_candidate_has_the_same_statistics_alone_and_in_company():
     space = small_tss()
     genotypes = [space.representative(space.key(g)) for g in draw(space, 12)]
-    measurer = Measurer(space, noise().images, WeightParameters(), torch.device("cpu"), "float32")
+    measurer = Measurer(Conditions.of(space, Batch(noise().images), device="cpu"))
     chosen = proxies()
     together = measurer.measure([(g, chosen) for g in genotypes])
     for genotype, company in zip(genotypes, together, strict=True):
@@ -211,7 +214,7 @@ class FullMemory(Measurer):
 
 
 def full_memory(room):
-    measurer = FullMemory(small_tss(), noise().images, WeightParameters(), torch.device("cpu"), "float32")
+    measurer = FullMemory(Conditions.of(small_tss(), Batch(noise().images), device="cpu"))
     measurer.room, measurer.tiles = room, []
     return measurer
 
@@ -324,13 +327,14 @@ ORPHANS = """
 import os, sys, time
 from rbflex_evo.fitness import create_batch, create_proxy
 from rbflex_evo.fitness.evaluation import six_digits
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.spaces import create_space
 
 if __name__ == "__main__":
     space = create_space("nats_tss", channels=4, cells=1)
     batch = create_batch("noise", shape=[3, 16, 16], n=4)
-    one = Evaluator(space, {"naswot": create_proxy("naswot")}, batch, device="cpu", workers=2)
+    one = Evaluator(Conditions.of(space, batch, device="cpu"), {"naswot": create_proxy("naswot")}, workers=2)
     list(one.evaluate([space.at(i) for i in range(4)]))
     print(*one._workers._pool._processes, flush=True)
     os.kill(os.getpid(), 9)
