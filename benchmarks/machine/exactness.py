@@ -18,6 +18,7 @@ from tqdm import tqdm
 from benchmarks.shared import literal_rbflex
 from benchmarks.shared.output import markdown, write
 from rbflex_evo.fitness import create_batch, create_proxy
+from rbflex_evo.fitness.evaluation import keyed
 from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.fitness.passes.watch import run_observed
@@ -119,7 +120,7 @@ def keys_and_company(count: int) -> tuple[int, int]:
         proxies = {"rbflex": create_proxy("rbflex", gamma="flat")}
         with Evaluator(Conditions.of(space, BATCH), proxies, workers=1, micro_batch=micro_batch) as one:
             title = f"micro-batch {micro_batch}"
-            evaluations = list(tqdm(one.evaluate(genotypes), title, total=len(genotypes), disable=None))
+            evaluations = list(tqdm(one.evaluate(keyed(one, genotypes)), title, total=len(genotypes), disable=None))
             results.append([dict(evaluation.scores) for evaluation in evaluations])
     return equal, sum(a != b for a, b in zip(*results, strict=True))
 

@@ -26,6 +26,7 @@ import torch
 
 from rbflex_evo.fitness import create_proxy
 from rbflex_evo.fitness.data.batch import Batch
+from rbflex_evo.fitness.evaluation import keyed
 from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.fitness.measuring.measurer import Measurer
@@ -148,7 +149,7 @@ def new_gamma(space: SearchSpace, images: np.ndarray, measured: Sequence[Subtree
     ):
         genotypes = fill(evaluator, measured, most)
         started = time.perf_counter()
-        scored = sum(bool(evaluation.scores) for evaluation in evaluator.evaluate(genotypes))
+        scored = sum(bool(evaluation.scores) for evaluation in evaluator.evaluate(keyed(evaluator, genotypes)))
         seconds = time.perf_counter() - started
         if evaluator.counts["measured"] or scored != len(genotypes):
             raise RuntimeError(f"{evaluator.counts['measured']} of {len(genotypes)} candidates were not found in the cache")

@@ -35,6 +35,7 @@ from benchmarks.shared.output import markdown, write
 from rbflex_evo.engine.correlation.correlate import combine
 from rbflex_evo.fitness import PROXIES, create_batch, create_proxy
 from rbflex_evo.fitness.data.batch import Batch
+from rbflex_evo.fitness.evaluation import keyed
 from rbflex_evo.fitness.measuring.cache import default_path
 from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
@@ -59,7 +60,7 @@ def scored(
     proxies = {name: create_proxy(name, **PARAMETERS.get(name, {})) for name in names}
     batch = create_batch("noise", shape=list(shape), n=options.n, seed=0)
     with Evaluator(Conditions.of(space, batch), proxies, workers=options.workers, cache=options.cache) as evaluator:
-        evaluations = list(tqdm(evaluator.evaluate(genotypes), "scores", total=len(genotypes), disable=None))
+        evaluations = list(tqdm(evaluator.evaluate(keyed(evaluator, genotypes)), "scores", total=len(genotypes), disable=None))
     found = {name: np.array([evaluation.scores.get(name, -np.inf) for evaluation in evaluations]) for name in names}
     # Costs are those of the representative of each key, which is scored.
     costs = [space.costs(space.representative(space.key(genotype)), shape) for genotype in genotypes]

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from rbflex_evo.fitness import create_proxy
 from rbflex_evo.fitness.data.batch import Batch
+from rbflex_evo.fitness.evaluation import keyed
 from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 
@@ -45,8 +46,8 @@ def measure(scores: Scores, choices: Sequence[Choice], batch: Batch, networks: i
             evaluator.prepare()
             before = time.perf_counter() - started
             # The first network also initialises libraries.
-            list(evaluator.evaluate(chosen[:1]))
+            list(evaluator.evaluate(keyed(evaluator, chosen[:1])))
             started = time.perf_counter()
-            list(evaluator.evaluate(chosen[1:]))
+            list(evaluator.evaluate(keyed(evaluator, chosen[1:])))
             found[choice.label] = Seconds(before, (time.perf_counter() - started) / networks)
     return found

@@ -168,7 +168,7 @@ def _own(run: RunRecord, evaluator: Evaluator, genotype: Genotype, config: Confi
     key = evaluator.key(genotype)
     own = next((e for e in run.evaluations if e.key == key), None)
     if own is None or config.scores is not None:
-        (measured,) = evaluator.evaluate([genotype])
+        (measured,) = evaluator.evaluate([(key, genotype)])
         own = own or measured
         _check_replay(run, own, measured)
     failed = [f"{name}: {own.failures[name]}" for name in run.members if name in own.failures]
@@ -201,7 +201,7 @@ def _under_seeds(
             fitness = config.fitness.model_copy(update={"weights": weights})
             other = config.model_copy(update={"fitness": fitness})
             with assembly.evaluator_of(other, space, batch, calibrations=evaluator.calibrations) as again:
-                scored += again.evaluate([own.genotype])
+                scored += again.evaluate([(own.key, own.genotype)])
             progress.advance()
     return scored
 

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from rbflex_evo.fitness.data.batch import Batch
+from rbflex_evo.fitness.evaluation import keyed
 from rbflex_evo.fitness.measuring.cache import decode, encode
 from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import FAILED, Evaluator
@@ -90,7 +91,7 @@ def _check_score(case: Case) -> None:
                 evaluator.prepare()
                 if not runs:
                     _check_scores(case, evaluator.proxies[case.name])
-                evaluations = list(evaluator.evaluate(case.genotypes))
+                evaluations = list(evaluator.evaluate(keyed(evaluator, case.genotypes)))
                 runs.append([(e.scores.get(case.name), e.failures.get(case.name)) for e in evaluations])
                 measured = evaluator.counts["measured"]
     for network, fresh, cached in zip(case.networks, *runs, strict=True):

@@ -1,8 +1,8 @@
-"""Genotypes to evaluations: canonical key, dedupe, cache, measuring where something is missing, scores.
+"""Evaluator that measures: from genotypes to scores through cache and workers.
 
-for each genotype: key -> representative -> digest of (network, weights, inputs, what is observed, precision, device)
-what the cache has is read, what it has not is measured in micro-batches by the workers, and stored as it arrives
-scores are computed from statistics; a proxy that must know the space first (HDA) is calibrated before, outside any budget
+The genotype of each key is built as the representative of the key. Statistics are read from the cache by a digest of network
+and conditions. Missing statistics are measured by the workers in micro-batches and stored as they arrive. Scores are computed
+from statistics. Proxies that need information about the space (HDA) are calibrated first, outside any budget.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,6 +21,7 @@ from rbflex_evo.fitness.evaluation import Evaluation, six_digits
 from rbflex_evo.fitness.passes.observer import CandidateFailed, Statistics
 from rbflex_evo.fitness.proxies.proxy import Proxy
 from rbflex_evo.spaces import ConfigError, Genotype
+from rbflex_evo.spaces.encodings.distinct import distinct, draws
 
 from .cache import StatisticsCache, digest, digest_of
 from .conditions import Conditions
@@ -33,7 +35,7 @@ Scored = tuple[dict[str, float], dict[str, str], float]
 
 
 class Evaluator:
-    """Scores genotypes of one space; the same statistics for any micro-batch, number of workers and order.
+    """Scores genotypes of one space. Results do not depend on micro-batch, number of workers or order.
 
     Args:
         conditions: Space, inputs, weights, device, precision and backend of the measurements.
@@ -92,23 +94,23 @@ class Evaluator:
             self.cache.close()
 
     def key(self, genotype: Genotype) -> str:
-        """Returns the name under which an architecture is paid for once: its canonical key.
+        """Returns the canonical key of a genotype; genotypes of equal keys are measured once.
 
-        A ``published`` proxy scores raw networks, which differ within a key; then every genotype is its own.
+        If a proxy is of the kind ``published``, every genotype has its own key, because such scores differ within a key.
         """
         return self.space.notation(genotype) if self.raw else self.space.key(genotype)
 
     def network_of(self, key: str) -> Genotype:
-        """Returns the genotype that is built to score that key."""
+        """Returns the genotype that is built to score a key."""
         return self.space.parse(key) if self.raw else self.space.representative(key)
 
     def prepare(self, progress: Callable[[int, int], None] | None = None) -> dict[str, dict[str, float]]:
-        """Calibrates the proxies that need it (HDA), once; returns what was found, by proxy.
+        """Calibrates the proxies that need it (HDA) once and returns the results by proxy.
 
-        The networks are distinct keys from a stream of their own; one that fails is replaced.
+        The networks have distinct keys and are drawn from a separate random stream. A network that fails is replaced.
 
         Args:
-            progress: called with (networks measured, networks wanted).
+            progress: Called with (networks measured, networks wanted).
         """
         if self._prepared:
             return self.calibrations
@@ -135,16 +137,9 @@ class Evaluator:
     ) -> list[Statistics]:
         wanted = proxy.calibration_networks
         samples: list[Statistics] = []
-        seen: set[str] = set()
-        draws = 0
+        drawn = distinct(islice(draws(self.space.encoding, rng), 1000 * wanted), self.key)
         while len(samples) < wanted:
-            fresh: list[str] = []
-            while len(fresh) < wanted - len(samples) and draws < 1000 * wanted:
-                draws += 1
-                key = self.key(self.space.encoding.sample(rng))
-                if key not in seen:
-                    seen.add(key)
-                    fresh.append(key)
+            fresh = [key for key, _ in islice(drawn, wanted - len(samples))]
             if not fresh:
                 raise ConfigError(
                     f"only {len(samples)} of {wanted} networks for {name}'s gammas could be measured in {self.space.name}; "
@@ -156,33 +151,33 @@ class Evaluator:
                     progress(len(samples), wanted)
         return samples
 
-    def evaluate(self, genotypes: Sequence[Genotype], names: Collection[str] | None = None) -> Iterator[Evaluation]:
-        """Yields one evaluation for each genotype, in order, as they become ready; equal keys are measured once.
+    def evaluate(self, pairs: Sequence[tuple[str, Genotype]], names: Collection[str] | None = None) -> Iterator[Evaluation]:
+        """Yields one evaluation for each (key, genotype) pair, in order, as they become ready.
 
         Args:
-            names: of the scores that are wanted; None for all.
+            pairs: Genotypes with their keys (see `rbflex_evo.fitness.evaluation.keyed`). Each key is measured once.
+            names: Names of the scores to compute; None for all.
 
         Raises:
-            ConfigError: if there is no score of a name.
+            ConfigError: If the evaluator has no score of one of the names.
         """
         unknown = [] if names is None else [name for name in names if name not in self.proxies]
         if unknown:
             raise ConfigError(f"this evaluator has no score {unknown[0]!r}; it has {', '.join(self.proxies)}")
         self.prepare()
         proxies = {name: proxy for name, proxy in self.proxies.items() if names is None or name in names}
-        keys = [self.key(genotype) for genotype in genotypes]
-        unique = list(dict.fromkeys(keys))
+        unique = list(dict(pairs))
         arriving = iter(unique)
         blocks = self._statistics(unique, proxies)
         known: dict[str, Scored] = {}
-        for genotype, key in zip(genotypes, keys, strict=True):
+        for key, genotype in pairs:
             while key not in known:
                 for scored in self._score(next(blocks), proxies):
                     known[next(arriving)] = scored
             yield Evaluation(genotype, key, *known[key])
 
     def _score(self, block: Sequence[Measured], proxies: Mapping[str, Proxy]) -> list[Scored]:
-        """Returns scores, failures and seconds of each candidate; one way for any number, so that company changes no digit."""
+        """Returns scores, failures and seconds of each candidate, computed in the same way for any number of candidates."""
         scored: list[Scored] = [({}, {}, measured.seconds) for measured in block]
         for name, proxy in proxies.items():
             there = [i for i, measured in enumerate(block) if name in measured.statistics]
@@ -197,25 +192,25 @@ class Evaluator:
 
     @property
     def workers(self) -> int:
-        """The number of processes that measure."""
+        """Number of worker processes."""
         return self._workers.count
 
     def planned(self) -> list[str]:
-        """Returns the scores that watch a planned forward, if the space plans its forwards on these images."""
+        """Returns the names of the scores that a planned forward serves, if the space plans its forwards on these inputs."""
         genotype = self.network_of(self.key(self.space.encoding.sample(np.random.default_rng(0))))
         if self.raw or self.space.plan(genotype, tuple(self.conditions.batch.images.shape[1:])) is None:
             return []
         return [name for name, proxy in self.proxies.items() if by_plan(proxy)]
 
     def digests(self, network: str, proxies: Mapping[str, Proxy] | None = None) -> dict[str, str]:
-        """Returns the cache's key of each proxy's statistics of the network of that notation."""
+        """Returns the cache key of each proxy's statistics for a network, given by its notation."""
         for name, proxy in (proxies or self.proxies).items():
             if name not in self._common:
                 self._common[name] = digest(self.conditions.identity(proxy))
         return {name: digest_of(self._common[name], network) for name in proxies or self.proxies}
 
     def _statistics(self, keys: Sequence[str], proxies: Mapping[str, Proxy]) -> Iterator[list[Measured]]:
-        """Yields what is known or measured of the keys, in order, in blocks as they become ready."""
+        """Yields the cached or measured statistics of the keys, in order, in blocks as they become ready."""
         cached: list[Measured] = []
         digests: list[dict[str, str]] = []
         missing: list[tuple[int, tuple[Genotype, dict[str, Proxy]]]] = []
@@ -243,8 +238,8 @@ class Evaluator:
         yield cached[ready:]
 
     def _submit(self, requests: Sequence[tuple[Genotype, dict[str, Proxy]]]) -> Iterator[Future[list[Measured]]]:
-        """Cuts requests into micro-batches and keeps the workers busy, a little ahead of what is taken."""
-        # Several workers get at least four tiles each where there are enough candidates, so that none waits for the last one.
+        """Cuts requests into micro-batches and submits them slightly ahead of their consumption."""
+        # With enough candidates, each of several workers gets at least four tiles, so that all finish at about the same time.
         share = len(requests) if self.workers == 1 else math.ceil(len(requests) / (4 * self.workers))
         size = max(1, min(self.micro_batch, share))
         tiles = [requests[i : i + size] for i in range(0, len(requests), size)]
@@ -279,10 +274,10 @@ class Evaluator:
         self.cache.put(items)
 
     def check_whole(self) -> None:
-        """Does nothing: every architecture can be measured."""
+        """Does nothing, because every architecture can be measured."""
 
     def facts(self) -> dict[str, Any]:
-        """Returns what a report says about the measuring, as plain data."""
+        """Returns facts about the measurement for the report, as plain data."""
         return {
             "device": str(self.conditions.device),
             "workers": self.workers,
@@ -297,7 +292,7 @@ class Evaluator:
 
 
 def score_block(proxy: Proxy, block: Sequence[Statistics]) -> list[float | str]:
-    """Returns for each candidate its score, or the reason why there is none."""
+    """Returns the score of each candidate, or the reason of its failure."""
     many = type(proxy).score_many is not Proxy.score_many
     if many and block:
         values = proxy.score_many({name: np.stack([statistics[name] for statistics in block]) for name in block[0]})

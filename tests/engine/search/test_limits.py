@@ -307,8 +307,8 @@ class StoppingLate(Stopping):
         InstantEvaluator.__init__(self, SPACE)
         self.limit = limit
 
-    def evaluate(self, genotypes: Sequence[Genotype]) -> Iterator[Evaluation]:
-        return super().evaluate(genotypes)
+    def evaluate(self, pairs: Sequence[tuple[str, Genotype]]) -> Iterator[Evaluation]:
+        return super().evaluate(pairs)
 
 
 @pytest.mark.parametrize("strategy", ["random", "genetic", "annealing", "nsga2"])

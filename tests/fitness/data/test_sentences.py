@@ -11,6 +11,7 @@ import torch
 from rbflex_evo.fitness import create_proxy
 from rbflex_evo.fitness.data.batch import create_batch
 from rbflex_evo.fitness.data.vocabulary import HashedVocabulary, padded, read_vocabulary, words_of
+from rbflex_evo.fitness.evaluation import keyed
 from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.spaces import ConfigError, DataError
@@ -189,7 +190,7 @@ def test_a_space_of_words_is_scored_on_sentences_with_their_labels(reviews):
     batch = first(reviews, n=4, length=8, vocabulary=50)
     for labels in (batch.labels, 1 - batch.labels):
         with Evaluator(Conditions.of(space, type(batch)(batch.images, labels)), proxies, workers=1) as evaluator:
-            (evaluation,) = evaluator.evaluate([(0, 1)])
+            (evaluation,) = evaluator.evaluate(keyed(evaluator, [(0, 1)]))
         scores.append(evaluation.scores)
     assert scores[0]["rbflex"] == scores[1]["rbflex"] and scores[0]["grad_norm"] != scores[1]["grad_norm"]
 

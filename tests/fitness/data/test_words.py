@@ -14,6 +14,7 @@ from rbflex_evo.fitness.costs.memory import activation_memory
 from rbflex_evo.fitness.costs.metric import Architecture, create_metric
 from rbflex_evo.fitness.data.batch import Batch, create_batch
 from rbflex_evo.fitness.data.inputs import default_data
+from rbflex_evo.fitness.evaluation import keyed
 from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.fitness.passes.device import PRECISIONS
@@ -43,7 +44,7 @@ def evaluated(names, genotypes=((0, 1),), batch=None, **settings):
     proxies = {name: create_proxy(name) for name in names}
     conditions = Conditions.of(SPACE, batch or words())
     with Evaluator(conditions, proxies, **{"workers": 1, **settings}) as evaluator:
-        return list(evaluator.evaluate(genotypes)), dict(evaluator.counts)
+        return list(evaluator.evaluate(keyed(evaluator, genotypes))), dict(evaluator.counts)
 
 
 def test_the_tiny_space_of_words_keeps_the_contract():
@@ -98,7 +99,7 @@ def test_word_ids_stay_whole_numbers_in_every_precision(precision):
 
     proxies = {name: create_proxy(name) for name in ("rbflex", "grad_norm")}
     with Evaluator(Conditions.of(Watched(), words(), precision=precision), proxies, workers=1) as evaluator:
-        (evaluation,) = evaluator.evaluate([(0, 1)])
+        (evaluation,) = evaluator.evaluate(keyed(evaluator, [(0, 1)]))
     assert not evaluation.failures
     assert len(seen) > 1 and all(torch.equal(given, words().images) for given in seen)
 

@@ -16,7 +16,7 @@ import torch
 
 from rbflex_evo.fitness import CandidateFailed, create_batch, create_proxy
 from rbflex_evo.fitness.data.batch import Batch
-from rbflex_evo.fitness.evaluation import six_digits
+from rbflex_evo.fitness.evaluation import keyed, six_digits
 from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.fitness.measuring.measurer import Measurer, MeasuringFailed
@@ -64,7 +64,7 @@ def test_any_micro_batch_and_number_of_workers_give_the_same_evaluations():
     results = []
     for workers, micro_batch in ((1, 1), (1, 16), (2, 4)):
         with evaluator(workers=workers, micro_batch=micro_batch) as one:
-            results.append(values(one.evaluate(genotypes)))
+            results.append(values(one.evaluate(keyed(one, genotypes))))
     assert results[0] == results[1] == results[2]
     assert [genotype for genotype, *_ in results[0]] == genotypes
 
@@ -94,7 +94,7 @@ def test_all_genotypes_of_a_key_are_one_network_with_one_score():
             assert {one.network_of(one.key(genotype)) for genotype in of_key[key]} == {space.representative(key)}
         some = [genotype for key in chosen[:20] for genotype in of_key[key]]
         scores = {}
-        for evaluation in one.evaluate(some):
+        for evaluation in one.evaluate(keyed(one, some)):
             scores.setdefault(evaluation.key, set()).add(str(dict(evaluation.scores)))
     assert len(scores) == 20
     assert all(len(found) == 1 for found in scores.values())
@@ -104,7 +104,7 @@ def test_an_equal_key_is_measured_once():
     space = small_tss()
     genotype = space.at(284)
     with evaluator(space, proxies=proxies(gamma="flat")) as one:
-        list(one.evaluate([genotype] * 5))
+        list(one.evaluate(keyed(one, [genotype] * 5)))
         assert one.counts == {"measured": 1, "from_cache": 0}
 
 
@@ -112,10 +112,10 @@ def test_the_cache_makes_a_second_evaluator_measure_nothing(tmp_path):
     path = tmp_path / "c.sqlite"
     genotypes = draw(small_tss(), 10)
     with evaluator(cache=path) as one:
-        first = values(one.evaluate(genotypes))
+        first = values(one.evaluate(keyed(one, genotypes)))
         gammas = one.calibrations
     with evaluator(cache=path) as one:
-        assert values(one.evaluate(genotypes)) == first
+        assert values(one.evaluate(keyed(one, genotypes))) == first
         assert one.counts["measured"] == 0
         assert one.calibrations == gammas
         assert one._workers._own is None, "a worker was started although everything was known"
@@ -125,10 +125,10 @@ def test_another_gamma_or_kernel_needs_no_forward(tmp_path):
     path = tmp_path / "c.sqlite"
     genotypes = draw(small_tss(), 6)
     with evaluator(cache=path, proxies={"rbflex": create_proxy("rbflex", networks=3)}) as one:
-        list(one.evaluate(genotypes))
+        list(one.evaluate(keyed(one, genotypes)))
     for options in ({"gamma": "flat"}, {"kernel": "ssim"}, {"gamma": "hda_max", "networks": 2}, {"gamma": "random"}):
         with evaluator(cache=path, proxies={"rbflex": create_proxy("rbflex", **options)}) as one:
-            list(one.evaluate(genotypes))
+            list(one.evaluate(keyed(one, genotypes)))
             assert one.counts["measured"] == 0
 
 
@@ -148,9 +148,9 @@ def test_whatever_a_statistic_depends_on_is_part_of_its_cache_key(tmp_path, chan
     genotype = small_tss().at(9930)
     base = {"proxies": {"naswot": create_proxy("naswot")}}
     with evaluator(cache=path, **base) as one:
-        list(one.evaluate([genotype]))
+        list(one.evaluate(keyed(one, [genotype])))
     with evaluator(cache=path, **(base | changed)) as one:
-        list(one.evaluate([genotype]))
+        list(one.evaluate(keyed(one, [genotype])))
         assert one.counts["measured"] == 1
 
 
@@ -158,7 +158,7 @@ def test_a_dead_cell_fails_with_the_reason_and_is_cached_as_failed(tmp_path):
     path = tmp_path / "c.sqlite"
     for measured in (1, 0):
         with evaluator(cache=path, proxies=proxies(gamma="flat")) as one:
-            (dead,) = one.evaluate([(0,) * 6])
+            (dead,) = one.evaluate(keyed(one, [(0,) * 6]))
             assert dead.failed
             assert not dead.scores
             assert "no path from input to output" in dead.failures["rbflex"]
@@ -170,7 +170,7 @@ def test_a_nan_network_fails_with_the_reason_and_the_others_do_not():
     nan = space.operations.index("nan")
     good = (2, 3) * 3
     with evaluator(space, batch=noise(shape=(3, 8, 8)), proxies=proxies(gamma="flat")) as one:
-        first, bad, second = one.evaluate([good, (nan, *good[1:]), (3, *good[1:])])
+        first, bad, second = one.evaluate(keyed(one, [good, (nan, *good[1:]), (3, *good[1:])]))
     assert "NaN" in bad.reason
     assert not first.failed
     assert not second.failed
@@ -285,7 +285,7 @@ def test_no_global_random_state_is_read_or_changed():
         torch.manual_seed(seed)
         before = states()
         with evaluator() as one:
-            results.append(values(one.evaluate(draw(small_tss(), 5))))
+            results.append(values(one.evaluate(keyed(one, draw(small_tss(), 5)))))
         assert states() == before
     assert results[0] == results[1]
 
@@ -293,7 +293,7 @@ def test_no_global_random_state_is_read_or_changed():
 def test_torch_keeps_the_number_of_threads_that_its_user_set():
     before = torch.get_num_threads()
     with evaluator() as one:
-        list(one.evaluate(draw(small_tss(), 2)))
+        list(one.evaluate(keyed(one, draw(small_tss(), 2))))
     assert torch.get_num_threads() == before
 
 
@@ -308,7 +308,7 @@ class DiesWithItsWorker(type(create_proxy("naswot"))):
 def test_a_worker_that_dies_is_an_error_with_a_way_out_not_a_hang():
     chosen = {"naswot": DiesWithItsWorker()}
     with evaluator(workers=2, proxies=chosen) as one, pytest.raises(WorkerError, match="worker process died"):
-        list(one.evaluate(draw(small_tss(), 4)))
+        list(one.evaluate(keyed(one, draw(small_tss(), 4))))
 
 
 class Unlucky(type(create_proxy("naswot"))):
@@ -318,7 +318,7 @@ class Unlucky(type(create_proxy("naswot"))):
 
 def test_a_score_that_fails_leaves_the_other_scores():
     with evaluator(proxies={"naswot": create_proxy("naswot"), "unlucky": Unlucky()}) as one:
-        (evaluation,) = one.evaluate([small_tss().at(0)])
+        (evaluation,) = one.evaluate(keyed(one, [small_tss().at(0)]))
     assert set(evaluation.scores) == {"naswot"}
     assert evaluation.reason == "unlucky: out of luck"
 
@@ -326,7 +326,7 @@ def test_a_score_that_fails_leaves_the_other_scores():
 ORPHANS = """
 import os, sys, time
 from rbflex_evo.fitness import create_batch, create_proxy
-from rbflex_evo.fitness.evaluation import six_digits
+from rbflex_evo.fitness.evaluation import keyed
 from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.spaces import create_space
@@ -335,7 +335,7 @@ if __name__ == "__main__":
     space = create_space("nats_tss", channels=4, cells=1)
     batch = create_batch("noise", shape=[3, 16, 16], n=4)
     one = Evaluator(Conditions.of(space, batch, device="cpu"), {"naswot": create_proxy("naswot")}, workers=2)
-    list(one.evaluate([space.at(i) for i in range(4)]))
+    list(one.evaluate(keyed(one, [space.at(i) for i in range(4)])))
     print(*one._workers._pool._processes, flush=True)
     os.kill(os.getpid(), 9)
 """
@@ -360,9 +360,9 @@ def test_what_the_caller_has_switched_on_changes_no_score(mode, space):
     space = space()
     genotypes, batch = draw(space, 4), noise(4, space.input_shape)
     with evaluator(space, batch=batch) as one:
-        alone = values(one.evaluate(genotypes))
+        alone = values(one.evaluate(keyed(one, genotypes)))
     with mode(), evaluator(space, batch=batch) as one:
-        assert values(one.evaluate(genotypes)) == alone
+        assert values(one.evaluate(keyed(one, genotypes))) == alone
 
 
 class Fragile(ToySpace):
@@ -379,11 +379,11 @@ def test_an_error_of_a_space_names_the_candidate_that_met_it():
     batch = noise(4, space.input_shape)
     with evaluator(space, proxies={"naswot": create_proxy("naswot")}, batch=batch) as one:
         bad, good = (3,) * 6, (1,) * 6
-        assert next(iter(one.evaluate([good]))).scores
+        assert next(iter(one.evaluate(keyed(one, [good])))).scores
         with pytest.raises(MeasuringFailed, match=re.escape(f"{space.notation(bad)} of fragile: ValueError: no kernel of size 3")):
-            list(one.evaluate([bad]))
+            list(one.evaluate(keyed(one, [bad])))
         with pytest.raises(MeasuringFailed, match=re.escape(space.notation(bad))):
-            list(one.evaluate([(1, 2) * 3, bad, (2,) * 6]))
+            list(one.evaluate(keyed(one, [(1, 2) * 3, bad, (2,) * 6])))
 
 
 @pytest.mark.parametrize(("options", "message"), [({"workers": -1}, "workers"), ({"micro_batch": -2}, "micro_batch")])
@@ -394,7 +394,7 @@ def test_counts_below_one_are_refused(options, message):
 
 def test_a_score_that_it_does_not_have_is_refused():
     with evaluator() as one, pytest.raises(ConfigError, match="no score 'zen'; it has rbflex, naswot, synflow"):
-        list(one.evaluate(draw(small_tss(), 1), ["zen"]))
+        list(one.evaluate(keyed(one, draw(small_tss(), 1)), ["zen"]))
 
 
 def test_whole_scores_are_counts_and_keep_their_last_digit():

@@ -9,6 +9,7 @@ from torch import nn
 
 from benchmarks.shared import literal_rbflex
 from rbflex_evo.fitness import CandidateFailed, create_batch, create_proxy
+from rbflex_evo.fitness.evaluation import keyed
 from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.fitness.passes.watch import run_observed
@@ -273,5 +274,5 @@ def test_an_evaluator_scores_what_has_no_features():
     space, genotype = darts_network("sep_conv_3x3")
     batch = create_batch("noise", shape=[3, 16, 16], n=4, seed=0)
     with Evaluator(Conditions.of(space, batch), {"rbflex": create_proxy("rbflex", gamma="flat")}, workers=1) as evaluator:
-        (evaluation,) = evaluator.evaluate([genotype])
+        (evaluation,) = evaluator.evaluate(keyed(evaluator, [genotype]))
     assert not evaluation.failures and np.isfinite(evaluation.scores["rbflex"])
