@@ -1,4 +1,4 @@
-"""Training-free fitness: scores of untrained networks, measured many at a time, cached, combined by rank."""
+"""Training-free fitness: scores of untrained networks, their measurement, cache and combination by rank."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rbflex_evo.fitness.passes.weights import WeightParameters
     from rbflex_evo.fitness.proxies.rbflex.of_module import rbflex_score
 
-# What needs torch is imported when it is first asked for, so that a command line answers at once.
+# Modules that import torch are loaded on first use, so that the command line starts fast.
 _LATE = {
     "create_batch": "rbflex_evo.fitness.data.batch",
     "Conditions": "rbflex_evo.fitness.measuring.conditions",

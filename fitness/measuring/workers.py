@@ -1,6 +1,6 @@
-"""Where measuring happens: in this process, or in worker processes of one thread each.
+"""Execution of measurements in this process or in worker processes of one thread each.
 
-One torch thread a worker makes sums the same for any number of workers; on a CPU, processes of one thread each are also
+With one torch thread per worker, sums are the same for any number of workers. On a CPU, processes of one thread each are also
 faster than threads.
 """
 
@@ -27,16 +27,16 @@ Request = tuple[Genotype, Mapping[str, Proxy]]
 
 
 class WorkerError(RbflexEvoError, RuntimeError):
-    """A worker process died."""
+    """A worker process ended unexpectedly."""
 
 
 def default_workers(device: torch.device) -> int:
-    """Returns one worker for an accelerator, and one a core for the CPU."""
+    """Returns one worker for an accelerator, and one per core for a CPU."""
     return cores() if device.type == "cpu" else 1
 
 
 class Workers:
-    """Runs a `Measurer`'s methods; `submit` and `submit_walk` return futures.
+    """Runs the methods of a `Measurer` in worker processes, or in this process if there is only one worker.
 
     Args:
         conditions: Conditions of the measurements.
@@ -55,17 +55,17 @@ class Workers:
         self._own: Measurer | None = None
 
     def submit(self, requests: Sequence[Request]) -> Future[list[Measured]]:
-        """Starts measuring; with one worker it is done when this returns."""
+        """Schedules `Measurer.measure`; with one worker, the future is done on return."""
         return self._start("measure", list(requests))
 
     def submit_walk(self, genotypes: Sequence[Genotype], proxies: Mapping[str, Proxy]) -> Future[list[Measured]]:
-        """Starts `Measurer.walk`; with one worker it is done when this returns."""
+        """Schedules `Measurer.walk`; with one worker, the future is done on return."""
         return self._start("walk", list(genotypes), dict(proxies))
 
     def _start(self, method: str, *arguments: Any) -> Future[list[Measured]]:
         if self.count > 1:
             if self._pool is None:
-                # As bytes: a tensor would be sent through shared memory, of which a container has little.
+                # As bytes, because torch sends tensors through shared memory, which is small in containers.
                 self._pool = Processes(self.count, _start_worker, pickle.dumps(self._conditions))
             try:
                 return self._pool.submit(_call, method, *arguments)
@@ -79,7 +79,7 @@ class Workers:
         return future
 
     def close(self) -> None:
-        """Stops the workers; what they have not begun is dropped."""
+        """Stops the workers and drops requests that have not started."""
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
         self._pool = self._own = None
@@ -92,10 +92,10 @@ _DIED = (
 
 
 def result_of(future: Future[list[Measured]]) -> list[Measured]:
-    """Returns what a future measured.
+    """Returns the result of a future.
 
     Raises:
-        WorkerError: if its process died.
+        WorkerError: If the worker process died.
     """
     try:
         return future.result()
@@ -105,7 +105,7 @@ def result_of(future: Future[list[Measured]]) -> list[Measured]:
 
 @contextlib.contextmanager
 def as_in_a_worker() -> Iterator[None]:
-    """Computes as a worker process does: in one torch thread, and in none of the modes that a caller may have switched on."""
+    """Sets one torch thread and switches off inference mode and autocast, as in a worker process."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -126,4 +126,5 @@ def _start_worker(conditions: bytes) -> None:
 
 def _call(method: str, *arguments: Any) -> list[Measured]:
     assert _worker is not None
-    return getattr(_worker, method)(*arguments)
+    measured: list[Measured] = getattr(_worker, method)(*arguments)
+    return measured

@@ -218,10 +218,10 @@ class ArchiveView:
             raise _not_evaluated(unknown.args[0]) from None
 
     def _rows(self, positions: np.ndarray) -> np.ndarray:
-        return np.frombuffer(self._values).reshape(-1, len(self.objective.members))[positions]
+        return np.asarray(np.frombuffer(self._values).reshape(-1, len(self.objective.members))[positions])
 
     def _usable(self, positions: np.ndarray) -> np.ndarray:
-        return ~np.isnan(self._rows(positions)[:, 0]) & (np.frombuffer(self._violations)[positions] == 0)
+        return np.asarray(~np.isnan(self._rows(positions)[:, 0]) & (np.frombuffer(self._violations)[positions] == 0))
 
     def _order(self) -> np.ndarray:
         positions = np.arange(len(self))
@@ -269,7 +269,7 @@ class ArchiveView:
         weights = np.array(self.objective.weights)
         terms = np.log(shares) if self.objective.rule == "log" else shares
         mean = (terms * weights).sum(axis=1) / weights.sum()
-        return np.round(np.exp(mean) if self.objective.rule == "log" else mean, 12)
+        return np.asarray(np.round(np.exp(mean) if self.objective.rule == "log" else mean, 12))
 
 
 def _not_evaluated(key: str) -> LookupError:

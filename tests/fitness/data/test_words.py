@@ -11,7 +11,7 @@ from torch import nn
 
 from rbflex_evo.fitness import PROXIES, create_proxy, rbflex_score
 from rbflex_evo.fitness.costs.memory import activation_memory
-from rbflex_evo.fitness.costs.metric import Architecture, create_metric
+from rbflex_evo.fitness.costs.metric import CostSubject, create_metric
 from rbflex_evo.fitness.data.batch import Batch, create_batch
 from rbflex_evo.fitness.data.inputs import default_data
 from rbflex_evo.fitness.evaluation import keyed
@@ -190,7 +190,7 @@ def test_costs_and_metrics_read_words():
     network = SPACE.build((0, 1))
     assert activation_memory(network, SPACE.example_inputs(1)) >= 6 * 8 + 2 * 6 * 12 * 4
     for name in ("params", "flops", "depth", "activation_memory", "latency"):
-        assert create_metric(name, SPACE).cost(Architecture(SPACE, (0, 1))) > 0
+        assert create_metric(name, SPACE).cost(CostSubject(SPACE, (0, 1))) > 0
 
 
 def test_layer_distances_of_words_are_those_of_the_score():

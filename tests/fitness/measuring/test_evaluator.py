@@ -19,7 +19,7 @@ from rbflex_evo.fitness.data.batch import Batch
 from rbflex_evo.fitness.evaluation import keyed, six_digits
 from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
-from rbflex_evo.fitness.measuring.measurer import Measurer, MeasuringFailed
+from rbflex_evo.fitness.measuring.measurer import MeasurementError, Measurer
 from rbflex_evo.fitness.measuring.workers import WorkerError
 from rbflex_evo.fitness.passes.device import find_device, is_out_of_memory
 from rbflex_evo.fitness.passes.weights import WeightParameters
@@ -380,9 +380,9 @@ def test_an_error_of_a_space_names_the_candidate_that_met_it():
     with evaluator(space, proxies={"naswot": create_proxy("naswot")}, batch=batch) as one:
         bad, good = (3,) * 6, (1,) * 6
         assert next(iter(one.evaluate(keyed(one, [good])))).scores
-        with pytest.raises(MeasuringFailed, match=re.escape(f"{space.notation(bad)} of fragile: ValueError: no kernel of size 3")):
+        with pytest.raises(MeasurementError, match=re.escape(f"{space.notation(bad)} of fragile: ValueError: no kernel of size 3")):
             list(one.evaluate(keyed(one, [bad])))
-        with pytest.raises(MeasuringFailed, match=re.escape(space.notation(bad))):
+        with pytest.raises(MeasurementError, match=re.escape(space.notation(bad))):
             list(one.evaluate(keyed(one, [(1, 2) * 3, bad, (2,) * 6])))
 
 
