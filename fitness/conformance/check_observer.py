@@ -46,7 +46,9 @@ def check_observer(make: Callable[[], Observer], name: str) -> None:
         CheckFailed: At the first violation.
     """
     kind = f"{name}'s {type(make()).__name__}"
-    with called(f"{kind}, on made-up layers,", "activation() takes [N, ...] of any shape, features() [N, length]", CandidateFailed):
+    with called(
+        f"{kind}, on synthetic layers,", "activation() takes [N, ...] of any shape, features() [N, length]", CandidateFailed
+    ):
         outputs = _layers()
         before = [output.clone() for output in outputs]
         alone = [_observed(make(), [output[k] for output in outputs]) for k in range(CANDIDATES)]
@@ -91,7 +93,7 @@ def _check_multiplicity(make: Callable[[], Observer], kind: str, layers: Sequenc
     require(
         _near(twice, counted),
         f"{kind}.activation(..., multiplicity=2) is not the same as two calls; a planned forward shows a map once "
-        "and says how many layers it stands for",
+        "and passes the number of layers that it represents",
     )
 
 

@@ -27,13 +27,13 @@ def activation_memory(network: nn.Module, inputs: Tensor) -> int:
     return live.peak
 
 
-class _Live(TorchDispatchMode):
+class _Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sums the memory of the existing results after every operation."""
 
     def __init__(self, ignored: Sequence[Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.peak = 0
-        self._ignored = {StorageWeakRef(tensor.untyped_storage()).cdata for tensor in ignored}
+        self._ignored = {StorageWeakRef(tensor.untyped_storage()).cdata for tensor in ignored}  # type: ignore[no-untyped-call]
         self._sizes: dict[StorageWeakRef, int] = {}
 
     def __torch_dispatch__(
@@ -43,9 +43,10 @@ class _Live(TorchDispatchMode):
         for made in tree_leaves(result):
             if isinstance(made, Tensor):
                 storage = made.untyped_storage()
-                reference = StorageWeakRef(storage)
+                reference = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
                 if reference.cdata not in self._ignored:
                     self._sizes[reference] = storage.nbytes()
-        self._sizes = {reference: size for reference, size in self._sizes.items() if not reference.expired()}
+        live = {reference: size for reference, size in self._sizes.items() if not reference.expired()}  # type: ignore[no-untyped-call]
+        self._sizes = live
         self.peak = max(self.peak, sum(self._sizes.values()))
         return result

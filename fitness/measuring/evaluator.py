@@ -48,7 +48,7 @@ class Evaluator:
 
     Raises:
         ConfigError: If a setting is wrong or a proxy refuses the space.
-        DeviceError: If several workers are asked for on an Apple device.
+        DeviceError: If several workers are requested on an Apple device.
     """
 
     def __init__(

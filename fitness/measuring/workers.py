@@ -43,7 +43,7 @@ class Workers:
         count: Number of worker processes; None for `default_workers` of the device.
 
     Raises:
-        DeviceError: If several workers are asked for on an Apple device.
+        DeviceError: If several workers are requested on an Apple device.
     """
 
     def __init__(self, conditions: Conditions, count: int | None = None) -> None:
