@@ -31,6 +31,7 @@ from benchmarks.shared.comparison import number
 from benchmarks.shared.output import markdown, write
 from rbflex_evo.fitness import Statistics
 from rbflex_evo.fitness.data.batch import Batch
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import score_block
 from rbflex_evo.fitness.measuring.whole_space import score_all, subtrees
 from rbflex_evo.fitness.proxies.rbflex.kernels import squared_distances
@@ -72,7 +73,7 @@ def walk(space: SearchSpace, batch: Batch, count: int | None, workers: int | Non
     chosen = np.random.default_rng(0).permutation(len(prefixes))[:count]
     skipped = set(prefixes) - {prefixes[i] for i in chosen}
     proxies = {"rbflex": Rbflex(RbflexParameters(gamma="flat"))}
-    found = score_all(space, batch.images.numpy(), proxies, workers=workers, done=skipped, genes=genes)
+    found = score_all(Conditions.of(space, batch, device="cpu"), proxies, workers=workers, done=skipped, genes=genes)
     indices: list[int] = []
     pieces: list[Statistics] = []
     for subtree in tqdm(found, "subtrees", total=len(prefixes) - len(skipped), disable=None):

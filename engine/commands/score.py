@@ -10,6 +10,7 @@ import typer
 
 from rbflex_evo.engine.configuration.config import Config, load_config, override, parse_config
 from rbflex_evo.engine.terminal.wording import columns
+from rbflex_evo.fitness.evaluation import keyed
 from rbflex_evo.fitness.objective.constraints import written
 from rbflex_evo.spaces import SearchSpace, create_space
 
@@ -34,7 +35,7 @@ def score(
         built.encoding.sample(np.random.Generator(np.random.PCG64(seed))) if architecture == "random" else built.parse(architecture)
     )
     with evaluator_of(config, built, batch_of(config)) as evaluator:
-        (evaluation,) = evaluator.evaluate([genotype])
+        (evaluation,) = evaluator.evaluate(keyed(evaluator, [genotype]))
     notation = built.notation(genotype)
     if as_json:
         found: dict[str, Any] = {"notation": notation, "genotype": list(genotype), "key": evaluation.key}

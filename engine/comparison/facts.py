@@ -112,12 +112,9 @@ def common_values(objective: Objective, evaluations: Sequence[Evaluation], limit
     That is the raw score of a single score, and the rank aggregate over all K of ranks, whatever they were taken against
     during the search.
     """
-    common = replace(objective, reference="archive")
-    view = ArchiveView(common, str)
     feasible = np.array([violation(limits, evaluation.costs) == 0 for evaluation in evaluations], dtype=bool)
     admitted = [evaluation for evaluation, admit in zip(evaluations, feasible, strict=True) if admit]
-    for evaluation in admitted:
-        view.add(evaluation)
+    view = ArchiveView.of(replace(objective, reference="archive"), admitted)
     worth = np.full(len(evaluations), -np.inf)
     worth[feasible] = view.utility([evaluation.key for evaluation in admitted])
     return np.where(np.isneginf(worth), np.nan, worth)

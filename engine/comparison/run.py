@@ -111,13 +111,13 @@ class Watched:
         self.check_whole = evaluator.check_whole
         self.facts = evaluator.facts
 
-    def evaluate(self, genotypes: Sequence[Genotype]) -> Iterator[Evaluation]:
+    def evaluate(self, pairs: Sequence[tuple[str, Genotype]]) -> Iterator[Evaluation]:
         """Yields the evaluations.
 
         Raises:
             Interrupted: between two of them.
         """
-        evaluations = iter(self._evaluator.evaluate(genotypes))
+        evaluations = iter(self._evaluator.evaluate(pairs))
         while True:
             if self._stopped():
                 raise Interrupted("stopped")

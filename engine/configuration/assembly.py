@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,10 @@ import numpy as np
 
 from rbflex_evo.fitness.costs.book import CostBook
 from rbflex_evo.fitness.costs.metric import create_metric, metrics_named
-from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.fitness.objective.constraints import Constraints, read_constraints
 from rbflex_evo.fitness.objective.objective import Objective, ObjectiveParameters, create_objective
 from rbflex_evo.spaces import ConfigError, Genotype, SearchSpace, create_space, parse
+from rbflex_evo.spaces.encodings.distinct import distinct, draws
 from rbflex_evo.strategies import Strategy, create_strategy
 
 from .config import Config, load_config, settings
@@ -80,30 +81,16 @@ def warm_start_of(config: Config, space: SearchSpace) -> list[Genotype]:
     return genotypes
 
 
-def distinct(genotypes: list[Genotype], view: ArchiveView) -> list[Genotype]:
-    """Returns the first genotype of every key."""
-    first: dict[str, Genotype] = {}
-    for genotype in genotypes:
-        first.setdefault(view.key(genotype), genotype)
-    return list(first.values())
+def random_pairs(
+    config: Config, space: SearchSpace, key_of: Callable[[Genotype], str], count: int, stream: int
+) -> list[tuple[str, Genotype]]:
+    """Draws (key, genotype) pairs of `count` distinct keys, or fewer if the space has fewer.
 
-
-def reference_sample(config: Config, space: SearchSpace, view: ArchiveView) -> list[Genotype]:
-    """Draws the genotypes that ranks are taken against, from a stream of their own."""
-    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(config.seed, spawn_key=(1,))))
-    return draw_distinct(space, view, view.objective.sample, rng)
-
-
-def draw_distinct(space: SearchSpace, view: ArchiveView, count: int, rng: np.random.Generator) -> list[Genotype]:
-    """Draws genotypes of `count` distinct keys, or fewer if the space does not have so many."""
-    drawn: dict[str, Genotype] = {}
-    idle = 0
-    while len(drawn) < count and idle < IDLE_DRAWS:
-        genotype = space.encoding.sample(rng)
-        before = len(drawn)
-        drawn.setdefault(view.key(genotype), genotype)
-        idle = 0 if len(drawn) > before else idle + 1
-    return list(drawn.values())
+    Args:
+        stream: Number of the stream of random numbers: 1 for the reference sample of ranks, 2 for an estimate.
+    """
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(config.seed, spawn_key=(stream,))))
+    return list(islice(distinct(draws(space.encoding, rng), key_of, IDLE_DRAWS), count))
 
 
 def table_of(config: Config, space: SearchSpace) -> Table | None:
@@ -146,18 +133,21 @@ def evaluator_of(
         DataError, DeviceError: if the images do not fit the space, or the device is not there.
     """
     from rbflex_evo.fitness import create_proxy
+    from rbflex_evo.fitness.measuring.conditions import Conditions
     from rbflex_evo.fitness.measuring.evaluator import Evaluator
 
     return Evaluator(
-        space,
+        Conditions.of(
+            space,
+            batch,
+            weights=config.fitness.weights,
+            device=config.device,
+            precision=config.precision,
+            backend=config.backend,
+        ),
         {name: create_proxy(name, **values) for name, values in config.fitness.proxies.items()},
-        batch,
-        weights=config.fitness.weights,
-        device=config.device,
         workers=None if config.workers == "auto" else config.workers,
         micro_batch=None if config.micro_batch == "auto" else config.micro_batch,
-        precision=config.precision,
-        backend=config.backend,
         cache=cache_path(config.cache) if cached else None,
         calibrations=calibrations,
     )
@@ -176,7 +166,7 @@ def measuring(config: Config, space: SearchSpace) -> Iterator[tuple[EvaluatorLik
         return
     batch = batch_of(config)
     with evaluator_of(config, space, batch) as evaluator:
-        yield evaluator, {"inputs": batch.fingerprint, "backend": evaluator.backend}
+        yield evaluator, {"inputs": batch.fingerprint, "backend": evaluator.conditions.backend}
 
 
 def tabulated_evaluator_of(config: Config, space: SearchSpace) -> TabulatedEvaluator:

@@ -27,7 +27,7 @@ from rbflex_evo.engine.run.folder import opened, replace_text
 from rbflex_evo.engine.tabulation.sample import architectures_of
 from rbflex_evo.engine.tabulation.score_table import ScoreTable, read_scores
 from rbflex_evo.engine.terminal.progress import Progress
-from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.fitness.evaluation import Evaluation, keyed
 from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.fitness.objective.objective import Objective, ObjectiveParameters, create_objective
 from rbflex_evo.fitness.objective.presets import PRESETS
@@ -169,12 +169,13 @@ def combine(objective: Objective, scores: Mapping[str, np.ndarray]) -> np.ndarra
     Args:
         scores: by member, float64 [A], NaN where it failed.
     """
-    view = ArchiveView(replace(objective, reference="archive"), str)
     rows = np.stack([scores[member] for member in objective.members], axis=1)
+    evaluations = []
     for i, row in enumerate(rows):
         values = dict(zip(objective.members, row.tolist(), strict=True))
         there = {name: value for name, value in values.items() if np.isfinite(value)}
-        view.add(Evaluation((), str(i), there, {name: "failed" for name in values if name not in there}))
+        evaluations.append(Evaluation((), str(i), there, {name: "failed" for name in values if name not in there}))
+    view = ArchiveView.of(replace(objective, reference="archive"), evaluations)
     utilities = view.utility([str(i) for i in range(len(rows))])
     return np.where(np.isneginf(utilities), np.nan, utilities)
 
@@ -201,7 +202,7 @@ def _counted(config: Config, architectures: Sequence[str], space: SearchSpace, q
         assembly.evaluator_of(config.model_copy(update={"workers": 1}), space, batch) as evaluator,
         Progress("baselines", len(genotypes), unit="network", shown=not quiet) as progress,
     ):
-        for evaluation in evaluator.evaluate(genotypes):
+        for evaluation in evaluator.evaluate(keyed(evaluator, genotypes)):
             evaluations.append(evaluation)
             progress.advance()
     return {name: np.array([one.scores.get(name, np.nan) for one in evaluations]) for name in config.fitness.proxies}

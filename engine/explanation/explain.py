@@ -168,7 +168,7 @@ def _own(run: RunRecord, evaluator: Evaluator, genotype: Genotype, config: Confi
     key = evaluator.key(genotype)
     own = next((e for e in run.evaluations if e.key == key), None)
     if own is None or config.scores is not None:
-        (measured,) = evaluator.evaluate([genotype])
+        (measured,) = evaluator.evaluate([(key, genotype)])
         own = own or measured
         _check_replay(run, own, measured)
     failed = [f"{name}: {own.failures[name]}" for name in run.members if name in own.failures]
@@ -201,7 +201,7 @@ def _under_seeds(
             fitness = config.fitness.model_copy(update={"weights": weights})
             other = config.model_copy(update={"fitness": fitness})
             with assembly.evaluator_of(other, space, batch, calibrations=evaluator.calibrations) as again:
-                scored += again.evaluate([own.genotype])
+                scored += again.evaluate([(own.key, own.genotype)])
             progress.advance()
     return scored
 
@@ -211,12 +211,13 @@ def _layers(evaluator: Evaluator, own: Evaluation, config: Config) -> list[Layer
     from rbflex_evo.fitness.proxies.rbflex.score import Rbflex
 
     found = []
-    n = len(evaluator.batch.images)
+    conditions = evaluator.conditions
+    n = len(conditions.batch.images)
     for name, proxy in evaluator.proxies.items():
         if isinstance(proxy, Rbflex) and name in own.scores:
-            genotype, images = evaluator.network_of(own.key), evaluator.batch.images.to(evaluator.device)
+            genotype, images = evaluator.network_of(own.key), conditions.batch.images.to(conditions.device)
             parts, features = layer_distances(
-                evaluator.space, genotype, images, evaluator.weights, precision=config.precision, layers=proxy.layers
+                conditions.space, genotype, images, conditions.weights, precision=config.precision, layers=proxy.layers
             )
             layers = [Layer(**asdict(part)) for part in parts]
             found.append(Layers(score=name, pairs=n * (n - 1) // 2, layers=layers, features=Layer(**asdict(features))))

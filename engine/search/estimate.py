@@ -8,11 +8,8 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
 from rbflex_evo.engine.configuration import assembly
 from rbflex_evo.engine.configuration.config import Config
-from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.spaces import ConfigError
 
 CANDIDATES = 3
@@ -57,15 +54,13 @@ def estimate(config: Config) -> Estimate:
     assembly.table_of(config, space)
     batch = assembly.batch_of(config)
     with assembly.evaluator_of(config, space, batch, cached=False) as evaluator:
-        view = ArchiveView(assembly.objective_of(config), evaluator.key)
-        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(config.seed, spawn_key=(2,))))
-        candidates = assembly.draw_distinct(space, view, CANDIDATES, rng)
+        candidates = assembly.random_pairs(config, space, evaluator.key, CANDIDATES, stream=2)
         start = time.monotonic()
         evaluator.prepare()
         preparation = time.monotonic() - start
         seconds = [evaluation.seconds for one in candidates for evaluation in evaluator.evaluate([one])]
         facts = evaluator.facts()
-        device = evaluator.device.type
+        device = evaluator.conditions.device.type
     workers = int(facts["workers"])
     each = statistics.median(seconds)
     return Estimate(

@@ -22,7 +22,7 @@ from rbflex_evo.engine.run.journal import Journal, JournalContent, evaluation_li
 from rbflex_evo.engine.run.snapshot import Counts, Snapshot
 from rbflex_evo.engine.terminal.interrupt import Interrupt
 from rbflex_evo.engine.terminal.progress import Progress
-from rbflex_evo.fitness.costs.book import CostBook, Costed
+from rbflex_evo.fitness.costs.book import CostBook, KnownCosts
 from rbflex_evo.fitness.evaluation import Evaluation, EvaluatorLike, evaluate
 from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.fitness.objective.constraints import Constraints
@@ -280,7 +280,7 @@ class Loop:
             found = next(measured) if reference is None else replace(reference, genotype=genotype, seconds=0.0)
             yield replace(found, costs=cost, failures={**found.failures, **failures}) if self.book.metrics else found
 
-    def _look(self, key: str) -> Costed:
+    def _look(self, key: str) -> KnownCosts:
         self.interrupt.check()
         return self.book.look(key)
 

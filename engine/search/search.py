@@ -37,6 +37,7 @@ from rbflex_evo.fitness.costs.book import CostBook
 from rbflex_evo.fitness.evaluation import Evaluation, EvaluatorLike, evaluate
 from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.spaces import Genotype, RunError
+from rbflex_evo.spaces.encodings.distinct import distinct
 
 from .budget import Budget
 from .loop import Loop, check_answer
@@ -153,7 +154,7 @@ class Search:
             content=content,
             identity=self._identity,
             interrupt=interrupt,
-            warm_start=assembly.distinct(self.warm_start, view),
+            warm_start=[genotype for _, genotype in distinct(self.warm_start, view.key)],
         )
         why_not = loop.resume()
         if why_not is not None and not self.quiet:
@@ -222,8 +223,7 @@ class Search:
         interrupt: Interrupt,
     ) -> None:
         """Scores the sample that ranks are taken against, outside the budget; what the journal has is not scored again."""
-        genotypes = assembly.reference_sample(self.config, self.space, view)
-        asked = [(view.key(genotype), genotype) for genotype in genotypes]
+        asked = assembly.random_pairs(self.config, self.space, view.key, view.objective.sample, stream=1)
         for evaluation, (key, genotype) in zip(content.references, asked, strict=False):
             check_answer(evaluation, key, genotype, folder)
         missing = asked[len(content.references) :]
@@ -248,11 +248,7 @@ class Search:
     def _finished(self, folder: RunFolder, content: JournalContent, found: dict[str, Any]) -> Result:
         """Returns the result of a run that is over, with another table or a new report where one is asked for."""
         ordering = assembly.constraints_of(self.config).ordering
-        view = ArchiveView(assembly.objective_of(self.config), self.space.key, ordering)
-        for evaluation in content.evaluations:
-            view.add(evaluation)
-        if view.objective.reference == "sample":
-            view.set_reference(content.references)
+        view = ArchiveView.of(assembly.objective_of(self.config), content.evaluations, content.references, ordering)
         if own_config(folder.config).table != self.config.table:
             found["table"] = None
             table = assembly.table_of(self.config, self.space)

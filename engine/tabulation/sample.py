@@ -10,12 +10,14 @@ A sample is one of genotypes, as the papers draw it: several may be one network,
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from rbflex_evo.engine.configuration.config import Config
 from rbflex_evo.spaces import ConfigError, Genotype, GenotypeError, SearchSpace
+from rbflex_evo.spaces.encodings.distinct import distinct, draws
 
 # Genotypes; nobody scores more of them one by one, and a list of them still fits into memory.
 LARGEST_WHOLE = 1_000_000
@@ -63,15 +65,10 @@ def _drawn(space: SearchSpace, size: int, rng: np.random.Generator) -> list[Geno
         # The last few of a space would be waited for long.
         genotypes = _whole(space)
         return [genotypes[i] for i in rng.choice(len(genotypes), size, replace=False)]
-    drawn: dict[Genotype, None] = {}
-    idle = 0
-    while len(drawn) < size:
-        before = len(drawn)
-        drawn.setdefault(space.encoding.sample(rng))
-        idle = 0 if len(drawn) > before else idle + 1
-        if idle == IDLE_DRAWS:
-            raise ConfigError(f"'sample.size' is {size:,}, but only {len(drawn):,} genotypes of {space.name} were found")
-    return list(drawn)
+    drawn = [genotype for genotype, _ in islice(distinct(draws(space.encoding, rng), lambda genotype: genotype, IDLE_DRAWS), size)]
+    if len(drawn) < size:
+        raise ConfigError(f"'sample.size' is {size:,}, but only {len(drawn):,} genotypes of {space.name} were found")
+    return drawn
 
 
 def _listed(path: Path, space: SearchSpace) -> list[Genotype]:

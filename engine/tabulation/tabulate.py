@@ -25,7 +25,7 @@ from rbflex_evo.engine.configuration.config import Config, settings
 from rbflex_evo.engine.run.folder import RunFolder, opened, own_config, replace_text
 from rbflex_evo.engine.terminal.progress import Progress
 from rbflex_evo.fitness import create_proxy
-from rbflex_evo.fitness.evaluation import six_digits
+from rbflex_evo.fitness.evaluation import keyed, six_digits
 from rbflex_evo.fitness.measuring.evaluator import Evaluator, score_block
 from rbflex_evo.fitness.measuring.whole_space import Subtree, score_all, subtrees
 from rbflex_evo.spaces import Genotype, RunError
@@ -178,7 +178,7 @@ def _evaluated(
     """Measures one by one through the cache, `PIECE` networks a piece."""
     space = evaluator.space
     # One genotype a network; several keys may be built as the same one.
-    networks = {space.notation(evaluator.network_of(evaluator.key(genotype))): genotype for genotype in architectures}
+    networks = {space.notation(evaluator.network_of(key)): (key, genotype) for key, genotype in keyed(evaluator, architectures)}
     notations = list(networks)
     for start in range(0, len(notations), PIECE):
         if f"{start:08d}" in done:
@@ -197,13 +197,8 @@ def _walked(evaluator: Evaluator, names: Sequence[str], done: set[str], step: Ca
     space = evaluator.space
     proxies = {name: evaluator.proxies[name] for name in names}
     for subtree in score_all(
-        space,
-        evaluator.batch.images.numpy(),
+        evaluator.conditions,
         proxies,
-        weights=evaluator.weights,
-        device=str(evaluator.device),
-        precision=evaluator.precision,
-        backend=evaluator.backend,
         workers=evaluator.workers,
         done={prefix for prefix in subtrees(space) if _stem(prefix) in done},
     ):

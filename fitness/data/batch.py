@@ -40,8 +40,8 @@ class Batch:
     """
 
     images: torch.Tensor = field(repr=False)
-    labels: torch.Tensor | None = field(repr=False)
-    description: str
+    labels: torch.Tensor | None = field(default=None, repr=False)
+    description: str = ""
 
     @property
     def kind(self) -> Literal["images", "words"]:

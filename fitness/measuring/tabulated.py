@@ -1,7 +1,7 @@
-"""Scores read from a table that ``tabulate`` made: an evaluator that needs no network, and no torch.
+"""Evaluator that reads scores from a table written by ``tabulate``; it needs neither networks nor torch.
 
-A search that is replayed on a table proposes what it would have proposed while measuring: scores are those of the table, to the
-last digit. A table is known by the hash of its file, so that a run never goes on with another one.
+A search on a table proposes the same candidates as a search that measures, because the scores are equal to the last digit. A
+table is identified by the hash of its file, so that a run is never resumed with another table.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from rbflex_evo.spaces.errors import reason
 
 @dataclass(frozen=True)
 class TabulatedScores:
-    """The scores of many architectures.
+    """Scores of K architectures.
 
     Attributes:
-        path: of the file.
-        fingerprint: a hash of it, 32 hexadecimal digits.
-        rows: row by key, K of them.
-        notations: K, of the network that was built for each key.
-        scores: by proxy float64 [K], NaN where it failed.
-        failures: by proxy K reasons, empty where it did not fail.
+        path: Path of the file.
+        fingerprint: Hash of the file, 32 hexadecimal digits.
+        rows: Row number by key.
+        notations: Notations [K] of the networks that were built for the keys.
+        scores: Scores by proxy, each float64 [K]; NaN for a failure.
+        failures: Reasons [K] by proxy; empty where the score did not fail.
     """
 
     path: Path
@@ -40,10 +40,10 @@ class TabulatedScores:
     failures: dict[str, list[str]]
 
     def evaluation(self, key: str, genotype: Genotype) -> Evaluation:
-        """Returns what the table knows of a key.
+        """Returns the evaluation of a key.
 
         Raises:
-            ConfigError: if it does not know it.
+            ConfigError: If the table does not contain the key.
         """
         row = self.rows.get(key)
         if row is None:
@@ -54,10 +54,10 @@ class TabulatedScores:
 
 
 def read_tabulated(path: Path, proxies: Iterable[str]) -> TabulatedScores:
-    """Reads the scores of those proxies from the npz that ``tabulate`` wrote.
+    """Reads the scores of the given proxies from the npz file that ``tabulate`` wrote.
 
     Raises:
-        ConfigError: if the file is missing or damaged, or a proxy is not in it.
+        ConfigError: If the file is missing or damaged, or does not contain a proxy.
     """
     proxies = list(proxies)
     try:
@@ -104,18 +104,18 @@ def _check(table: TabulatedScores, keys: Sequence[str]) -> None:
 
 
 class TabulatedEvaluator:
-    """Answers from a table of scores; `rbflex_evo.fitness.evaluation.EvaluatorLike`.
+    """Reads evaluations from a table of scores; an `rbflex_evo.fitness.evaluation.EvaluatorLike`.
 
     Args:
-        space: of the genotypes.
-        table: its scores.
-        raw: every genotype is its own key, as for scores of raw networks.
+        space: Search space of the genotypes.
+        table: Scores of the space.
+        raw: True if every genotype has its own key, as for ``published`` scores.
     """
 
     def __init__(self, space: SearchSpace, table: TabulatedScores, *, raw: bool = False) -> None:
         self.space, self.table = space, table
         self._key_of = space.notation if raw else space.key
-        # What a table knows can be held: a replay asks for the same few thousand architectures again and again.
+        # Comparisons request the same few thousand architectures repeatedly, so all evaluations are kept.
         self._keys: dict[Genotype, str] = {}
         self._known: dict[str, Evaluation] = {}
         self._answered = 0
@@ -128,16 +128,15 @@ class TabulatedEvaluator:
         return key
 
     def prepare(self, progress: Callable[[int, int], None] | None = None) -> None:
-        """The table's scores are final: there is nothing to find out."""
+        """Does nothing, because the scores of the table are final."""
 
-    def evaluate(self, genotypes: Sequence[Genotype]) -> Iterator[Evaluation]:
-        """Yields one evaluation for each genotype, in order.
+    def evaluate(self, pairs: Sequence[tuple[str, Genotype]]) -> Iterator[Evaluation]:
+        """Yields one evaluation for each (key, genotype) pair, in order.
 
         Raises:
-            ConfigError: at the first one that the table does not know.
+            ConfigError: At the first key that is not in the table.
         """
-        for genotype in genotypes:
-            key = self.key(genotype)
+        for key, genotype in pairs:
             known = self._known.get(key)
             if known is None:
                 known = self._known[key] = self.table.evaluation(key, genotype)
@@ -145,10 +144,10 @@ class TabulatedEvaluator:
             yield known if known.genotype == genotype else Evaluation(genotype, key, known.scores, known.failures)
 
     def check_whole(self) -> None:
-        """Makes sure that the table knows every architecture of a space that can be enumerated.
+        """Checks that the table contains every architecture of the space, if the space can be enumerated.
 
         Raises:
-            ConfigError: naming the first one that it does not know.
+            ConfigError: At the first architecture that is missing.
         """
         try:
             for genotype in self.space.encoding.enumerate():
@@ -158,5 +157,5 @@ class TabulatedEvaluator:
             return
 
     def facts(self) -> dict[str, Any]:
-        """Returns what a report says about the scoring, as plain data."""
+        """Returns facts about the scores for the report, as plain data."""
         return {"device": "none: scores come from a table", "scores": str(self.table.path), "from_table": self._answered}

@@ -12,7 +12,7 @@ from typing import Literal, cast
 import numpy as np
 
 from rbflex_evo.fitness.costs.book import CostBook
-from rbflex_evo.fitness.costs.metric import Architecture, Metric
+from rbflex_evo.fitness.costs.metric import CostSubject, Metric
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.fitness.objective.constraints import Constraint, Constraints
@@ -35,7 +35,7 @@ class Size(Metric):
     name = "size"
     walkable = True
 
-    def cost(self, architecture: Architecture) -> float:
+    def cost(self, architecture: CostSubject) -> float:
         return float(sum(architecture.genotype))
 
 

@@ -23,7 +23,7 @@ from rbflex_evo.engine.configuration.config import Config, as_values, parse_conf
 from rbflex_evo.engine.search.search import Search
 from rbflex_evo.engine.tabulation.tabulate import tabulate
 from rbflex_evo.engine.terminal.interrupt import Interrupted
-from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.fitness.evaluation import Evaluation, keyed
 from rbflex_evo.spaces import ConfigError, RunError, TableError, create_space
 from tests.support.instant import journal_without_times
 from tests.support.replay import SPACE, compare_config, write_accuracies, write_scores
@@ -239,7 +239,7 @@ def test_a_watched_evaluator_stops_between_two_evaluations_and_loses_none(scores
     told: list[Evaluation] = []
     watched = Watched(inner, lambda: len(told) == 2)
     with pytest.raises(Interrupted):
-        told.extend(watched.evaluate([(0,) * 6, (1,) * 6, (2,) * 6]))  # extend takes them one by one
+        told.extend(watched.evaluate(keyed(watched, [(0,) * 6, (1,) * 6, (2,) * 6])))  # extend takes them one by one
     assert inner.facts()["from_table"] == watched.evaluations
 
 

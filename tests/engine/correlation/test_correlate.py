@@ -25,6 +25,7 @@ from rbflex_evo.engine.correlation.page import markdown
 from rbflex_evo.engine.tabulation.sample import architectures_of
 from rbflex_evo.engine.tabulation.score_table import read_scores
 from rbflex_evo.engine.tabulation.tabulate import tabulate
+from rbflex_evo.fitness.evaluation import keyed
 from rbflex_evo.fitness.objective.objective import Objective
 from rbflex_evo.spaces import ConfigError, Genotype, RunError, TableError, UnknownNameError, create_space
 
@@ -94,7 +95,7 @@ def test_the_numbers_are_those_of_the_statistics_over_scores_and_accuracies(foun
     space = assembly.space_of(settings)
     genotypes = architectures_of(settings, space)
     with assembly.evaluator_of(settings, space, assembly.batch_of(settings)) as evaluator:
-        scores = np.array([one.scores.get("naswot", np.nan) for one in evaluator.evaluate(genotypes)])
+        scores = np.array([one.scores.get("naswot", np.nan) for one in evaluator.evaluate(keyed(evaluator, genotypes))])
     accuracies = np.array([accuracy(genotype) for genotype in genotypes])
     assert 0 < np.isnan(scores).sum() == result.document["scores"]["naswot"]["failed"]
     first, second = result.document["tables"]

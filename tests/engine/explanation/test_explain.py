@@ -23,6 +23,8 @@ from rbflex_evo.engine.report.report import write_report
 from rbflex_evo.engine.run.record import read_run
 from rbflex_evo.engine.search.search import Search
 from rbflex_evo.fitness import create_batch, create_proxy
+from rbflex_evo.fitness.evaluation import keyed
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.fitness.passes.weights import WeightParameters
 from rbflex_evo.spaces import ConfigError, GenotypeError, RunError, create_space
@@ -119,8 +121,8 @@ def test_the_spread_is_of_the_same_scores_under_other_weights_and_the_gammas_of_
             "naswot": create_proxy("naswot"),
             "params": create_proxy("params"),
         }
-        with Evaluator(space, proxies, batch, weights=WeightParameters(seed=seed), workers=1) as evaluator:
-            (expected,) = evaluator.evaluate([space.parse(explanation.notation)])
+        with Evaluator(Conditions.of(space, batch, weights=WeightParameters(seed=seed)), proxies, workers=1) as evaluator:
+            (expected,) = evaluator.evaluate(keyed(evaluator, [space.parse(explanation.notation)]))
         assert {name: spread.values[position] for name, spread in explanation.spread.items()} == expected.scores
     for spread in explanation.spread.values():
         assert spread.mean == pytest.approx(np.mean(spread.values))

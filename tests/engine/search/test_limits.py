@@ -19,7 +19,7 @@ from rbflex_evo.engine.run.journal import read_journal
 from rbflex_evo.engine.run.snapshot import Counts, Snapshot, encode, load
 from rbflex_evo.engine.search.search import Search
 from rbflex_evo.fitness import METRICS
-from rbflex_evo.fitness.costs.metric import Architecture, Metric
+from rbflex_evo.fitness.costs.metric import CostSubject, Metric
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.spaces import Genotype, RunError, create_space
 from rbflex_evo.strategies import STRATEGIES
@@ -288,7 +288,7 @@ class Drifting(Metric):
     repeatable = False
     measured: list[str] = []  # noqa: RUF012 (one for all, so that measuring anything twice is seen)
 
-    def cost(self, architecture: Architecture) -> float:
+    def cost(self, architecture: CostSubject) -> float:
         self.measured.append(architecture.space.key(architecture.genotype))
         return float(architecture.counted.params + 1000 * np.sin(len(self.measured)))
 
@@ -307,8 +307,8 @@ class StoppingLate(Stopping):
         InstantEvaluator.__init__(self, SPACE)
         self.limit = limit
 
-    def evaluate(self, genotypes: Sequence[Genotype]) -> Iterator[Evaluation]:
-        return super().evaluate(genotypes)
+    def evaluate(self, pairs: Sequence[tuple[str, Genotype]]) -> Iterator[Evaluation]:
+        return super().evaluate(pairs)
 
 
 @pytest.mark.parametrize("strategy", ["random", "genetic", "annealing", "nsga2"])

@@ -21,6 +21,7 @@ from rbflex_evo.engine.configuration.config import load_config, parse_config
 from rbflex_evo.engine.tabulation.sample import architectures_of
 from rbflex_evo.engine.tabulation.score_table import read_scores
 from rbflex_evo.engine.tabulation.tabulate import tabulate
+from rbflex_evo.fitness.evaluation import keyed
 from rbflex_evo.spaces import ConfigError, RunError
 
 TOY = {"name": "toy", "genes": 4, "choices": 3, "channels": 4}
@@ -53,7 +54,7 @@ def assert_equals_single_evaluations(path: Path, settings: Any, count: int) -> N
         assert len(set(keys)) == len(keys)
         first = {evaluator.key(genotype): genotype for genotype in reversed(list(space.encoding.enumerate()))}
         chosen = np.random.default_rng(0).choice(len(keys), count, replace=False)
-        for row, evaluation in zip(chosen, evaluator.evaluate([first[keys[row]] for row in chosen]), strict=True):
+        for row, evaluation in zip(chosen, evaluator.evaluate(keyed(evaluator, [first[keys[row]] for row in chosen])), strict=True):
             assert table["notation"][row] == space.notation(evaluator.network_of(keys[row]))
             for name in settings.fitness.proxies:
                 score = evaluation.scores.get(name, np.nan)
@@ -145,7 +146,7 @@ def test_a_table_takes_what_the_cache_knows(tmp_path: Path) -> None:
     settings = config(tmp_path, TOY, {"synflow": {}}, name="again", **cached)
     space = assembly.space_of(settings)
     with assembly.evaluator_of(settings, space, assembly.batch_of(settings)) as evaluator:
-        list(evaluator.evaluate(architectures_of(settings, space)))
+        list(evaluator.evaluate(keyed(evaluator, architectures_of(settings, space))))
         assert evaluator.counts["measured"] == 0
     again = tabulate(settings, quiet=True)
     np.testing.assert_array_equal(read_scores(whole).scores["synflow"], read_scores(again).scores["synflow"])

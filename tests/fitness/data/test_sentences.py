@@ -11,6 +11,8 @@ import torch
 from rbflex_evo.fitness import create_proxy
 from rbflex_evo.fitness.data.batch import create_batch
 from rbflex_evo.fitness.data.vocabulary import HashedVocabulary, padded, read_vocabulary, words_of
+from rbflex_evo.fitness.evaluation import keyed
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.spaces import ConfigError, DataError
 from tests.support.words_space import TinyWords, TinyWordsParameters
@@ -187,8 +189,8 @@ def test_a_space_of_words_is_scored_on_sentences_with_their_labels(reviews):
     scores = []
     batch = first(reviews, n=4, length=8, vocabulary=50)
     for labels in (batch.labels, 1 - batch.labels):
-        with Evaluator(space, proxies, type(batch)(batch.images, labels, ""), workers=1) as evaluator:
-            (evaluation,) = evaluator.evaluate([(0, 1)])
+        with Evaluator(Conditions.of(space, type(batch)(batch.images, labels)), proxies, workers=1) as evaluator:
+            (evaluation,) = evaluator.evaluate(keyed(evaluator, [(0, 1)]))
         scores.append(evaluation.scores)
     assert scores[0]["rbflex"] == scores[1]["rbflex"] and scores[0]["grad_norm"] != scores[1]["grad_norm"]
 
@@ -196,7 +198,7 @@ def test_a_space_of_words_is_scored_on_sentences_with_their_labels(reviews):
 def test_words_beyond_a_space_are_one_line(reviews):
     with pytest.raises(ConfigError, match="but tiny_words knows 0 to 39; give both the same vocabulary"):
         space = TinyWords(TinyWordsParameters(length=8))
-        Evaluator(space, {"rbflex": create_proxy("rbflex")}, first(reviews, length=8), workers=1)
+        Evaluator(Conditions.of(space, first(reviews, length=8)), {"rbflex": create_proxy("rbflex")}, workers=1)
 
 
 def test_real_reviews_are_read():

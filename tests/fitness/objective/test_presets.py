@@ -40,7 +40,8 @@ def test_every_preset_is_an_objective_over_its_members(name: str) -> None:
     objective = create_objective(parse(ObjectiveParameters, preset.objective, "objective"), preset.proxies)
     assert objective.members == preset.members == tuple(preset.proxies)
     assert set(preset.parameters) <= set(preset.members)
-    assert preset.description and "\n" not in preset.description
+    assert preset.description
+    assert "\n" not in preset.description
 
 
 @pytest.mark.parametrize("name", [name for name in PRESETS.names() if name.startswith("rbflex")])
@@ -97,7 +98,8 @@ def test_a_wrong_preset_is_one_line(fitness: dict[str, Any], message: str) -> No
 def test_presets_are_listed_with_members_and_rule(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["list", "presets"]) == 0
     out = capsys.readouterr().out
-    assert "rbflex_naswot: RBFleX and NASWOT" in out and "    log: rbflex, naswot" in out
+    assert "rbflex_naswot: RBFleX and NASWOT" in out
+    assert "    log: rbflex, naswot" in out
     assert "    linear: ni, naswot, logsynflow" in out
 
 

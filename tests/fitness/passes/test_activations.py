@@ -10,6 +10,8 @@ from torch.nn import functional
 from rbflex_evo.fitness import CandidateFailed, create_proxy, rbflex_score
 from rbflex_evo.fitness.costs.memory import activation_memory
 from rbflex_evo.fitness.data.batch import create_batch
+from rbflex_evo.fitness.evaluation import keyed
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.fitness.passes.activations import FUNCTIONS, MODULES, is_activation
 from rbflex_evo.fitness.passes.graph import depth, operations_of
@@ -435,8 +437,9 @@ def test_a_network_without_an_activation_fails_with_the_way_out(name):
 
     space = Linear()
     proxy = create_proxy(name, **({"gamma": "published"} if name == "rbflex" else {}))
-    with Evaluator(space, {name: proxy}, create_batch("words", length=6, vocabulary=40, n=4), workers=1) as evaluator:
-        (evaluation,) = evaluator.evaluate([(0, 0)])
+    batch = create_batch("words", length=6, vocabulary=40, n=4)
+    with Evaluator(Conditions.of(space, batch), {name: proxy}, workers=1) as evaluator:
+        (evaluation,) = evaluator.evaluate(keyed(evaluator, [(0, 0)]))
     assert evaluation.failures[name] == (
         "the network has no activation layer that is computed per image; use torch's activations, "
         "or set is_activation = True on the class of your own"

@@ -8,6 +8,8 @@ import torch
 from torch import nn
 
 from rbflex_evo.fitness import create_proxy
+from rbflex_evo.fitness.data.batch import Batch
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.measurer import Measurer
 from rbflex_evo.fitness.passes.shared_forward import SharedForward, common
 from rbflex_evo.fitness.passes.watch import run_observed
@@ -48,9 +50,9 @@ def test_a_candidate_in_company_has_the_statistics_that_it_has_alone(name):
     space = create_space(name, **SMALL[name])
     requests = [(genotype, PROXIES) for genotype in neighbours(space, 3)]
     inputs = space.example_inputs(4)
-    together = Measurer(space, inputs, WeightParameters(), torch.device("cpu"), "float32").measure(requests)
+    together = Measurer(Conditions.of(space, Batch(inputs), device="cpu")).measure(requests)
     for request, found in zip(requests, together, strict=True):
-        alone = Measurer(space, inputs, WeightParameters(), torch.device("cpu"), "float32").measure([request])[0]
+        alone = Measurer(Conditions.of(space, Batch(inputs), device="cpu")).measure([request])[0]
         assert found.failures == alone.failures
         assert found.statistics.keys() == alone.statistics.keys()
         for proxy, statistics in alone.statistics.items():
@@ -62,9 +64,9 @@ def test_scores_of_one_name_and_other_settings_share_no_forward():
     space = create_space("nasbench_macro", **SMALL["nasbench_macro"])
     genotype = (1, 0, 0, 0, 0, 0, 0, 0)
     requests = [(genotype, {"score": create_proxy("naswot", statistics=kind)}) for kind in ("image", "batch")]
-    together = Measurer(space, images(), WeightParameters(), torch.device("cpu"), "float32").measure(requests)
+    together = Measurer(Conditions.of(space, Batch(images()), device="cpu")).measure(requests)
     for request, found in zip(requests, together, strict=True):
-        alone = Measurer(space, images(), WeightParameters(), torch.device("cpu"), "float32").measure([request])[0]
+        alone = Measurer(Conditions.of(space, Batch(images()), device="cpu")).measure([request])[0]
         np.testing.assert_array_equal(found.statistics["score"]["matches"], alone.statistics["score"]["matches"])
     assert not np.array_equal(*[found.statistics["score"]["matches"] for found in together])
 

@@ -11,6 +11,8 @@ import torch
 from torch import nn
 
 from rbflex_evo.fitness import PROXIES, CandidateFailed, create_batch, create_proxy, six_digits
+from rbflex_evo.fitness.evaluation import keyed
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.fitness.passes.last_map import last_map
 from rbflex_evo.fitness.passes.subject import Subject
@@ -250,7 +252,7 @@ def test_a_parameter_that_changes_the_statistics_is_part_of_the_caches_key(name)
 def test_an_evaluator_reports_the_same_scores(space):
     genotypes = [space.representative(space.key(space.at(index))) for index in (284, 9930)]
     batch = create_batch("noise", shape=[3, 12, 12], n=5, seed=0)
-    with Evaluator(space, {name: proxy_of(name) for name in NAMES}, batch, device="cpu", workers=1) as evaluator:
-        for genotype, evaluation in zip(genotypes, evaluator.evaluate(genotypes), strict=True):
+    with Evaluator(Conditions.of(space, batch, device="cpu"), {name: proxy_of(name) for name in NAMES}, workers=1) as evaluator:
+        for genotype, evaluation in zip(genotypes, evaluator.evaluate(keyed(evaluator, genotypes)), strict=True):
             subject = Subject(space, genotype, batch.images)
             assert dict(evaluation.scores) == {name: six_digits(score_of(name, subject)) for name in NAMES}

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from rbflex_evo.fitness.data.batch import Batch
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.measurer import Measurer
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
 from rbflex_evo.fitness.proxies.rbflex.kernels import squared_distances
@@ -62,7 +64,7 @@ def test_layers_add_up_to_the_distances_that_the_score_reads(name: str, notation
     space = create_space(name, **SMALL[name])
     proxy = Rbflex(RbflexParameters(mode=mode))
     genotype = space.parse(notation)
-    measurer = Measurer(space, IMAGES, WeightParameters(), torch.device("cpu"), "float32")
+    measurer = Measurer(Conditions.of(space, Batch(IMAGES), device="cpu"))
     (measured,) = measurer.measure([(genotype, {"rbflex": proxy})])
     statistics = measured.statistics["rbflex"]
     layers, features = layer_distances(space, genotype, IMAGES, layers=proxy.layers)

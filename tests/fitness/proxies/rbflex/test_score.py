@@ -9,6 +9,8 @@ from torch import nn
 
 from benchmarks.shared import literal_rbflex
 from rbflex_evo.fitness import CandidateFailed, create_batch, create_proxy
+from rbflex_evo.fitness.evaluation import keyed
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.fitness.passes.watch import run_observed
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
@@ -271,6 +273,6 @@ def test_gammas_of_activations_alone_are_detected_as_with_features():
 def test_an_evaluator_scores_what_has_no_features():
     space, genotype = darts_network("sep_conv_3x3")
     batch = create_batch("noise", shape=[3, 16, 16], n=4, seed=0)
-    with Evaluator(space, {"rbflex": create_proxy("rbflex", gamma="flat")}, batch, workers=1) as evaluator:
-        (evaluation,) = evaluator.evaluate([genotype])
+    with Evaluator(Conditions.of(space, batch), {"rbflex": create_proxy("rbflex", gamma="flat")}, workers=1) as evaluator:
+        (evaluation,) = evaluator.evaluate(keyed(evaluator, [genotype]))
     assert not evaluation.failures and np.isfinite(evaluation.scores["rbflex"])
