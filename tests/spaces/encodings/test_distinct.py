@@ -6,8 +6,8 @@ from itertools import islice
 
 import numpy as np
 
+from rbflex_evo.spaces import VectorEncoding
 from rbflex_evo.spaces.encodings.distinct import distinct, draws
-from rbflex_evo.spaces.encodings.encoding import VectorEncoding
 
 
 def test_the_first_genotype_of_each_key_is_kept_in_order() -> None:
