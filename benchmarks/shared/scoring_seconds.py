@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tqdm import tqdm
 
-from rbflex_evo.fitness import create_proxy
+from rbflex_evo.fitness import PROXIES
 from rbflex_evo.fitness.data.batch import Batch
 from rbflex_evo.fitness.evaluation import keyed
 from rbflex_evo.fitness.measuring.conditions import Conditions
@@ -40,7 +40,7 @@ def measure(scores: Scores, choices: Sequence[Choice], batch: Batch, networks: i
     parameters = {} if config is None else config.fitness.proxies
     found = {}
     for choice in tqdm(choices, f"seconds of scores on {scores.space.name}", disable=None):
-        proxies = {name: create_proxy(name, **parameters.get(name, {})) for name in choice.members}
+        proxies = {name: PROXIES.get(name)(parameters.get(name)) for name in choice.members}
         with Evaluator(Conditions.of(scores.space, batch), proxies, workers=1) as evaluator:
             started = time.perf_counter()
             evaluator.prepare()

@@ -28,13 +28,14 @@ def score(
 ) -> None:
     """Score one architecture; noise images (or random words) and default parameters unless --set says otherwise."""
     config = _config_of(space, proxy or ([] if preset else ["rbflex", "naswot", "synflow"]), preset, set_ or [])
-    from rbflex_evo.engine.configuration.assembly import batch_of, evaluator_of, space_of
+    from rbflex_evo.engine.configuration.assembly import Assembly
 
-    built = space_of(config)
+    parts = Assembly(config)
+    built = parts.space
     genotype = (
         built.encoding.sample(np.random.Generator(np.random.PCG64(seed))) if architecture == "random" else built.parse(architecture)
     )
-    with evaluator_of(config, built, batch_of(config)) as evaluator:
+    with parts.evaluator() as evaluator:
         (evaluation,) = evaluator.evaluate(keyed(evaluator, [genotype]))
     notation = built.notation(genotype)
     if as_json:
@@ -52,10 +53,10 @@ def score(
 def gammas(config: ConfigPath, set_: Overrides = None, as_json: AsJson = False) -> None:
     """Detect and print the kernel widths that a search of this configuration uses (HDA)."""
     settings = load_config(config, set_ or [])
-    from rbflex_evo.engine.configuration.assembly import batch_of, evaluator_of, space_of
+    from rbflex_evo.engine.configuration.assembly import Assembly
     from rbflex_evo.engine.terminal.progress import Progress
 
-    with evaluator_of(settings, space_of(settings), batch_of(settings)) as evaluator:
+    with Assembly(settings).evaluator() as evaluator:
         with Progress("gammas", None, unit="network") as progress:
             evaluator.prepare(progress.to)
         found = evaluator.facts()["gammas"]

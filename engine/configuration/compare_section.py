@@ -17,6 +17,7 @@ from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from rbflex_evo.spaces import TABLES, ConfigError, Parameters, parse
+from rbflex_evo.strategies import STRATEGIES
 
 from .selection import NAME, NAME_RULE, Choice, read_choice
 
@@ -69,15 +70,13 @@ class Plan:
         }
 
 
-def plan_of(
-    section: Mapping[str, Any] | None, *, limits: Mapping[str, Any], objective: Mapping[str, Any], seed: int, table: Choice | None
-) -> Plan:
+def plan_of(section: Mapping[str, Any] | None, *, limits: Mapping[str, Any], fronts: bool, seed: int, table: Choice | None) -> Plan:
     """Returns what the section ``compare`` asks for.
 
     Args:
         section: as it is written, None where the configuration has none.
         limits: of the budget, those alone that are set.
-        objective: the section ``fitness.objective``.
+        fronts: True if the objective is ``pareto``.
         seed: of the configuration; a number of seeds counts from it.
         table: of the configuration; the first of the plan's tables.
 
@@ -93,14 +92,14 @@ def plan_of(
     compare = parse(CompareParameters, section, "compare")
     if limits.keys() != {"evaluations"}:
         raise ConfigError("strategies are compared at one budget of unique evaluations; 'budget' should hold evaluations alone")
-    if "pareto" in objective:
+    if fronts:
         raise ConfigError("strategies are compared by one incumbent each, which 'pareto' does not have; use a score or a rank")
     contenders = tuple(_contender(entry, f"compare.strategies.{i}") for i, entry in enumerate(compare.strategies))
     # Folders of labels that differ in case alone are one folder on some systems.
     twice = [label for label, count in Counter(contender.label.lower() for contender in contenders).items() if count > 1]
     if twice:
         raise ConfigError(f"'compare.strategies' has {twice[0]!r} twice; give one of them another name with 'label'")
-    tables = [_table(entry, f"compare.tables.{i}") for i, entry in enumerate(compare.tables)]
+    tables = [read_choice(entry, f"compare.tables.{i}", "source", TABLES) for i, entry in enumerate(compare.tables)]
     seeds = compare.seeds if isinstance(compare.seeds, list) else range(seed, seed + compare.seeds)
     return Plan(contenders, tuple(seeds), tuple([table, *tables] if table is not None else tables))
 
@@ -115,20 +114,11 @@ def first_strategy(compare: Mapping[str, Any]) -> Any:
 
 
 def _contender(entry: Any, where: str) -> Contender:
-    from rbflex_evo.strategies import STRATEGIES
-
     label = entry.get("label") if isinstance(entry, Mapping) else None
     if label is not None and (not isinstance(label, str) or not NAME.fullmatch(label)):
         raise ConfigError(f"'{where}.label': should be {NAME_RULE}, but it is {label!r}")
-    strategy = read_choice(_without_label(entry), where, "name")
-    parse(STRATEGIES.get(strategy.name).Parameters, strategy.values, where)
+    strategy = read_choice(_without_label(entry), where, "name", STRATEGIES)
     return Contender(label or strategy.name, strategy)
-
-
-def _table(entry: Any, where: str) -> Choice:
-    table = read_choice(entry, where, "source")
-    parse(TABLES.get(table.name).Parameters, table.values, where)
-    return table
 
 
 def _without_label(entry: Any) -> Any:

@@ -14,11 +14,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import Field, SerializeAsAny, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from rbflex_evo.fitness import METRICS, PROXIES
+from rbflex_evo.fitness.costs.metric import metrics_named
+from rbflex_evo.fitness.data.batch import sources
+from rbflex_evo.fitness.objective.constraints import read_constraints
+from rbflex_evo.fitness.objective.objective import ObjectiveParameters, create_objective
+from rbflex_evo.fitness.objective.presets import PRESETS
 from rbflex_evo.fitness.passes.weights import WeightParameters
-from rbflex_evo.spaces import SPACES, TABLES, ConfigError, Parameters, Registry, near_name, parse
+from rbflex_evo.spaces import SPACES, TABLES, ConfigError, Parameters, near_name, parse
+from rbflex_evo.strategies import STRATEGIES
 
 from .compare_section import Plan, first_strategy, plan_of
 from .selection import NAME, NAME_RULE, Choice, read_choice
@@ -38,8 +45,8 @@ class FitnessConfig(Parameters):
         preset: Named combination of scores that gives proxies and objective.
     """
 
-    proxies: dict[str, dict[str, Any]] = Field(min_length=1)
-    objective: dict[str, Any]
+    proxies: dict[str, SerializeAsAny[Parameters]] = Field(min_length=1)
+    objective: ObjectiveParameters
     constraints: dict[str, Any] = Field(default_factory=dict)
     weights: WeightParameters = Field(default_factory=WeightParameters)
     preset: str | None = Field(default=None, exclude=True)
@@ -182,12 +189,14 @@ class Config(Parameters):
             UnknownNameError: if a strategy or a table is not registered.
         """
         limits = self.budget.model_dump(exclude_none=True)
-        return plan_of(self.compare, limits=limits, objective=self.fitness.objective, seed=self.seed, table=self.table)
+        fronts = self.fitness.objective.pareto is not None
+        return plan_of(self.compare, limits=limits, fronts=fronts, seed=self.seed, table=self.table)
 
 
 OPTIONAL = ("table", "sample", "correlate", "scores", "compare")
 # The sections that choose a registered thing, and the key that holds its name.
 CHOICES = {"space": "name", "data": "source", "strategy": "name", "table": "source"}
+REGISTRIES = {"space": SPACES, "data": sources, "strategy": STRATEGIES, "table": TABLES}
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
@@ -228,11 +237,9 @@ def parse_config(values: Mapping[str, Any]) -> Config:
         values["strategy"] = first_strategy(values["compare"])
     for section, key in CHOICES.items():
         if section in values:
-            values[section] = read_choice(values[section], section, key)
+            values[section] = read_choice(values[section], section, key, REGISTRIES[section])
     if isinstance(values.get("fitness"), Mapping):
         values["fitness"] = _fitness(values["fitness"])
-    if isinstance(values.get("sample"), Mapping):
-        values["sample"] = parse(SampleConfig, values["sample"], "sample")
     if isinstance(values.get("correlate"), Mapping):
         values["correlate"] = _correlate(values["correlate"])
     config = parse(Config, values, "")
@@ -253,32 +260,20 @@ def settings(config: Config) -> dict[str, Any]:
         ConfigError: if a parameter is unknown or wrong.
         UnknownNameError: if a name is not registered.
     """
-    from rbflex_evo.fitness import METRICS, PROXIES
-    from rbflex_evo.fitness.costs.metric import metrics_named
-    from rbflex_evo.fitness.data.batch import sources
-    from rbflex_evo.fitness.objective.constraints import read_constraints
-    from rbflex_evo.fitness.objective.objective import ObjectiveParameters, create_objective
-    from rbflex_evo.fitness.objective.presets import PRESETS
-    from rbflex_evo.strategies import STRATEGIES
-
-    space = SPACES.get(config.space.name)
-    proxies = {}
-    for name, given in config.fitness.proxies.items():
-        proxy = PROXIES.get(name)
-        parameters = parse(proxy.Parameters, given, f"fitness.proxies.{name}")
-        proxies[name] = {"version": proxy.version, **_plain(parameters)}
-    objective = parse(ObjectiveParameters, config.fitness.objective, "fitness.objective")
+    proxies = {
+        name: {"version": PROXIES.get(name).version, **_plain(parameters)} for name, parameters in config.fitness.proxies.items()
+    }
+    objective = config.fitness.objective
     create_objective(objective, proxies)
     constraints = read_constraints(config.fitness.constraints)
     chosen = config.model_dump(mode="json")
-    chosen["space"] = {"version": space.version, **_named(SPACES, config.space, "space")}
-    chosen["data"] = _named(sources, config.data, "data")
-    chosen["strategy"] = _named(STRATEGIES, config.strategy, "strategy")
-    chosen["table"] = None if config.table is None else _named(TABLES, config.table, "table")
+    chosen["space"] = {"version": SPACES.get(config.space.name).version, **_named(config.space)}
+    chosen["data"] = _named(config.data)
+    chosen["strategy"] = _named(config.strategy)
+    chosen["table"] = None if config.table is None else _named(config.table)
     for name in config.correlate.presets:
         PRESETS.get(name)
-    tables = [_named(TABLES, table, f"correlate.tables.{i}") for i, table in enumerate(config.correlate.tables)]
-    chosen["correlate"]["tables"] = tables
+    chosen["correlate"]["tables"] = [_named(table) for table in config.correlate.tables]
     chosen["compare"] = config.plan().as_values() if config.compare is not None else None
     chosen["fitness"] = {
         "proxies": proxies,
@@ -327,13 +322,25 @@ def as_values(config: Config) -> dict[str, Any]:
     return values
 
 
-def _plain(parameters: BaseModel) -> dict[str, Any]:
+def _plain(parameters: Parameters) -> dict[str, Any]:
     return parameters.model_dump(mode="json")
 
 
-def _named(registry: Registry, choice: Choice, section: str) -> dict[str, Any]:
-    parameters = parse(registry.get(choice.name).Parameters, choice.values, section)
-    return {"name": choice.name, **_plain(parameters)}
+def _named(choice: Choice) -> dict[str, Any]:
+    return {"name": choice.name, **_plain(choice.parameters)}
+
+
+def proxies_of(proxies: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the parameters of proxies, checked; a value that is no mapping is left for the model to reject.
+
+    Raises:
+        ConfigError: If a parameter is unknown or wrong.
+        UnknownNameError: If a proxy is not registered.
+    """
+    return {
+        name: parse(PROXIES.get(str(name)).Parameters, given, f"fitness.proxies.{name}") if isinstance(given, Mapping) else given
+        for name, given in proxies.items()
+    }
 
 
 def _fitness(section: Mapping[str, Any]) -> dict[str, Any]:
@@ -346,8 +353,8 @@ def _fitness(section: Mapping[str, Any]) -> dict[str, Any]:
         section |= _of_preset(section)
     elif isinstance(proxies, Mapping) and len(proxies) == 1 and "objective" not in section:
         section["objective"] = {"score": next(iter(proxies))}
-    if isinstance(section.get("weights"), Mapping):
-        section["weights"] = parse(WeightParameters, section["weights"], "fitness.weights")
+    if isinstance(section.get("proxies"), Mapping):
+        section["proxies"] = proxies_of(section["proxies"])
     return section
 
 
@@ -358,8 +365,6 @@ def _of_preset(section: Mapping[str, Any]) -> dict[str, Any]:
         UnknownNameError: if there is no such preset.
         ConfigError: if it is no name, or an objective stands beside it.
     """
-    from rbflex_evo.fitness.objective.presets import PRESETS
-
     if not isinstance(section["preset"], str):
         raise ConfigError(f"'fitness.preset': should be a preset's name, but it is {section['preset']!r}")
     preset = PRESETS.get(section["preset"])
@@ -379,12 +384,11 @@ def _of_preset(section: Mapping[str, Any]) -> dict[str, Any]:
     return {"proxies": proxies, "objective": preset.objective}
 
 
-def _correlate(section: Mapping[str, Any]) -> CorrelateConfig:
-    section = dict(section)
-    if isinstance(section.get("tables"), list):
-        tables = enumerate(section["tables"])
-        section["tables"] = [read_choice(table, f"correlate.tables.{i}", CHOICES["table"]) for i, table in tables]
-    return parse(CorrelateConfig, section, "correlate")
+def _correlate(section: Mapping[str, Any]) -> Mapping[str, Any]:
+    if not isinstance(section.get("tables"), list):
+        return section
+    tables = [read_choice(table, f"correlate.tables.{i}", "source", TABLES) for i, table in enumerate(section["tables"])]
+    return {**section, "tables": tables}
 
 
 def override(values: dict[str, Any], text: str) -> None:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rbflex_evo.engine.configuration.assembly import Assembly
 from rbflex_evo.engine.configuration.config import Config
 from rbflex_evo.engine.run.folder import find_run, replace_text
 from rbflex_evo.engine.run.record import RunRecord, read_run, why_nothing
@@ -54,8 +55,6 @@ def explain(folder: str | Path, architecture: str | None = None, *, seeds: int =
         ConfigError: if fewer than two seeds are asked for.
         DataError, DeviceError: if the images or the device of the run are not there.
     """
-    from rbflex_evo.engine.configuration import assembly
-
     if seeds < 2:
         raise ConfigError(f"a spread needs at least 2 other weight seeds, but {seeds} was asked for")
     # One candidate at a time gains nothing from several processes.
@@ -65,16 +64,16 @@ def explain(folder: str | Path, architecture: str | None = None, *, seeds: int =
         raise RunError(f"{folder} has no result yet; go on with: rbflex-evo resume {folder}")
     if run.outcome.best is None:
         raise RunError(f"{folder} has nothing to explain: {why_nothing(run)}")
-    space = assembly.space_of(config)
+    parts = Assembly(config)
+    space = parts.space
     genotype = tuple(run.outcome.best.genotype) if architecture is None else space.parse(architecture)
-    batch = assembly.batch_of(config)
-    _check_inputs(config, batch)
-    with assembly.evaluator_of(config, space, batch) as evaluator:
+    _check_inputs(config, parts.batch)
+    with parts.evaluator() as evaluator:
         with Progress("gammas", None, unit="network", shown=not quiet) as progress:
             evaluator.prepare(progress.to)
         own = _own(run, evaluator, genotype, config)
         others = _other_seeds(config.fitness.weights.seed, seeds)
-        scored = _under_seeds(config, space, batch, evaluator, own, others, quiet)
+        scored = _under_seeds(parts, evaluator, own, others, quiet)
         layers = _layers(evaluator, own, config)
     spread = {name: spread_of(own.scores[name], [e.scores.get(name) for e in scored]) for name in run.proxies if name in own.scores}
     explanation = Explanation(
@@ -91,7 +90,7 @@ def explain(folder: str | Path, architecture: str | None = None, *, seeds: int =
         ties=ties_of(run, space, own, spread),
         layers=layers,
     )
-    explanation = _with_accuracies(explanation, config, space)
+    explanation = _with_accuracies(explanation, parts)
     replace_text(config.folder / FILE, explanation.model_dump_json(indent=2) + "\n")
     return explanation
 
@@ -188,19 +187,13 @@ def _check_replay(run: RunRecord, own: Evaluation, measured: Evaluation) -> None
             )
 
 
-def _under_seeds(
-    config: Config, space: SearchSpace, batch: Batch, evaluator: Evaluator, own: Evaluation, seeds: Sequence[int], quiet: bool
-) -> list[Evaluation]:
+def _under_seeds(parts: Assembly, evaluator: Evaluator, own: Evaluation, seeds: Sequence[int], quiet: bool) -> list[Evaluation]:
     """Scores the candidate under other weights. Gammas stay those of the run: its candidates share them, whatever the seed."""
-    from rbflex_evo.engine.configuration import assembly
-
     scored: list[Evaluation] = []
     with Progress("weight seeds", len(seeds), unit="seed", shown=not quiet) as progress:
         for seed in seeds:
-            weights = config.fitness.weights.model_copy(update={"seed": seed})
-            fitness = config.fitness.model_copy(update={"weights": weights})
-            other = config.model_copy(update={"fitness": fitness})
-            with assembly.evaluator_of(other, space, batch, calibrations=evaluator.calibrations) as again:
+            weights = parts.config.fitness.weights.model_copy(update={"seed": seed})
+            with parts.evaluator(weights=weights, calibrations=evaluator.calibrations) as again:
                 scored += again.evaluate([(own.key, own.genotype)])
             progress.advance()
     return scored
@@ -224,11 +217,9 @@ def _layers(evaluator: Evaluator, own: Evaluation, config: Config) -> list[Layer
     return found
 
 
-def _with_accuracies(explanation: Explanation, config: Config, space: SearchSpace) -> Explanation:
-    from rbflex_evo.engine.configuration import assembly
-
+def _with_accuracies(explanation: Explanation, parts: Assembly) -> Explanation:
     try:
-        table = assembly.table_of(config, space)
+        table = parts.table
         if table is None:
             return explanation
         accuracy = table.accuracy(explanation.notation)

@@ -8,7 +8,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rbflex_evo.engine.configuration import assembly
+from rbflex_evo.engine.configuration.assembly import Assembly
 from rbflex_evo.engine.configuration.config import Config
 from rbflex_evo.spaces import ConfigError
 
@@ -50,11 +50,10 @@ def estimate(config: Config) -> Estimate:
     """
     if config.scores is not None:
         raise ConfigError("'scores' names a table, so nothing will be measured; leave it out to estimate a search that measures")
-    space = assembly.space_of(config)
-    assembly.table_of(config, space)
-    batch = assembly.batch_of(config)
-    with assembly.evaluator_of(config, space, batch, cached=False) as evaluator:
-        candidates = assembly.random_pairs(config, space, evaluator.key, CANDIDATES, stream=2)
+    parts = Assembly(config)
+    _ = parts.table
+    with parts.evaluator(cached=False) as evaluator:
+        candidates = parts.random_pairs(evaluator.key, CANDIDATES, stream=2)
         start = time.monotonic()
         evaluator.prepare()
         preparation = time.monotonic() - start

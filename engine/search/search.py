@@ -24,7 +24,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rbflex_evo.engine.configuration import assembly
+from rbflex_evo.engine.configuration.assembly import Assembly
 from rbflex_evo.engine.configuration.config import Config, identity, load_config
 from rbflex_evo.engine.report.report import write_report
 from rbflex_evo.engine.run.folder import RunFolder, find_run, opened, own_config, replace_text
@@ -72,8 +72,9 @@ class Search:
         report: bool = True,
     ) -> None:
         self.config = config
-        self.space = assembly.space_of(config)
-        self.warm_start = assembly.warm_start_of(config, self.space)
+        self.parts = Assembly(config)
+        self.space = self.parts.space
+        self.warm_start = self.parts.warm_start
         self.quiet = quiet
         self.report = report
         self._identity = identity(config)
@@ -121,7 +122,7 @@ class Search:
         if self._given is not None:
             yield self._given, self._provenance
             return
-        with assembly.measuring(self.config, self.space) as measuring:
+        with self.parts.measuring() as measuring:
             yield measuring
 
     def _loop(
@@ -135,15 +136,15 @@ class Search:
         book: CostBook,
     ) -> Loop:
         """Returns the loop, resumed, its space prepared and its reference sample scored."""
-        constraints = assembly.constraints_of(self.config)
-        view = ArchiveView(assembly.objective_of(self.config), evaluator.key, constraints.ordering)
+        constraints = self.parts.constraints
+        view = ArchiveView(self.parts.objective, evaluator.key, constraints.ordering)
         self._begin(folder, content, journal, inputs)
         self._prepare(evaluator, interrupt)
         if view.objective.reference == "sample":
             self._score_reference(folder, content, journal, evaluator, view, interrupt)
         loop = Loop(
             space=self.space,
-            strategy=assembly.strategy_of(self.config, self.space),
+            strategy=self.parts.strategy(),
             evaluator=evaluator,
             view=view,
             constraints=constraints,
@@ -223,7 +224,7 @@ class Search:
         interrupt: Interrupt,
     ) -> None:
         """Scores the sample that ranks are taken against, outside the budget; what the journal has is not scored again."""
-        asked = assembly.random_pairs(self.config, self.space, view.key, view.objective.sample, stream=1)
+        asked = self.parts.random_pairs(view.key, view.objective.sample, stream=1)
         for evaluation, (key, genotype) in zip(content.references, asked, strict=False):
             check_answer(evaluation, key, genotype, folder)
         missing = asked[len(content.references) :]
@@ -247,11 +248,11 @@ class Search:
 
     def _finished(self, folder: RunFolder, content: JournalContent, found: dict[str, Any]) -> Result:
         """Returns the result of a run that is over, with another table or a new report where one is asked for."""
-        ordering = assembly.constraints_of(self.config).ordering
-        view = ArchiveView.of(assembly.objective_of(self.config), content.evaluations, content.references, ordering)
+        ordering = self.parts.constraints.ordering
+        view = ArchiveView.of(self.parts.objective, content.evaluations, content.references, ordering)
         if own_config(folder.config).table != self.config.table:
             found["table"] = None
-            table = assembly.table_of(self.config, self.space)
+            table = self.parts.table
             folder.write_config(self.config)
             return self._finish(folder, view, found, table)
         if self.report and not folder.report.exists():
@@ -292,8 +293,7 @@ class RunningSearch:
             if known is not None:
                 self._result = search._finished(self._folder, content, known)
                 return
-            self._table = assembly.table_of(search.config, search.space)
-            book = assembly.cost_book_of(search.config, search.space)
+            self._table, book = search.parts.table, search.parts.book
             self._measuring = resources.enter_context(ExitStack())
             evaluator, inputs = self._measuring.enter_context(search._evaluator())
             interrupt.check()

@@ -20,11 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from rbflex_evo.engine.configuration import assembly
+from rbflex_evo.engine.configuration.assembly import Assembly
 from rbflex_evo.engine.configuration.config import Config, settings
 from rbflex_evo.engine.run.folder import RunFolder, opened, own_config, replace_text
 from rbflex_evo.engine.terminal.progress import Progress
-from rbflex_evo.fitness import create_proxy
 from rbflex_evo.fitness.evaluation import keyed, six_digits
 from rbflex_evo.fitness.measuring.evaluator import Evaluator, score_block
 from rbflex_evo.fitness.measuring.whole_space import Subtree, score_all, subtrees
@@ -53,17 +52,16 @@ def tabulate(config: Config, *, quiet: bool = False) -> Path:
         ConfigError: if the space is too large and no sample is set, or the sample is larger than the space.
         RunError: if the folder holds a table of other architectures or settings, or of other parameters of one of the scores.
     """
-    space = assembly.space_of(config)
-    architectures = architectures_of(config, space)
-    batch = assembly.batch_of(config)
+    parts = Assembly(config)
+    architectures = architectures_of(config, parts.space)
     with opened(config.folder.with_name(f"{config.folder.name}-table")) as folder:
-        _claim(folder, config, [space.notation(genotype) for genotype in architectures], batch.fingerprint)
+        _claim(folder, parts, [parts.space.notation(genotype) for genotype in architectures])
         path = folder.path / "scores.npz"
         known = load(path) or {}
         missing = [name for name in config.fitness.proxies if name not in known]
         if not missing:
             return path
-        with assembly.evaluator_of(config, space, batch) as evaluator:
+        with parts.evaluator() as evaluator:
             with Progress("gammas", None, unit="network", shown=not quiet) as progress:
                 evaluator.prepare(progress.to)
             frame = _frame(evaluator, architectures)
@@ -77,17 +75,22 @@ def tabulate(config: Config, *, quiet: bool = False) -> Path:
     return path
 
 
-def _claim(folder: RunFolder, config: Config, architectures: Sequence[str], inputs: str) -> None:
+def _claim(folder: RunFolder, parts: Assembly, architectures: Sequence[str]) -> None:
     """Makes the folder this table's own.
 
     Raises:
         RunError: if it is another's.
     """
+    config = parts.config
     chosen = settings(config)
     proxies = chosen["fitness"]["proxies"]
-    # A score of the published kind has every genotype measured by itself, whatever its key.
-    raw = any(create_proxy(name, **values).layers == "published" for name, values in config.fitness.proxies.items())
-    frame = [{name: chosen[name] for name in LASTING}, chosen["fitness"]["weights"], raw, inputs, list(architectures)]
+    frame = [
+        {name: chosen[name] for name in LASTING},
+        chosen["fitness"]["weights"],
+        parts.raw,
+        parts.batch.fingerprint,
+        list(architectures),
+    ]
     wanted = {"version": 2, "identity": _digest(frame)}
     scores = {name: _digest(values) for name, values in proxies.items()}
     path = folder.path / "table.json"

@@ -1,6 +1,6 @@
 """Late acceptance hill climbing (Burke & Bykov, EJOR 258, 2017), a batch of neighbours a step, v = step mod `history`:
 
-    current <- the best neighbour  if it is no worse than current, or than past[v];  past[v] <- current  if that is better
+current <- the best neighbour  if it is no worse than current, or than past[v];  past[v] <- current  if that is better
 """
 
 from __future__ import annotations

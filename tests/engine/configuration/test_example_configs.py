@@ -69,9 +69,9 @@ def test_an_example_runs(name: str, tmp_path: Path) -> None:
     if name == "transnas_macro_search.yaml":
         overrides += ["space.channels=8", "data.shape=[3,64,64]"]
     config = load_config(CONFIGS / name, overrides)
-    if "rbflex" in config.fitness.proxies and config.fitness.proxies["rbflex"].get("networks"):
+    if getattr(config.fitness.proxies.get("rbflex"), "networks", None):
         overrides.append("fitness.proxies.rbflex.networks=2")
-    if config.fitness.objective.get("reference") == "sample":
+    if config.fitness.objective.reference == "sample":
         overrides.append("fitness.objective.sample=3")
     result = Search(load_config(CONFIGS / name, overrides), quiet=True, report=False).run()
     assert result.counts["unique"] == 3 and result.best is not None

@@ -17,7 +17,7 @@ import yaml
 from scipy import stats
 
 from rbflex_evo.engine.commands.app import run
-from rbflex_evo.engine.configuration import assembly
+from rbflex_evo.engine.configuration.assembly import Assembly
 from rbflex_evo.engine.configuration.config import parse_config
 from rbflex_evo.engine.correlation.correlate import Correlation, combine, correlate
 from rbflex_evo.engine.correlation.ordering import judge, ranked
@@ -92,9 +92,9 @@ def test_every_score_combination_and_baseline_is_judged(found: tuple[Any, Correl
 
 def test_the_numbers_are_those_of_the_statistics_over_scores_and_accuracies(found: tuple[Any, Correlation]) -> None:
     settings, result = found
-    space = assembly.space_of(settings)
+    space = Assembly(settings).space
     genotypes = architectures_of(settings, space)
-    with assembly.evaluator_of(settings, space, assembly.batch_of(settings)) as evaluator:
+    with Assembly(settings).evaluator() as evaluator:
         scores = np.array([one.scores.get("naswot", np.nan) for one in evaluator.evaluate(keyed(evaluator, genotypes))])
     accuracies = np.array([accuracy(genotype) for genotype in genotypes])
     assert 0 < np.isnan(scores).sum() == result.document["scores"]["naswot"]["failed"]

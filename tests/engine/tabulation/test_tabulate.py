@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from rbflex_evo.engine.commands.app import run
-from rbflex_evo.engine.configuration import assembly
+from rbflex_evo.engine.configuration.assembly import Assembly
 from rbflex_evo.engine.configuration.config import load_config, parse_config
 from rbflex_evo.engine.tabulation.sample import architectures_of
 from rbflex_evo.engine.tabulation.score_table import read_scores
@@ -45,10 +45,10 @@ def config(folder: Path, space: Any, proxies: dict[str, Any], **changes: Any) ->
 
 
 def assert_equals_single_evaluations(path: Path, settings: Any, count: int) -> None:
-    space = assembly.space_of(settings)
+    space = Assembly(settings).space
     with (
         np.load(path, allow_pickle=False) as table,
-        assembly.evaluator_of(settings, space, assembly.batch_of(settings)) as evaluator,
+        Assembly(settings).evaluator() as evaluator,
     ):
         keys = table["key"].tolist()
         assert len(set(keys)) == len(keys)
@@ -103,7 +103,7 @@ def test_a_table_of_a_sample_holds_each_network_once(tmp_path: Path) -> None:
     settings = config(tmp_path, TOY, {"naswot": {}, "synflow": {}}, sample={"size": 60, "seed": 3})
     path = tabulate(settings, quiet=True)
     assert_equals_single_evaluations(path, settings, 15)
-    space = assembly.space_of(settings)
+    space = Assembly(settings).space
     table = read_scores(path)
     assert table.architectures == [space.notation(genotype) for genotype in architectures_of(settings, space)]
     assert table.keys == [space.key(space.parse(notation)) for notation in table.architectures]
@@ -144,8 +144,8 @@ def test_a_table_takes_what_the_cache_knows(tmp_path: Path) -> None:
     cached = {"cache": str(tmp_path / "cache.sqlite"), "sample": {"size": 30}}
     whole = tabulate(config(tmp_path, TOY, {"naswot": {}, "synflow": {}}, **cached), quiet=True)
     settings = config(tmp_path, TOY, {"synflow": {}}, name="again", **cached)
-    space = assembly.space_of(settings)
-    with assembly.evaluator_of(settings, space, assembly.batch_of(settings)) as evaluator:
+    space = Assembly(settings).space
+    with Assembly(settings).evaluator() as evaluator:
         list(evaluator.evaluate(keyed(evaluator, architectures_of(settings, space))))
         assert evaluator.counts["measured"] == 0
     again = tabulate(settings, quiet=True)
