@@ -67,7 +67,7 @@ def explain(folder: str | Path, architecture: str | None = None, *, seeds: int =
     parts = Assembly(config)
     space = parts.space
     genotype = tuple(run.outcome.best.genotype) if architecture is None else space.parse(architecture)
-    _check_inputs(config, parts.batch)
+    _check_inputs(run, parts.batch)
     with parts.evaluator() as evaluator:
         with Progress("gammas", None, unit="network", shown=not quiet) as progress:
             evaluator.prepare(progress.to)
@@ -154,12 +154,10 @@ def _other_seeds(own: int, count: int) -> list[int]:
     return [own + 1 + i for i in range(count)]
 
 
-def _check_inputs(config: Config, batch: Batch) -> None:
-    from rbflex_evo.engine.run.journal import read_journal
-
-    header = read_journal(config.folder / "journal.jsonl").header or {}
+def _check_inputs(run: RunRecord, batch: Batch) -> None:
+    header = run.content.header or {}
     if header.get("inputs") not in (None, batch.fingerprint):
-        raise RunError(f"the input images are not those that {config.folder} was scored with; restore them to explain it")
+        raise RunError(f"the input images are not those that {run.folder} was scored with; restore them to explain it")
 
 
 def _own(run: RunRecord, evaluator: Evaluator, genotype: Genotype, config: Config) -> Evaluation:

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 
 from rbflex_evo.engine.run.environment import environment
 from rbflex_evo.engine.run.folder import LOCK, find_run, locked
-from rbflex_evo.engine.run.journal import read_journal
 from rbflex_evo.engine.run.record import RunRecord, read_run, why_nothing
 from rbflex_evo.engine.terminal.progress import Progress
 from rbflex_evo.fitness.evaluation import Evaluation
@@ -117,8 +116,7 @@ def networks_of(run: RunRecord, top: int | None = None) -> list[Evaluation]:
     Raises:
         RunError: if there are none, or fewer.
     """
-    references = read_journal(run.folder / "journal.jsonl").references
-    view = ArchiveView.of(run.objective, run.evaluations, references, run.constraints.ordering)
+    view = ArchiveView.of(run.objective, run.evaluations, run.content.references, run.constraints.ordering)
     best = view.best_first()
     if not best:
         raise RunError(f"{run.folder} has nothing to export: {why_nothing(run)}")

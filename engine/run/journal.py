@@ -37,17 +37,19 @@ class JournalContent:
     """What a journal holds.
 
     Attributes:
-        header: the first line, or None if there is none yet.
-        references: the evaluations of the reference sample.
-        evaluations: those of the search.
-        looks: at costs, in the order in which they were counted.
-        seconds: `time_elapsed` of the last line.
-        end: length in bytes of all whole lines.
+        header: The first line, or None if the journal has no line yet.
+        references: The evaluations of the reference sample.
+        evaluations: The evaluations of the search.
+        arrivals: The `time_elapsed` of each evaluation of the search.
+        looks: The looks at costs, in the order in which they were counted.
+        seconds: The `time_elapsed` of the last line.
+        end: Length in bytes of all whole lines.
     """
 
     header: dict[str, Any] | None = None
     references: list[Evaluation] = field(default_factory=list)
     evaluations: list[Evaluation] = field(default_factory=list)
+    arrivals: list[float] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)
     seconds: float = 0.0
     end: int = 0
@@ -183,6 +185,8 @@ def _take(content: JournalContent, line: dict[str, Any], path: Path, position: i
     read = _look if line["kind"] == "look" else _evaluation
     taken, content.seconds = read(line, path, position)
     known.append(taken)
+    if line["kind"] == "evaluation":
+        content.arrivals.append(content.seconds)
 
 
 def _look(line: dict[str, Any], path: Path, position: int) -> tuple[Look, float]:

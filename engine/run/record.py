@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from rbflex_evo.fitness.objective.objective import Objective, ObjectiveParameter
 from rbflex_evo.spaces import RunError, UnknownNameError, parse
 
 from .folder import damaged, own_parsed, own_text, own_values
-from .journal import read_journal
+from .journal import JournalContent, read_journal
 from .result_document import Candidate, Outcome, read_outcome
 
 
@@ -26,21 +25,33 @@ class RunRecord:
     """A run as its folder tells it.
 
     Attributes:
-        config: the configuration, at least with ``name``, ``space`` and ``fitness``.
-        config_text: the same, verbatim.
-        evaluations: in the order in which the strategy was told.
-        arrivals: float64 [n], when each was told, in seconds since the start.
-        outcome: None while the run is unfinished.
-        rejected: architectures that a constraint kept from being evaluated.
+        folder: The folder of the run.
+        config: The configuration as a mapping, with at least ``name``, ``space`` and ``fitness``.
+        config_text: The configuration, verbatim.
+        content: The content of the journal.
+        outcome: The content of result.json, or None while the run is unfinished.
     """
 
     folder: Path
     config: dict[str, Any]
     config_text: str
-    evaluations: list[Evaluation]
-    arrivals: np.ndarray
+    content: JournalContent
     outcome: Outcome | None = None
-    rejected: int = 0
+
+    @property
+    def evaluations(self) -> list[Evaluation]:
+        """The evaluations, in the order in which the strategy was told."""
+        return self.content.evaluations
+
+    @property
+    def arrivals(self) -> np.ndarray:
+        """When the strategy was told each evaluation: float64 [n], in seconds since the start."""
+        return np.array(self.content.arrivals, dtype=np.float64)
+
+    @property
+    def rejected(self) -> int:
+        """Number of architectures that a constraint excluded from evaluation."""
+        return sum(not look.admitted for look in self.content.looks)
 
     @property
     def proxies(self) -> list[str]:
@@ -99,15 +110,11 @@ def read_run(folder: Path) -> RunRecord:
     if not path.is_file():
         raise RunError(f"{folder} is not a run folder: it has no config.yaml; name the folder that a search wrote")
     config_text = own_text(path)
-    journal = folder / "journal.jsonl"
-    content = read_journal(journal)
     return RunRecord(
         folder=folder,
         config=_config(path, config_text),
         config_text=config_text,
-        evaluations=content.evaluations,
-        rejected=sum(not look.admitted for look in content.looks),
-        arrivals=_arrivals(journal)[: len(content.evaluations)],
+        content=read_journal(folder / "journal.jsonl"),
         outcome=read_outcome(folder / "result.json"),
     )
 
@@ -123,15 +130,6 @@ def _config(path: Path, text: str) -> dict[str, Any]:
     with contextlib.suppress(UnknownNameError):
         own_parsed(path, {**config, "name": "run"})
     return config
-
-
-def _arrivals(path: Path) -> np.ndarray:
-    # The journal was read and checked before; its reader keeps no time of a single line.
-    if not path.exists():
-        return np.empty(0)
-    with open(path, encoding="utf-8") as file:
-        lines = (json.loads(line) for line in file if line.endswith("\n"))
-        return np.array([line["time_elapsed"] for line in lines if line["kind"] == "evaluation"], dtype=np.float64)
 
 
 def why_nothing(run: RunRecord) -> str:
