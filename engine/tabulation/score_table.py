@@ -12,18 +12,15 @@ notation      [K]     of the network that was built for the key
 from __future__ import annotations
 
 import os
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from rbflex_evo.fitness.measuring.tabulated import Arrays, load, score_names
 from rbflex_evo.spaces import RunError
 
-Arrays = dict[str, np.ndarray]
-
 FRAME = ("space", "architecture", "row", "key", "notation")
-FAILURE = "_failure"
 
 
 @dataclass(frozen=True)
@@ -41,11 +38,6 @@ class ScoreTable:
     architectures: list[str]
     keys: list[str]
     scores: dict[str, np.ndarray]
-
-
-def score_names(arrays: Arrays) -> list[str]:
-    """Returns the scores of a table, in order."""
-    return [name for name in arrays if name not in FRAME and not name.endswith(FAILURE)]
 
 
 def read_scores(path: Path) -> ScoreTable:
@@ -67,15 +59,6 @@ def read_scores(path: Path) -> ScoreTable:
         keys=arrays["key"][rows].tolist(),
         scores={name: arrays[name][rows] for name in score_names(arrays)},
     )
-
-
-def load(path: Path) -> Arrays | None:
-    """Returns the arrays of an npz file, or None if it is missing or damaged."""
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
 
 
 def save(path: Path, arrays: Arrays) -> None:

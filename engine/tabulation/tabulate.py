@@ -26,11 +26,12 @@ from rbflex_evo.engine.run.folder import RunFolder, opened, own_config, replace_
 from rbflex_evo.engine.terminal.progress import Progress
 from rbflex_evo.fitness.evaluation import keyed, six_digits
 from rbflex_evo.fitness.measuring.evaluator import Evaluator, score_block
+from rbflex_evo.fitness.measuring.tabulated import FAILURE, Arrays, load
 from rbflex_evo.fitness.measuring.whole_space import Subtree, score_all, subtrees
 from rbflex_evo.spaces import Genotype, RunError
 
 from .sample import architectures_of
-from .score_table import FAILURE, Arrays, load, save
+from .score_table import save
 
 # What decides the numbers of a table, besides its scores.
 LASTING = ("space", "data", "precision", "device", "backend")

@@ -7,6 +7,7 @@ table is identified by the hash of its file, so that a run is never resumed with
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,11 @@ import numpy as np
 
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.spaces import ConfigError, Genotype, SearchSpace, near_name
-from rbflex_evo.spaces.errors import reason
+
+Arrays = dict[str, np.ndarray]
+
+# A score's column of reasons is named by the score and this.
+FAILURE = "_failure"
 
 
 @dataclass(frozen=True)
@@ -53,36 +58,43 @@ class TabulatedScores:
         return Evaluation(genotype, key, scores, reasons)
 
 
+def load(path: Path) -> Arrays | None:
+    """Reads all arrays of an npz file; returns None if it is missing or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def score_names(arrays: Arrays) -> list[str]:
+    """Returns the names of the scores of a table, in order."""
+    return [name for name in arrays if f"{name}{FAILURE}" in arrays]
+
+
 def read_tabulated(path: Path, proxies: Iterable[str]) -> TabulatedScores:
     """Reads the scores of the given proxies from the npz file that ``tabulate`` wrote.
 
     Raises:
         ConfigError: If the file is missing or damaged, or does not contain a proxy.
     """
-    proxies = list(proxies)
-    try:
-        fingerprint = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
-        with np.load(path, allow_pickle=False) as arrays:
-            known = [name for name in arrays.files if f"{name}_failure" in arrays.files]
-            for name in proxies:
-                if name not in known:
-                    raise ConfigError(f"{str(path)!r} has no scores of {name!r}{near_name(name, known)}")
-            wanted = ["key", "notation", *(column for name in proxies for column in (name, f"{name}_failure"))]
-            columns = {name: arrays[name] for name in wanted}
-    except FileNotFoundError:
-        raise ConfigError(f"there is no table of scores {str(path)!r}; make one with: rbflex-evo tabulate CONFIG") from None
-    except ConfigError:
-        raise
-    except Exception as error:
-        raise ConfigError(f"{str(path)!r} is no table of scores, tabulate anew: {reason(error)}") from None
+    if not path.is_file():
+        raise ConfigError(f"there is no table of scores {str(path)!r}; make one with: rbflex-evo tabulate CONFIG")
+    columns = load(path)
+    if columns is None or not {"key", "notation"} <= columns.keys():
+        raise ConfigError(f"{str(path)!r} is no table of scores, tabulate anew")
+    proxies, known = list(proxies), score_names(columns)
+    for name in proxies:
+        if name not in known:
+            raise ConfigError(f"{str(path)!r} has no scores of {name!r}{near_name(name, known)}")
     keys = columns["key"].tolist()
     table = TabulatedScores(
         path=path,
-        fingerprint=fingerprint,
+        fingerprint=hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest(),
         rows={key: row for row, key in enumerate(keys)},
         notations=columns["notation"].tolist(),
         scores={name: columns[name].astype(np.float64) for name in proxies},
-        failures={name: columns[f"{name}_failure"].tolist() for name in proxies},
+        failures={name: columns[f"{name}{FAILURE}"].tolist() for name in proxies},
     )
     _check(table, keys)
     return table
