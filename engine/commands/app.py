@@ -14,7 +14,7 @@ from rbflex_evo.engine.terminal.wording import columns, counted
 from rbflex_evo.fitness.objective.constraints import written
 from rbflex_evo.spaces import RbflexEvoError
 
-from . import cache, check, compare, correlate, explain, export, score, tabulate
+from . import cache, check, compare, correlate, example, explain, export, score, tabulate
 from . import list as listing
 from .options import AsJson, ConfigPath, Overrides, RunPath
 
@@ -30,6 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(cache.app, name="cache")
+app.command("example")(example.example)
 app.command("score")(score.score)
 app.command("gammas")(score.gammas)
 app.command("compare")(compare.compare)

@@ -50,14 +50,16 @@ def read_file(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ConfigError(f"there is no configuration file {str(path)!r}") from None
+        raise ConfigError(
+            f"there is no configuration file {str(path)!r}; write one with: rbflex-evo example quickstart > my.yaml"
+        ) from None
     except IsADirectoryError:
         raise ConfigError(f"{str(path)!r} is a folder; expected a YAML file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{str(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     values = read_value(text, str(path))
     if values is None:
-        raise ConfigError(f"{path} is empty; see configs/quickstart.yaml for an example")
+        raise ConfigError(f"{path} is empty; print an example with: rbflex-evo example quickstart")
     if not isinstance(values, dict):
         raise ConfigError(f"{path} should hold keys with values, but it holds {_short(values)}")
     return values
