@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from rbflex_evo.engine.configuration.assembly import Assembly
-from rbflex_evo.engine.configuration.compare_section import Plan
+from rbflex_evo.engine.configuration.compare_section import ComparisonPlan
 from rbflex_evo.engine.configuration.config import Config, identity
 from rbflex_evo.engine.run.folder import RunFolder, opened
 from rbflex_evo.engine.run.journal import read_journal
@@ -50,7 +50,7 @@ class Runs:
     """
 
     folder: Path
-    plan: Plan
+    plan: ComparisonPlan
     traces: dict[tuple[str, int], Trace]
     failures: dict[tuple[str, int], str]
     pool: list[Evaluation] | None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rbflex_evo.engine.configuration.assembly import open_table
-from rbflex_evo.engine.configuration.compare_section import Contender, Plan
+from rbflex_evo.engine.configuration.compare_section import ComparisonPlan, Contender
 from rbflex_evo.engine.configuration.config import Config
 from rbflex_evo.spaces import ConfigError, SearchSpace
 
@@ -26,7 +26,7 @@ def folder_of(config: Config) -> Path:
     return config.folder.with_name(f"{config.folder.name}-compare")
 
 
-def open_tables(plan: Plan, space: SearchSpace) -> dict[str, Table]:
+def open_tables(plan: ComparisonPlan, space: SearchSpace) -> dict[str, Table]:
     """Returns the tables of known accuracies by their data sets' names, each checked to be of the space and not read yet.
 
     Raises:

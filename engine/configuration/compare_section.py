@@ -54,7 +54,7 @@ class Contender:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ComparisonPlan:
     """A checked comparison: every contender runs with every seed."""
 
     contenders: tuple[Contender, ...]
@@ -70,7 +70,9 @@ class Plan:
         }
 
 
-def plan_of(section: Mapping[str, Any] | None, *, limits: Mapping[str, Any], fronts: bool, seed: int, table: Choice | None) -> Plan:
+def plan_of(
+    section: Mapping[str, Any] | None, *, limits: Mapping[str, Any], fronts: bool, seed: int, table: Choice | None
+) -> ComparisonPlan:
     """Returns what the section ``compare`` asks for.
 
     Args:
@@ -101,7 +103,7 @@ def plan_of(section: Mapping[str, Any] | None, *, limits: Mapping[str, Any], fro
         raise ConfigError(f"'compare.strategies' has {twice[0]!r} twice; give one of them another name with 'label'")
     tables = [read_choice(entry, f"compare.tables.{i}", "source", TABLES) for i, entry in enumerate(compare.tables)]
     seeds = compare.seeds if isinstance(compare.seeds, list) else range(seed, seed + compare.seeds)
-    return Plan(contenders, tuple(seeds), tuple([table, *tables] if table is not None else tables))
+    return ComparisonPlan(contenders, tuple(seeds), tuple([table, *tables] if table is not None else tables))
 
 
 def first_strategy(compare: Mapping[str, Any]) -> Any:

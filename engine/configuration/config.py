@@ -27,7 +27,7 @@ from rbflex_evo.fitness.passes.weights import WeightParameters
 from rbflex_evo.spaces import SPACES, TABLES, ConfigError, Parameters, near_name, parse
 from rbflex_evo.strategies import STRATEGIES
 
-from .compare_section import Plan, first_strategy, plan_of
+from .compare_section import ComparisonPlan, first_strategy, plan_of
 from .selection import NAME, NAME_RULE, Choice, read_choice
 from .yaml_reader import read_file, read_value
 
@@ -181,7 +181,7 @@ class Config(Parameters):
         """The run's folder."""
         return Path(self.runs).expanduser() / self.name
 
-    def plan(self) -> Plan:
+    def plan(self) -> ComparisonPlan:
         """Returns what the section ``compare`` asks for.
 
         Raises:

@@ -59,7 +59,7 @@ class Ties(Part):
     nearest: list[Tied]
 
 
-class Layer(Part):
+class LayerRecord(Part):
     """One activation layer; see `rbflex_evo.fitness.proxies.rbflex.layers.LayerDistances`."""
 
     name: str
@@ -69,13 +69,13 @@ class Layer(Part):
     distance: float
 
 
-class Layers(Part):
+class ScoreLayers(Part):
     """What an rbflex score of that name reads: X layer by layer in the order of the forward, and Y."""
 
     score: str
     pairs: int
-    layers: list[Layer]
-    features: Layer
+    layers: list[LayerRecord]
+    features: LayerRecord
 
 
 class Explanation(Part):
@@ -100,7 +100,7 @@ class Explanation(Part):
     seeds: list[int]
     spread: dict[str, Spread]
     ties: Ties
-    layers: list[Layers]
+    layers: list[ScoreLayers]
     dataset: str | None = None
     accuracy: float | None = None
     notice: str | None = None

@@ -29,7 +29,7 @@ from rbflex_evo.engine.terminal.progress import Progress
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.spaces import ConfigError, Genotype, RbflexEvoError, RunError, SearchSpace
 
-from .document import FILE, VERSION, Explanation, Layer, Layers, Rank, Spread, Tied, Ties
+from .document import FILE, VERSION, Explanation, LayerRecord, Rank, ScoreLayers, Spread, Tied, Ties
 
 if TYPE_CHECKING:
     from rbflex_evo.fitness.data.batch import Batch
@@ -197,7 +197,7 @@ def _under_seeds(parts: Assembly, evaluator: Evaluator, own: Evaluation, seeds: 
     return scored
 
 
-def _layers(evaluator: Evaluator, own: Evaluation, config: Config) -> list[Layers]:
+def _layers(evaluator: Evaluator, own: Evaluation, config: Config) -> list[ScoreLayers]:
     from rbflex_evo.fitness.proxies.rbflex.layers import layer_distances
     from rbflex_evo.fitness.proxies.rbflex.score import Rbflex
 
@@ -210,8 +210,8 @@ def _layers(evaluator: Evaluator, own: Evaluation, config: Config) -> list[Layer
             parts, features = layer_distances(
                 conditions.space, genotype, images, conditions.weights, precision=config.precision, layers=proxy.layers
             )
-            layers = [Layer(**asdict(part)) for part in parts]
-            found.append(Layers(score=name, pairs=n * (n - 1) // 2, layers=layers, features=Layer(**asdict(features))))
+            layers = [LayerRecord(**asdict(part)) for part in parts]
+            found.append(ScoreLayers(score=name, pairs=n * (n - 1) // 2, layers=layers, features=LayerRecord(**asdict(features))))
     return found
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from .document import Layer, Spread
+    from .document import LayerRecord, Spread
 
 BINS = 30
 # The worst of a run lie so far off that they would squeeze everything else into one corner.
@@ -42,11 +42,11 @@ class Distribution:
     left_out: int
 
 
-def block_shares(layers: Sequence[Layer]) -> list[BlockShare]:
+def block_shares(layers: Sequence[LayerRecord]) -> list[BlockShare]:
     """Sums layers up by block, in the order of the forward."""
     distance = sum(layer.distance for layer in layers)
     units = sum(layer.units for layer in layers)
-    grouped: dict[str, list[Layer]] = {}
+    grouped: dict[str, list[LayerRecord]] = {}
     for layer in layers:
         grouped.setdefault(layer.block, []).append(layer)
     return [

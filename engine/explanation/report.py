@@ -8,7 +8,7 @@ from typing import Any
 from rbflex_evo.engine.figures.page import Gallery, Shown
 from rbflex_evo.engine.run.record import RunRecord
 
-from .document import Explanation, Layers, read_explanation
+from .document import Explanation, ScoreLayers, read_explanation
 from .explain import scores_of_others
 from .figures import block_shares, draw_blocks, draw_spread
 
@@ -41,7 +41,7 @@ def _spreads(run: RunRecord, explanation: Explanation, gallery: Gallery) -> Iter
             yield gallery.add(f"spread_{name}", figure, f"Spread of {name} over weight seeds")
 
 
-def _layers(found: Layers, gallery: Gallery) -> dict[str, Any]:
+def _layers(found: ScoreLayers, gallery: Gallery) -> dict[str, Any]:
     total = sum(layer.distance for layer in found.layers)
     largest = sorted(found.layers, key=lambda layer: -layer.distance)[:LAYERS_SHOWN]
     y = found.features

@@ -9,7 +9,7 @@ import numpy as np
 
 from rbflex_evo.engine.figures.front import FrontData, draw_front, draw_hypervolume, front_data
 from rbflex_evo.engine.run.record import RunRecord
-from rbflex_evo.engine.run.result_document import Candidate
+from rbflex_evo.engine.run.result_document import CandidateRecord
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.fitness.objective.constraints import Constraints, violation, written
@@ -23,7 +23,7 @@ AddFigure = Callable[[str, "Figure", str], Any]
 """Takes a name, a figure and a title, and returns what the page shows."""
 
 
-def limits(run: RunRecord, best: Candidate | None) -> dict[str, Any] | None:
+def limits(run: RunRecord, best: CandidateRecord | None) -> dict[str, Any] | None:
     """Returns what the page says about constraints, None of a run without any."""
     constraints = run.constraints
     if not constraints.limits:
@@ -39,7 +39,7 @@ def limits(run: RunRecord, best: Candidate | None) -> dict[str, Any] | None:
     }
 
 
-def _cost(metric: str, best: Candidate | None) -> str:
+def _cost(metric: str, best: CandidateRecord | None) -> str:
     return written(best.costs[metric]) if best is not None and metric in best.costs else "–"
 
 

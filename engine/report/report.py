@@ -20,7 +20,7 @@ from rbflex_evo.engine.figures.page import Gallery, Shown, flat, percent, render
 from rbflex_evo.engine.graph_drawing.diagram import draw_architecture
 from rbflex_evo.engine.run.folder import replace_text
 from rbflex_evo.engine.run.record import RunRecord, read_run
-from rbflex_evo.engine.run.result_document import Candidate, TableFacts
+from rbflex_evo.engine.run.result_document import CandidateRecord, TableFacts
 from rbflex_evo.spaces import RbflexEvoError, RunError, SearchSpace, create_space
 
 from . import limits
@@ -123,7 +123,7 @@ def _known(run: RunRecord, space: SearchSpace) -> tuple[Known | None, str | None
     return Known(np.array([math.nan if a is None else a for a in found]), table.dataset, table), None
 
 
-def _found(run: RunRecord, space: SearchSpace, gallery: Gallery, best: Candidate) -> dict[str, Any]:
+def _found(run: RunRecord, space: SearchSpace, gallery: Gallery, best: CandidateRecord) -> dict[str, Any]:
     genotype = tuple(best.genotype)
     position = run.position(best)
     facts = run.outcome.table if run.outcome else None
@@ -149,7 +149,7 @@ def _tiles(facts: TableFacts) -> Iterator[tuple[str, str]]:
         yield "below the best, points", f"{facts.best - facts.accuracy:.2f}"
 
 
-def _place(run: RunRecord, name: str, candidate: Candidate) -> int:
+def _place(run: RunRecord, name: str, candidate: CandidateRecord) -> int:
     """Returns 1 + how many of this run's candidates have a higher raw score."""
     return 1 + int(np.sum(run.scores(name) > candidate.scores[name]))
 
@@ -170,7 +170,7 @@ def _leaders(run: RunRecord, space: SearchSpace, known: Known | None) -> list[tu
     return leaders
 
 
-def _anytime(run: RunRecord, known: Known | None, gallery: Gallery, best: Candidate | None) -> Iterator[Shown]:
+def _anytime(run: RunRecord, known: Known | None, gallery: Gallery, best: CandidateRecord | None) -> Iterator[Shown]:
     position = run.position(best) if best else None
     for name in run.proxies:
         scores = run.scores(name)
@@ -189,7 +189,7 @@ def _anytime(run: RunRecord, known: Known | None, gallery: Gallery, best: Candid
         yield gallery.add("anytime_accuracy", figure, "Accuracy so far")
 
 
-def _clouds(run: RunRecord, known: Known, gallery: Gallery, best: Candidate | None) -> Iterator[Shown]:
+def _clouds(run: RunRecord, known: Known, gallery: Gallery, best: CandidateRecord | None) -> Iterator[Shown]:
     position = run.position(best) if best else None
     for name in run.proxies:
         scores = run.scores(name)

@@ -17,7 +17,7 @@ from rbflex_evo.spaces import RunError, UnknownNameError, parse
 
 from .folder import damaged, own_parsed, own_text, own_values
 from .journal import JournalContent, read_journal
-from .result_document import Candidate, Outcome, read_outcome
+from .result_document import CandidateRecord, Outcome, read_outcome
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class RunRecord:
         """Returns float64 [n], one raw score of each evaluation; NaN where the candidate failed in any."""
         return np.array([math.nan if e.failures else e.scores.get(name, math.nan) for e in self.evaluations])
 
-    def position(self, candidate: Candidate) -> int | None:
+    def position(self, candidate: CandidateRecord) -> int | None:
         """Returns which evaluation (from 0) a candidate was, or None if the journal does not hold it."""
         return next((i for i, e in enumerate(self.evaluations) if e.key == candidate.key), None)
 

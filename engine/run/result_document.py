@@ -19,7 +19,7 @@ class Part(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
 
 
-class Candidate(Part):
+class CandidateRecord(Part):
     """One of the architectures that the run chose."""
 
     genotype: list[int]
@@ -45,8 +45,8 @@ class Outcome(Part):
     """The result of a finished run."""
 
     stop_reason: str
-    best: Candidate | None = None
-    top: list[Candidate] = []
+    best: CandidateRecord | None = None
+    top: list[CandidateRecord] = []
     counts: dict[str, int] = {}
     time_seconds: float = 0.0
     evaluator: dict[str, Any] = {}
