@@ -1,4 +1,4 @@
-"""From a configuration to the parts that it names: space, images, evaluator, table. Torch is first imported here."""
+"""Creates the parts that a configuration names: space, inputs, scores, evaluator, table."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ def open_table(choice: Choice, space: SearchSpace) -> Table:
 
 
 def _check_origin(config: Config, path: Path) -> None:
-    """Makes sure that scores mean what the configuration says, by the configuration that ``tabulate`` left beside them."""
+    """Checks the settings of a table of scores against the configuration that ``tabulate`` left next to it."""
     beside = path.with_name("config.yaml")
     if not beside.exists():
         return
@@ -215,7 +215,7 @@ def _check_origin(config: Config, path: Path) -> None:
         if found[name] != value:
             raise ConfigError(
                 f"{str(path)!r} was made with another {name!r} than this configuration has: {found[name]}\n"
-                f"set it alike ({beside} has all settings), or tabulate again"
+                f"set it to the same value ({beside} has all settings), or tabulate again"
             )
 
 
@@ -226,7 +226,7 @@ def _origin(config: Config, proxies: Mapping[str, object]) -> dict[str, object]:
 
 
 def cache_path(setting: str) -> Path | None:
-    """Returns the file that statistics are kept in: "auto" is the default one, "off" is none."""
+    """Returns the file of cached statistics: the default file for "auto", None for "off"."""
     from rbflex_evo.fitness.measuring.cache import default_path
 
     if setting == "off":

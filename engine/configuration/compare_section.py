@@ -2,8 +2,8 @@
 
 compare:
   strategies: [random, {name: genetic, population: 30}, {name: genetic, population: 100, label: genetic 100}]
-  seeds: 30                          # 30 of them from the configuration's own on, or a list
-  tables: [{source: csv, ...}, ...]  # more known accuracies than the one of `table`, each under its data set's name
+  seeds: 30                          # 30 seeds, starting at the configuration's own, or a list of seeds
+  tables: [{source: csv, ...}, ...]  # further tables of known accuracies, in addition to `table`, one per data set
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .selection import NAME, NAME_RULE, Choice, read_choice
 
 
 class CompareParameters(Parameters):
-    """The section ``compare`` as it is written.
+    """The section ``compare`` as the configuration gives it.
 
     Attributes:
         strategies: Names, or mappings with parameters; ``label`` renames one.
@@ -41,13 +41,13 @@ class CompareParameters(Parameters):
         listed = value if isinstance(value, list) else [value]
         whole = all(type(seed) is int and seed >= 0 for seed in listed)
         if not whole or not listed or len(set(listed)) < len(listed) or value == 0:
-            raise PydanticCustomError("seeds", "should be how many seeds, at least 1, or a list of different ones")
+            raise PydanticCustomError("seeds", "should be a number of seeds, at least 1, or a list of different seeds")
         return value
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One strategy with its parameters; the label is its name in tables, figures and folders."""
+    """One strategy with its parameters; the label names it in tables, figures and folders."""
 
     label: str
     strategy: Choice
@@ -62,7 +62,7 @@ class ComparisonPlan:
     tables: tuple[Choice, ...]
 
     def as_values(self) -> dict[str, Any]:
-        """Returns it as JSON data."""
+        """Returns the plan as JSON data."""
         return {
             "strategies": [{"label": c.label, "name": c.strategy.name, **c.strategy.values} for c in self.contenders],
             "seeds": list(self.seeds),
@@ -73,19 +73,19 @@ class ComparisonPlan:
 def plan_of(
     section: Mapping[str, Any] | None, *, limits: Mapping[str, Any], fronts: bool, seed: int, table: Choice | None
 ) -> ComparisonPlan:
-    """Returns what the section ``compare`` asks for.
+    """Returns the comparison that the section ``compare`` describes.
 
     Args:
-        section: as it is written, None where the configuration has none.
-        limits: of the budget, those alone that are set.
+        section: The section as the configuration gives it, or None if it has no such section.
+        limits: The limits of the budget that are set.
         fronts: True if the objective is ``pareto``.
-        seed: of the configuration; a number of seeds counts from it.
-        table: of the configuration; the first of the plan's tables.
+        seed: The seed of the configuration, at which a number of seeds starts.
+        table: The table of the configuration, which becomes the first table of the plan.
 
     Raises:
-        ConfigError: if there is none, a label comes twice, a parameter is wrong, the budget is none of unique evaluations alone, or
-            the objective has no single incumbent.
-        UnknownNameError: if a strategy or a table is not registered.
+        ConfigError: If the section is missing, a label is duplicated, a parameter is wrong, the budget limits something other
+            than unique evaluations, or the objective has no single incumbent.
+        UnknownNameError: If a strategy or a table is not registered.
     """
     if section is None:
         raise ConfigError(
@@ -93,11 +93,11 @@ def plan_of(
         )
     compare = parse(CompareParameters, section, "compare")
     if limits.keys() != {"evaluations"}:
-        raise ConfigError("strategies are compared at one budget of unique evaluations; 'budget' should hold evaluations alone")
+        raise ConfigError("strategies are compared at one budget of unique evaluations; 'budget' should hold only evaluations")
     if fronts:
         raise ConfigError("strategies are compared by one incumbent each, which 'pareto' does not have; use a score or a rank")
     contenders = tuple(_contender(entry, f"compare.strategies.{i}") for i, entry in enumerate(compare.strategies))
-    # Folders of labels that differ in case alone are one folder on some systems.
+    # On some systems, labels that differ only in case name the same folder.
     twice = [label for label, count in Counter(contender.label.lower() for contender in contenders).items() if count > 1]
     if twice:
         raise ConfigError(f"'compare.strategies' has {twice[0]!r} twice; give one of them another name with 'label'")
@@ -107,7 +107,7 @@ def plan_of(
 
 
 def first_strategy(compare: Mapping[str, Any]) -> Any:
-    """Returns the first of the strategies of a section ``compare`` that is not checked yet."""
+    """Returns the first strategy of a section ``compare`` that is not checked yet."""
     strategies = compare.get("strategies")
     first = strategies[0] if isinstance(strategies, list) and strategies else None
     if first is None:

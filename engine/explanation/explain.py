@@ -1,13 +1,13 @@
-"""What can be said of one candidate of a finished run: its layers, its ranks, and how much of its scores is chance.
+"""The explanation of one candidate of a finished run: its layers, its ranks, and the random part of its scores.
 
-    layers    each activation layer's part of the distances that RBFleX reads
-    ranks     of each score among the candidates of the run
-    spread    the same scores of the same architecture under other weight seeds, at the run's own calibration (gammas)
-    ties      the candidates of the run whose scores lie within one standard deviation of the candidate's, in every member
+    layers    the contribution of each activation layer to the distances that RBFleX reads
+    ranks     the rank of each score among the candidates of the run
+    spread    the scores of the same architecture under other weight seeds, with the calibration (gammas) of the run
+    ties      the candidates whose scores lie within one standard deviation of this candidate's scores, in every member
 
-The spread is of one candidate. The difference of two varies up to sqrt(2) times as much where a seed moves their scores
-independently, and less where it moves them together, so a tie is a statement about the candidate, not a test of two. The table of
-known accuracies is read last.
+The spread is that of one candidate. The difference of two candidates varies up to sqrt(2) times as much if a seed changes their
+scores independently, and less if it changes them together. A tie is therefore a statement about the candidate, not a test of two
+candidates. The table of known accuracies is read last.
 """
 
 from __future__ import annotations
@@ -37,27 +37,28 @@ if TYPE_CHECKING:
 
 SEEDS = 8
 TIED_SHOWN = 10
-# A replay's own score, measured again, may differ from the table's by so much of it.
+# Relative tolerance between a score of a replayed table and the same score measured again.
 REPLAY_TOLERANCE = 0.01
 
 
 def explain(folder: str | Path, architecture: str | None = None, *, seeds: int = SEEDS, quiet: bool = False) -> Explanation:
-    """Explains a candidate of a finished run, the found one by default, and writes explain.json into the run's folder.
+    """Explains a candidate of a finished run, by default the found one, and writes explain.json into the run's folder.
 
     Args:
-        architecture: in the space's notation; one that the run did not come across is scored as the run would have.
-        seeds: how many other weight seeds it is scored with; statistics come from the cache where it has them.
-        quiet: shows no progress.
+        folder: The folder of the run.
+        architecture: The candidate in the space's notation. If the run did not evaluate it, it is scored as in the run.
+        seeds: Number of other weight seeds to score the candidate with; cached statistics are reused.
+        quiet: Whether to hide the progress bars.
 
     Raises:
-        RunError: if the run has no result or found nothing, this candidate failed, or the run's inputs are gone.
-        GenotypeError: if the architecture is not of the space.
-        ConfigError: if fewer than two seeds are asked for.
-        DataError, DeviceError: if the images or the device of the run are not there.
+        RunError: If the run has no result or found nothing, the candidate failed, or the inputs of the run are missing.
+        GenotypeError: If the architecture is not of the space.
+        ConfigError: If `seeds` is less than two.
+        DataError, DeviceError: If the images or the device of the run are not available.
     """
     if seeds < 2:
         raise ConfigError(f"a spread needs at least 2 other weight seeds, but {seeds} was asked for")
-    # One candidate at a time gains nothing from several processes.
+    # A single candidate does not benefit from several processes.
     config = find_run(folder).model_copy(update={"workers": 1})
     run = read_run(config.folder)
     if run.outcome is None:
@@ -96,19 +97,19 @@ def explain(folder: str | Path, architecture: str | None = None, *, seeds: int =
 
 
 def scores_of_others(run: RunRecord, name: str, key: str) -> np.ndarray:
-    """Returns the raw scores of the run's candidates, that of `key` apart, which have all of the objective's members."""
+    """Returns the raw scores of the other candidates that have all members of the objective; `key` is left out."""
     there = [e for e in run.evaluations if e.key != key and _has_members(run, e) and name in e.scores]
     return np.array([e.scores[name] for e in there], dtype=np.float64)
 
 
 def rank_of(score: float, others: np.ndarray) -> Rank:
-    """Returns a score's place among itself and `others`."""
+    """Returns the rank of a score among itself and `others`."""
     higher, equal, lower = (int(np.sum(compared)) for compared in (others > score, others == score, others < score))
     return Rank(place=1 + higher + equal / 2, of=len(others) + 1, below=lower / len(others) if len(others) else 0.0)
 
 
 def spread_of(own: float, values: Sequence[float | None]) -> Spread:
-    """Returns the mean, standard deviation and range of a score under other seeds, failures left out."""
+    """Returns mean, standard deviation and range of a score under other seeds, without failures."""
     there = [value for value in values if value is not None]
     if len(there) < 2:
         return Spread(values=list(values))
@@ -124,7 +125,7 @@ def spread_of(own: float, values: Sequence[float | None]) -> Spread:
 
 
 def ties_of(run: RunRecord, space: SearchSpace, own: Evaluation, spread: Mapping[str, Spread]) -> Ties:
-    """Compares the members' scores of every other candidate with the candidate's own, in deviations of its spread."""
+    """Compares the member scores of every other candidate with those of this candidate, in deviations of its spread."""
     others = [e for e in run.evaluations if e.key != own.key and _has_members(run, e)]
     away = {}
     for name in run.members:
@@ -142,7 +143,7 @@ def ties_of(run: RunRecord, space: SearchSpace, own: Evaluation, spread: Mapping
 
 
 def _in_deviations(distances: np.ndarray, deviation: float) -> np.ndarray:
-    # A score that no seed moves ties with its equals only.
+    # A score that does not depend on the seed is tied only with equal scores.
     return distances / deviation if deviation else np.where(distances == 0, 0.0, math.inf)
 
 
@@ -161,7 +162,7 @@ def _check_inputs(run: RunRecord, batch: Batch) -> None:
 
 
 def _own(run: RunRecord, evaluator: Evaluator, genotype: Genotype, config: Config) -> Evaluation:
-    """Returns the candidate's evaluation under the run's own weights, from the journal if it is there."""
+    """Returns the evaluation of the candidate with the weights of the run, from the journal if possible."""
     key = evaluator.key(genotype)
     own = next((e for e in run.evaluations if e.key == key), None)
     if own is None or config.scores is not None:
@@ -175,7 +176,7 @@ def _own(run: RunRecord, evaluator: Evaluator, genotype: Genotype, config: Confi
 
 
 def _check_replay(run: RunRecord, own: Evaluation, measured: Evaluation) -> None:
-    """Makes sure that the scores of a replayed run are those that its configuration describes."""
+    """Checks that the scores of a replayed run are those that its configuration measures."""
     for name, score in own.scores.items():
         again = measured.scores.get(name, math.nan)
         if not math.isclose(score, again, rel_tol=REPLAY_TOLERANCE):
@@ -186,7 +187,7 @@ def _check_replay(run: RunRecord, own: Evaluation, measured: Evaluation) -> None
 
 
 def _under_seeds(parts: Assembly, evaluator: Evaluator, own: Evaluation, seeds: Sequence[int], quiet: bool) -> list[Evaluation]:
-    """Scores the candidate under other weights. Gammas stay those of the run: its candidates share them, whatever the seed."""
+    """Scores the candidate with other weights. The gammas of the run are kept, since all its candidates share them."""
     scored: list[Evaluation] = []
     with Progress("weight seeds", len(seeds), unit="seed", shown=not quiet) as progress:
         for seed in seeds:

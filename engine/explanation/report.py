@@ -1,4 +1,4 @@
-"""The section of a run's report that shows explain.json."""
+"""The section of the report that shows explain.json."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ LAYERS_SHOWN = 10
 
 
 def explanation_of(run: RunRecord, gallery: Gallery) -> dict[str, Any] | None:
-    """Returns what the template names of the run's explanation, None where there is none.
+    """Returns the values for the template of the report, or None if the run has no explanation.
 
     Raises:
-        RunError: if explain.json is damaged.
+        RunError: If explain.json is damaged.
     """
     explanation = read_explanation(run.folder)
     if explanation is None:
@@ -35,7 +35,7 @@ def explanation_of(run: RunRecord, gallery: Gallery) -> dict[str, Any] | None:
 def _spreads(run: RunRecord, explanation: Explanation, gallery: Gallery) -> Iterator[Shown]:
     for name, own in explanation.scores.items():
         spread = explanation.spread[name]
-        # What no weight moves has no spread to draw.
+        # A score that does not depend on the weights has no spread to draw.
         if spread.deviation:
             figure = draw_spread(scores_of_others(run, name, explanation.key), own, spread, name)
             yield gallery.add(f"spread_{name}", figure, f"Spread of {name} over weight seeds")

@@ -1,4 +1,4 @@
-"""What a run left behind, read back as plain values; nothing in the folder is changed, so a live run may be read too."""
+"""The record of a run, read from its folder. Nothing in the folder is changed, so the record of a live run can be read, too."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .result_document import CandidateRecord, Outcome, read_outcome
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run as its folder tells it.
+    """The content of a run's folder.
 
     Attributes:
         folder: The folder of the run.
@@ -55,7 +55,7 @@ class RunRecord:
 
     @property
     def proxies(self) -> list[str]:
-        """The scores of the run: those that the objective reads first, in its order."""
+        """The scores of the run, the members of the objective first, in its order."""
         return list(dict.fromkeys([*self.members, *self.config["fitness"].get("proxies", {})]))
 
     @property
@@ -72,30 +72,30 @@ class RunRecord:
 
     @property
     def constraints(self) -> Constraints:
-        """What a candidate may cost.
+        """The constraints of the search.
 
         Raises:
-            ConfigError, UnknownNameError: if the configuration's are wrong.
+            ConfigError, UnknownNameError: If the constraints of the configuration are wrong.
         """
         return read_constraints(self.config["fitness"].get("constraints") or {})
 
     @property
     def objective(self) -> Objective:
-        """What the search looked for.
+        """The objective of the search.
 
         Raises:
-            ConfigError: if the configuration's is wrong.
+            ConfigError: If the objective of the configuration is wrong.
         """
         proxies = self.config["fitness"].get("proxies", {})
         values = self.config["fitness"].get("objective") or {"score": next(iter(proxies), None)}
         return create_objective(parse(ObjectiveParameters, values, "fitness.objective"), proxies)
 
     def scores(self, name: str) -> np.ndarray:
-        """Returns float64 [n], one raw score of each evaluation; NaN where the candidate failed in any."""
+        """Returns one raw score of each evaluation, float64 [n]; NaN if any score of the candidate failed."""
         return np.array([math.nan if e.failures else e.scores.get(name, math.nan) for e in self.evaluations])
 
     def position(self, candidate: CandidateRecord) -> int | None:
-        """Returns which evaluation (from 0) a candidate was, or None if the journal does not hold it."""
+        """Returns the index of a candidate's evaluation, or None if the journal does not hold it."""
         return next((i for i, e in enumerate(self.evaluations) if e.key == candidate.key), None)
 
 
@@ -103,7 +103,7 @@ def read_run(folder: Path) -> RunRecord:
     """Reads the folder of a run, finished or not.
 
     Raises:
-        RunError: if it is no run folder, or a file of it is damaged, naming the file and the way out.
+        RunError: If the folder is not that of a run, or a file in it is damaged; the message names the file and what to do.
     """
     folder = Path(folder)
     path = folder / "config.yaml"
@@ -126,14 +126,14 @@ def _config(path: Path, text: str) -> dict[str, Any]:
         raise damaged(path, f"{missing[0]!r} is missing")
     if not isinstance(config["fitness"], dict) or not isinstance(config["fitness"].get("proxies", {}), dict):
         raise damaged(path, f"'fitness' must map 'proxies' to scores, but it is {config['fitness']!r}")
-    # What is not registered here, or is called as no run may be, does not keep what was measured from being read.
+    # A name that is not registered here, or an invalid name of the run, must not prevent reading what was measured.
     with contextlib.suppress(UnknownNameError):
         own_parsed(path, {**config, "name": "run"})
     return config
 
 
 def why_nothing(run: RunRecord) -> str:
-    """Returns why a run has no best candidate, as half a sentence that ends with the way out where there is one."""
+    """Returns the reason why a run has no best candidate, as half a sentence, and what to do if the run is unfinished."""
     if run.outcome is None:
         way_out = f"; go on with: rbflex-evo resume {run.folder}"
         return f"{_why_nothing(run, ' yet', ' so far')}{way_out}"

@@ -14,13 +14,13 @@ VERSION = 1
 
 
 class Part(BaseModel):
-    """Base of what is read from a document: strict types; unknown keys are ignored."""
+    """Base of the parts of a document: strict types; unknown keys are ignored."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
 
 
 class CandidateRecord(Part):
-    """One of the architectures that the run chose."""
+    """One of the best architectures of the run."""
 
     genotype: list[int]
     notation: str
@@ -30,7 +30,7 @@ class CandidateRecord(Part):
 
 
 class TableFacts(Part):
-    """What the table says of the found architecture; accuracies and the percentile in percent, None where unknown."""
+    """The accuracy of the found architecture in the table; accuracies and percentile in percent, None if unknown."""
 
     name: str
     dataset: str
@@ -55,10 +55,10 @@ class Outcome(Part):
 
 
 def read_document(path: Path) -> dict[str, Any] | None:
-    """Returns result.json's content, or None where the run has not finished.
+    """Returns the content of result.json, or None if the run has not finished.
 
     Raises:
-        RunError: if the file is damaged.
+        RunError: If the file is damaged.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -70,10 +70,10 @@ def read_document(path: Path) -> dict[str, Any] | None:
 
 
 def read_outcome(path: Path) -> Outcome | None:
-    """Returns the parts of result.json that a report uses, or None where the run has not finished.
+    """Returns the parts of result.json that a report uses, or None if the run has not finished.
 
     Raises:
-        RunError: if the file is damaged.
+        RunError: If the file is damaged.
     """
     document = read_document(path)
     if document is None:

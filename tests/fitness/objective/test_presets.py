@@ -81,7 +81,7 @@ def test_a_preset_given_on_the_command_line_takes_the_place_of_an_objective(tmp_
     ("fitness", "message"),
     [
         ({"preset": "rbflex_nsawot"}, "unknown preset 'rbflex_nsawot'; did you mean 'rbflex_naswot'"),
-        ({"preset": "rbflex_naswot", "objective": {"score": "rbflex"}}, "stands beside the preset 'rbflex_naswot'"),
+        ({"preset": "rbflex_naswot", "objective": {"score": "rbflex"}}, "is set in addition to the preset 'rbflex_naswot'"),
         ({"preset": "rbflex_naswot", "proxies": 3}, r"'fitness\.proxies'"),
         ({"preset": "rbflex_naswot", "proxies": {"rbflex": 3}}, r"'fitness\.proxies\.rbflex'"),
         ({"preset": "rbflex_naswot", "proxies": {"rbflex": {"gama": 3}}}, r"rbflex\.gama'; did you mean 'gamma'"),
