@@ -167,7 +167,7 @@ _worker: tuple[Config, EvaluatorLike, Provenance, Callable[[], bool]] | None = N
 
 def _start_worker(config: Config, stop: Any) -> None:
     global _worker
-    evaluator = Assembly(config).tabulated
+    evaluator = Assembly(config).tabulated()
     _worker = config, evaluator, {"inputs": None, "backend": None, "scores": evaluator.table.fingerprint}, stop.is_set
 
 

@@ -97,7 +97,7 @@ def _known(parts: Assembly, runs: Runs) -> tuple[list[Evaluation], Callable[[Eva
     """Returns the evaluations of the common reference, and what names their architectures."""
     if parts.config.scores is None:
         return list(runs.pool or ()), lambda evaluation: parts.space.notation(evaluation.genotype)
-    table, book = parts.tabulated.table, parts.book
+    table, book = parts.tabulated().table, parts.book()
     # Only keys, scores, costs and failures are asked of these: a table names no genotype.
     known = [table.evaluation(key, ()) for key in table.rows]
     if book.metrics:

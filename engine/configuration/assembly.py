@@ -82,9 +82,8 @@ class Assembly:
         """The constraints, empty if none are set."""
         return read_constraints(self.config.fitness.constraints)
 
-    @cached_property
     def book(self) -> CostBook:
-        """The costs, by key, that constraints and the objective name.
+        """Returns a new, empty book of the costs that constraints and the objective name.
 
         Raises:
             TableError, DeviceError: If the table or the device of a latency is missing or does not fit the space.
@@ -98,9 +97,8 @@ class Assembly:
         """The table of known accuracies, or None if none is set; see `open_table`."""
         return None if self.config.table is None else open_table(self.config.table, self.space)
 
-    @cached_property
     def tabulated(self) -> TabulatedEvaluator:
-        """The evaluator that answers from the table of ``scores``.
+        """Returns a new evaluator that answers from the table of ``scores``.
 
         Raises:
             ConfigError: If the table is missing or damaged, lacks a proxy, or was made with other settings.
@@ -177,7 +175,8 @@ class Assembly:
             ConfigError, DataError, DeviceError: If the table of scores, the inputs or the device cannot be used.
         """
         if self.config.scores is not None:
-            yield self.tabulated, {"inputs": None, "backend": None, "scores": self.tabulated.table.fingerprint}
+            tabulated = self.tabulated()
+            yield tabulated, {"inputs": None, "backend": None, "scores": tabulated.table.fingerprint}
             return
         with self.evaluator() as evaluator:
             yield evaluator, {"inputs": self.batch.fingerprint, "backend": evaluator.conditions.backend}

@@ -293,7 +293,7 @@ class RunningSearch:
             if known is not None:
                 self._result = search._finished(self._folder, content, known)
                 return
-            self._table, book = search.parts.table, search.parts.book
+            self._table, book = search.parts.table, search.parts.book()
             self._measuring = resources.enter_context(ExitStack())
             evaluator, inputs = self._measuring.enter_context(search._evaluator())
             interrupt.check()

@@ -86,7 +86,7 @@ def test_a_replay_writes_the_journal_of_a_search_that_measures(tmp_path: Path) -
     Search(replay, quiet=True, report=False).run()
     measured, read = (journal_without_times(config.folder) for config in (live, replay))
     assert len(measured) == 26 and measured[1:] == read[1:]
-    table = Assembly(replay).tabulated.table
+    table = Assembly(replay).tabulated().table
     assert "scores" not in measured[0] and read[0]["scores"] == table.fingerprint
 
 
@@ -209,7 +209,7 @@ def test_a_damaged_trace_says_what_to_do(tmp_path: Path, scores: Path) -> None:
 def test_a_run_that_was_stopped_goes_on_within_its_folder(tmp_path: Path, scores: Path, moment: int) -> None:
     config = replayed(tmp_path, scores, fitness=SAMPLE)
     job = Job(config.plan().contenders[1], 1)
-    evaluator = Assembly(config).tabulated
+    evaluator = Assembly(config).tabulated()
     provenance = {"inputs": None, "backend": None, "scores": evaluator.table.fingerprint}
     asked = 0
 
@@ -235,7 +235,7 @@ def test_a_run_that_was_stopped_goes_on_within_its_folder(tmp_path: Path, scores
 
 def test_a_watched_evaluator_stops_between_two_evaluations_and_loses_none(scores: Path, tmp_path: Path) -> None:
     config = replayed(tmp_path, scores)
-    inner = Assembly(config).tabulated
+    inner = Assembly(config).tabulated()
     told: list[Evaluation] = []
     watched = Watched(inner, lambda: len(told) == 2)
     with pytest.raises(Interrupted):
