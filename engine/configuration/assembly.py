@@ -62,7 +62,7 @@ def cost_book_of(config: Config, space: SearchSpace) -> CostBook:
 
     objective = parse(ObjectiveParameters, config.fitness.objective, "fitness.objective")
     named = metrics_named(constraints_of(config).metrics, objective.minimised)
-    raw = any(create_proxy(name, **values).layers == "published" for name, values in config.fitness.proxies.items())
+    raw = any(create_proxy(name, **values).scores_raw_network for name, values in config.fitness.proxies.items())
     metrics = [create_metric(name, space, values, where) for name, (values, where) in named.items()]
     return CostBook(metrics, space, space.parse if raw else space.representative)
 
@@ -182,7 +182,7 @@ def tabulated_evaluator_of(config: Config, space: SearchSpace) -> TabulatedEvalu
     table = read_tabulated(path, config.fitness.proxies)
     _check_origin(config, path)
     proxies = [create_proxy(name, **values) for name, values in config.fitness.proxies.items()]
-    return TabulatedEvaluator(space, table, raw=any(proxy.layers == "published" for proxy in proxies))
+    return TabulatedEvaluator(space, table, raw=any(proxy.scores_raw_network for proxy in proxies))
 
 
 def _check_origin(config: Config, path: Path) -> None:

@@ -86,7 +86,7 @@ def _claim(folder: RunFolder, config: Config, architectures: Sequence[str], inpu
     chosen = settings(config)
     proxies = chosen["fitness"]["proxies"]
     # A score of the published kind has every genotype measured by itself, whatever its key.
-    raw = any(create_proxy(name, **values).layers == "published" for name, values in config.fitness.proxies.items())
+    raw = any(create_proxy(name, **values).scores_raw_network for name, values in config.fitness.proxies.items())
     frame = [{name: chosen[name] for name in LASTING}, chosen["fitness"]["weights"], raw, inputs, list(architectures)]
     wanted = {"version": 2, "identity": _digest(frame)}
     scores = {name: _digest(values) for name, values in proxies.items()}

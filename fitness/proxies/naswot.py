@@ -51,11 +51,12 @@ class Naswot(Proxy):
 
     @property
     def statistics_of(self) -> Literal["image", "batch"]:
-        return "batch" if self.parameters.mode == "published" else self.parameters.statistics
+        return "batch" if self.scores_raw_network else self.parameters.statistics
 
     @property
-    def layers(self) -> Literal["activations", "published"]:
-        return "published" if self.parameters.mode == "published" else "activations"
+    def scores_raw_network(self) -> bool:
+        """True in mode ``published``."""
+        return self.parameters.mode == "published"
 
     def observer(self) -> Observer:
         return NaswotObserver()

@@ -83,8 +83,14 @@ class Proxy(ABC):
         return "image"
 
     @property
+    def scores_raw_network(self) -> bool:
+        """True if the score is of the raw network, with everything that its genotype names, as in the RBFleX code."""
+        return False
+
+    @property
     def layers(self) -> Literal["activations", "published"]:
-        return "activations"
+        """The layers that observers see: every activation layer, or the RBFleX code's choice for a raw network."""
+        return "published" if self.scores_raw_network else "activations"
 
     @property
     def identity(self) -> dict[str, object]:

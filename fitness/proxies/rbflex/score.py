@@ -15,7 +15,6 @@ only; changing one costs no forward. Gamma hardly matters once it is small (the 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -29,16 +28,7 @@ from rbflex_evo.spaces import ConfigError
 from rbflex_evo.spaces import Parameters as AnyParameters
 
 from .hda import detect
-from .kernels import (
-    flat_log_determinant,
-    floored_log_determinant,
-    linear_kernel,
-    log_determinants,
-    psnr_kernel,
-    rbf_log_determinant,
-    squared_distances,
-    ssim_kernel,
-)
+from .kernels import Flat, Kernel, Linear, NormalisedRows, Psnr, Rbf, Ssim
 
 if TYPE_CHECKING:
     import torch
@@ -74,11 +64,12 @@ class RbflexParameters(AnyParameters):
 
 
 class Rbflex(Proxy):
-    """N (log|K| + log|Q|); higher is better, always negative for the RBF kernel.
+    """RBFleX score N (log|K| + log|Q|); higher is better, always negative for the RBF kernel.
 
     Args:
-        gammas: gamma_k and gamma_q where they are known.
-        parts: "kq", or "k" for spaces whose features say nothing.
+        parameters: Parameters of the score.
+        kernels: Kernel of each part, as a calibration gives them. Ignored if the parameters decide the kernels.
+        parts: "kq", or "k" for spaces whose features carry no information.
     """
 
     name = "rbflex"
@@ -89,30 +80,29 @@ class Rbflex(Proxy):
     def __init__(
         self,
         parameters: AnyParameters | None = None,
-        gammas: Sequence[float] | None = None,
+        kernels: Mapping[str, Kernel] | None = None,
         parts: Literal["kq", "k"] = "kq",
     ) -> None:
         super().__init__(parameters)
-        self.gammas = gammas
+        self.kernels = _decided_kernels(self.parameters) or kernels or {}
         self.parts = parts
-        gamma = self.parameters.gamma
-        if gamma == "published" or self.parameters.mode == "published":
-            self.gammas = PUBLISHED_GAMMAS
-        elif isinstance(gamma, list):
-            self.gammas = (gamma[0], gamma[1])
 
     @property
-    def layers(self) -> Literal["activations", "published"]:
-        return "published" if self.parameters.mode == "published" else "activations"
+    def scores_raw_network(self) -> bool:
+        """True in mode ``published``."""
+        return self.parameters.mode == "published"
 
     @property
     def identity(self) -> dict[str, object]:
+        """Everything that the statistics depend on, with the parts if the features are left out."""
         return super().identity | ({} if self.parts == "kq" else {"parts": self.parts})
 
     def for_space(self, space: SearchSpace) -> Rbflex:
-        return Rbflex(self.parameters, self.gammas, "k" if space.features == "none" else "kq")
+        """Returns the score for `space`: of activations alone if its features carry no information."""
+        return Rbflex(self.parameters, self.kernels, "k" if space.features == "none" else "kq")
 
     def observer(self) -> Observer:
+        """Returns an observer that reduces activations and features to Gram matrices and moments."""
         return RbflexObserver(self.parts)
 
     @property
@@ -121,73 +111,62 @@ class Rbflex(Proxy):
 
     @property
     def calibration_networks(self) -> int:
-        wanted = self.parameters.kernel == "rbf" and self.gammas is None
-        return self.parameters.networks if wanted and self._rule in ("hda", "hda_max") else 0
+        """Number of networks that HDA looks at, 0 if nothing has to be detected."""
+        return self.parameters.networks if not self.kernels and self._rule in ("hda", "hda_max") else 0
 
     @property
     def calibration_identity(self) -> dict[str, object]:
+        """Rule and number of networks of the calibration."""
         return {"rule": self._rule, "networks": self.calibration_networks}
 
     def calibrate(self, samples: Sequence[Statistics], rng: np.random.Generator) -> dict[str, float]:
-        if self.gammas is not None or self._rule == "flat" or self.parameters.kernel != "rbf":
+        """Returns ``gamma_k`` and ``gamma_q``, detected or random, or an empty dictionary if the kernels are known."""
+        if self.kernels:
             return {}
         if self._rule == "random":
             return {f"gamma_{part}": float(10.0 ** rng.uniform(-20, -1)) for part in self.parts}
         return {f"gamma_{part}": detect([_moments(statistics, part) for statistics in samples], self._rule) for part in self.parts}
 
     def calibrated(self, values: Mapping[str, float]) -> Rbflex:
+        """Returns the score with RBF kernels of these gammas."""
         if not values:
             return self
-        return Rbflex(self.parameters, [values[f"gamma_{part}"] for part in self.parts], self.parts)
+        return Rbflex(self.parameters, {part: Rbf(values[f"gamma_{part}"]) for part in self.parts}, self.parts)
 
     def score(self, statistics: Statistics) -> float:
-        n = len(statistics["k_gram"])
-        total = 0.0
-        for position, part in enumerate(self.parts):
-            gram = statistics[f"{part}_gram"]
-            live = int(statistics[f"{part}_live"])
-            total += self._log_determinant(gram, statistics[f"{part}_normalised_sums"], live, position)
-        score = n * total
-        if not math.isfinite(score):
-            raise CandidateFailed(f"the determinant is {score:g}")
+        """Returns log|K (x) Q| (eq. 6-7).
+
+        Raises:
+            CandidateFailed: If a kernel matrix has no positive eigenvalue.
+            ConfigError: If the kernels are not known yet.
+        """
+        score = float(self.score_many({name: array[None] for name, array in statistics.items()})[0])
+        if np.isnan(score):
+            raise CandidateFailed("the kernel has no positive eigenvalue")
         return score
 
     def score_many(self, statistics: Statistics) -> np.ndarray:
-        if self.parameters.kernel != "rbf":
-            return super().score_many(statistics)
-        flat = self._rule == "flat" and self.gammas is None
-        if self.gammas is None and not flat:
-            raise ConfigError(_NO_GAMMAS)
-        total = np.zeros(len(statistics["k_gram"]))
-        for position, part in enumerate(self.parts):
-            gamma = None if self.gammas is None else self.gammas[position]
-            values = log_determinants(statistics[f"{part}_gram"], gamma)
-            total += np.where(statistics[f"{part}_live"] > 0, values, np.nan)
-        return statistics["k_gram"].shape[1] * total
-
-    def _log_determinant(self, gram: np.ndarray, sums: np.ndarray, length: int, position: int) -> float:
-        kernel = self.parameters.kernel
-        try:
-            if kernel == "rbf":
-                distances = squared_distances(gram)
-                if self._rule == "flat" and self.gammas is None:
-                    return flat_log_determinant(distances)
-                if self.gammas is None:
-                    raise ConfigError(_NO_GAMMAS)
-                return rbf_log_determinant(distances, self.gammas[position])
-            matrix = {
-                "linear": lambda: linear_kernel(gram),
-                "psnr": lambda: psnr_kernel(gram, length),
-                "ssim": lambda: ssim_kernel(gram, sums, length),
-            }[kernel]()
-            return floored_log_determinant(matrix)
-        except ConfigError:
-            raise
-        except ValueError as error:
-            raise CandidateFailed(str(error)) from None
+        """Returns log|K (x) Q| = N (log|K| + log|Q|) of M candidates (eq. 6-7), NaN where a kernel has no positive eigenvalue."""
+        if not self.kernels:
+            raise ConfigError("rbflex has no gammas yet: calibrate it on networks of the space, or set gamma")
+        n = statistics["k_gram"].shape[1]
+        total: np.ndarray = np.sum([self.kernels[part].log_determinants(_rows(statistics, part)) for part in self.parts], axis=0)
+        return n * total
 
 
-_NO_GAMMAS = "rbflex has no gammas yet: calibrate it on networks of the space, or set gamma"
+def _decided_kernels(parameters: RbflexParameters) -> dict[str, Kernel]:
+    """Returns the kernel of each part if the parameters decide it, else an empty dictionary: gammas have to be found."""
+    rivals: dict[str, Kernel] = {"linear": Linear(), "psnr": Psnr(), "ssim": Ssim()}
+    gamma = PUBLISHED_GAMMAS if parameters.mode == "published" or parameters.gamma == "published" else parameters.gamma
+    if parameters.kernel != "rbf":
+        return dict.fromkeys(ROWS, rivals[parameters.kernel])
+    if gamma == "flat":
+        return dict.fromkeys(ROWS, Flat())
+    return {} if isinstance(gamma, str) else dict(zip(ROWS, map(Rbf, gamma), strict=True))
+
+
+def _rows(statistics: Statistics, part: str) -> NormalisedRows:
+    return NormalisedRows(statistics[f"{part}_gram"], statistics[f"{part}_normalised_sums"], statistics[f"{part}_live"])
 
 
 def _moments(statistics: Statistics, part: str) -> tuple[np.ndarray, np.ndarray, int]:
