@@ -70,7 +70,7 @@ def create_batch(source: str, **values: object) -> Batch:
         ConfigError: if a parameter is unknown or of a wrong type.
         DataError: if inputs are missing, unreadable or too few.
     """
-    found = sources.get(source)
+    found: type[Source] = sources.get(source)
     return found(parse(found.Parameters, values, "data")).batch()
 
 

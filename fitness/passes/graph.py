@@ -98,9 +98,9 @@ def traced(space: SearchSpace, genotype: Genotype, input_shape: Sequence[int]) -
 
     matrices = {getattr(torch.ops.aten, name) for name in ("mm", "addmm", "bmm", "baddbmm", "matmul", "linear", "mv", "addmv")}
 
-    class Tracer(TorchDispatchMode):
+    class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         def __init__(self, weights: set[int], image: torch.Tensor) -> None:
-            super().__init__()
+            super().__init__()  # type: ignore[no-untyped-call]
             self.weights = weights
             self.operations: list[Operation] = []
             # What last wrote a piece of memory: views are what they are views of. Tensors are kept so that no memory is reused.
@@ -140,4 +140,4 @@ def traced(space: SearchSpace, genotype: Genotype, input_shape: Sequence[int]) -
 
 def memory(tensor: Any) -> int:
     """Returns what names the memory of a tensor while it lives."""
-    return tensor.untyped_storage()._cdata
+    return int(tensor.untyped_storage()._cdata)

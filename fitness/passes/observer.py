@@ -88,5 +88,48 @@ class Observer(ABC):
         """Returns the statistics.
 
         Raises:
-            CandidateFailed: if the network is dead, saying why.
+            CandidateFailed: If the network is dead; the message is the reason.
         """
+
+
+class SummingObserver(Observer):
+    """Observer whose statistic is the sum over layers of what `reduce` returns."""
+
+    def __init__(self) -> None:
+        self.blocks: list[torch.Tensor] = []
+        self.multiplicities: list[int] = []
+
+    def activation(self, name: str, output: torch.Tensor, multiplicity: int = 1) -> None:
+        """Reduces one layer and adds it to the sum."""
+        self.take(self.reduce(output[None])[0], output[0].numel(), multiplicity)
+
+    @abstractmethod
+    def reduce(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Reduces one layer's outputs of K candidates [K, N, ...] to the summands of each, [K, ...]."""
+
+    def take(self, reduced: torch.Tensor, columns: int, multiplicity: int = 1) -> None:
+        """Adds one layer's summand, `multiplicity` times."""
+        self.blocks.append(reduced)
+        self.multiplicities.append(multiplicity)
+
+    def fork(self) -> SummingObserver:
+        """Returns another observer that has seen the same layers so far."""
+        other = type(self)()
+        other.blocks, other.multiplicities = self.blocks.copy(), self.multiplicities.copy()
+        return other
+
+    def total(self) -> np.ndarray:
+        """Returns the sum over layers, float64.
+
+        Raises:
+            CandidateFailed: If no layer was seen, or an activation is NaN or infinite.
+        """
+        import torch
+
+        if not self.blocks:
+            raise CandidateFailed(NO_ACTIVATION)
+        blocks = torch.stack(self.blocks).cpu().numpy().astype(float)
+        total = np.asarray((blocks * np.array(self.multiplicities, float).reshape(-1, *[1] * (blocks.ndim - 1))).sum(axis=0))
+        if not np.isfinite(total).all():
+            raise CandidateFailed("activations hold NaN or infinity")
+        return total

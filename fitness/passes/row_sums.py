@@ -90,6 +90,8 @@ def reduce_rows(rows: torch.Tensor, magnitude: torch.Tensor | None = None) -> to
 
 def _tiles(rows: torch.Tensor, chunks: int) -> list[torch.Tensor]:
     """Cuts rows [K, N, L] into tiles [K, chunks, N, columns]; what is left of full chunks is a tile of one short chunk."""
+    import torch
+
     k, n, length = rows.shape
     # Products of many rows outweigh the sums of their results only where chunks are long.
     chunk = max(CHUNK, 32 * n)
@@ -97,7 +99,7 @@ def _tiles(rows: torch.Tensor, chunks: int) -> list[torch.Tensor]:
     whole, tile = length // chunk * chunk, chunk * chunks
     if whole == length <= tile:
         return [rows.view(k, n, -1, chunk).transpose(1, 2)]
-    parts = [part.unflatten(2, (-1, chunk)).transpose(1, 2) for part in rows[..., :whole].split(tile, dim=2)]
+    parts = [part.view(k, n, -1, chunk).transpose(1, 2) for part in torch.split(rows[..., :whole], tile, dim=2)]
     return parts if whole == length else [*parts, rows[:, None, :, whole:]]
 
 

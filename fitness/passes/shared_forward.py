@@ -87,7 +87,7 @@ class SharedForward:
         return dict(zip(self.names, watch.observers, strict=True))
 
 
-def common(first: Sequence[Hashable], second: Sequence[Hashable]) -> int:
+def common(first: Sequence[object], second: Sequence[object]) -> int:
     """Returns how many stages two chains have in common from their beginning."""
     count = 0
     for one, other in zip(first, second, strict=False):

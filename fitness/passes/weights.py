@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -17,6 +16,8 @@ import numpy as np
 from pydantic import Field
 
 from rbflex_evo.spaces import Genotype, Parameters, SearchSpace
+
+from .byte_cache import ByteCache
 
 if TYPE_CHECKING:
     from torch import nn
@@ -38,28 +39,18 @@ class WeightParameters(Parameters):
     distribution: Distribution = "pytorch"
 
 
-class _Draws:
-    """The most recent raw draws of this process; a pure function's values, so forgetting one only costs time."""
+# The most recent raw draws of this process: values of a pure function, so that dropping one costs only time.
+_draws: ByteCache[np.ndarray] = ByteCache(128 * 2**20)
 
-    def __init__(self, limit: int = 128 * 2**20) -> None:
-        self.limit = limit
-        self.bytes = 0
-        self.known: OrderedDict[tuple[object, ...], np.ndarray] = OrderedDict()
 
-    def get(self, seed: int, name: str, shape: tuple[int, ...], normal: bool) -> np.ndarray:
-        key = (seed, name, shape, normal)
-        if key in self.known:
-            self.known.move_to_end(key)
-            return self.known[key]
+def _drawn(seed: int, name: str, shape: tuple[int, ...], normal: bool) -> np.ndarray:
+    """Returns `draw` of the same arguments, from the cache if it is there."""
+    key = (seed, name, shape, normal)
+    values = _draws.get(key)
+    if values is None:
         values = draw(seed, name, shape, normal)
-        self.known[key] = values
-        self.bytes += values.nbytes
-        while self.bytes > self.limit:
-            self.bytes -= self.known.popitem(last=False)[1].nbytes
-        return values
-
-
-_draws = _Draws()
+        _draws.keep(key, values, values.nbytes)
+    return values
 
 
 def _generator(seed: int, name: str) -> np.random.Generator:
@@ -143,7 +134,7 @@ def parameter_values(
         scale, normal = 1 / math.sqrt(_fans(matrix)[0]), False
     else:  # a vector with no matrix beside it is a normalisation's or a PReLU's
         return None
-    values = _draws.get(weights.seed, name, tuple((largest or {}).get(name, shape)), normal)
+    values = _drawn(weights.seed, name, tuple((largest or {}).get(name, shape)), normal)
     return values[tuple(slice(size) for size in shape)] * np.float32(scale)
 
 

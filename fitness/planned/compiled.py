@@ -110,7 +110,7 @@ class CompiledBackend(Backend):
         images, channels, height, width = shape
         # Named, so that a copy lives until the call is over.
         maps = [x if isinstance(x, Postponed) else _in_order(x) for x in inputs]
-        terms = (native.Term * len(maps))(*map(_term, kinds, maps))
+        terms = (native.NativeTerm * len(maps))(*map(_term, kinds, maps))
         total, relu = (self._empty(shape) if wanted else None for wanted in (value, active))
         magnitude = torch.empty(images, dtype=dtype)
         pointers = [None if x is None else x.data_ptr() for x in (total, relu, magnitude)]
@@ -167,7 +167,7 @@ def _in_order(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def _term(kind: str, x: Tensor | Postponed) -> native.Term:
+def _term(kind: str, x: Tensor | Postponed) -> native.NativeTerm:
     if isinstance(x, Tensor):
-        return native.Term(KINDS[kind], NONE, 0, 0, 0, x.data_ptr(), None)
-    return native.Term(KINDS[kind], x.weight.kind, *x.source.shape[1:], x.source.data_ptr(), x.weight.values.data_ptr())
+        return native.NativeTerm(KINDS[kind], NONE, 0, 0, 0, x.data_ptr(), None)
+    return native.NativeTerm(KINDS[kind], x.weight.kind, *x.source.shape[1:], x.source.data_ptr(), x.weight.values.data_ptr())

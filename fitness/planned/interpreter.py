@@ -13,7 +13,6 @@ where launches cost more than arithmetic. Rows are independent, so both give equ
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,12 +20,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rbflex_evo.fitness.passes.byte_cache import ByteCache
 from rbflex_evo.fitness.passes.observer import Observer
 from rbflex_evo.fitness.passes.weights import WeightParameters, parameter_values
 from rbflex_evo.spaces.architecture.plan import INPUT, Combine, Convolve, Features, Plan, Register, Step, sources, targets
 
+from .common_beginnings import CommonBeginnings, KeptSum, Recipe
 from .eager import Backend, Postponed
-from .opening import Known, Node, Opening
 
 Member = tuple["_Candidate", Step]
 
@@ -66,10 +66,8 @@ class Interpreter:
         self.device = device
         self.dtype = dtype
         self.backend = backend
-        self.memory = memory
-        self.opening = Opening()
-        self._used = 0
-        self._prepared: OrderedDict[tuple[str, tuple[int, ...], int], Any] = OrderedDict()
+        self.beginnings = CommonBeginnings()
+        self._prepared: ByteCache[Any] = ByteCache(memory)
 
     @property
     def slices_outputs(self) -> bool:
@@ -82,7 +80,7 @@ class Interpreter:
         ordered, n = images.contiguous(memory_format=torch.channels_last), len(images)
         candidates = [_Candidate(own, plan.last_uses(), {INPUT: ordered}) for plan, own in zip(plans, observers, strict=True)]
         if len(plans) == 1:
-            known = self.opening.begin(images)
+            known = self.beginnings.begin(images)
             for step in plans[0].steps:
                 self._single(candidates[0], step, n, known)
             return
@@ -128,7 +126,7 @@ class Interpreter:
         distinct = [inputs[at.index(position)] for position in range(len(positions))]
         joined = [_join(tensors) for tensors in zip(*distinct, strict=True)]
         if isinstance(step, Convolve):
-            results: list[Sequence[Tensor]] = [self.convolve(step, joined[0]).split(n)]
+            results: list[Sequence[Tensor]] = [torch.split(self.convolve(step, joined[0]), n)]
         elif isinstance(step, Combine):
             results = self._combine(step, joined, n, len(positions), [(c, own, p) for (c, own), p in zip(group, at, strict=True)])
         else:
@@ -141,19 +139,19 @@ class Interpreter:
         for candidate, _ in group:
             candidate.free()
 
-    def _single(self, candidate: _Candidate, step: Step, n: int, known: dict[Register, Known] | None = None) -> None:
+    def _single(self, candidate: _Candidate, step: Step, n: int, known: dict[Register, Recipe] | None = None) -> None:
         """Computes one step of one candidate: the same primitives, nothing to join or to split.
 
         Args:
             known: what the registers are known by in `opening`; None if nothing is looked up.
         """
-        found = self.opening.key(step, known) if known else None
+        found = self.beginnings.key(step, known) if known else None
         if isinstance(step, Convolve):
             candidate.registers[step.target] = self._convolved(step, candidate.registers[step.source], found)
             if known is not None and found is not None:
                 known[step.target] = found
         elif isinstance(step, Combine):
-            node = self._node(step, candidate, n, found)
+            node = self._sum(step, candidate, n, found)
             if node.made.active is not None and step.active is not None:
                 self._show(step, node.reduced, node.made.active[None], node.made.magnitude, [(candidate, step, 0)])
             for register, made in ((step.value, node.made.value), (step.active, node.made.active)):
@@ -165,28 +163,28 @@ class Interpreter:
             self._features(self.backend.made(candidate.registers[step.source]), n, [(candidate, 0)])
         candidate.free()
 
-    def _convolved(self, step: Convolve, source: Tensor | Postponed, found: Known | None) -> Tensor | Postponed:
+    def _convolved(self, step: Convolve, source: Tensor | Postponed, found: Recipe | None) -> Tensor | Postponed:
         """Returns a convolution, from the opening or for it if it is `found` there; else the sum that reads it may compute it."""
         if found is None:
             # In most plans a sum is all that reads a convolution.
             return self.backend.postpone(self.backend.made(source), self._weight(step), step)
-        made = self.opening.get(found[0])
+        made: Tensor | None = self.beginnings.get(found[0])
         if made is None:
             made = self.convolve(step, self.backend.made(source))
-            self.opening.keep(found[0], made, [made])
+            self.beginnings.keep(found[0], made, [made])
         return made
 
-    def _node(self, step: Combine, candidate: _Candidate, n: int, found: Known | None) -> Node:
+    def _sum(self, step: Combine, candidate: _Candidate, n: int, found: Recipe | None) -> KeptSum:
         """Returns a sum, from the opening or for it if it is `found` there."""
-        node = None if found is None else self.opening.get(found[0])
+        node: KeptSum | None = None if found is None else self.beginnings.get(found[0])
         if node is not None:
             return node
         kinds, inputs = [term.kind for term in step.terms], _read(candidate, step)
         # What is kept will be read by candidates that want the other of the two.
         value, active = (found is not None or register is not None for register in (step.value, step.active))
-        node = Node(self.backend.combine(kinds, inputs, (n, *step.shape), self.dtype, self.device, value=value, active=active))
+        node = KeptSum(self.backend.combine(kinds, inputs, (n, *step.shape), self.dtype, self.device, value=value, active=active))
         if found is not None:
-            self.opening.keep(found[0], node, [x for x in (node.made.value, node.made.active) if x is not None])
+            self.beginnings.keep(found[0], node, [x for x in (node.made.value, node.made.active) if x is not None])
         return node
 
     @torch.inference_mode()
@@ -204,8 +202,8 @@ class Interpreter:
         )
         if made.active is not None:
             # Nodes that are fed nothing share no input that could tell them apart: one result serves them all.
-            self._show(step, {}, made.active.unflatten(0, (-1, n)), made.magnitude, members)
-        return [tensor.split(n) for tensor in (made.value, made.active) if tensor is not None]
+            self._show(step, {}, made.active.view(-1, n, *step.shape), made.magnitude, members)
+        return [torch.split(tensor, n) for tensor in (made.value, made.active) if tensor is not None]
 
     def _show(
         self,
@@ -229,7 +227,7 @@ class Interpreter:
                     observer.take(sums[position], columns, own.observed)
 
     def _features(self, source: Tensor, n: int, members: Sequence[tuple[_Candidate, int]]) -> None:
-        features, maps = source.mean(dim=(2, 3)).split(n), source.split(n)
+        features, maps = torch.split(source.mean(dim=(2, 3)), n), torch.split(source, n)
         for candidate, position in members:
             # Pooling may cancel what it averages: what is left is judged by the size of the map before it.
             magnitude = maps[position].abs().amax()
@@ -238,16 +236,12 @@ class Interpreter:
 
     def _weight(self, step: Convolve) -> Any:
         key = (step.weight, step.shape, step.pooled)
-        if key in self._prepared:
-            self._prepared.move_to_end(key)
-            return self._prepared[key]
-        values = parameter_values(step.weight, step.shape, self.weights, self.largest)
-        assert values is not None
-        weight = self.backend.prepare(torch.from_numpy(values).to(self.device, self.dtype), step)
-        self._prepared[key] = weight
-        self._used += weight.nbytes
-        while self._used > self.memory:
-            self._used -= self._prepared.popitem(last=False)[1].nbytes
+        weight = self._prepared.get(key)
+        if weight is None:
+            values = parameter_values(step.weight, step.shape, self.weights, self.largest)
+            assert values is not None
+            weight = self.backend.prepare(torch.from_numpy(values).to(self.device, self.dtype), step)
+            self._prepared.keep(key, weight, weight.nbytes)
         return weight
 
 

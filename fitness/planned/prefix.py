@@ -14,7 +14,7 @@ Statistics are those of one by one, but for round-off where a convolution is com
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from rbflex_evo.fitness.passes.observer import Observer
+from rbflex_evo.fitness.passes.shared_forward import common
 from rbflex_evo.spaces.architecture.plan import INPUT, Combine, Convolve, Features, Plan, Register, Step, targets
 
 from .eager import Postponed
@@ -56,10 +57,10 @@ def walk(
     steps = next(sequences, None)
     while steps is not None:
         following = next(sequences, None)
-        common = _common([(mark.step, mark.freed) for mark in path[1:]], steps)
-        del path[common + 1 :]
-        ahead = max(common, _common(steps, following or []))
-        for step, last in steps[common:ahead]:
+        kept = common([(mark.step, mark.freed) for mark in path[1:]], steps)
+        del path[kept + 1 :]
+        ahead = max(kept, common(steps, following or []))
+        for step, last in steps[kept:ahead]:
             path.append(walker.advance(path[-1], step, last))
         own = [observer.fork() for observer in path[-1].observers]
         walker.finish(path[-1], steps[ahead:], own)
@@ -67,22 +68,14 @@ def walk(
         steps = following
 
 
-def _common(first: Sequence[object], second: Sequence[object]) -> int:
-    """Returns how many entries two sequences begin with in common."""
-    count = 0
-    while count < min(len(first), len(second)) and first[count] == second[count]:
-        count += 1
-    return count
-
-
 class _Walker:
     def __init__(self, interpreter: Interpreter, images: Tensor) -> None:
         self.interpreter = interpreter
         self.n = len(images)
         # By the map that is convolved, if a mark holds it: the block that it was made in, and its convolutions at their widest.
-        self.made: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+        self.made: MutableMapping[Tensor, int] = WeakTensorKeyDictionary()
         self.made[images] = -1
-        self.wide: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+        self.wide: MutableMapping[Tensor, dict[tuple[object, ...], Tensor]] = WeakTensorKeyDictionary()
 
     def advance(self, mark: _Mark, step: Step, last: Sequence[Register]) -> _Mark:
         shows = isinstance(step, Features) or (isinstance(step, Combine) and step.observed > 0)

@@ -46,11 +46,9 @@ class AzNasParameters(Parameters):
     images: int = Field(default=16, ge=2)
 
 
-class AzExpressivity(Proxy):
-    """sum_l e_l: how evenly each block uses its channels; higher is better. A backward, shared by the three scores."""
+class _BlockScore(Proxy):
+    """Contract of the three scores: they read one measurement."""
 
-    name = "az_expressivity"
-    description = "AZ-NAS: entropy of the spectrum of every block's map, summed"
     needs = "network"
     cost = "backward"
     Parameters = AzNasParameters
@@ -58,31 +56,31 @@ class AzExpressivity(Proxy):
     parameters: AzNasParameters
 
     def measure(self, subject: Subject) -> Statistics:
+        """Returns the statistics of the primary blocks, see `block_statistics`."""
         return block_statistics(subject, self.parameters.images)
+
+
+class AzExpressivity(_BlockScore):
+    """sum_l e_l: how evenly each block uses its channels; higher is better. A backward, shared by the three scores."""
+
+    name = "az_expressivity"
+    description = "AZ-NAS: entropy of the spectrum of every block's map, summed"
 
     def score(self, statistics: Statistics) -> float:
         return float(_entropies(statistics).sum())
 
 
-class AzProgressivity(Proxy):
+class AzProgressivity(_BlockScore):
     """min_l (e_l - e_(l-1)): whether every block adds to the one before; higher is better. A backward, shared by the three."""
 
     name = "az_progressivity"
     description = "AZ-NAS: least increase of that entropy from one block to the next"
-    needs = "network"
-    cost = "backward"
-    Parameters = AzNasParameters
-    measured_by = ("images",)
-    parameters: AzNasParameters
-
-    def measure(self, subject: Subject) -> Statistics:
-        return block_statistics(subject, self.parameters.images)
 
     def score(self, statistics: Statistics) -> float:
         return float(np.diff(_entropies(statistics)).min())
 
 
-class AzTrainability(Proxy):
+class AzTrainability(_BlockScore):
     """mean_l (2 - s_l - 1 / s_l): whether gradients neither grow nor vanish from block to block; higher is better, at most 0.
 
     A backward, shared by the three. A block that hands its gradient on unchanged (a skip connection and nothing else) is one
@@ -91,14 +89,6 @@ class AzTrainability(Proxy):
 
     name = "az_trainability"
     description = "AZ-NAS: whether gradients neither grow nor vanish from block to block"
-    needs = "network"
-    cost = "backward"
-    Parameters = AzNasParameters
-    measured_by = ("images",)
-    parameters: AzNasParameters
-
-    def measure(self, subject: Subject) -> Statistics:
-        return block_statistics(subject, self.parameters.images)
 
     def score(self, statistics: Statistics) -> float:
         _entropies(statistics)  # a dead network fails with the reason that is its own

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 KERNEL_LIMIT = 32
 
 
-class Params(Proxy):
+class NumberOfParameters(Proxy):
     """Number of parameters; higher is better.
 
     Cost class: data-free. Pitfalls: it says nothing within one size, and a constraint on the size leaves nothing of it; on
@@ -48,7 +48,7 @@ class Params(Proxy):
         return float(statistics["params"])
 
 
-class Flops(Proxy):
+class NumberOfFlops(Proxy):
     """Multiply-accumulates of one forward of one image, as the benchmark counts them; higher is better.
 
     Cost class: data-free. Pitfalls: those of the number of parameters; it depends on the size of the image, which is that of
@@ -67,7 +67,7 @@ class Flops(Proxy):
         return float(statistics["flops"])
 
 
-class Depth(Proxy):
+class NetworkDepth(Proxy):
     """Convolutions and linear layers on the longest path from input to output; higher is better.
 
     Cost class: data-free. Pitfalls: few values, so many ties; a projection on a skip connection is a layer like any other, but

@@ -93,7 +93,7 @@ class Eproxy(Proxy):
                 if not math.isfinite(losses[-1]):
                     raise CandidateFailed(f"training broke in step {len(losses)}: the loss is {losses[-1]}")
                 optimiser.zero_grad()
-                loss.backward()
+                torch.autograd.backward(loss)
                 optimiser.step()
         return {"losses": np.array(losses)}
 

@@ -14,9 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from rbflex_evo.fitness.passes.observer import NO_ACTIVATION, CandidateFailed, Observer, Statistics, sum_dtype
+from rbflex_evo.fitness.passes.observer import CandidateFailed, Observer, Statistics, SummingObserver, sum_dtype
 
 from .proxy import Proxy
 
@@ -51,39 +49,17 @@ class Meco(Proxy):
         return total
 
 
-class MecoObserver(Observer):
-    """Adds up least eigenvalues: ``eigenvalues`` [], float64."""
-
-    def __init__(self) -> None:
-        self.values: list[torch.Tensor] = []
-        self.multiplicities: list[int] = []
-
-    def activation(self, name: str, output: torch.Tensor, multiplicity: int = 1) -> None:
-        self.take(self.reduce(output[None])[0], output[0].numel(), multiplicity)
+class MecoObserver(SummingObserver):
+    """Observer that adds up the layers' least eigenvalues; statistic ``eigenvalues`` [], float64."""
 
     def reduce(self, outputs: torch.Tensor) -> torch.Tensor:
         first = outputs[:, 0]
         first = first.mT if first.dim() == 3 else first  # words [K, T, C]: positions before channels
         return least_eigenvalues(first.reshape(*first.shape[:2], -1))
 
-    def take(self, reduced: torch.Tensor, columns: int, multiplicity: int = 1) -> None:
-        self.values.append(reduced)
-        self.multiplicities.append(multiplicity)
-
-    def fork(self) -> MecoObserver:
-        other = MecoObserver()
-        other.values, other.multiplicities = self.values.copy(), self.multiplicities.copy()
-        return other
-
     def finish(self) -> Statistics:
-        import torch
-
-        if not self.values:
-            raise CandidateFailed(NO_ACTIVATION)
-        values = torch.stack(self.values).cpu().numpy().astype(float)
-        if not np.isfinite(values).all():
-            raise CandidateFailed("activations hold NaN or infinity")
-        return {"eigenvalues": (values * np.array(self.multiplicities, float)).sum()}
+        """Returns ``eigenvalues`` [], their sum over the layers."""
+        return {"eigenvalues": self.total()}
 
 
 def least_eigenvalues(maps: torch.Tensor) -> torch.Tensor:

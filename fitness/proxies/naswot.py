@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from rbflex_evo.fitness.passes.observer import NO_ACTIVATION, CandidateFailed, Observer, Statistics, rows_of, sum_dtype
+from rbflex_evo.fitness.passes.observer import CandidateFailed, Observer, Statistics, SummingObserver, rows_of, sum_dtype
 from rbflex_evo.spaces import Parameters
 
 from .proxy import Proxy
@@ -68,17 +68,10 @@ class Naswot(Proxy):
         return float(value)
 
 
-class NaswotObserver(Observer):
-    """Counts, for each pair of images, the units that both switch the same way: ``matches`` [N, N], float64."""
+class NaswotObserver(SummingObserver):
+    """Observer that counts the units that two images switch the same way; statistic ``matches`` [N, N], float64."""
 
     reduction = "sign_matches"
-
-    def __init__(self) -> None:
-        self.blocks: list[torch.Tensor] = []
-        self.multiplicities: list[int] = []
-
-    def activation(self, name: str, output: torch.Tensor, multiplicity: int = 1) -> None:
-        self.take(self.reduce(output[None])[0], output[0].numel(), multiplicity)
 
     def reduce(self, outputs: torch.Tensor) -> torch.Tensor:
         import torch
@@ -86,7 +79,7 @@ class NaswotObserver(Observer):
         rows = rows_of(outputs)
         double = sum_dtype(rows.device)
         total = torch.zeros((), dtype=double, device=rows.device)
-        for part in rows.split(CPU_CHUNK if rows.device.type == "cpu" else CHUNK, dim=2):
+        for part in torch.split(rows, CPU_CHUNK if rows.device.type == "cpu" else CHUNK, dim=2):
             # With codes of +-1 a product counts matches minus mismatches.
             codes = (part > 0).float().mul_(2).sub_(1)
             # A NaN compares as False everywhere; it must not pass for a dead unit.
@@ -94,22 +87,6 @@ class NaswotObserver(Observer):
             total = total + (codes @ codes.transpose(1, 2)).to(double) + poison
         return (total + rows.shape[2]) / 2
 
-    def take(self, reduced: torch.Tensor, columns: int, multiplicity: int = 1) -> None:
-        self.blocks.append(reduced)
-        self.multiplicities.append(multiplicity)
-
-    def fork(self) -> NaswotObserver:
-        other = NaswotObserver()
-        other.blocks, other.multiplicities = self.blocks.copy(), self.multiplicities.copy()
-        return other
-
     def finish(self) -> Statistics:
-        import torch
-
-        if not self.blocks:
-            raise CandidateFailed(NO_ACTIVATION)
-        blocks = torch.stack(self.blocks).cpu().numpy().astype(float)
-        matches = (blocks * np.array(self.multiplicities, float)[:, None, None]).sum(axis=0)
-        if not np.isfinite(matches).all():
-            raise CandidateFailed("activations hold NaN or infinity")
-        return {"matches": matches}
+        """Returns ``matches`` [N, N], the number of units that both images make positive or neither does."""
+        return {"matches": self.total()}

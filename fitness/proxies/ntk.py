@@ -52,17 +52,17 @@ class NtkCond(Proxy):
         n = len(images)
         with training(network):
             output = network(images)
-        totals = [part.sum() for part in output.split(1)]
+        totals = [part.sum() for part in torch.split(output, 1)]
         kernel = torch.zeros(n, n, dtype=sum_dtype(images.device), device=images.device)
         chunks = list(_chunks([p for p in network.parameters() if p.requires_grad], HELD // n))
         for chunk in chunks:
             rows = torch.zeros(n, sum(p.numel() for p in chunk), dtype=subject.dtype, device=images.device)
             for row, total in zip(rows, totals, strict=True):
                 found = gradients(total, chunk, retain_graph=True)
-                for place, gradient in zip(row.split([p.numel() for p in chunk]), found, strict=True):
+                for place, gradient in zip(torch.split(row, [p.numel() for p in chunk]), found, strict=True):
                     if gradient is not None:
                         place.copy_(gradient.flatten())
-            for tile in rows.split(TILE, dim=1):
+            for tile in torch.split(rows, TILE, dim=1):
                 wide = tile.to(kernel.dtype)
                 kernel += wide @ wide.T
         entries = kernel.cpu().numpy().astype(float)

@@ -34,9 +34,9 @@ PROXIES.register("das", "rbflex_evo.fitness.proxies.das:Das")
 PROXIES.register("swap", "rbflex_evo.fitness.proxies.swap:Swap")
 PROXIES.register("meco", "rbflex_evo.fitness.proxies.meco:Meco")
 PROXIES.register("linear_regions", "rbflex_evo.fitness.proxies.linear_regions:LinearRegions")
-PROXIES.register("params", "rbflex_evo.fitness.proxies.counts:Params")
-PROXIES.register("flops", "rbflex_evo.fitness.proxies.counts:Flops")
-PROXIES.register("depth", "rbflex_evo.fitness.proxies.counts:Depth")
+PROXIES.register("params", "rbflex_evo.fitness.proxies.counts:NumberOfParameters")
+PROXIES.register("flops", "rbflex_evo.fitness.proxies.counts:NumberOfFlops")
+PROXIES.register("depth", "rbflex_evo.fitness.proxies.counts:NetworkDepth")
 PROXIES.register("n_conv", "rbflex_evo.fitness.proxies.counts:NumberOfConvolutions")
 PROXIES.register("nn_mass", "rbflex_evo.fitness.proxies.topology:NnMass")
 PROXIES.register("nn_degree", "rbflex_evo.fitness.proxies.topology:NnDegree")
@@ -168,5 +168,5 @@ def create_proxy(name: str, **values: Any) -> Proxy:
         UnknownNameError: if no proxy has that name.
         ConfigError: if a parameter is unknown or of a wrong type.
     """
-    proxy = PROXIES.get(name)
+    proxy: type[Proxy] = PROXIES.get(name)
     return proxy(parse(proxy.Parameters, values, f"fitness.proxies.{name}"))

@@ -102,7 +102,7 @@ class SwapObserver(Observer):
         if n > TABLE:
             return patterns_of(rows)
         table = torch.zeros(len(rows), 2**n + 1, dtype=torch.bool, device=rows.device)
-        for part in rows.split(CPU_CHUNK if rows.device.type == "cpu" else CHUNK, dim=2):
+        for part in torch.split(rows, CPU_CHUNK if rows.device.type == "cpu" else CHUNK, dim=2):
             table.scatter_(1, patterns_of(part)[..., 0].remainder(2**n + 1), True)
         return table
 
@@ -140,7 +140,7 @@ def patterns_of(rows: torch.Tensor) -> torch.Tensor:
     import torch
 
     words: list[torch.Tensor] = []
-    for i, images in enumerate(rows.split(TABLE, dim=1)):
+    for i, images in enumerate(torch.split(rows, TABLE, dim=1)):
         powers = 2.0 ** torch.arange(images.shape[1], dtype=torch.float32, device=rows.device)
         word = (powers @ (images > 0).float()).long()
         if i % WORDS:

@@ -28,7 +28,26 @@ if TYPE_CHECKING:
 WIDTH, DEPTH, INPUT_CHANNELS, SKIPS, POSSIBLE_SKIPS = range(5)
 
 
-class NnMass(Proxy):
+class _CellScore(Proxy):
+    """Contract of both scores: they count the cells of a network."""
+
+    needs = "network"
+    cost = "data-free"
+
+    def check(self, space: SearchSpace) -> None:
+        """Refuses a space that does not describe its cells.
+
+        Raises:
+            ConfigError: If `SearchSpace.cells` of the space is None.
+        """
+        genotype = space.representative(space.key(space.encoding.sample(np.random.default_rng(0))))
+        if space.cells(genotype) is None:
+            raise ConfigError(
+                f"{self.name} needs the cells of a network, and {space.name} says nothing of them; leave {self.name} out"
+            )
+
+
+class NnMass(_CellScore):
     """Sum over cells of density times width times depth; higher is better.
 
     Cost class: data-free. Pitfalls: made for spaces whose networks differ in how many skip connections they have, such as
@@ -38,11 +57,6 @@ class NnMass(Proxy):
 
     name = "nn_mass"
     description = "density of skip connections times width times depth, over the cells"
-    needs = "network"
-    cost = "data-free"
-
-    def check(self, space: SearchSpace) -> None:
-        _check_cells(space, self.name)
 
     def measure(self, subject: Subject) -> Statistics:
         cells = _cells(subject)
@@ -53,7 +67,7 @@ class NnMass(Proxy):
         return float(statistics["mass"])
 
 
-class NnDegree(Proxy):
+class NnDegree(_CellScore):
     """Sum over cells of mean width plus skip connections for each input channel; higher is better.
 
     Cost class: data-free. Pitfalls: widths are tens and the second term is at most one or so, so the order is that of total
@@ -62,11 +76,6 @@ class NnDegree(Proxy):
 
     name = "nn_degree"
     description = "mean width and skip connections for each input channel, over the cells"
-    needs = "network"
-    cost = "data-free"
-
-    def check(self, space: SearchSpace) -> None:
-        _check_cells(space, self.name)
 
     def measure(self, subject: Subject) -> Statistics:
         cells = _cells(subject)
@@ -74,12 +83,6 @@ class NnDegree(Proxy):
 
     def score(self, statistics: Statistics) -> float:
         return float(statistics["degree"])
-
-
-def _check_cells(space: SearchSpace, name: str) -> None:
-    genotype = space.representative(space.key(space.encoding.sample(np.random.default_rng(0))))
-    if space.cells(genotype) is None:
-        raise ConfigError(f"{name} needs the cells of a network, and {space.name} says nothing of them; leave {name} out")
 
 
 def _cells(subject: Subject) -> np.ndarray:

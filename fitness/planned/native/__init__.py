@@ -29,7 +29,7 @@ WHOLE = {"float": "int32_t", "double": "int64_t"}
 TARGETS = (("-march=native",), ("-mcpu=native",), ())
 
 
-class Term(ctypes.Structure):
+class NativeTerm(ctypes.Structure):
     """A summand, as `struct term` of fused.c has it."""
 
     _fields_ = [
@@ -102,7 +102,7 @@ def _last_line(text: bytes) -> str:
 
 def _typed(library: ctypes.CDLL) -> ctypes.CDLL:
     long, double, pointer = ctypes.c_long, ctypes.c_double, ctypes.c_void_p
-    terms = ctypes.POINTER(Term)
+    terms = ctypes.POINTER(NativeTerm)
     signatures = {
         "lanes": [],
         "convolve": [long] * 6 + [pointer] * 4 + [long],

@@ -31,7 +31,8 @@ def candidates(sums: np.ndarray, squares: np.ndarray, length: int) -> np.ndarray
     gaps = (means[i] - means[j]) ** 2
     spreads = 2 * (variances[i] + variances[j])
     usable = (gaps != 0) & (spreads > 0)
-    return gaps[usable] / spreads[usable]
+    found: np.ndarray = gaps[usable] / spreads[usable]
+    return found
 
 
 def detect(moments: Sequence[tuple[np.ndarray, np.ndarray, int]], rule: str = "hda") -> float:

@@ -150,8 +150,9 @@ class Rbflex(Proxy):
         if not self.kernels:
             raise ConfigError("rbflex has no gammas yet: calibrate it on networks of the space, or set gamma")
         n = statistics["k_gram"].shape[1]
-        total: np.ndarray = np.sum([self.kernels[part].log_determinants(_rows(statistics, part)) for part in self.parts], axis=0)
-        return n * total
+        log_determinants = np.sum([self.kernels[part].log_determinants(_rows(statistics, part)) for part in self.parts], axis=0)
+        scores: np.ndarray = n * log_determinants
+        return scores
 
 
 def _decided_kernels(parameters: RbflexParameters) -> dict[str, Kernel]:

@@ -10,19 +10,19 @@ What is deeper is rarely met again. Results are the very tensors of the candidat
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
+from rbflex_evo.fitness.passes.byte_cache import ByteCache
 from rbflex_evo.spaces.architecture.plan import INPUT, Combine, Convolve, Register, Step
 
 from .eager import Combined
 
 # What a register is known by, and its depth.
-Known = tuple[Hashable, int]
+Recipe = tuple[Hashable, int]
 
 DEPTH = 2
 # The share of the memory that one result may take: at large images nothing is kept rather than little.
@@ -30,38 +30,35 @@ SHARE = 8
 
 
 @dataclass
-class Node:
+class KeptSum:
     """A sum, and what observers of a kind made of it: what `reduce` returned, by class."""
 
     made: Combined
     reduced: dict[type, Tensor | None] = field(default_factory=dict)
 
 
-class Opening:
-    """Keeps results of steps by what they read, the least recently used one forgotten first.
+class CommonBeginnings:
+    """Cache of the results of steps by what they read; the least recently used ones are dropped first.
 
     Args:
-        memory: bytes of kept maps.
+        memory: Size of the kept maps, in bytes.
     """
 
     def __init__(self, memory: int = 32 * 2**20) -> None:
-        self.memory = memory
         self._images: tuple[Tensor, int] | None = None
-        self._used = 0
-        self._kept: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        self._kept: ByteCache[Any] = ByteCache(memory)
         self._refused: set[Hashable] = set()
 
-    def begin(self, images: Tensor) -> dict[Register, Known]:
+    def begin(self, images: Tensor) -> dict[Register, Recipe]:
         """Returns what a forward's registers are known by, and their depth: at first only the images'."""
         # The images are held, so that no other tensor can be taken for them.
         if self._images is None or self._images[0] is not images or self._images[1] != images._version:
             self._images = (images, images._version)
             self._kept.clear()
             self._refused.clear()
-            self._used = 0
         return {INPUT: (INPUT, 0)}
 
-    def key(self, step: Step, known: Mapping[Register, Known]) -> Known | None:
+    def key(self, step: Step, known: Mapping[Register, Recipe]) -> Recipe | None:
         """Returns what the step's result is known by, and its depth; None if it is not worth keeping, or too large to be kept."""
         if isinstance(step, Convolve):
             read = [known.get(step.source)]
@@ -79,20 +76,13 @@ class Opening:
         return None if key in self._refused else (key, deepest + isinstance(step, Combine))
 
     def get(self, key: Hashable) -> Any:
-        """Returns what is kept for the key, or None."""
-        found = self._kept.get(key)
-        if found is None:
-            return None
-        self._kept.move_to_end(key)
-        return found[0]
+        """Returns the kept result of `key`, or None if there is none."""
+        return self._kept.get(key)
 
     def keep(self, key: Hashable, result: Any, maps: Sequence[Tensor]) -> None:
-        """Keeps a result that holds those maps, unless they are too large."""
+        """Keeps a result that holds `maps`, unless they are too large."""
         size = sum(x.nbytes for x in maps)
-        if size > self.memory // SHARE:
+        if size > self._kept.limit // SHARE:
             self._refused.add(key)
-            return
-        self._kept[key] = (result, size)
-        self._used += size
-        while self._used > self.memory:
-            self._used -= self._kept.popitem(last=False)[1][1]
+        else:
+            self._kept.keep(key, result, size)
