@@ -4,8 +4,9 @@
     K_H[i, j] = N_A - hamming(c_i, c_j),  score = log|K_H|
 
 Each activation layer counts once. The paper normalises by the batch's statistics; the default here shares RBFleX's forward, in
-which each image is normalised alone (``statistics: batch`` is the paper's). On nats_tss the scores of others are of raw cells,
-whose dead convolutions count, too: Spearman 0.99 with them for ``mode: published``, 0.94 for the cells without dead edges.
+which each image is normalised alone (``statistics: batch`` is the paper's choice). Published scores of nats_tss are of raw cells,
+whose dead convolutions count, too: the Spearman correlation with them is 0.99 for ``mode: published``, and 0.94 for cells without
+dead edges.
 """
 
 from __future__ import annotations
@@ -22,19 +23,19 @@ from .proxy import Proxy
 if TYPE_CHECKING:
     import torch
 
-# At most this many codes are summed in float32, which counts exactly up to 2^24.
+# Number of codes that are summed in float32, which counts exactly up to 2^24.
 CHUNK = 2**16
-# On a CPU no more than its cache holds.
+# The same on a CPU, bounded by its cache.
 CPU_CHUNK = 2**14
 
 
 class NaswotParameters(Parameters):
-    """How batch normalisation sees the images, and what is observed.
+    """Parameters of the score.
 
     Attributes:
-        statistics: each ``image`` alone, or the ``batch``.
-        mode: ``published`` observes what the published code observes, on raw cells, by the batch's statistics: also the
-            convolutions that reach nothing, and every block whose class is named after its ReLU.
+        statistics: Inputs that batch normalisation takes its statistics from: each ``image`` alone, or the whole ``batch``.
+        mode: ``standard``, or ``published`` for the layers of the published code on raw cells, by the batch's statistics.
+            These include dead convolutions, and every block whose class name contains "ReLU".
     """
 
     statistics: Literal["image", "batch"] = "image"
@@ -42,7 +43,7 @@ class NaswotParameters(Parameters):
 
 
 class Naswot(Proxy):
-    """log|K_H|; higher is better."""
+    """NASWOT score log|K_H|; higher is better."""
 
     name = "naswot"
     description = "how differently N images switch activations on and off"
@@ -51,6 +52,7 @@ class Naswot(Proxy):
 
     @property
     def statistics_of(self) -> Literal["image", "batch"]:
+        """The inputs that batch normalisation takes its statistics from."""
         return "batch" if self.scores_raw_network else self.parameters.statistics
 
     @property
@@ -59,9 +61,15 @@ class Naswot(Proxy):
         return self.parameters.mode == "published"
 
     def observer(self) -> Observer:
+        """Returns an observer that counts matching activation codes."""
         return NaswotObserver()
 
     def score(self, statistics: Statistics) -> float:
+        """Returns log|K_H|.
+
+        Raises:
+            CandidateFailed: If two images have equal activation codes.
+        """
         sign, value = np.linalg.slogdet(statistics["matches"])
         if sign <= 0 or not np.isfinite(value):
             raise CandidateFailed("two images have equal activation codes")
@@ -74,6 +82,7 @@ class NaswotObserver(SummingObserver):
     reduction = "sign_matches"
 
     def reduce(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Returns the matches [K, N, N] of the outputs [K, N, ...] of one layer, NaN if an activation is not finite."""
         import torch
 
         rows = rows_of(outputs)
@@ -82,7 +91,7 @@ class NaswotObserver(SummingObserver):
         for part in torch.split(rows, CPU_CHUNK if rows.device.type == "cpu" else CHUNK, dim=2):
             # With codes of +-1 a product counts matches minus mismatches.
             codes = (part > 0).float().mul_(2).sub_(1)
-            # A NaN compares as False everywhere; it must not pass for a dead unit.
+            # A NaN compares as False with everything; it must not be taken for a dead unit.
             poison = part.amax(dim=(1, 2), keepdim=True) * 0 + part.amin(dim=(1, 2), keepdim=True) * 0
             total = total + (codes @ codes.transpose(1, 2)).to(double) + poison
         return (total + rows.shape[2]) / 2

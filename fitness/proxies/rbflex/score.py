@@ -1,16 +1,16 @@
-"""RBFleX (Yamasaki et al., IEEE TNNLS 36(6), 2025, arXiv 2503.22733): how far apart N images lie in an untrained network.
+"""RBFleX (Yamasaki et al., IEEE TNNLS 36(6), 2025, arXiv 2503.22733): distances between N images in an untrained network.
 
     X [N, L_K]: all activation outputs of an image, Y [N, L_Q]: the input of the classifier
     normalise each column to [0, 1] over the N rows (eq. 1); a constant column carries no distance
     K = exp(-gamma_k ||x_i - x_j||^2), Q = exp(-gamma_q ||y_i - y_j||^2)                       (eq. 2-5)
     score = log|K (x) Q| = N (log|K| + log|Q|)                                                 (eq. 6-7)
 
-A space whose features are round-off (`SearchSpace.features` is "none") is scored by K alone: N log|K|. Its networks are dead where
-the map that the features come from is zero.
+A space whose features are round-off (`SearchSpace.features` is "none") is scored by K alone: N log|K|. Its networks are dead if the
+map that the features are pooled from is zero.
 
-Normalisation is per column and squared distances add up over layers, so X never exists: each layer is reduced to its Gram
+Normalisation is per column and squared distances add up over layers, so X is never stored: each layer is reduced to its Gram
 matrix while the forward runs, and memory is bounded by the largest layer. Gammas, kernels and HDA rules read these statistics
-only; changing one costs no forward. Gamma hardly matters once it is small (the flat limit): then it only adds a constant.
+only, so changing one costs no forward. If gamma is small (the flat limit), its value hardly matters: it only adds a constant.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
     from rbflex_evo.spaces import SearchSpace
 
-# The constants of the published scripts for convolutional networks, the same for every space.
+# Constants of the published scripts for convolutional networks, the same for every space.
 PUBLISHED_GAMMAS = (2.68690173088039e-12, 1.02460061284506e-11)
 
-# What the rows of each part are.
+# Content of the rows of each part.
 ROWS = {"k": "activations", "q": "features"}
 
 Gamma = Annotated[float, Field(gt=0)]
@@ -48,11 +48,12 @@ class RbflexParameters(AnyParameters):
     """Parameters of the score.
 
     Attributes:
-        gamma: ``hda`` (the minimum over detected candidates), ``hda_max``, ``random`` (log-uniform in [1e-20, 1e-1]),
-            ``published`` (the paper's scripts' constants), ``flat`` (the gamma-free limit), or two numbers [gamma_k, gamma_q].
-        networks: how many networks HDA looks at (the paper's M).
+        gamma: ``hda`` (the minimum over detected candidates), ``hda_max`` (the maximum), ``random`` (log-uniform in
+            [1e-20, 1e-1]), ``published`` (the constants of the paper's scripts), ``flat`` (the gamma-free limit), or two numbers
+            [gamma_k, gamma_q].
+        networks: Number of networks that HDA reads (the paper's M).
         kernel: ``rbf``, or one of the paper's comparisons (Fig. 10).
-        mode: ``published`` observes what the published code observes, on raw cells, and sets its gammas.
+        mode: ``standard``, or ``published`` for the layers of the published code on raw cells, with its gammas.
     """
 
     gamma: Literal["hda", "hda_max", "random", "published", "flat"] | Annotated[list[Gamma], Field(min_length=2, max_length=2)] = (
@@ -175,45 +176,59 @@ def _moments(statistics: Statistics, part: str) -> tuple[np.ndarray, np.ndarray,
 
 
 class RbflexObserver(Observer):
-    """Reduces X and Y to what the score needs, while they pass.
+    """Observer that reduces X and Y to Gram matrices and moments.
 
-    Statistics, for part k (X) and q (Y): ``gram`` [N, N] of the normalised rows (its diagonal is their sums of squares),
-    ``normalised_sums`` [N], ``sums`` [N] and ``squares`` [N] of the raw rows, ``length`` (all columns), ``live`` (columns
-    that are not constant); all float64 or int64.
+    Statistics, for part k (X) and q (Y), float64 or int64: ``gram`` [N, N] and ``normalised_sums`` [N] of the normalised rows,
+    ``sums`` [N] and ``squares`` [N] of the raw rows, ``length`` [], the number of columns, and ``live`` [], the number of columns
+    that are not constant.
+
+    Args:
+        parts: "kq", or "k" without the features.
     """
 
     reduction = "row_sums"
 
     def __init__(self, parts: str = "kq") -> None:
         self.parts = {part: RowStatistics() for part in parts}
-        self.magnitude: torch.Tensor | None = None  # the largest number of the map that the features come from
+        self.magnitude: torch.Tensor | None = None  # Largest value of the map that the features come from.
 
     def activation(self, name: str, output: torch.Tensor, multiplicity: int = 1) -> None:
+        """Reduces one activation layer."""
         self.parts["k"].add(rows_of(output[None])[0], None, multiplicity)
 
     def reduce(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Returns `reduce_rows` of one layer's outputs [K, N, ...]."""
         return reduce_rows(rows_of(outputs))
 
     def take(self, reduced: torch.Tensor, columns: int, multiplicity: int = 1) -> None:
+        """Adds one reduced layer."""
         self.parts["k"].take(reduced, columns, multiplicity)
 
     def features(self, output: torch.Tensor, magnitude: torch.Tensor) -> None:
+        """Reduces the features [N, L_Q]."""
         self.magnitude = magnitude
         if "q" in self.parts:
             self.parts["q"].add(output, magnitude)
 
     def take_features(self, reduced: torch.Tensor, columns: int, magnitude: torch.Tensor) -> None:
+        """Adds the reduced features."""
         self.magnitude = magnitude
         if "q" in self.parts:
             self.parts["q"].take(reduced, columns)
 
     def fork(self) -> RbflexObserver:
+        """Returns another observer that has seen the same layers so far."""
         other = RbflexObserver()
         other.parts = {part: rows.fork() for part, rows in self.parts.items()}
         other.magnitude = self.magnitude
         return other
 
     def finish(self) -> Statistics:
+        """Returns the statistics of both parts.
+
+        Raises:
+            CandidateFailed: If there is no activation layer, a value is not finite, or all images have equal rows.
+        """
         if not self.parts["k"].columns:
             raise CandidateFailed(NO_ACTIVATION)
         found = {f"{part}_{name}": array for part, rows in self.parts.items() for name, array in rows.finish().items()}
