@@ -118,8 +118,8 @@ def release_memory(device: torch.device) -> None:
 def keep_freed_memory() -> None:
     """Configures the C library (glibc) to keep up to 512 MB of freed memory for the next maps.
 
-    By default it returns maps of a megabyte to the system each time, and new pages for the next map cost up to a third of a forward.
-    No result depends on it.
+    By default it returns maps of a megabyte to the system each time, and new pages for the next map cost up to a third of a
+    forward. No result depends on this setting.
     """
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     if libc is not None and hasattr(libc, "mallopt"):

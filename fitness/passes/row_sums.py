@@ -82,8 +82,8 @@ class RowStatistics:
 def reduce_rows(rows: torch.Tensor, magnitude: torch.Tensor | None = None) -> torch.Tensor:
     """Returns the float64 sums [K, N^2 + 3 N + 1] of K blocks [K, N, L], in the form that `RowStatistics` adds.
 
-    They are the Gram matrix and the sums of the rows after eq. 1, the sums and sums of squares of the rows before it, and the number
-    of columns that are not constant. Only sums within fixed chunks of columns are in the precision of the rows.
+    They are the Gram matrix and the sums of the rows after eq. 1, the sums and sums of squares of the rows before it, and the
+    number of columns that are not constant. Only sums within fixed chunks of columns are in the precision of the rows.
     """
     import torch
 

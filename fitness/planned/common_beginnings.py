@@ -1,11 +1,11 @@
-"""What the candidates of a space begin with in common, kept from one candidate to the next.
+"""Cache of the first maps of a planned forward, which candidates of a space have in common.
 
-Weights are drawn by name, so a step that reads only the images, or only what reads only the images, gives every candidate that has
-it the same map: the stem, what is convolved of it, the first nodes that are fed by nothing else.
+Weights are drawn by name, so a step whose inputs depend on the images and on common steps alone gives the same map for every
+candidate that has it: the stem, its convolutions, and the first nodes that read nothing else.
 
-    depth 0: the images   1: sums of what was made of them (the stem)   2: sums of what was made of depth 1
+    depth 0: the images   1: sums of maps of the images (the stem)   2: sums of maps of depth 1
 
-What is deeper is rarely met again. Results are the very tensors of the candidate that came first.
+Deeper results are rarely reused. Cached tensors are shared, not copied.
 """
 
 from __future__ import annotations
@@ -21,17 +21,22 @@ from rbflex_evo.spaces.architecture.plan import INPUT, Combine, Convolve, Regist
 
 from .eager import Combined
 
-# What a register is known by, and its depth.
+# The computation of a register as a key, and its depth.
 Recipe = tuple[Hashable, int]
 
 DEPTH = 2
-# The share of the memory that one result may take: at large images nothing is kept rather than little.
+# A result may take at most 1 / SHARE of the memory, so that for large images nothing is kept instead of little.
 SHARE = 8
 
 
 @dataclass
 class KeptSum:
-    """A sum, and what observers of a kind made of it: what `reduce` returned, by class."""
+    """Sum that is kept, with its reductions.
+
+    Attributes:
+        made: The sum and its ReLU.
+        reduced: Results of `reduce` by class of the observer.
+    """
 
     made: Combined
     reduced: dict[type, Tensor | None] = field(default_factory=dict)
@@ -50,8 +55,8 @@ class CommonBeginnings:
         self._refused: set[Hashable] = set()
 
     def begin(self, images: Tensor) -> dict[Register, Recipe]:
-        """Returns what a forward's registers are known by, and their depth: at first only the images'."""
-        # The images are held, so that no other tensor can be taken for them.
+        """Returns the recipes of a new forward's registers, at first that of the images alone; other images clear the cache."""
+        # The reference keeps the images in memory, so that no other tensor can have their identity.
         if self._images is None or self._images[0] is not images or self._images[1] != images._version:
             self._images = (images, images._version)
             self._kept.clear()
@@ -59,7 +64,7 @@ class CommonBeginnings:
         return {INPUT: (INPUT, 0)}
 
     def key(self, step: Step, known: Mapping[Register, Recipe]) -> Recipe | None:
-        """Returns what the step's result is known by, and its depth; None if it is not worth keeping, or too large to be kept."""
+        """Returns the recipe of the step's result; None if the result is not common, too deep or too large to be kept."""
         if isinstance(step, Convolve):
             read = [known.get(step.source)]
             what: tuple[Hashable, ...] = (step.weight, step.shape, step.stride, step.padding, step.pooled)
@@ -68,11 +73,11 @@ class CommonBeginnings:
             what = tuple([term.kind for term in step.terms])
         else:
             return None
-        there = [source for source in read if source is not None]
-        deepest = max((depth for _, depth in there), default=DEPTH)
-        if len(there) < len(read) or deepest == DEPTH:
+        available = [source for source in read if source is not None]
+        deepest = max((depth for _, depth in available), default=DEPTH)
+        if len(available) < len(read) or deepest == DEPTH:
             return None
-        key = (what, *(name for name, _ in there))
+        key = (what, *(name for name, _ in available))
         return None if key in self._refused else (key, deepest + isinstance(step, Combine))
 
     def get(self, key: Hashable) -> Any:

@@ -141,7 +141,7 @@ def test_sentences_are_drawn_by_the_seed_with_their_labels(reviews):
     [
         (b"", r"is empty; check data.path"),
         (b"\n\n", r"is empty; check data.path"),
-        (b"index\tsentence\n0\ta film\n", r"has no column 'label', only index, sentence; take a file with labels"),
+        (b"index\tsentence\n0\ta film\n", r"has no column 'label', only index, sentence; use a file with labels"),
         (b"a film\nanother film\n", r"line 1 of .* has 1 columns; expected label<TAB>sentence, or a first line sentence<TAB>label"),
         (b"1\ta film\n0 another\n", r"line 2 of .* has 1 columns; expected label<TAB>sentence"),
         (b"a film\t1\n", r"line 1 of .* has the label 'a film'; expected a number, as in label<TAB>sentence, or a first line"),
@@ -160,11 +160,11 @@ def test_a_wrong_file_of_sentences_is_one_line(tmp_path, content, message):
     ("content", "message"),
     [
         (b"", r"is empty; check data.vocabulary_file"),
-        (b"[PAD]\nfilm\n", r"has no \[UNK\], which stands for the words that a vocabulary lacks; add that line"),
+        (b"[PAD]\nfilm\n", r"has no \[UNK\], the piece for unknown words; add that line"),
         (b"[UNK]\n[PAD]\nfilm\n", r"has \[PAD\] in line 2; put it first, because word id 0 is padding"),
         (b"[PAD]\n[UNK]\nfilm\nfilm\n", r"has 'film' twice, in lines 3 and 4; expected each word once"),
         (b"film\n[UNK]\nfilm\n", r"has 'film' twice, in lines 1 and 3"),
-        (b"[PAD]\n\n[UNK]\n", r"line 2 of .* is empty; expected one word a line"),
+        (b"[PAD]\n\n[UNK]\n", r"line 2 of .* is empty; expected one word per line"),
         (b"[PAD]\n[UNK]\n\xff\n", r"is not UTF-8 text: byte 0xff at position 12"),
     ],
 )
@@ -179,7 +179,7 @@ def test_missing_files_are_named(reviews):
 
 
 def test_a_vocabulary_has_one_size(reviews, vocabulary):
-    with pytest.raises(ConfigError, match=r"^'data': 'vocabulary_file' says how many words there are; leave 'vocabulary' out$"):
+    with pytest.raises(ConfigError, match=r"^'data': 'vocabulary_file' gives the number of words; remove 'vocabulary'$"):
         first(reviews, vocabulary_file=vocabulary, vocabulary=50)
 
 

@@ -456,7 +456,7 @@ def test_a_model_of_ones_own_says_so_too():
 def test_a_compiled_or_scripted_network_is_refused_in_one_line():
     compiled = Calling(nn.ReLU())
     compiled.call.compile(backend="eager")
-    with pytest.raises(ConfigError, match=r"^module 'call' is compiled, so what it calls is out of sight; give the plain one$"):
+    with pytest.raises(ConfigError, match=r"^module 'call' is compiled, so its calls cannot be observed; pass the plain module$"):
         names(compiled)
     scripted = torch.jit.script(nn.Sequential(nn.ReLU(), nn.Linear(WIDTH, 2)))
     with pytest.raises(ConfigError, match=r"^the network is scripted"):

@@ -160,5 +160,5 @@ def test_a_stage_that_changes_what_others_read_is_an_error():
             return run_chain(self.as_stages(), x)
 
     network = InPlace()
-    with pytest.raises(ConfigError, match=r"stage 'in place' changes what it is given in place"):
+    with pytest.raises(ConfigError, match=r"stage 'in place' changes its input in place"):
         SharedForward({"naswot": PROXIES["naswot"].observer()}, images()).run(network, network.classifier)
