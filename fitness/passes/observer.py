@@ -34,7 +34,7 @@ def sum_dtype(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
-class CandidateFailed(Exception):  # noqa: N818 (a result of a candidate, not an error of the program)
+class CandidateFailed(Exception):
     """The candidate cannot be scored; the message is the reason."""
 
 

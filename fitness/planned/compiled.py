@@ -28,7 +28,8 @@ WINOGRAD, POINTWISE, POOLED, STRIDED, NONE = 0, 1, 2, 3, -1
 # With fewer channels, vectors are too empty for Winograd's transforms to be faster.
 WINOGRAD_CHANNELS = 16
 # Winograd's finite points, and the transform of a kernel's three weights: the values of their polynomial at the points over the
-# distances of the points, and the last weight for the point at infinity (Lavin & Gray, CVPR 2016, section 4), scaled as in convolve.h.
+# distances of the points, and the last weight for the point at infinity (Lavin & Gray, CVPR 2016, section 4), scaled as in
+# convolve.h.
 FINITE = (0, 0.75, -0.75, 1.5, -1.5)
 AB = 0.75**2 * 1.5**2
 G = np.array(

@@ -120,12 +120,12 @@ class Backend:
         return observer.reduce(outputs)
 
     def show_features(self, observer: Observer, features: Tensor, magnitude: Tensor) -> None:
-        """Passes one candidate's features [N, L_Q] to an observer; `magnitude` [] is the largest value of the map before pooling."""
+        """Passes one candidate's features [N, L_Q] to an observer; `magnitude` [] is that of the map before pooling."""
         observer.features(features, magnitude)
 
 
 def _add_normalised(total: Tensor | None, x: Tensor) -> Tensor:
-    # As [images, pixels, C], means over the pixels are sums of rows, many times faster than sums over the pixels of a channel.
+    # As [images, pixels, C], means over the pixels are sums of rows, many times faster than sums over the pixels of one channel.
     pixels = x.permute(0, 2, 3, 1).flatten(1, 2)
     result = pixels - pixels.mean(dim=1, keepdim=True)
     scale = (result * result).mean(dim=1, keepdim=True).add_(EPSILON).rsqrt_()

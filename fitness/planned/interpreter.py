@@ -180,7 +180,7 @@ class Interpreter:
         candidate.free()
 
     def _convolved(self, step: Convolve, source: Tensor | Postponed, found: Recipe | None) -> Tensor | Postponed:
-        """Returns a convolution, from the cache or kept there if it has a recipe; otherwise the sum that reads it may compute it."""
+        """Returns a convolution, from the cache or kept there if it has a recipe; otherwise it may be postponed."""
         if found is None:
             # In most plans only a sum reads a convolution.
             return self.backend.postpone(self.backend.made(source), self._weight(step), step)

@@ -402,8 +402,11 @@ def test_whole_numbers_of_a_file_are_word_ids(tmp_path, kind):
     ids = np.arange(12).reshape(4, 3).astype(kind)
     np.savez(tmp_path / "x.npz", ids=ids, kinds=np.array([1, 0, 1, 0]))
     batch = create_batch("file", path=str(tmp_path / "x.npz"), array="ids", labels="kinds", n=4, order="first")
-    assert batch.kind == "words" and batch.images.dtype == torch.int64 and batch.images.tolist() == ids.tolist()
-    assert batch.labels.tolist() == [1, 0, 1, 0] and batch.description.startswith("4 sentences of 'ids'")
+    assert batch.kind == "words"
+    assert batch.images.dtype == torch.int64
+    assert batch.images.tolist() == ids.tolist()
+    assert batch.labels.tolist() == [1, 0, 1, 0]
+    assert batch.description.startswith("4 sentences of 'ids'")
 
 
 @pytest.mark.parametrize("ids", [np.zeros((2, 3, 4, 4), np.int64), np.array([[1, -1]])])

@@ -98,7 +98,8 @@ def test_a_module_in_place_counts_as_the_same_layer(module):
     ids=lambda module: type(module).__name__,
 )
 def test_what_weighs_or_normalises_does_not_count(module):
-    assert not is_activation(module) and names(Calling(module)) == []
+    assert not is_activation(module)
+    assert names(Calling(module)) == []
 
 
 # Functions and methods.
@@ -349,7 +350,8 @@ def test_a_transformers_intermediate_activation_is_seen_in_evaluation_mode(activ
     network = Encoder(activation).eval()
     network.requires_grad_(False)
     ((name, output),) = seen(network, numbers(N, WORDS, WIDTH))
-    assert name == expected and output.shape == (N, WORDS, 2 * WIDTH)
+    assert name == expected
+    assert output.shape == (N, WORDS, 2 * WIDTH)
 
 
 def test_a_transformers_layers_are_seen_in_order():
