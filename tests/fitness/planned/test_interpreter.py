@@ -203,7 +203,7 @@ def test_an_observer_without_reductions_sees_the_same(backend):
 
 
 @pytest.mark.parametrize("n", [2, 3, 7, 16])
-def test_any_number_of_images_is_reduced_alike_by_both_backends(n):
+def test_both_backends_reduce_any_number_of_images_to_the_same_sums(n):
     if find_compiler() is None:
         pytest.skip("this machine has no C compiler")
     # Wide enough for every convolution that has a compiled form.

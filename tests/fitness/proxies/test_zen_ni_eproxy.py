@@ -216,7 +216,7 @@ def test_every_cell_gets_a_finite_score_or_a_reason(sampled, name):
     assert all(reasons)
     assert all(isinstance(score, float) for score in scores)
     assert np.isfinite(scores).all()
-    # All but the cells without a path, and those that are one skip connection.
+    # All cells have a score except those without a path, and those of one skip connection.
     assert 50 <= len(scores) < 62
 
 

@@ -57,7 +57,7 @@ def test_flat_equals_the_cayley_menger_determinant():
     assert kernels.flat_log_determinants(distances) == pytest.approx(np.linalg.slogdet(bordered)[1], rel=1e-10)
 
 
-def test_fewer_features_than_images_use_the_floor_at_every_gamma_alike():
+def test_fewer_features_than_images_use_the_same_floor_at_every_gamma():
     points = rows(length=8)
     distances = kernels.squared_distances(points @ points.T)
     at = [kernels.rbf_log_determinants(distances, g) - 15 * np.log(g) for g in (1e-9, 1e-12, 1e-16)]
