@@ -201,8 +201,7 @@ def test_a_space_of_words_is_scored_on_sentences_with_their_labels(reviews):
 def test_words_beyond_a_space_are_one_line(reviews):
     space, batch = TinyWords(TinyWordsParameters(length=8)), first(reviews, length=8)
     with pytest.raises(ConfigError, match="but tiny_words knows 0 to 39; give both the same vocabulary"):
-        space = TinyWords(TinyWordsParameters(length=8))
-        Evaluator(Conditions.of(space, first(reviews, length=8)), {"rbflex": create_proxy("rbflex")}, workers=1)
+        Evaluator(Conditions.of(space, batch), {"rbflex": create_proxy("rbflex")}, workers=1)
 
 
 def test_real_reviews_are_read():
