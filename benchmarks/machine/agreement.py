@@ -235,7 +235,7 @@ def row(space: SearchSpace, title: str, precision: str, found: Sequence[Outcome]
 def logs(one: Outcome) -> list[float]:
     """Returns log|K|, and log|Q| if it exists, in the flat limit; rbflex is N times their sum."""
     assert one.distances is not None
-    return [kernels.flat_log_determinant(distances) for distances in one.distances]
+    return [float(kernels.flat_log_determinants(distances)) for distances in one.distances]
 
 
 def kendall(a: np.ndarray, b: np.ndarray) -> float:

@@ -193,9 +193,9 @@ def _groups(proxies: Mapping[str, Proxy], count: int, own_passes: int | None) ->
     """Groups the proxies by evaluator: published scores use raw cells, expensive scores use fewer networks."""
     kinds: dict[tuple[bool, int], dict[str, Proxy]] = {}
     for label, proxy in proxies.items():
-        expensive = proxy.needs == "network" or proxy.layers == "published"
+        expensive = proxy.needs == "network" or proxy.scores_raw_network
         few = min(own_passes, count) if expensive and own_passes is not None else count
-        kinds.setdefault((proxy.layers == "published", few), {})[label] = proxy
+        kinds.setdefault((proxy.scores_raw_network, few), {})[label] = proxy
     return [(group, few) for (_, few), group in kinds.items()]
 
 

@@ -70,7 +70,7 @@ class Assembly:
     @cached_property
     def raw(self) -> bool:
         """True if a score is computed on the raw network of each genotype instead of the representative of its key."""
-        return any(proxy.layers == "published" for proxy in self.proxies.values())
+        return any(proxy.scores_raw_network for proxy in self.proxies.values())
 
     @cached_property
     def objective(self) -> Objective:

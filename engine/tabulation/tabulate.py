@@ -88,6 +88,7 @@ def _claim(folder: RunFolder, parts: Assembly, architectures: Sequence[str]) -> 
     frame = [
         {name: chosen[name] for name in LASTING},
         chosen["fitness"]["weights"],
+        # A score of the published kind has every genotype measured by itself, whatever its key.
         parts.raw,
         parts.batch.fingerprint,
         list(architectures),

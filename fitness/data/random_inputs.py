@@ -1,4 +1,4 @@
-"""Inputs that need no files: noise for networks of images, random words for networks of words."""
+"""Data sources without files: noise for networks of images, random words for networks of words."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class NoiseParameters(Parameters):
 
 
 class Noise(Source):
-    """N(0, 1) noise."""
+    """Noise N(0, 1) of any shape."""
 
     name = "noise"
     description = "N(0, 1) noise of any shape; needs no files"
@@ -39,6 +39,7 @@ class Noise(Source):
     parameters: NoiseParameters
 
     def batch(self) -> Batch:
+        """Draws the noise."""
         import torch
 
         shape = self.parameters.shape
@@ -65,7 +66,7 @@ class WordsParameters(Parameters):
 
 
 class Words(Source):
-    """Random words: ids uniform over the vocabulary but for 0, which is padding, so every sentence is of full length."""
+    """Random words, uniform over the vocabulary except 0 for padding, so every sentence has full length."""
 
     name = "words"
     description = "random word ids for networks that read words; needs no files"
@@ -73,6 +74,7 @@ class Words(Source):
     parameters: WordsParameters
 
     def batch(self) -> Batch:
+        """Draws the words."""
         import torch
 
         values = self.parameters

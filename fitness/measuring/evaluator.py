@@ -69,7 +69,7 @@ class Evaluator:
         self.conditions, self.space = conditions, conditions.space
         self.proxies = {name: proxy.for_space(self.space) for name, proxy in proxies.items()}
         self.micro_batch = micro_batch or (8 if conditions.device.type == "cpu" else 256)
-        self.raw = any(proxy.layers == "published" for proxy in proxies.values())
+        self.raw = any(proxy.scores_raw_network for proxy in proxies.values())
         self.calibrations: dict[str, dict[str, float]] = {}
         self.counts = {"measured": 0, "from_cache": 0}
         self.cache = None if cache is None else StatisticsCache(cache)

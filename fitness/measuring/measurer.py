@@ -239,4 +239,4 @@ class Measurer:
 
 def by_plan(proxy: Proxy) -> bool:
     """Returns True if a planned forward can serve the score."""
-    return proxy.needs == "forward" and proxy.statistics_of == "image" and proxy.layers == "activations"
+    return proxy.needs == "forward" and proxy.statistics_of == "image" and not proxy.scores_raw_network

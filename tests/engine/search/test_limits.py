@@ -367,7 +367,7 @@ def config_file(tmp_path: Path) -> str:
         ("fitness.constraints={parms: {max: 1.0}}", "unknown metric 'parms'; did you mean 'params'?"),
         ("fitness.constraints={params: {min: 2.0, max: 1.0}}", "min 2 is above max 1"),
         ("fitness.constraints={params: {}}", "'fitness.constraints.params' has no bound"),
-        ("fitness.constraints={latency: {max: 1.0, device: cuda:7}}", "device 'cuda:7' is not there"),
+        ("fitness.constraints={latency: {max: 1.0, device: cuda:7}}", "device 'cuda:7' is not available"),
         ("fitness.constraints={latency: {max: 1.0, repeats: 0}}", "'fitness.constraints.latency.repeats'"),
         (
             "fitness.constraints={latency_table: {max: 1.0, path: PATH, device: raspi}}",

@@ -150,7 +150,7 @@ def test_latency_is_measured_on_one_thread_and_disturbs_nothing():
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.get_rng_state(), state)
     assert not metric.repeatable
-    with pytest.raises(DeviceError, match="device 'cuda:9' is not there"):
+    with pytest.raises(DeviceError, match="device 'cuda:9' is not available"):
         create_metric("latency", TSS, {"device": "cuda:9"})
 
 

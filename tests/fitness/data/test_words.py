@@ -53,15 +53,19 @@ def test_the_tiny_space_of_words_keeps_the_contract():
 
 def test_a_space_of_words_gives_its_networks_words_without_padding():
     given = SPACE.example_inputs(50, seed=3)
-    assert given.dtype == torch.int64 and given.shape == (50, 6)
+    assert given.dtype == torch.int64
+    assert given.shape == (50, 6)
     assert (int(given.min()), int(given.max())) == (1, 39)
-    assert torch.equal(given, SPACE.example_inputs(50, seed=3)) and not torch.equal(given, SPACE.example_inputs(50, seed=4))
+    assert torch.equal(given, SPACE.example_inputs(50, seed=3))
+    assert not torch.equal(given, SPACE.example_inputs(50, seed=4))
 
 
 def test_a_space_of_images_gives_its_networks_noise_of_any_size():
     given = create_space("toy").example_inputs(200, input_shape=(3, 4, 5))
-    assert given.dtype == torch.float32 and given.shape == (200, 3, 4, 5)
-    assert abs(float(given.mean())) < 0.04 and abs(float(given.std()) - 1) < 0.04
+    assert given.dtype == torch.float32
+    assert given.shape == (200, 3, 4, 5)
+    assert abs(float(given.mean())) < 0.04
+    assert abs(float(given.std()) - 1) < 0.04
 
 
 @pytest.mark.parametrize("name", SCORING)
@@ -101,7 +105,8 @@ def test_word_ids_stay_whole_numbers_in_every_precision(precision):
     with Evaluator(Conditions.of(Watched(), words(), precision=precision), proxies, workers=1) as evaluator:
         (evaluation,) = evaluator.evaluate(keyed(evaluator, [(0, 1)]))
     assert not evaluation.failures
-    assert len(seen) > 1 and all(torch.equal(given, words().images) for given in seen)
+    assert len(seen) > 1
+    assert all(torch.equal(given, words().images) for given in seen)
 
 
 def test_scores_of_words_are_those_of_a_literal_forward():
@@ -195,7 +200,8 @@ def test_costs_and_metrics_read_words():
 
 def test_layer_distances_of_words_are_those_of_the_score():
     parts, features = layer_distances(SPACE, (0, 1), words().images)
-    assert [part.units for part in parts] == [6 * 12, 6 * 12] and features.units == 12
+    assert [part.units for part in parts] == [6 * 12, 6 * 12]
+    assert features.units == 12
     assert all(part.distance > 0 for part in parts)
 
 
@@ -208,9 +214,12 @@ def test_a_model_that_reads_words_has_an_rbflex_score():
 def test_random_words_of_a_score_of_its_own_are_a_function_of_the_seed_and_the_name():
     subject, other = (Subject(SPACE, (0, 1), words().images, None, WeightParameters(seed=seed)) for seed in (0, 1))
     given = subject.random_inputs("a", 20)
-    assert given.dtype == torch.int64 and given.shape == (20, 6) and 1 <= int(given.min()) <= int(given.max()) < 40
+    assert given.dtype == torch.int64
+    assert given.shape == (20, 6)
+    assert 1 <= int(given.min()) <= int(given.max()) < 40
     assert torch.equal(given, subject.random_inputs("a", 20))
-    assert not torch.equal(given, subject.random_inputs("b", 20)) and not torch.equal(given, other.random_inputs("a", 20))
+    assert not torch.equal(given, subject.random_inputs("b", 20))
+    assert not torch.equal(given, other.random_inputs("a", 20))
 
 
 @pytest.mark.parametrize(

@@ -259,7 +259,7 @@ def test_other_errors_are_not_taken_for_memory():
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"device": "cuda:7"}, DeviceError, "device 'cuda:7' is not there; this machine has"),
+        ({"device": "cuda:7"}, DeviceError, "device 'cuda:7' is not available; this machine has"),
         ({"precision": "float16"}, ConfigError, "precision must be one of"),
         ({"batch": noise(n=1)}, DataError, "at least 2 inputs"),
         ({"batch": noise(shape=(1, 16, 16))}, DataError, "takes inputs like"),

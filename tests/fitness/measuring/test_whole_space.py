@@ -108,9 +108,10 @@ def test_determinants_of_a_stack_are_those_of_its_matrices(gamma):
     rows[4, :, 5:] = 0  # fewer features than rows
     rows[5] = 0  # no distance at all
     grams = rows @ rows.transpose(0, 2, 1)
-    found = kernels.log_determinants(grams, gamma)
+    kernel = kernels.Flat() if gamma is None else kernels.Rbf(gamma)
+    found = kernel.log_determinants(kernels.NormalisedRows(grams, rows.sum(axis=2), np.full(6, 40)))
     for gram, value in zip(grams[:5], found[:5], strict=True):
         distances = kernels.squared_distances(gram)
-        single = kernels.flat_log_determinant(distances) if gamma is None else kernels.rbf_log_determinant(distances, gamma)
+        single = kernels.flat_log_determinants(distances) if gamma is None else kernels.rbf_log_determinants(distances, gamma)
         assert value == pytest.approx(single, rel=1e-9)
     assert np.isnan(found[5])

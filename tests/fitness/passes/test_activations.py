@@ -98,7 +98,8 @@ def test_a_module_in_place_counts_as_the_same_layer(module):
     ids=lambda module: type(module).__name__,
 )
 def test_what_weighs_or_normalises_does_not_count(module):
-    assert not is_activation(module) and names(Calling(module)) == []
+    assert not is_activation(module)
+    assert names(Calling(module)) == []
 
 
 # Functions and methods.
@@ -349,7 +350,8 @@ def test_a_transformers_intermediate_activation_is_seen_in_evaluation_mode(activ
     network = Encoder(activation).eval()
     network.requires_grad_(False)
     ((name, output),) = seen(network, numbers(N, WORDS, WIDTH))
-    assert name == expected and output.shape == (N, WORDS, 2 * WIDTH)
+    assert name == expected
+    assert output.shape == (N, WORDS, 2 * WIDTH)
 
 
 def test_a_transformers_layers_are_seen_in_order():
@@ -456,7 +458,7 @@ def test_a_model_of_ones_own_says_so_too():
 def test_a_compiled_or_scripted_network_is_refused_in_one_line():
     compiled = Calling(nn.ReLU())
     compiled.call.compile(backend="eager")
-    with pytest.raises(ConfigError, match=r"^module 'call' is compiled, so what it calls is out of sight; give the plain one$"):
+    with pytest.raises(ConfigError, match=r"^module 'call' is compiled, so its calls cannot be observed; pass the plain module$"):
         names(compiled)
     scripted = torch.jit.script(nn.Sequential(nn.ReLU(), nn.Linear(WIDTH, 2)))
     with pytest.raises(ConfigError, match=r"^the network is scripted"):

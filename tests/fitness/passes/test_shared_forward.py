@@ -1,4 +1,4 @@
-"""Networks that begin alike run their common stages once, and nothing else changes."""
+"""Networks with common first stages run them once, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def neighbours(space, count):
 
 
 @pytest.mark.parametrize("name", SHARING)
-def test_a_candidate_in_company_has_the_statistics_that_it_has_alone(name):
+def test_a_candidate_has_the_same_statistics_among_others_as_alone(name):
     space = create_space(name, **SMALL[name])
     requests = [(genotype, PROXIES) for genotype in neighbours(space, 3)]
     inputs = space.example_inputs(4)
@@ -85,8 +85,8 @@ def test_stages_of_equal_identity_hold_equal_weights_and_modules(name):
     shared = 0
     for chain, network in zip(chains[1:], networks[1:], strict=True):
         states = [space.example_inputs(1)] * 2
-        alike = common(*[[stage.identity for stage in one] for one in (chains[0], chain)])
-        for first, second in zip(chains[0][:alike], chain[:alike], strict=True):
+        prefix = common(*[[stage.identity for stage in one] for one in (chains[0], chain)])
+        for first, second in zip(chains[0][:prefix], chain[:prefix], strict=True):
             with torch.no_grad():
                 states = [first.run(states[0]), second.run(states[1])]
             for one, other in zip(*[state if isinstance(state, tuple) else (state,) for state in states], strict=True):
@@ -160,5 +160,5 @@ def test_a_stage_that_changes_what_others_read_is_an_error():
             return run_chain(self.as_stages(), x)
 
     network = InPlace()
-    with pytest.raises(ConfigError, match=r"stage 'in place' changes what it is given in place"):
+    with pytest.raises(ConfigError, match=r"stage 'in place' changes its input in place"):
         SharedForward({"naswot": PROXIES["naswot"].observer()}, images()).run(network, network.classifier)

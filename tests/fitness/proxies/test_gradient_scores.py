@@ -86,7 +86,7 @@ def test_an_image_has_the_same_target_in_any_part_of_the_batch():
     assert len(set(whole.tolist())) > 1
 
 
-def test_gradients_of_one_loss_take_one_pass_and_are_the_same_in_company():
+def test_gradients_of_one_loss_take_one_pass_and_are_the_same_in_a_group():
     alone = {name: score(name, subject_of(CELLS[1], images())) for name in ("grad_norm", "snip", "fisher")}
     subject = subject_of(CELLS[1], images())
     calls = []
