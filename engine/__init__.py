@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rbflex_evo.engine.run.result_document import Candidate
     from rbflex_evo.engine.search.estimate import estimate
     from rbflex_evo.engine.search.result import Result
-    from rbflex_evo.engine.search.search import Search
+    from rbflex_evo.engine.search.search import RunningSearch, Search, open_search
 
 # Imported when first asked for, so that a command line answers at once.
 _LATE = {
@@ -26,11 +26,13 @@ _LATE = {
     "Config": "configuration.config",
     "Exported": "export.export",
     "Result": "search.result",
+    "RunningSearch": "search.search",
     "Search": "search.search",
     "estimate": "search.estimate",
     "export_run": "export.export",
     "load_config": "configuration.config",
     "load_network": "export.exported",
+    "open_search": "search.search",
     "parse_config": "configuration.config",
     "read_architecture": "export.exported",
     "write_onnx": "export.onnx_file",
@@ -52,11 +54,13 @@ __all__ = [
     "Config",
     "Exported",
     "Result",
+    "RunningSearch",
     "Search",
     "estimate",
     "export_run",
     "load_config",
     "load_network",
+    "open_search",
     "parse_config",
     "read_architecture",
     "write_onnx",

@@ -1,23 +1,25 @@
-"""Training-free fitness: scores of untrained networks, measured many at a time, cached, combined by rank."""
+"""Training-free fitness: scores of untrained networks, their measurement, cache and combination by rank."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from rbflex_evo.fitness.costs.metric import METRICS
-from rbflex_evo.fitness.evaluation import Evaluation, six_digits
+from rbflex_evo.fitness.evaluation import Evaluation, keyed, six_digits
 from rbflex_evo.fitness.passes.observer import CandidateFailed, Observer, Statistics
 from rbflex_evo.fitness.proxies.proxy import PROXIES, Proxy, create_proxy
 
 if TYPE_CHECKING:
     from rbflex_evo.fitness.data.batch import create_batch
+    from rbflex_evo.fitness.measuring.conditions import Conditions
     from rbflex_evo.fitness.measuring.evaluator import Evaluator
     from rbflex_evo.fitness.passes.weights import WeightParameters
     from rbflex_evo.fitness.proxies.rbflex.of_module import rbflex_score
 
-# What needs torch is imported when it is first asked for, so that a command line answers at once.
+# Modules that import torch are loaded on first use, so that the command line starts fast.
 _LATE = {
     "create_batch": "rbflex_evo.fitness.data.batch",
+    "Conditions": "rbflex_evo.fitness.measuring.conditions",
     "Evaluator": "rbflex_evo.fitness.measuring.evaluator",
     "WeightParameters": "rbflex_evo.fitness.passes.weights",
     "rbflex_score": "rbflex_evo.fitness.proxies.rbflex.of_module",
@@ -36,6 +38,7 @@ __all__ = [
     "METRICS",
     "PROXIES",
     "CandidateFailed",
+    "Conditions",
     "Evaluation",
     "Evaluator",
     "Observer",
@@ -44,6 +47,7 @@ __all__ = [
     "WeightParameters",
     "create_batch",
     "create_proxy",
+    "keyed",
     "rbflex_score",
     "six_digits",
 ]

@@ -1,4 +1,4 @@
-"""One candidate's raw scores, failures and costs, and the interface of what measures them. No network, no tensor, no rank."""
+"""Raw scores, failures and costs of one candidate, and the interface of evaluators. Imports neither networks nor tensors."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ class Evaluation:
     """One scored candidate.
 
     Attributes:
-        genotype: the genotype that was asked for.
-        key: the canonical name of its architecture; a budget counts keys.
-        scores: raw score by proxy name, higher is better, rounded to 6 significant digits so that every decision
-            is the same on machines that differ in the last bits.
-        failures: reason by proxy or metric name; a score that failed is here and not in `scores`.
-        seconds: what it took to measure, 0 when the statistics came from the cache.
-        costs: by metric name, lower is better; those alone that a constraint or the objective names.
+        genotype: Genotype that was requested.
+        key: Canonical name of its architecture; a budget counts keys.
+        scores: Raw score by proxy name; higher is better. Rounded to 6 significant digits, so that machines that differ in
+            the last bits make the same decisions.
+        failures: Reason by proxy or metric name; a score that failed is here and not in `scores`.
+        seconds: Duration of the measurement; 0 if the statistics came from the cache.
+        costs: Cost by metric name, of the metrics that a constraint or the objective names; lower is better.
     """
 
     genotype: Genotype
@@ -32,54 +32,57 @@ class Evaluation:
 
     @property
     def failed(self) -> bool:
-        """True if any score failed; such a candidate ranks below every other."""
+        """True if any score failed; such a candidate ranks below all others."""
         return bool(self.failures)
 
     @property
     def reason(self) -> str | None:
-        """Why it failed, as one line, or None."""
+        """Reason of the failure in one line; None if nothing failed."""
         return "; ".join(f"{name}: {why}" for name, why in self.failures.items()) or None
 
 
 class EvaluatorLike(Protocol):
-    """What a search needs of an evaluator; `rbflex_evo.fitness.measuring.evaluator.Evaluator` is one."""
+    """Interface that a search requires of an evaluator, such as `rbflex_evo.fitness.measuring.evaluator.Evaluator`."""
 
     def key(self, genotype: Genotype) -> str:
         """Returns the canonical key of a genotype."""
 
     def prepare(self, progress: Callable[[int, int], None] | None = None) -> Any:
-        """Finds out, outside the budget, what scores need to know of the space; `progress` takes (done, wanted)."""
+        """Calibrates the scores on the space, outside the budget; `progress` is called with (done, wanted)."""
 
-    def evaluate(self, genotypes: Sequence[Genotype]) -> Iterable[Evaluation]:
-        """Yields one evaluation a genotype, in their order, as they become ready."""
+    def evaluate(self, pairs: Sequence[tuple[str, Genotype]]) -> Iterable[Evaluation]:
+        """Yields one evaluation for each (key, genotype) pair, in order, as they become ready."""
 
     def check_whole(self) -> None:
-        """Makes sure that every architecture of the space can be evaluated, as far as that is known without measuring.
+        """Checks that every architecture of the space can be evaluated, as far as this is known without measuring.
 
         Raises:
-            ConfigError: naming the first one that cannot.
+            ConfigError: At the first architecture that cannot be evaluated.
         """
 
     def facts(self) -> dict[str, Any]:
-        """Returns what the report should say about the measuring, as JSON data."""
+        """Returns facts about the measurement for the report, as JSON data."""
 
 
-def evaluate(evaluator: EvaluatorLike, asked: Sequence[tuple[str, Genotype]]) -> Iterator[Evaluation]:
-    """Yields the evaluations of (key, genotype) pairs, in their order.
+def keyed(evaluator: EvaluatorLike, genotypes: Iterable[Genotype]) -> list[tuple[str, Genotype]]:
+    """Returns the (key, genotype) pairs that `EvaluatorLike.evaluate` takes."""
+    return [(evaluator.key(genotype), genotype) for genotype in genotypes]
+
+
+def evaluate(evaluator: EvaluatorLike, pairs: Sequence[tuple[str, Genotype]]) -> Iterator[Evaluation]:
+    """Yields the evaluations of (key, genotype) pairs and checks that the evaluator keeps their order.
 
     Raises:
-        RuntimeError: if the evaluator yields something else than it was asked for.
+        RuntimeError: If the evaluator yields an evaluation of another pair, or too few of them.
     """
-    if not asked:
-        return
-    evaluations = iter(evaluator.evaluate([genotype for _, genotype in asked]))
-    for key, genotype in asked:
+    evaluations = iter(evaluator.evaluate(pairs) if pairs else ())
+    for key, genotype in pairs:
         evaluation = next(evaluations, None)
-        if evaluation is None or evaluation.key != key or evaluation.genotype != genotype:
+        if evaluation is None or (evaluation.key, evaluation.genotype) != (key, genotype):
             raise RuntimeError(f"the evaluator was asked for {key!r} of {genotype}, but it gave {evaluation}")
         yield evaluation
 
 
 def six_digits(value: float) -> float:
-    """Rounds to 6 significant digits; whole numbers stay, since they are counts and right to the last digit."""
+    """Rounds to 6 significant digits. Whole numbers are exact counts and stay unchanged."""
     return value if value.is_integer() and abs(value) < 2**53 else float(f"{value:.6g}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rbflex_evo.engine import Result, Search, load_config, load_network
+    from rbflex_evo.engine import Result, Search, load_config, load_network, open_search
     from rbflex_evo.fitness import create_proxy, rbflex_score
     from rbflex_evo.spaces import create_space
     from rbflex_evo.strategies import create_strategy
@@ -23,6 +23,7 @@ _HOMES = {
     "create_strategy": "strategies",
     "load_config": "engine",
     "load_network": "engine",
+    "open_search": "engine",
     "rbflex_score": "fitness",
 }
 
@@ -47,5 +48,6 @@ __all__ = [
     "create_strategy",
     "load_config",
     "load_network",
+    "open_search",
     "rbflex_score",
 ]

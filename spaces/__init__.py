@@ -1,10 +1,11 @@
-"""Search spaces: genes and their operators, the networks that they stand for, and what is known about those networks."""
+"""Search spaces: encodings of genotypes, the networks that genotypes describe, and tables of known accuracies."""
 
 from importlib import import_module
 from typing import Any
 
 from rbflex_evo.spaces.architecture.drawing import Drawing, Panel
-from rbflex_evo.spaces.encodings.encoding import Encoding, Genotype, VectorEncoding, deap_random
+from rbflex_evo.spaces.encodings.encoding import Encoding, Genotype
+from rbflex_evo.spaces.encodings.vector import VectorEncoding, deap_random
 from rbflex_evo.spaces.errors import (
     ConfigError,
     DataError,
@@ -25,7 +26,7 @@ TABLES: Registry
 
 
 def __getattr__(name: str) -> Any:
-    # Modules that score and search import this package, so it imports no known accuracies.
+    # Loaded lazily: modules that score and search import this package and must not reach known accuracies.
     if name == "TABLES":
         return getattr(import_module("rbflex_evo.spaces.tables.table"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Where things that can be made again are kept between runs."""
+"""Location of the user's cache directory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """Returns ``$RBFLEX_EVO_CACHE``, or ``rbflex-evo`` in the user's cache folder; it may not exist yet."""
+    """Returns ``$RBFLEX_EVO_CACHE`` or, by default, ``rbflex-evo`` in the user's cache directory; it may not exist yet."""
     chosen = os.environ.get("RBFLEX_EVO_CACHE")
     if chosen:
         return Path(chosen).expanduser()

@@ -1,6 +1,6 @@
-"""The exceptions that a user can meet, each also a child of the builtin that it refines.
+"""Exceptions that the package raises on purpose, each also a subclass of the builtin exception that it refines.
 
-A message says what came, what was expected and the way out, in one or two lines; the command line prints it without a
+A message states in one or two lines what was given, what was expected and how to fix it. The command line prints it without a
 traceback and exits with code 2.
 """
 
@@ -11,11 +11,11 @@ from collections.abc import Iterable
 
 
 class RbflexEvoError(Exception):
-    """Base of every error that the package raises on purpose."""
+    """Base class of every error that the package raises on purpose."""
 
 
 class ConfigError(RbflexEvoError, ValueError):
-    """A configuration, an option or a parameter is wrong."""
+    """A configuration, an option or a parameter is invalid."""
 
 
 class UnknownNameError(RbflexEvoError, LookupError):
@@ -23,7 +23,7 @@ class UnknownNameError(RbflexEvoError, LookupError):
 
 
 class PluginError(RbflexEvoError, ImportError):
-    """What another package registers cannot be used."""
+    """An entry point of another package cannot be used."""
 
 
 class GenotypeError(RbflexEvoError, ValueError):
@@ -31,11 +31,11 @@ class GenotypeError(RbflexEvoError, ValueError):
 
 
 class DataError(RbflexEvoError, ValueError):
-    """Inputs are missing, unreadable or too few."""
+    """Input data are missing, unreadable or too few."""
 
 
 class TableError(RbflexEvoError, ValueError):
-    """A table of known accuracies is missing, unreadable or of another space."""
+    """A table of known accuracies is missing, unreadable or belongs to another space."""
 
 
 class RunError(RbflexEvoError, ValueError):
@@ -43,7 +43,7 @@ class RunError(RbflexEvoError, ValueError):
 
 
 class DeviceError(RbflexEvoError, ValueError):
-    """The device asked for is not there."""
+    """The requested device is not available."""
 
 
 def near_name(name: str, known: Iterable[str]) -> str:
@@ -56,6 +56,6 @@ def near_name(name: str, known: Iterable[str]) -> str:
 
 
 def reason(error: Exception) -> str:
-    """Returns another library's error as one short line, for messages that name their cause."""
+    """Returns the error of another library as one short line, for messages that state their cause."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__

@@ -1,4 +1,4 @@
-"""Typed parameters of anything that a configuration names: strict types, no unknown keys, errors that name the key."""
+"""Typed parameters of every component that a configuration can select: strict types, no unknown keys, errors that name the key."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .errors import ConfigError, near_name
 
 
 class Parameters(BaseModel):
-    """Base of every parameter set: unknown keys are errors, ``"3"`` is not a number, values do not change."""
+    """Base class of every parameter set: unknown keys are errors, types are strict, instances are immutable."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
@@ -20,10 +20,15 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def parse(model: type[Model], values: Mapping[str, Any], where: str) -> Model:
-    """Returns `values` as a `model`.
+    """Returns `values` as an instance of `model`.
+
+    Args:
+        model: Class of the parameters.
+        values: Values by name.
+        where: Key of the section in the configuration, for error messages.
 
     Raises:
-        ConfigError: one line that names the key below `where`, what came, what was expected and the nearest known key.
+        ConfigError: If a value is invalid; one line with the key, the given value, the expected one and the nearest known key.
     """
     try:
         return model.model_validate(dict(values))
@@ -32,8 +37,7 @@ def parse(model: type[Model], values: Mapping[str, Any], where: str) -> Model:
 
 
 def _one_line(model: type[BaseModel], error: ValidationError, where: str) -> str:
-    # One problem is enough: a user mends one key at a time, and others often follow from it, as a missing key does
-    # from a misspelt one.
+    # Only one problem is reported: others often follow from it, as a missing key follows from a misspelt one.
     problem = _of_alternatives(error.errors(), min(error.errors(), key=lambda one: one["type"] != "extra_forbidden"))
     path = [str(part) for part in problem["loc"] if not _is_tag(part)]
     name = ".".join(([where] if where else []) + path)
@@ -41,13 +45,13 @@ def _one_line(model: type[BaseModel], error: ValidationError, where: str) -> str
         return f"unknown key {name!r}{near_name(path[-1], _fields(model, path[:-1]))}"
     if problem["type"] == "missing":
         return f"{name!r} is missing"
-    if problem["type"] == "value_error":  # of a model's own validator, whose message says it all
+    if problem["type"] == "value_error":  # raised by a validator of the model, whose message is complete
         return f"{name!r}: {problem['ctx']['error']}"
     return f"{name!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}, but it is {problem['input']!r}"
 
 
 def _of_alternatives(problems: list[Any], first: Any) -> Any:
-    """Where a value may be of several types, returns what is wrong with it as the type that it has, or else all that it may be."""
+    """Returns the problem to report where a value may have several types: that of its own type, or else all allowed types."""
     tags = [i for i, part in enumerate(first["loc"]) if _is_tag(part)]
     if not tags:
         return first
@@ -59,7 +63,7 @@ def _of_alternatives(problems: list[Any], first: Any) -> Any:
 
 
 def _is_tag(part: object) -> bool:
-    # Pydantic puts the alternative that it tried, such as "list[int]", into the path.
+    # Pydantic adds the alternative that it tried, such as "list[int]", to the path.
     return isinstance(part, str) and part.endswith("]") and "[" in part
 
 

@@ -1,7 +1,7 @@
-"""Names to things: what a configuration may name, from this package and from others through entry points.
+"""Registries of the components that a configuration can name, built in or from the entry points of other packages.
 
-A built-in is registered as ``"module:attribute"`` so that listing names or rejecting a wrong one imports nothing heavy.
-Another package adds its own under the group ``rbflex_evo.<kind>`` of its entry points.
+A built-in component is registered as ``"module:attribute"``, so that listing names or rejecting an unknown one imports no heavy
+library. Other packages register theirs under the entry point group ``rbflex_evo.<kind>``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ PLURALS = {"proxy": "proxies", "strategy": "strategies", "data source": "data_so
 
 
 class Registry:
-    """A named set of lazily imported things of one kind ("space", "proxy", "strategy", "table")."""
+    """Lazily imported components of one kind, by name.
+
+    Args:
+        kind: Kind of the components: "space", "proxy", "strategy", "table", ...
+    """
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -24,25 +28,29 @@ class Registry:
         self._known: dict[str, Any] = {}
 
     def register(self, name: str, target: Any) -> None:
-        """Registers `target`, an object or ``"module:attribute"``.
+        """Registers a component.
+
+        Args:
+            name: Name of the component in configurations.
+            target: The component itself, or ``"module:attribute"``.
 
         Raises:
-            ValueError: if the name is taken by something else.
+            ValueError: If the name is already registered for another component.
         """
         if name in self._known and self._known[name] != target:
             raise ValueError(f"{self.kind} {name!r} is already registered as {self._known[name]!r}")
         self._known[name] = target
 
     def names(self) -> list[str]:
-        """Returns every known name, sorted, those of other packages included."""
+        """Returns every known name, sorted, including those of other packages."""
         return sorted({*self._known, *self._from_others()})
 
     def get(self, name: str) -> Any:
-        """Returns the thing of that name.
+        """Returns the component of that name.
 
         Raises:
-            UnknownNameError: naming the nearest known name.
-            PluginError: if another package's thing cannot be loaded, or two have the same name.
+            UnknownNameError: If the name is unknown; the message contains the nearest known name.
+            PluginError: If the component of another package cannot be loaded, or two components have the same name.
         """
         target = self._known.get(name)
         if target is not None and not isinstance(target, str):
@@ -62,24 +70,24 @@ class Registry:
         return self._known[name]
 
     def package_of(self, name: str) -> str | None:
-        """Returns the name and version of the other package that gives `name`, None where it is built in or unknown."""
+        """Returns the name and version of the package that registers `name`, or None if it is built in or unknown."""
         others = self._from_others().get(name, [])
         return _package(others[0]) if others else None
 
     def _loaded(self, point: EntryPoint) -> Any:
         try:
             return point.load()
-        except Exception as error:  # whatever another package's modules do when they are imported
+        except Exception as error:  # importing a module of another package may raise anything
             raise PluginError(
                 f"{self.kind} {point.name!r} of {_package(point)} cannot be loaded from {point.value!r} "
-                f"({reason(error)}); mend or uninstall that package"
+                f"({reason(error)}); fix or uninstall that package"
             ) from error
 
     def _from_others(self) -> dict[str, list[EntryPoint]]:
         found: dict[str, list[EntryPoint]] = {}
         for point in entry_points(group=self.group):
             same = found.setdefault(point.name, [])
-            # A package that is installed twice, as in a folder that is also on the path, is one.
+            # A package that is found twice, for example because its folder is also on the path, counts once.
             if all(point.value != other.value for other in same):
                 same.append(point)
         return found

@@ -1,7 +1,7 @@
-"""A search space: an encoding, the networks that its genotypes stand for, and the benchmark's names for them.
+"""A search space: an encoding, the networks that its genotypes describe, and the notation of the benchmark.
 
-The genotype is the value; a network is built, measured and dropped. `key` says which genotypes are one architecture, and
-`representative` which of them is built when that architecture is scored.
+Only genotypes are stored; a network is built, measured and discarded. `key` identifies the architecture of a genotype, and
+`representative` is the genotype that is built when that architecture is scored.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from rbflex_evo.spaces.architecture.drawing import Drawing
+from rbflex_evo.spaces.architecture.drawing import Drawing, chain_drawing
 from rbflex_evo.spaces.encodings.encoding import Encoding, Genotype
 
 from .parameters import Parameters as AnyParameters
@@ -36,19 +36,24 @@ SPACES.register("nds_nasnet", "rbflex_evo.spaces.families.nds.cell_spaces:NdsNas
 SPACES.register("nds_pnas", "rbflex_evo.spaces.families.nds.cell_spaces:NdsPnas")
 SPACES.register("nds_resnet", "rbflex_evo.spaces.families.nds.resnet:NdsResnet")
 SPACES.register("nasbench101", "rbflex_evo.spaces.families.nas_bench_101.space:NasBench101Space")
-SPACES.register("nasbench_macro", "rbflex_evo.spaces.families.inverted_residuals.nas_bench_macro:MacroSpace")
+SPACES.register("nasbench_macro", "rbflex_evo.spaces.families.inverted_residuals.nas_bench_macro:NasBenchMacroSpace")
 SPACES.register("mobilenet", "rbflex_evo.spaces.families.inverted_residuals.mobilenet:MobileNetSpace")
 SPACES.register("nafbee_bert", "rbflex_evo.spaces.families.nafbee.bert:BertSpace")
 SPACES.register("nafbee_vgg11", "rbflex_evo.spaces.families.nafbee.vgg:Vgg11Space")
 SPACES.register("nafbee_vgg19", "rbflex_evo.spaces.families.nafbee.vgg:Vgg19Space")
-SPACES.register("transnas_macro", "rbflex_evo.spaces.families.transnas_bench_101.space:MacroSpace")
-SPACES.register("transnas_micro", "rbflex_evo.spaces.families.transnas_bench_101.space:MicroSpace")
+SPACES.register("transnas_macro", "rbflex_evo.spaces.families.transnas_bench_101.space:TransMacroSpace")
+SPACES.register("transnas_micro", "rbflex_evo.spaces.families.transnas_bench_101.space:TransMicroSpace")
 SPACES.register("toy", "rbflex_evo.spaces.families.toy.space:ToySpace")
 
 
 @dataclass(frozen=True)
 class Costs:
-    """Parameters and multiply-accumulates of one network, counted as its benchmark counts them."""
+    """Parameters and multiply-accumulates of one network, as its benchmark counts them.
+
+    Attributes:
+        params: Number of parameters.
+        flops: Number of multiply-accumulates on one input.
+    """
 
     params: float
     flops: float
@@ -56,16 +61,16 @@ class Costs:
 
 @dataclass(frozen=True)
 class Cell:
-    """A group of layers between which skip connections may run, in numbers (Bhardwaj et al. 2021; Li et al. 2021).
+    """Size and skip connections of a group of layers (Bhardwaj et al. 2021; Li et al. 2021).
 
-    Connections are counted by the channels that they carry.
+    Layers are convolutions and linear layers. Connections are counted by the channels that they carry.
 
     Attributes:
-        width: mean output channels of its layers (layers are convolutions and linear layers).
-        depth: layers on the longest path through it.
-        input_channels: input channels of all its layers.
-        skips: channels that its skip connections carry past at least one layer.
-        possible_skips: channels that all skip connections that it could have would carry.
+        width: Mean number of output channels of the layers.
+        depth: Number of layers on the longest path.
+        input_channels: Sum of the input channels of all layers.
+        skips: Channels that skip connections carry past at least one layer.
+        possible_skips: Channels that all possible skip connections would carry.
     """
 
     width: float
@@ -76,20 +81,20 @@ class Cell:
 
 
 class SearchSpace(ABC):
-    """A registered space. Subclasses set `name`, `encoding` and `input_shape` and build plain torch modules.
+    """Base class of search spaces. Subclasses set `name`, `encoding` and `input_shape` and build plain torch modules.
 
     Attributes:
-        name: the registered name.
-        version: raised when a genotype's network changes, so that no stale statistic is read from a cache.
-        description: one line for ``list spaces``.
-        encoding: the genes and their operators.
-        inputs: what networks read: "images", float [N, *input_shape], or "words", int64 ids [N, length] in which 0 is padding.
-        input_shape: (channels, height, width) of one input image, or (length,) of one sentence.
-        vocabulary: how many word ids there are, 0 .. vocabulary - 1; read where the inputs are words.
-        loss: of the space's task: "cross_entropy" over dimension 1 of the output, or "mean_squared_error".
-        features: what a score may read from the classifier's input: how far apart images lie in it ("per_image"), or nothing
-            ("none") where normalisation by each image's own statistics leaves only round-off there, or does so in many networks.
-        parameters: what the configuration set.
+        name: Registered name.
+        version: Incremented when the network of a genotype changes, so that no outdated statistic is read from a cache.
+        description: One line for ``list spaces``.
+        encoding: The genes and their operators.
+        inputs: Kind of input: "images", float [N, *input_shape], or "words", int64 ids [N, length] where 0 is padding.
+        input_shape: Shape (channels, height, width) of one image, or (length,) of one sentence.
+        vocabulary: Number of word ids, 0 .. vocabulary - 1; only used if the inputs are words.
+        loss: Loss of the task: "cross_entropy" over dimension 1 of the output, or "mean_squared_error".
+        features: What a score may read from the input of the classifier: distances between images ("per_image"), or nothing
+            ("none") if normalisation by the statistics of each image leaves only round-off errors there in many networks.
+        parameters: Parameters from the configuration.
     """
 
     name: ClassVar[str]
@@ -110,85 +115,85 @@ class SearchSpace(ABC):
 
     @property
     def identity(self) -> dict[str, object]:
-        """All that a network of this space depends on besides its genotype, as plain data."""
+        """Everything except the genotype that a network of this space depends on, as plain data."""
         return {"name": self.name, "version": self.version, **self.parameters.model_dump(mode="json")}
 
     @abstractmethod
     def build(self, genotype: Genotype) -> nn.Module:
-        """Builds the raw network as the benchmark counts it, on the CPU; the fitness module sets its weights."""
+        """Builds the raw network on the CPU, with every layer that the benchmark counts; its weights are set afterwards."""
 
     @abstractmethod
     def notation(self, genotype: Genotype) -> str:
-        """Writes a genotype in the benchmark's own notation."""
+        """Writes a genotype in the notation of the benchmark."""
 
     @abstractmethod
     def parse(self, text: str) -> Genotype:
-        """Reads the benchmark's notation.
+        """Reads the notation of the benchmark.
 
         Raises:
-            GenotypeError: saying what came and what was expected.
+            GenotypeError: If the text is not a notation of this space; the message states what was expected.
         """
 
     def key(self, genotype: Genotype) -> str:
-        """Returns the canonical name of the architecture; equal for genotypes that are one network."""
+        """Returns the canonical name of the architecture, equal for genotypes that describe the same network."""
         return self.notation(genotype)
 
     def representative(self, key: str) -> Genotype:
-        """Returns the genotype that is built when the architecture of that key is scored."""
+        """Returns the genotype that is built to score the architecture of a key."""
         return self.parse(key)
 
     def classifier(self, network: nn.Module) -> nn.Module:
-        """Returns the last layer, whose input is the feature vector Y; the default is the last registered Linear."""
+        """Returns the last layer, whose input is the feature vector Y; by default the linear layer registered last."""
         from torch import nn
 
         return [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
 
     def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
-        """Returns the primary blocks, each run once, in order, the stem first: what AZ-NAS compares from one to the next.
+        """Returns the primary blocks in the order in which they run, the stem first; AZ-NAS compares consecutive blocks.
 
-        The default takes the chain of parts that the network is registered as (see `blocks.primary_blocks`); a space whose
-        blocks are something else, or called in another order, overrides it.
+        Each block runs once. By default, the blocks are the registered children of the network (see `blocks.primary_blocks`).
         """
         from rbflex_evo.spaces.architecture.blocks import primary_blocks
 
         return primary_blocks(network, self.classifier(network))
 
     def plan(self, genotype: Genotype, input_shape: Sequence[int]) -> Plan | None:
-        """Returns the network's forward as data, or None where the built network has to be run itself (the default).
+        """Returns the forward of the network as data, or None if the built network has to run (the default).
 
         Args:
-            input_shape: [channels, height, width] of one image.
+            genotype: The genotype of the network.
+            input_shape: Shape [channels, height, width] of one image.
         """
         return None
 
     def cells(self, genotype: Genotype) -> tuple[Cell, ...] | None:
-        """Returns the cells that have layers, in numbers, or None where the space cannot say (the default).
+        """Returns the cells that contain layers, or None if the space does not describe its cells (the default).
 
         Args:
-            genotype: a representative, without anything that reaches nothing; with no path to the output there are no cells.
+            genotype: A representative. A network without a path to the output has no cells.
         """
         return None
 
     def thin(self) -> SearchSpace | None:
-        """Returns a space with the same genotypes and the narrowest networks that they allow, or None (the default).
+        """Returns a space with the same genotypes and the narrowest possible networks, or None (the default).
 
-        Some scores count what a network of full width has more of than can be counted.
+        Some scores count quantities of which a network of full width has too many.
         """
         return None
 
     def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
-        """Largest shape of each parameter's name where networks of the space differ in shape; weights are drawn at it."""
+        """Returns the largest shape of each parameter whose shape differs between networks; weights are drawn in that shape."""
         return {}
 
     def known_weights(self) -> Mapping[str, torch.Tensor]:
-        """Weights by parameter's name that every network starts from in place of drawn ones; none by default.
+        """Returns weights by parameter name that replace drawn weights in every network; none by default.
 
-        Read whenever a network is built, so that nothing holds them. `identity` must say which they are.
+        They are read whenever a network is built, so that they occupy no memory in between. `identity` must identify them.
         """
         return {}
 
     def keys(self) -> Iterator[str]:
-        """Yields every key once where the space is enumerable."""
+        """Yields every key once, if the encoding can be enumerated."""
         seen: set[str] = set()
         for genotype in self.encoding.enumerate():
             key = self.key(genotype)
@@ -197,17 +202,18 @@ class SearchSpace(ABC):
                 yield key
 
     def drawing(self, genotype: Genotype) -> Drawing:
-        """Returns the architecture as a graph; the default draws the genes as a chain."""
+        """Returns the architecture as a graph; by default the genes as a chain."""
         names = getattr(self.encoding, "names", [f"gene {i}" for i in range(len(genotype))])
         labels = tuple(f"{name}: {gene}" for name, gene in zip(names, genotype, strict=True))
-        nodes = ("input", *labels, "output")
-        return Drawing(nodes, tuple((i, i + 1, "", True) for i in range(len(nodes) - 1)), self.notation(genotype))
+        return chain_drawing(("input", *labels, "output"), self.notation(genotype))
 
     def example_inputs(self, n: int, seed: int = 0, input_shape: Sequence[int] | None = None) -> torch.Tensor:
-        """Returns `n` inputs that every network of the space can read: N(0, 1) noise, or random words without padding.
+        """Returns a batch of random inputs: N(0, 1) noise, or random words without padding.
 
         Args:
-            input_shape: of one input where it is not the space's own.
+            n: Number of inputs.
+            seed: Seed of the random generator.
+            input_shape: Shape of one input; by default that of the space.
         """
         import numpy as np
         import torch
@@ -219,10 +225,11 @@ class SearchSpace(ABC):
         return torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
 
     def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
-        """Counts parameters and multiply-accumulates of the raw network on one input, on the meta device.
+        """Counts parameters and multiply-accumulates of the raw network, by default on the meta device.
 
         Args:
-            input_shape: of one input where it is not the space's own.
+            genotype: The genotype of the network.
+            input_shape: Shape of one input; by default that of the space.
         """
         import torch
         from torch.utils.flop_counter import FlopCounterMode
@@ -238,11 +245,15 @@ class SearchSpace(ABC):
 
 
 def create_space(name: str, **values: object) -> SearchSpace:
-    """Returns the registered space `name` with those parameters.
+    """Returns a registered space.
+
+    Args:
+        name: Registered name.
+        **values: Parameters of the space.
 
     Raises:
-        UnknownNameError: if no space has that name.
-        ConfigError: if a parameter is unknown or of a wrong type.
+        UnknownNameError: If no space has that name.
+        ConfigError: If a parameter is unknown or has a wrong type.
     """
-    space = SPACES.get(name)
+    space: type[SearchSpace] = SPACES.get(name)
     return space(parse(space.Parameters, values, f"space.{name}"))

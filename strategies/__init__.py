@@ -1,5 +1,21 @@
-"""Search strategies: one algorithm a file, all behind the ask/tell contract of `Strategy`."""
+"""Search strategies: one algorithm per file, all with the ask/tell interface of `Strategy`.
 
+`Member`, `Population`, `PopulationStrategy`, `Unseen` and `best` help to write new ones.
+"""
+
+from rbflex_evo.strategies.population import Member, Population, PopulationParameters, PopulationStrategy, best
 from rbflex_evo.strategies.strategy import STRATEGIES, Strategy, View, create_strategy
+from rbflex_evo.strategies.unseen import Unseen
 
-__all__ = ["STRATEGIES", "Strategy", "View", "create_strategy"]
+__all__ = [
+    "STRATEGIES",
+    "Member",
+    "Population",
+    "PopulationParameters",
+    "PopulationStrategy",
+    "Strategy",
+    "Unseen",
+    "View",
+    "best",
+    "create_strategy",
+]

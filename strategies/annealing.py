@@ -9,16 +9,14 @@
             current <- candidate  if d >= 0, else with probability exp(d / T)      (Metropolis)
     begin again with a new random batch, so that any budget can be spent
 
-The defaults are seen in the literature: 25 temperatures x 4 steps x 10 neighbours = 1000 evaluations a cycle.
+The defaults occur in the literature: 25 temperatures x 4 steps x 10 neighbours = 1000 evaluations per cycle.
 
-A temperature between 1 and 8e-4 only means something for differences in [0, 1]. Utilities of a rank aggregate lie
-there, a raw score (RBFleX: some -9000) does not. So one rule for every objective: percentile(x) is the share of the
-last `memory` told candidates that are worth less than x, equals counted half. It does not change under a monotone
-transform of a score, and is taken anew at every step, since ranks change whenever a candidate is evaluated. A batch
-that failed as a whole is never moved to, unless current failed too.
+Temperatures between 1 and 8e-4 need differences in [0, 1], which utilities do not always give. So the differences are those
+of percentiles among the last `memory` told candidates (recent.py), for every objective. If all candidates of a batch failed,
+current does not change, unless it failed as well.
 
-Where the one-gene neighbours of current are all seen, proposals come from further away and at last from anywhere;
-ask returns nothing more only when no unseen genotype is found.
+If all one-gene neighbours of current are seen, proposals come from further away and at last from the whole space. The
+search ends when no unseen genotype is found.
 """
 
 from __future__ import annotations
@@ -33,13 +31,23 @@ from pydantic import Field
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.spaces import Encoding, Genotype, Parameters
 
-from .candidates import Candidate, Unseen, best
+from .population import Member, Population, best
 from .recent import Recent
 from .strategy import Strategy, View
+from .unseen import Unseen
 
 
 class AnnealingParameters(Parameters):
-    """Temperatures are in percentile differences; `memory` is how many told candidates a percentile is over."""
+    """Parameters of simulated annealing. Temperatures are on the scale of percentile differences.
+
+    Attributes:
+        start_temperature: Temperature of the first step of a cycle.
+        end_temperature: Temperature below which a cycle ends.
+        cooling: Factor from one temperature to the next.
+        steps: Number of steps at each temperature.
+        neighbours: Number of genotypes proposed per step.
+        memory: Number of last told candidates among which a percentile is computed.
+    """
 
     start_temperature: float = Field(1.0, gt=0.0)
     end_temperature: float = Field(8e-4, gt=0.0)
@@ -50,7 +58,11 @@ class AnnealingParameters(Parameters):
 
 
 class Annealing(Strategy):
-    """Simulated annealing over any encoding, one batch of neighbours a step."""
+    """Simulated annealing over any encoding, one batch of neighbours per step (Kirkpatrick et al., Science 220, 1983).
+
+    The best of a batch replaces the current member by the Metropolis rule, on percentiles. `AnnealingParameters` describes
+    the parameters.
+    """
 
     name = "annealing"
     description = "simulated annealing on percentiles, 10 neighbours a step"
@@ -59,33 +71,32 @@ class Annealing(Strategy):
 
     def __init__(self, encoding: Encoding, seed: int, parameters: AnnealingParameters | None = None) -> None:
         super().__init__(encoding, seed, parameters)
-        self.current: Candidate | None = None
+        self.current: Member | None = None
         self.step = 0
         self._recent = Recent(self.parameters.memory)
         self._unseen = Unseen(encoding)
 
     @property
     def temperature(self) -> float:
-        """The temperature of the present step."""
+        """Temperature of the current step."""
         settings = self.parameters
         return settings.start_temperature * settings.cooling ** (self.step // settings.steps)
 
     def ask(self, n: int, view: View) -> list[Genotype]:
-        taken: set[str] = set()
-        genotypes: list[Genotype] = []
-        while len(genotypes) < min(n, self.parameters.neighbours):
-            genotype = self._propose(view, taken)
-            if genotype is None:
-                break
-            genotypes.append(genotype)
+        count = min(n, self.parameters.neighbours)
+        if self.current is None:
+            genotypes = self._unseen.draw_up_to(count, self.rng, view, set())
+        else:
+            # The current genotype was seen, so each repetition is replaced with an unseen genotype near it.
+            genotypes = self._unseen.each_or_near([self.current.genotype] * count, self.rng, view, set())
         self.generation += 1 if genotypes else 0
         return genotypes
 
     def tell(self, evaluations: Sequence[Evaluation], view: View) -> None:
         if not evaluations:
             return
-        told = [Candidate.of(evaluation) for evaluation in evaluations]
-        self._recent.add(candidate.key for candidate in told)
+        told = Population.of(evaluations)
+        self._recent.add(member.key for member in told)
         warm_start = self.generation == 0
         if self.current is None or warm_start:
             known = told if self.current is None else [self.current, *told]
@@ -104,16 +115,11 @@ class Annealing(Strategy):
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        self.current = None if state["current"] is None else Candidate.from_json(state["current"])
+        self.current = None if state["current"] is None else Member.from_json(state["current"])
         self.step = state["step"]
         self._recent = Recent(self.parameters.memory, state["recent"])
 
-    def _propose(self, view: View, taken: set[str]) -> Genotype | None:
-        if self.current is None:
-            return self._unseen.draw(self.rng, view, taken)
-        return self._unseen.near(self.current.genotype, self.rng, view, taken)
-
-    def _accepts(self, candidate: Candidate, current: Candidate, view: View) -> bool:
+    def _accepts(self, candidate: Member, current: Member, view: View) -> bool:
         utilities, percentiles = self._recent.worth([candidate.key, current.key], view)
         if utilities[0] >= utilities[1]:
             return True

@@ -1,18 +1,20 @@
-"""Random search without replacement: the baseline that every other strategy has to beat.
+"""Random search without replacement, the baseline for every other strategy.
 
-The papers' own "best of N random architectures" (Mellor et al., ICML 2021; Yamasaki et al., TNNLS 2025), but
-no architecture is paid for twice.
+This is the papers' "best of N random architectures" (Mellor et al., ICML 2021; Yamasaki et al., TNNLS 2025), except that
+no architecture is evaluated twice.
 
     at most 10^6 genotypes:  order <- a seeded permutation of all genotypes
-                             ask:  walk on through order, skipping keys that were seen, until n are found
-    else:                    ask:  draw genotypes, rejecting keys that were seen, until n are found
+                             ask:  continue through order, skipping seen keys, until n are found
+    else:                    ask:  draw genotypes, rejecting seen keys, until n are found
 
-A walked space is therefore exhausted exactly. A larger one ends when 10,000 draws in a row were all seen.
+A space of at most 10^6 genotypes is therefore exhausted exactly. In a larger one, the search ends after 10,000 consecutive
+draws that were all seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,18 +23,25 @@ from pydantic import Field
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.spaces import Encoding, Genotype, Parameters
 
-from .candidates import Unseen, enumerable
 from .strategy import Strategy, View
+from .unseen import Unseen, enumerable
 
 
 class RandomSearchParameters(Parameters):
-    """`batch`: how many genotypes are proposed at once, so that they can be evaluated in parallel."""
+    """Parameters of random search.
+
+    Attributes:
+        batch: Number of genotypes per ask, which can be evaluated in parallel.
+    """
 
     batch: int = Field(50, ge=1)
 
 
 class RandomSearch(Strategy):
-    """Proposes unseen genotypes uniformly at random, each key once."""
+    """Uniform random search over any encoding, each key once (Mellor et al., ICML 2021).
+
+    `RandomSearchParameters` describes the parameters.
+    """
 
     name = "random"
     description = "uniform, without replacement"
@@ -48,12 +57,15 @@ class RandomSearch(Strategy):
 
     def ask(self, n: int, view: View) -> list[Genotype]:
         count = min(n, self.parameters.batch)
-        genotypes = self._walk(count, view) if enumerable(self.encoding) else self._unseen.draw_up_to(count, self.rng, view, set())
+        if enumerable(self.encoding):
+            genotypes = list(islice(self._unseen.among(self._walk(), view, set()), count))
+        else:
+            genotypes = self._unseen.draw_up_to(count, self.rng, view, set())
         self.generation += 1 if genotypes else 0
         return genotypes
 
     def tell(self, evaluations: Sequence[Evaluation], view: View) -> None:
-        """Learns nothing: that is the point of a baseline."""
+        """Does nothing: random search does not use evaluations."""
 
     def get_state(self) -> dict[str, Any]:
         return {"order_seed": self._order_seed, "position": self._position}
@@ -63,21 +75,13 @@ class RandomSearch(Strategy):
         self._position = state["position"]
         self._order = None
 
-    def _walk(self, count: int, view: View) -> list[Genotype]:
-        order = self._permutation()
-        taken: set[str] = set()
-        genotypes: list[Genotype] = []
-        while len(genotypes) < count and self._position < len(order):
-            genotype = order[self._position]
-            self._position += 1
-            if self._unseen.take(genotype, view, taken):
-                genotypes.append(genotype)
-        return genotypes
-
-    def _permutation(self) -> list[Genotype]:
-        # The order follows from its seed, so a checkpoint holds two numbers whatever the size of the space.
+    def _walk(self) -> Iterator[Genotype]:
+        """Yields the genotypes from the current position of the permutation on, and advances the position."""
+        # The order follows from its seed, so a checkpoint holds two numbers for a space of any size.
         if self._order is None:
             every = list(self.encoding.enumerate())
             rng = np.random.Generator(np.random.PCG64(self._order_seed))
             self._order = [every[i] for i in rng.permutation(len(every))]
-        return self._order
+        while self._position < len(self._order):
+            self._position += 1
+            yield self._order[self._position - 1]

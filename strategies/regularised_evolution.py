@@ -1,90 +1,74 @@
 """Regularised (ageing) evolution, in its asynchronous form (Real et al., AAAI 2019, arXiv 1802.01548, algorithm 1).
 
-    population <- queue of P unseen genotypes at random            (the evaluations of a warm start take places first)
+    population <- queue of P unseen genotypes at random            (the evaluations of a warm start count as members)
     repeat:
         for each of `batch` children, asked together:
             sample <- S members of the population, drawn with replacement
-            parent <- the best of the sample, by utility as it is now
-            child  <- parent with one gene mutated; where that was seen, the nearest unseen found (candidates.py)
+            parent <- the best of the sample, by current utility
+            child  <- parent with one gene mutated; if it was seen, the nearest unseen genotype found (unseen.py)
         append the evaluated children to the population, then remove as many of its oldest members
 
-Nobody is removed for being bad, and the best so far dies with the others: what lasts is what children inherit. The run's
-archive keeps the best.
+Members are removed by age, not by utility, so the best member is removed as well when it is the oldest. Good genes survive
+by inheritance. The run's archive keeps the best candidate.
 
     parameter    here   paper   NATS-Bench's baseline
     population    100     100   10
     tournament     25      25    3      (S, the paper's sample size)
     batch          10     450    1      (workers: children made before their siblings' evaluations are known)
 
-With batch 1 this is the paper's pseudocode word for word, but for seen children. With more, a child's parent is chosen
-without the last batch - 1 evaluations, as by that many asynchronous workers: as good while the batch is small beside P.
-The first P are asked in one batch. The paper's identity mutation (5%) is left out: it would pay for nothing.
+With `batch` 1 this is the paper's pseudocode, except for seen children. With a larger batch, a child's parent is chosen
+without the last batch - 1 evaluations, as by that many asynchronous workers. This loses little while the batch is small
+compared with P. The first P genotypes are asked in one batch. The paper's identity mutation (5%) is left out, because it
+would spend evaluations on known architectures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from rbflex_evo.fitness.evaluation import Evaluation
-from rbflex_evo.spaces import Encoding, Genotype, Parameters
+from rbflex_evo.spaces import Genotype, Parameters
 
-from .candidates import Candidate, Unseen
-from .strategy import Strategy, View
+from .population import Population, PopulationParameters, PopulationStrategy
+from .strategy import View
 
 
-class RegularisedEvolutionParameters(Parameters):
-    """`tournament` members are drawn to choose a parent; `batch` children are asked for at once."""
+class RegularisedEvolutionParameters(PopulationParameters):
+    """Parameters of regularised evolution.
 
-    population: int = Field(100, ge=2)
+    Attributes:
+        population: Number of members, P.
+        tournament: Number of members drawn, with replacement, to choose a parent, S.
+        batch: Number of children per ask.
+    """
+
     tournament: int = Field(25, ge=1)
     batch: int = Field(10, ge=1)
 
 
-class RegularisedEvolution(Strategy):
-    """Ageing evolution over any encoding: tournament, one mutation, the oldest dies."""
+class RegularisedEvolution(PopulationStrategy):
+    """Regularised evolution over any encoding (Real et al., AAAI 2019).
+
+    The best of a random sample of the population is mutated in one gene, and the oldest member is removed.
+    `RegularisedEvolutionParameters` describes the parameters.
+    """
 
     name = "regularised_evolution"
     description = "tournament of 25 among 100, one mutation, the oldest dies"
     Parameters: ClassVar[type[Parameters]] = RegularisedEvolutionParameters
     parameters: RegularisedEvolutionParameters
 
-    def __init__(self, encoding: Encoding, seed: int, parameters: RegularisedEvolutionParameters | None = None) -> None:
-        super().__init__(encoding, seed, parameters)
-        self.population: list[Candidate] = []
-        self._unseen = Unseen(encoding)
-
-    def ask(self, n: int, view: View) -> list[Genotype]:
-        missing = self.parameters.population - len(self.population)
-        if missing > 0:
-            genotypes = self._unseen.draw_up_to(min(n, missing), self.rng, view, set())
-        else:
-            genotypes = self._children(min(n, self.parameters.batch), view)
-        self.generation += 1 if genotypes else 0
-        return genotypes
-
     def tell(self, evaluations: Sequence[Evaluation], view: View) -> None:
-        told = [Candidate.of(evaluation) for evaluation in evaluations]
-        self.population = [*self.population, *told][-self.parameters.population :]
+        members = [*self.population, *Population.of(evaluations)]
+        self.population = Population(members[-self.parameters.population :])
 
-    def get_state(self) -> dict[str, Any]:
-        return {"population": [candidate.to_json() for candidate in self.population]}
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        self.population = [Candidate.from_json(data) for data in state["population"]]
-
-    def _children(self, count: int, view: View) -> list[Genotype]:
-        utilities = view.utility([candidate.key for candidate in self.population])
-        taken: set[str] = set()
-        genotypes: list[Genotype] = []
-        for _ in range(count):
+    def children(self, n: int, view: View) -> Iterator[Genotype]:
+        # The parents are yielded. They were all seen, so `ask` replaces each with an unseen mutant.
+        utilities = self.population.utility(view)
+        for _ in range(min(n, self.parameters.batch)):
             sample = self.rng.integers(len(self.population), size=self.parameters.tournament)
-            parent = self.population[int(sample[np.argmax(utilities[sample])])]
-            child = self._unseen.near(parent.genotype, self.rng, view, taken)
-            if child is None:
-                break
-            genotypes.append(child)
-        return genotypes
+            yield self.population[int(sample[np.argmax(utilities[sample])])].genotype

@@ -1,31 +1,31 @@
-"""REINFORCE: a policy over genes, moved by the policy gradient towards what was rewarded (Zoph & Le, ICLR 2017).
+"""REINFORCE: a policy over genes that follows the policy gradient of a reward (Zoph & Le, ICLR 2017).
 
-Also Williams, Machine Learning 8 (1992), for the gradient, and NATS-Bench (Dong et al., TPAMI 2021) for the controller:
-independent softmax logits, one a value of each gene, in place of the paper's recurrent network.
+The gradient is that of Williams, Machine Learning 8 (1992). The controller is that of NATS-Bench (Dong et al., TPAMI 2021):
+independent softmax logits, one for each value of each gene, in place of the paper's recurrent network.
 
     theta <- 0, baseline <- 1/2
     repeat:
         genotypes <- `batch` unseen draws from p(. | theta)
-        reward    <- percentile of each among the last `memory` candidates, by utility as it is now
+        reward    <- percentile of each among the last `memory` candidates, by current utility
         theta     <- theta + Adam(learning_rate, mean over the batch of (reward - baseline) grad log p(genotype | theta))
         baseline  <- momentum * baseline + (1 - momentum) * mean reward
 
     parameter       here   NATS-Bench                     Zoph & Le
     controller    logits   logits                         2-layer LSTM of 35
     learning_rate   0.08   0.01 (Adam)                    0.0006 (Adam)
-    batch              8   1                              8 a controller replica
+    batch              8   1                              8 per controller replica
     momentum         0.9   0.9                            moving average, not stated
     reward    percentile   validation accuracy            cubed validation accuracy
     memory           200   (of percentiles)
 
-A batch of 8 takes one step as long as NATS-Bench's eight. A percentile is 1/2 on average, whence the first baseline; it
-serves raw scores and ranks alike (`recent.py`). The batch is the first unseen ones of four times as many
-draws; where these are too few, draws are mutated until they are new. So late in a run the gradient is only approximately
-that of the policy which proposed.
+One step for a batch of 8 is as long as eight steps of NATS-Bench. Percentiles suit raw scores and ranks (recent.py). Their
+mean is 1/2, which is the first baseline. A batch consists of the first unseen genotypes among four times as many draws. If
+these are too few, draws are mutated until they are unseen. Late in a run, the gradient is therefore only approximately that
+of the proposing policy.
 
-Over an encoding that is no vector of categories the genes cannot be drawn one by one. There the policy is a softmax over a
-menu: half of it drawn from the encoding, half one-gene mutants of the last told genotypes, all unseen. Given the
-menu its gradient is exact, too; the mutants let it climb further than any menu of random genotypes reaches.
+The genes of an encoding other than `VectorEncoding` cannot be drawn independently. There the policy is a softmax over a menu
+of unseen genotypes. Half of them are drawn from the encoding, half are one-gene mutants of the last told genotypes. Given
+the menu, the gradient is exact. The mutants let the search climb further than menus of random genotypes do.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ from pydantic import Field
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.spaces import Encoding, Genotype, Parameters, VectorEncoding
 
-from .candidates import Candidate, Unseen
 from .policy import Policy
 from .recent import Recent
 from .strategy import Strategy, View
+from .unseen import Unseen
 
 DRAWS = 4
 MENU = 32
@@ -51,7 +51,14 @@ FIRST_BASELINE = 0.5
 
 
 class ReinforceParameters(Parameters):
-    """`momentum` is the baseline's; `memory` is how many told candidates a percentile is over."""
+    """Parameters of REINFORCE.
+
+    Attributes:
+        learning_rate: Learning rate of Adam.
+        batch: Number of genotypes per ask and per gradient step.
+        momentum: Share of the old baseline in the new one.
+        memory: Number of last told candidates among which a percentile is computed.
+    """
 
     learning_rate: float = Field(0.08, gt=0.0)
     batch: int = Field(8, ge=1)
@@ -60,7 +67,11 @@ class ReinforceParameters(Parameters):
 
 
 class Reinforce(Strategy):
-    """Policy gradient over the genes of any encoding."""
+    """REINFORCE, policy gradient over the genes of any encoding (Zoph & Le, ICLR 2017; Williams, 1992).
+
+    Genotypes are drawn from a softmax policy, which follows the gradient of their percentiles. `ReinforceParameters`
+    describes the parameters.
+    """
 
     name = "reinforce"
     description = "policy gradient on percentiles, independent softmax genes"
@@ -90,13 +101,13 @@ class Reinforce(Strategy):
     def tell(self, evaluations: Sequence[Evaluation], view: View) -> None:
         if not evaluations:
             return
-        told = [Candidate.of(evaluation) for evaluation in evaluations]
-        self._recent.add(candidate.key for candidate in told)
-        self._last = [candidate.genotype for candidate in told][-MENU // 2 :]
-        # A warm start was not drawn from the policy: it is what later candidates are compared with, no more.
+        genotypes = [evaluation.genotype for evaluation in evaluations]
+        keys = [evaluation.key for evaluation in evaluations]
+        self._recent.add(keys)
+        self._last = genotypes[-MENU // 2 :]
+        # The genotypes of a warm start were not drawn from the policy. They only count for later percentiles.
         if self.generation > 0:
-            _, rewards = self._recent.worth([candidate.key for candidate in told], view)
-            genotypes = [candidate.genotype for candidate in told]
+            _, rewards = self._recent.worth(keys, view)
             self.policy.learn(genotypes, self._expected, rewards - self.baseline, self.parameters.learning_rate)
             momentum = self.parameters.momentum
             self.baseline = momentum * self.baseline + (1 - momentum) * float(rewards.mean())
@@ -120,14 +131,9 @@ class Reinforce(Strategy):
 
     def _drawn(self, count: int, view: View, taken: set[str]) -> list[Genotype]:
         draws = self.policy.draw(DRAWS * count, self.rng)
-        unseen = (genotype for genotype in draws if self._unseen.take(genotype, view, taken))
-        genotypes = list(islice(unseen, count))
-        while len(genotypes) < count:
-            genotype = self._unseen.near(draws[len(genotypes)], self.rng, view, taken)
-            if genotype is None:
-                break
-            genotypes.append(genotype)
-        return genotypes
+        genotypes = list(islice(self._unseen.among(draws, view, taken), count))
+        # If they are too few, all draws are seen or taken, so each of these is replaced with an unseen genotype near it.
+        return genotypes + self._unseen.each_or_near(draws[len(genotypes) : count], self.rng, view, taken)
 
     def _chosen(self, count: int, view: View, taken: set[str]) -> tuple[list[Genotype], list[np.ndarray]]:
         genotypes: list[Genotype] = []
@@ -143,13 +149,10 @@ class Reinforce(Strategy):
         return genotypes, expected
 
     def _menu(self, view: View, taken: set[str]) -> list[Genotype]:
-        """Returns unseen genotypes of distinct keys, up to `MENU`; none only where no unseen one is found."""
+        """Returns up to `MENU` unseen genotypes of distinct keys, or none if no unseen genotype is found."""
         parents = [self._last[int(i)] for i in self.rng.integers(len(self._last), size=MENU // 2)] if self._last else []
         offers = [self.encoding.mutate(parent, self.rng) for parent in parents]
         offers += [self.encoding.sample(self.rng) for _ in range(MENU - len(offers))]
         offered = set(taken)
-        menu = [genotype for genotype in offers if self._unseen.take(genotype, view, offered)]
-        if not menu:
-            found = self._unseen.near(offers[0], self.rng, view, offered)
-            menu = [] if found is None else [found]
-        return menu
+        menu = list(self._unseen.among(offers, view, offered))
+        return menu or self._unseen.each_or_near(offers[:1], self.rng, view, offered)

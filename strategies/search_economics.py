@@ -1,11 +1,11 @@
-"""Search economics: the space in regions, invested in by visits, mean and best value (Tsai, IEEE SMC 2015).
+"""Search economics: regions of the space get evaluations by their visits, mean and best value (Tsai, IEEE SMC 2015).
 
-Used for training-free search by Wu, Lin & Tsai, IEEE Transactions on Evolutionary Computation, 2023.
+Wu, Lin & Tsai use it for training-free search (IEEE Transactions on Evolutionary Computation, 2023).
 
     resource arrangement:
-        anchors  <- `regions` genotypes far apart; a genotype's region is that of the nearest anchor
+        anchors  <- `regions` genotypes far apart; a genotype belongs to the region of the nearest anchor
         goods_j  <- `goods` unseen genotypes of each region j
-        searcher <- each at the best good of one region, in turn
+        searcher <- the best good of a region, each searcher from the next region in turn
     repeat:
         vision search:
             e_j <- (waited_j / invested_j) * mean_j * (best_j / sum of all regions' best)     for every region j
@@ -15,22 +15,23 @@ Used for training-free search by Wu, Lin & Tsai, IEEE Transactions on Evolutiona
         marketing research, once all candidates are evaluated:
             goods_j  <- the `goods` best of goods_j and the candidates that lie in j
             searcher <- its best candidate, if better
-            a region that had candidates: mean_j <- their mean value, invested_j <- invested_j + 1, waited_j <- 1
-            any other:                    waited_j <- waited_j + 1, invested_j <- 1
+            a region with candidates: mean_j <- their mean value, invested_j <- invested_j + 1, waited_j <- 1
+            any other region:         waited_j <- waited_j + 1, invested_j <- 1
 
-A value is a percentile among goods and the regions' last candidates, by utility as it is now, since products and shares
-need positive values on one scale and a raw score has neither. Regions of Voronoi cells, by the encoding's distance, suit
-every encoding; the paper's fix the first genes of a bit string. The paper crosses every searcher with every region's
-goods in every round. Where an evaluation is what is paid for, the investment goes to the chosen regions alone, and mean_j is of
-the last round that had candidates there.
+A value is a percentile among goods and the regions' last candidates, by current utility. Products and shares need positive
+values on one scale, which raw scores do not have. Regions are Voronoi cells by the encoding's distance, which exist for every
+encoding; the paper's regions fix the first genes of a bit string. The paper crosses every searcher with the goods of every
+region in every round. Here, to save evaluations, only the chosen regions get candidates, and mean_j is that of the last
+round with candidates in region j.
 
     parameter    here
     searchers       4
     regions         4
-    goods           2   (samples kept of a region)
+    goods           2   (members kept of each region)
     tournament      3
 
-These are ours; neither paper's values for architecture search were at hand. One ask is a round of searchers x goods candidates.
+These values are our own, because those of the papers for architecture search were not available. One ask is a round of
+searchers x goods candidates.
 """
 
 from __future__ import annotations
@@ -44,9 +45,10 @@ from pydantic import Field
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.spaces import Encoding, Genotype, Parameters
 
-from .candidates import Candidate, Unseen
+from .population import Member, Population
 from .recent import percentiles
 from .strategy import Strategy, View
+from .unseen import Unseen, until_none
 
 ANCHOR_DRAWS = 25
 DRAWS_IN_REGION = 20
@@ -54,7 +56,14 @@ CROSSOVERS = 2
 
 
 class SearchEconomicsParameters(Parameters):
-    """`goods` are kept a region; `tournament` regions are compared for each searcher."""
+    """Parameters of search economics.
+
+    Attributes:
+        searchers: Number of searchers.
+        regions: Number of regions; fewer in a space with fewer genotypes.
+        goods: Number of members kept of each region.
+        tournament: Number of regions drawn, with replacement, to choose the region of a searcher.
+    """
 
     searchers: int = Field(4, ge=1)
     regions: int = Field(4, ge=2)
@@ -63,7 +72,11 @@ class SearchEconomicsParameters(Parameters):
 
 
 class SearchEconomics(Strategy):
-    """Search economics over any encoding, regions being the surroundings of genotypes far apart."""
+    """Search economics over any encoding (Tsai, IEEE SMC 2015; Wu, Lin & Tsai, IEEE TEVC 2023).
+
+    The space is divided into regions around genotypes that are far apart. Searchers are crossed with the best members of the
+    regions of highest expected value. `SearchEconomicsParameters` describes the parameters.
+    """
 
     name = "search_economics"
     description = "regions of the space, invested in by visits, mean and best value"
@@ -73,8 +86,8 @@ class SearchEconomics(Strategy):
     def __init__(self, encoding: Encoding, seed: int, parameters: SearchEconomicsParameters | None = None) -> None:
         super().__init__(encoding, seed, parameters)
         self.anchors = _far_apart(encoding, self.parameters.regions, self.rng)
-        self.goods: list[list[Candidate]] = [[] for _ in self.anchors]
-        self.searchers: list[Candidate] = []
+        self.goods = [Population() for _ in self.anchors]
+        self.searchers = Population()
         self.invested = [1] * len(self.anchors)
         self.waited = [1] * len(self.anchors)
         self._candidates: list[list[str]] = [[] for _ in self.anchors]
@@ -83,11 +96,11 @@ class SearchEconomics(Strategy):
         self._unseen = Unseen(encoding)
 
     def region(self, genotype: Genotype) -> int:
-        """Returns the region that a genotype lies in: the nearest anchor's, the first of equals."""
+        """Returns the index of the anchor nearest to a genotype, the first of equally near ones."""
         return int(np.argmin([self.encoding.distance(genotype, anchor) for anchor in self.anchors]))
 
     def expected_values(self, view: View) -> np.ndarray:
-        """Returns float64 [regions], what the next investment in each region promises; -inf where nothing is known."""
+        """Returns the expected value of each region, float64 [regions]; -inf if no member of the region is known."""
         keys = [[good.key for good in goods] for goods in self.goods]
         known = [*dict.fromkeys(key for group in (*keys, *self._candidates) for key in group)]
         utilities = view.utility(known)
@@ -106,28 +119,27 @@ class SearchEconomics(Strategy):
         return genotypes
 
     def tell(self, evaluations: Sequence[Evaluation], view: View) -> None:
-        told = [Candidate.of(evaluation) for evaluation in evaluations]
-        everyone = {candidate.key for candidates in (*self.goods, self.searchers, told) for candidate in candidates}
-        keys = sorted(everyone)
+        told = Population.of(evaluations)
+        keys = sorted({member.key for members in (*self.goods, self.searchers, told) for member in members})
         utility = dict(zip(keys, view.utility(keys).tolist(), strict=True))
-        regions = [self.region(candidate.genotype) for candidate in told]
+        regions = [self.region(member.genotype) for member in told]
         for region in dict.fromkeys(regions):
-            inside = [candidate for candidate, where in zip(told, regions, strict=True) if where == region]
-            goods = sorted([*self.goods[region], *inside], key=lambda candidate: -utility[candidate.key])
-            self.goods[region] = goods[: self.parameters.goods]
-            self._candidates[region] = [candidate.key for candidate in inside]
+            inside = [member for member, where in zip(told, regions, strict=True) if where == region]
+            goods = sorted([*self.goods[region], *inside], key=lambda member: -utility[member.key])
+            self.goods[region] = Population(goods[: self.parameters.goods])
+            self._candidates[region] = [member.key for member in inside]
         if self._asked_by:
             self._count(regions)
-            for i, candidate in zip(self._asked_by, told, strict=True):
-                if utility[candidate.key] > utility[self.searchers[i].key]:
-                    self.searchers[i] = candidate
+            for i, member in zip(self._asked_by, told, strict=True):
+                if utility[member.key] > utility[self.searchers[i].key]:
+                    self.searchers[i] = member
             self._asked_by = []
 
     def get_state(self) -> dict[str, Any]:
         return {
             "anchors": [list(anchor) for anchor in self.anchors],
-            "goods": [_to_json(goods) for goods in self.goods],
-            "searchers": _to_json(self.searchers),
+            "goods": [goods.to_json() for goods in self.goods],
+            "searchers": self.searchers.to_json(),
             "invested": list(self.invested),
             "waited": list(self.waited),
             "candidates": [list(keys) for keys in self._candidates],
@@ -137,31 +149,29 @@ class SearchEconomics(Strategy):
 
     def set_state(self, state: dict[str, Any]) -> None:
         self.anchors = [tuple(anchor) for anchor in state["anchors"]]
-        self.goods = [[Candidate.from_json(data) for data in goods] for goods in state["goods"]]
-        self.searchers = [Candidate.from_json(data) for data in state["searchers"]]
+        self.goods = [Population.of_json(goods) for goods in state["goods"]]
+        self.searchers = Population.of_json(state["searchers"])
         self.invested, self.waited = list(state["invested"]), list(state["waited"])
         self._candidates = [list(keys) for keys in state["candidates"]]
         self._to_arrange = None if state["to_arrange"] is None else list(state["to_arrange"])
         self._asked_by = list(state["asked_by"])
 
     def _arranged(self, n: int, view: View) -> list[Genotype]:
-        """Returns goods to begin with: unseen genotypes of the regions that lack some, others where that is not found."""
+        """Returns unseen genotypes of the regions that lack goods; of any region if none is found inside."""
         now, self._to_arrange = (self._to_arrange or [])[:n], (self._to_arrange or [])[n:]
         taken: set[str] = set()
-        genotypes: list[Genotype] = []
-        for region in now:
-            drawn = (self.encoding.sample(self.rng) for _ in range(DRAWS_IN_REGION))
-            genotype = self._first_inside(drawn, region, view, taken) or self._unseen.draw(self.rng, view, taken)
-            if genotype is None:
-                break
-            genotypes.append(genotype)
-        return genotypes
+
+        def drawn(region: int) -> Genotype | None:
+            draws = (self.encoding.sample(self.rng) for _ in range(DRAWS_IN_REGION))
+            return self._first_inside(draws, region, view, taken) or self._unseen.draw(self.rng, view, taken)
+
+        return until_none(map(drawn, now))
 
     def _vision(self, n: int, view: View) -> list[Genotype]:
-        """Returns each searcher's candidates in the region that it chooses."""
+        """Returns the candidates of each searcher in the region that it chooses."""
         if not self.searchers:
             tops = [goods[0] for goods in self.goods if goods]
-            self.searchers = [tops[i % len(tops)] for i in range(self.parameters.searchers)]
+            self.searchers = Population(tops[i % len(tops)] for i in range(self.parameters.searchers))
         expected = self.expected_values(view)
         known = np.flatnonzero(expected > -np.inf)
         taken: set[str] = set()
@@ -177,17 +187,14 @@ class SearchEconomics(Strategy):
                     self._asked_by.append(i)
         return genotypes
 
-    def _crossed(self, searcher: Candidate, good: Candidate, region: int, view: View, taken: set[str]) -> Genotype | None:
+    def _crossed(self, searcher: Member, good: Member, region: int, view: View, taken: set[str]) -> Genotype | None:
         pairs = (self.encoding.crossover(searcher.genotype, good.genotype, self.rng) for _ in range(CROSSOVERS))
         mutants = (self.encoding.mutate(child, self.rng) for pair in pairs for child in pair)
         found = self._first_inside(mutants, region, view, taken)
         return found or self._unseen.near(good.genotype, self.rng, view, taken)
 
     def _first_inside(self, genotypes: Iterable[Genotype], region: int, view: View, taken: set[str]) -> Genotype | None:
-        def inside(genotype: Genotype) -> bool:
-            return self.region(genotype) == region
-
-        return next((genotype for genotype in genotypes if self._unseen.take(genotype, view, taken, inside)), None)
+        return next(self._unseen.among(genotypes, view, taken, lambda genotype: self.region(genotype) == region), None)
 
     def _count(self, regions: Sequence[int]) -> None:
         for region in range(len(self.anchors)):
@@ -197,7 +204,7 @@ class SearchEconomics(Strategy):
 
 
 def _far_apart(encoding: Encoding, count: int, rng: np.random.Generator) -> list[Genotype]:
-    """Returns up to `count` genotypes, each as far from those before it as one of a random pool is; fewer in a tiny space."""
+    """Returns up to `count` genotypes of a random pool, each the farthest from the ones before it; fewer in a tiny space."""
     pool = [encoding.sample(rng) for _ in range(ANCHOR_DRAWS * count)]
     chosen = pool[:1]
     nearest = np.array([encoding.distance(genotype, chosen[0]) for genotype in pool])
@@ -205,7 +212,3 @@ def _far_apart(encoding: Encoding, count: int, rng: np.random.Generator) -> list
         chosen.append(pool[int(np.argmax(nearest))])
         nearest = np.minimum(nearest, [encoding.distance(genotype, chosen[-1]) for genotype in pool])
     return chosen
-
-
-def _to_json(candidates: Iterable[Candidate]) -> list[dict[str, Any]]:
-    return [candidate.to_json() for candidate in candidates]

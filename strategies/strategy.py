@@ -1,11 +1,11 @@
-"""The ask/tell contract: a strategy proposes genotypes and is told their evaluations; it never sees a network.
+"""The ask/tell contract: a strategy proposes genotypes and is told their evaluations, without access to networks.
 
     while budget is left:
         genotypes = strategy.ask(n, view)
         strategy.tell(evaluate(genotypes), view)
 
-All state is plain data in `state_dict`, so a checkpoint is that value and nothing else. Strategies keep genotypes and
-keys, never utilities: what a candidate is worth may change whenever another one is evaluated (ranks), so they ask the view.
+All state is plain data in `state_dict`, so a checkpoint holds that value only. Strategies keep genotypes and keys, but no
+utilities: a candidate's utility may change with every evaluation (ranks), so they ask the view for it.
 """
 
 from __future__ import annotations
@@ -20,55 +20,49 @@ from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.spaces import Encoding, Genotype, Registry, parse
 from rbflex_evo.spaces import Parameters as AnyParameters
 
-STRATEGIES = Registry("strategy")
-STRATEGIES.register("random", "rbflex_evo.strategies.random_search:RandomSearch")
-STRATEGIES.register("genetic", "rbflex_evo.strategies.genetic:Genetic")
-STRATEGIES.register("annealing", "rbflex_evo.strategies.annealing:Annealing")
-STRATEGIES.register("regularised_evolution", "rbflex_evo.strategies.regularised_evolution:RegularisedEvolution")
-STRATEGIES.register("free_rea", "rbflex_evo.strategies.free_rea:FreeRea")
-STRATEGIES.register("local_search", "rbflex_evo.strategies.local_search:LocalSearch")
-STRATEGIES.register("search_economics", "rbflex_evo.strategies.search_economics:SearchEconomics")
-STRATEGIES.register("large_space_evolution", "rbflex_evo.strategies.large_space_evolution:LargeSpaceEvolution")
-STRATEGIES.register("nsga2", "rbflex_evo.strategies.nsga2:Nsga2")
-STRATEGIES.register("reinforce", "rbflex_evo.strategies.reinforce:Reinforce")
-
 
 class View(Protocol):
-    """What a strategy may know about the candidates evaluated so far.
+    """Read access to the evaluated candidates, as far as a strategy may use it.
 
-    A candidate that the search's constraints reject is one that was seen and failed, though nobody evaluated it.
+    A candidate that the search's constraints reject counts as seen and failed, although it was not evaluated.
     """
 
     def utility(self, keys: Sequence[str]) -> np.ndarray:
-        """Returns float64 [len(keys)], what each evaluated key is worth now; higher is better, -inf if it failed.
+        """Returns the current utility of each evaluated key, float64 [len(keys)]; higher is better, -inf if it failed.
 
-        Where the objective is a rank aggregate these are divided so that they lie within [0, 1]; a single score is
-        returned raw. Compare only values of one call.
+        If the objective is a rank aggregate, utilities are scaled to [0, 1]. A single score is returned unscaled. Only
+        values of one call are comparable.
         """
 
     def objectives(self, keys: Sequence[str]) -> np.ndarray:
-        """Returns float64 [len(keys), objectives], each higher is better, NaN in the rows of keys that failed.
+        """Returns the objectives of each key, float64 [len(keys), objectives]; higher is better, NaN if the key failed.
 
-        Several objectives where the search has them, else the one utility. Compare only values of one call.
+        If the search has a single objective, the only column is the utility. Only values of one call are comparable.
         """
 
     def violations(self, keys: Sequence[str]) -> np.ndarray:
-        """Returns float64 [len(keys)], by how much each key breaks the constraints in total; 0 if it is feasible."""
+        """Returns the total constraint violation of each key, float64 [len(keys)]; 0 if it is feasible."""
 
     def key(self, genotype: Genotype) -> str:
         """Returns the canonical key of a genotype."""
 
     def seen(self, key: str) -> bool:
-        """True if that key was evaluated in this run, or is rejected by a constraint: proposing it teaches nothing."""
+        """True if the key was evaluated in this run or is rejected by a constraint; proposing it gives no information."""
 
 
 class Strategy(ABC):
-    """A search strategy over one encoding.
+    """Base class of search strategies over an encoding.
+
+    A subclass sets `name`, `description` and `Parameters`, and implements `ask`, `tell`, `get_state` and `set_state`.
 
     Args:
-        encoding: the genes and their operators.
-        seed: of the strategy's own generator.
-        parameters: validated values of `Parameters`; None for the defaults.
+        encoding: Encoding of the genotypes, with their operators.
+        seed: Seed of the strategy's random generator.
+        parameters: Validated parameters, an instance of `Parameters`; None for the defaults.
+
+    Attributes:
+        rng: Random generator of the strategy, saved in `state_dict`; the only source of randomness that it may use.
+        generation: Number of batches asked for; `ask` increments it.
     """
 
     name: ClassVar[str]
@@ -83,21 +77,28 @@ class Strategy(ABC):
 
     @abstractmethod
     def ask(self, n: int, view: View) -> list[Genotype]:
-        """Proposes between 1 and `n` genotypes, or none if nothing is left to try.
+        """Proposes between 1 and `n` genotypes of distinct keys, or none if no unseen genotype is found, which ends the search.
 
-        `n` is what the budget still allows, at least 1: a strategy returns its own natural batch, cut to `n`. A proposal
-        that was seen already costs no budget, and is told again with its known evaluation.
+        A seen genotype costs no budget and is told again with its known evaluation.
+
+        Args:
+            n: Largest number of genotypes that the budget still allows, at least 1; the strategy cuts its batch to `n`.
+            view: View of the candidates evaluated so far.
         """
 
     @abstractmethod
     def tell(self, evaluations: Sequence[Evaluation], view: View) -> None:
-        """Takes the evaluations of the last `ask`, in its order; `view` knows them already.
+        """Updates the strategy with the evaluations of the last `ask`.
 
-        The evaluations of a warm start are told first, before any `ask`.
+        The evaluations of a warm start are told once, before the first `ask`.
+
+        Args:
+            evaluations: Evaluations of the proposed genotypes, in the order of `ask`.
+            view: View of the candidates evaluated so far, including these.
         """
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns all state as JSON data (dict, list, str, int, float, bool, None)."""
+        """Returns the complete state as JSON data (dict, list, str, int, float, bool, None)."""
         return {
             "rng": self.rng.bit_generator.state,
             "generation": self.generation,
@@ -105,26 +106,45 @@ class Strategy(ABC):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores what `state_dict` returned, also after a trip through JSON."""
+        """Restores a state that `state_dict` returned, also after it was written to JSON and read back."""
         self.rng.bit_generator.state = state["rng"]
         self.generation = state["generation"]
         self.set_state(state["state"])
 
     @abstractmethod
     def get_state(self) -> Any:
-        """Returns the subclass's own state as JSON data."""
+        """Returns the state of the subclass as JSON data."""
 
     @abstractmethod
     def set_state(self, state: Any) -> None:
-        """Restores the subclass's own state."""
+        """Restores a state that `get_state` returned."""
+
+
+STRATEGIES = Registry("strategy")
+STRATEGIES.register("random", "rbflex_evo.strategies.random_search:RandomSearch")
+STRATEGIES.register("genetic", "rbflex_evo.strategies.genetic:Genetic")
+STRATEGIES.register("annealing", "rbflex_evo.strategies.annealing:Annealing")
+STRATEGIES.register("regularised_evolution", "rbflex_evo.strategies.regularised_evolution:RegularisedEvolution")
+STRATEGIES.register("free_rea", "rbflex_evo.strategies.free_rea:FreeRea")
+STRATEGIES.register("local_search", "rbflex_evo.strategies.local_search:LocalSearch")
+STRATEGIES.register("search_economics", "rbflex_evo.strategies.search_economics:SearchEconomics")
+STRATEGIES.register("large_space_evolution", "rbflex_evo.strategies.large_space_evolution:LargeSpaceEvolution")
+STRATEGIES.register("nsga2", "rbflex_evo.strategies.nsga2:Nsga2")
+STRATEGIES.register("reinforce", "rbflex_evo.strategies.reinforce:Reinforce")
 
 
 def create_strategy(name: str, encoding: Encoding, seed: int = 0, **values: object) -> Strategy:
-    """Returns the registered strategy `name` over `encoding`.
+    """Returns a new strategy over an encoding.
+
+    Args:
+        name: Registered name of the strategy.
+        encoding: Encoding of the genotypes.
+        seed: Seed of the strategy's random generator.
+        **values: Values of the strategy's parameters; the others keep their defaults.
 
     Raises:
-        UnknownNameError: if no strategy has that name.
-        ConfigError: if a parameter is unknown or of a wrong type.
+        UnknownNameError: If no strategy has that name.
+        ConfigError: If a parameter is unknown, of a wrong type or out of bounds.
     """
-    strategy = STRATEGIES.get(name)
+    strategy: type[Strategy] = STRATEGIES.get(name)
     return strategy(encoding, seed, parse(strategy.Parameters, values, f"strategy.{name}"))

@@ -29,7 +29,9 @@ from tqdm import tqdm
 
 from benchmarks.shared.output import markdown, write
 from rbflex_evo.fitness import CandidateFailed, Observer, Proxy, Statistics, create_proxy
+from rbflex_evo.fitness.data.batch import Batch
 from rbflex_evo.fitness.evaluation import six_digits
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.processes import Processes, cores
 from rbflex_evo.fitness.measuring.workers import Workers, result_of
 from rbflex_evo.fitness.passes.device import PRECISIONS, keep_freed_memory
@@ -201,7 +203,7 @@ def by_workers(space: SearchSpace, genotypes: Sequence[Genotype], count: int) ->
     """Measures as a search does: float32, the best backend, that many worker processes."""
     proxies = proxies_for(space)
     requests = [(genotype, proxies) for genotype in genotypes]
-    workers = Workers(space, images(space).numpy(), WEIGHTS, torch.device("cpu"), "float32", count)
+    workers = Workers(Conditions.of(space, Batch(images(space)), weights=WEIGHTS, device="cpu"), count)
     try:
         futures = [workers.submit(requests[i : i + MICRO_BATCH]) for i in range(0, len(requests), MICRO_BATCH)]
         measured = [one for future in futures for one in result_of(future)]
@@ -233,7 +235,7 @@ def row(space: SearchSpace, title: str, precision: str, found: Sequence[Outcome]
 def logs(one: Outcome) -> list[float]:
     """Returns log|K|, and log|Q| if it exists, in the flat limit; rbflex is N times their sum."""
     assert one.distances is not None
-    return [kernels.flat_log_determinant(distances) for distances in one.distances]
+    return [float(kernels.flat_log_determinants(distances)) for distances in one.distances]
 
 
 def kendall(a: np.ndarray, b: np.ndarray) -> float:

@@ -18,6 +18,8 @@ from tqdm import tqdm
 from benchmarks.shared import literal_rbflex
 from benchmarks.shared.output import markdown, write
 from rbflex_evo.fitness import create_batch, create_proxy
+from rbflex_evo.fitness.evaluation import keyed
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.fitness.passes.watch import run_observed
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
@@ -81,7 +83,7 @@ def against_sixty_digits() -> float:
             with mpmath.workdps(60 + 15 * exponent):  # keeps 60 digits after 15 cancellations
                 matrix = mpmath.matrix([[mpmath.exp(-mpmath.mpf(gamma) * mpmath.mpf(float(d))) for d in row] for row in distances])
                 exact = float(mpmath.log(mpmath.det(matrix)))
-            worst = max(worst, abs(kernels.rbf_log_determinant(distances, gamma) / exact - 1))
+            worst = max(worst, abs(float(kernels.rbf_log_determinants(distances, gamma)) / exact - 1))
     return worst
 
 
@@ -115,9 +117,10 @@ def keys_and_company(count: int) -> tuple[int, int]:
     genotypes = [space.parse(key) for key in chosen[:32]]
     results = []
     for micro_batch in (1, 16):
-        with Evaluator(space, {"rbflex": create_proxy("rbflex", gamma="flat")}, BATCH, workers=1, micro_batch=micro_batch) as one:
+        proxies = {"rbflex": create_proxy("rbflex", gamma="flat")}
+        with Evaluator(Conditions.of(space, BATCH), proxies, workers=1, micro_batch=micro_batch) as one:
             title = f"micro-batch {micro_batch}"
-            evaluations = list(tqdm(one.evaluate(genotypes), title, total=len(genotypes), disable=None))
+            evaluations = list(tqdm(one.evaluate(keyed(one, genotypes)), title, total=len(genotypes), disable=None))
             results.append([dict(evaluation.scores) for evaluation in evaluations])
     return equal, sum(a != b for a, b in zip(*results, strict=True))
 

@@ -62,9 +62,8 @@ class HashEvaluator:
     def prepare(self, progress: Callable[[int, int], None] | None = None) -> None:
         """Does nothing: the scores do not depend on the space."""
 
-    def evaluate(self, genotypes: Sequence[Genotype]) -> Iterator[Evaluation]:
-        for genotype in genotypes:
-            key = self.key(genotype)
+    def evaluate(self, pairs: Sequence[tuple[str, Genotype]]) -> Iterator[Evaluation]:
+        for key, genotype in pairs:
             digest = hashlib.blake2b(key.encode(), digest_size=12).digest()
             if digest[0] % 64 == 0:
                 yield Evaluation(genotype, key, {}, dict.fromkeys(MEMBERS, "no path from input to output"))

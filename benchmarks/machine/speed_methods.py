@@ -21,11 +21,12 @@ import torch
 from torch import Tensor
 
 from rbflex_evo.fitness import create_proxy
+from rbflex_evo.fitness.data.batch import Batch
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import score_block
 from rbflex_evo.fitness.measuring.measurer import Measured, Measurer
 from rbflex_evo.fitness.measuring.workers import Workers, result_of
 from rbflex_evo.fitness.passes.device import PRECISIONS
-from rbflex_evo.fitness.passes.weights import WeightParameters
 from rbflex_evo.fitness.planned.backends import create_backend
 from rbflex_evo.fitness.proxies.rbflex.score import PUBLISHED_GAMMAS
 from rbflex_evo.spaces import ConfigError, Genotype, SearchSpace
@@ -185,7 +186,7 @@ def scores_of(measured: Sequence[Measured]) -> list[float]:
 def ours(space: SearchSpace, images: Tensor, precision: str, backend: str, *, planned: bool = True) -> Method:
     """Returns this project's method in this process, on one thread."""
     measured_space: Any = space if planned else Unplanned(space)
-    measurer = Measurer(measured_space, images, WeightParameters(), torch.device("cpu"), precision, backend)
+    measurer = Measurer(Conditions.of(measured_space, Batch(images), device="cpu", precision=precision, backend=backend))
     return Method(1, lambda genotype: scores_of(measurer.measure([(scored(space, genotype), PROXIES)]))[0])
 
 
@@ -225,7 +226,7 @@ def pools(space: SearchSpace, images: Tensor) -> Iterator[dict[str, Workers]]:
     with contextlib.ExitStack() as stack:
         found = {}
         for backend in backends():
-            pool = Workers(space, images.numpy(), WeightParameters(), torch.device("cpu"), "float32", WORKERS, backend)
+            pool = Workers(Conditions.of(space, Batch(images), device="cpu", backend=backend), WORKERS)
             stack.callback(pool.close)
             found[f"batched_{backend}_float32_two_workers"] = pool
         yield found

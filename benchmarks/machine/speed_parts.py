@@ -26,11 +26,12 @@ import torch
 
 from rbflex_evo.fitness import create_proxy
 from rbflex_evo.fitness.data.batch import Batch
+from rbflex_evo.fitness.evaluation import keyed
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.fitness.measuring.measurer import Measurer
 from rbflex_evo.fitness.measuring.whole_space import Subtree, score_all, subtrees
 from rbflex_evo.fitness.passes.device import keep_freed_memory
-from rbflex_evo.fitness.passes.weights import WeightParameters
 from rbflex_evo.fitness.proxies.rbflex.of_module import rbflex_score
 from rbflex_evo.spaces import Genotype, SearchSpace, create_space
 
@@ -85,7 +86,7 @@ def exhaustive(
     worker_peaks: dict[int, float] = {}
     scored = 0
     started = time.perf_counter()
-    for subtree in score_all(space, images, PROXIES, workers=workers, done=set(whole) - chosen, genes=genes):
+    for subtree in score_all(conditions_of(space, images), PROXIES, workers=workers, done=set(whole) - chosen, genes=genes):
         subtree.scores("rbflex", PROXIES["rbflex"])
         if sum(len(one.genotypes) for one in kept) < cached:
             kept.append(subtree)
@@ -109,12 +110,17 @@ def exhaustive(
     }
 
 
+def conditions_of(space: SearchSpace, images: np.ndarray, device: str = "cpu") -> Conditions:
+    """Returns the conditions of a search with default weights."""
+    return Conditions.of(space, Batch(torch.from_numpy(images)), device=device)
+
+
 def seconds_of_start(space: SearchSpace, images: np.ndarray, workers: int) -> float:
     """Returns the seconds until every worker has scored one network."""
     alone = subtrees(space, genes=len(space.encoding.sample(np.random.default_rng(0))))
     first = spread(list(alone), workers)
     started = time.perf_counter()
-    list(score_all(space, images, PROXIES, workers=workers, genes=len(first[0]), done=Everything(first)))
+    list(score_all(conditions_of(space, images), PROXIES, workers=workers, genes=len(first[0]), done=Everything(first)))
     return time.perf_counter() - started
 
 
@@ -136,15 +142,14 @@ class Everything(Collection[Genotype]):
 
 def new_gamma(space: SearchSpace, images: np.ndarray, measured: Sequence[Subtree], most: int) -> dict[str, Any]:
     """Fills a cache with measured statistics and scores all of them by another gamma, without measuring again."""
-    batch = Batch(torch.from_numpy(images), None, "noise")
     proxies = {"rbflex": create_proxy("rbflex", gamma=[1e-9, 1e-8])}
     with (
         tempfile.TemporaryDirectory() as folder,
-        Evaluator(space, proxies, batch, device="cpu", workers=1, cache=Path(folder) / "statistics.sqlite") as evaluator,
+        Evaluator(conditions_of(space, images), proxies, workers=1, cache=Path(folder) / "statistics.sqlite") as evaluator,
     ):
         genotypes = fill(evaluator, measured, most)
         started = time.perf_counter()
-        scored = sum(bool(evaluation.scores) for evaluation in evaluator.evaluate(genotypes))
+        scored = sum(bool(evaluation.scores) for evaluation in evaluator.evaluate(keyed(evaluator, genotypes)))
         seconds = time.perf_counter() - started
         if evaluator.counts["measured"] or scored != len(genotypes):
             raise RuntimeError(f"{evaluator.counts['measured']} of {len(genotypes)} candidates were not found in the cache")
@@ -198,7 +203,7 @@ def gpu(space: SearchSpace, images: np.ndarray, counts: Sequence[int] = GPU_COUN
     """Measures candidates/s and peak memory against candidates a call on CUDA, or reports that CUDA is not available."""
     if not torch.cuda.is_available():
         return {"available": False, "said": "no CUDA device here: no throughput on a GPU"}
-    measurer = Measurer(space, torch.from_numpy(images), WeightParameters(), torch.device("cuda"), "float32")
+    measurer = Measurer(conditions_of(space, images, "cuda"))
     genotypes = [scored(space, genotype) for genotype in networks(space, max(counts))]
     rows = []
     for count in counts:

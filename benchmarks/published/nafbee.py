@@ -34,7 +34,8 @@ from rbflex_evo.fitness.passes.weights import Distribution
 from rbflex_evo.spaces import ConfigError, DataError, SearchSpace, create_space
 from rbflex_evo.spaces.families.nafbee.activations import ACTIVATIONS
 from rbflex_evo.spaces.families.nafbee.table import NETWORKS
-from rbflex_evo.spaces.tables.table import create_table, read_csv
+from rbflex_evo.spaces.tables.files import read_csv
+from rbflex_evo.spaces.tables.table import create_table
 
 from . import printed_scores as published
 

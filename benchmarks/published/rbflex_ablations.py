@@ -31,9 +31,10 @@ from benchmarks.shared.comparison import number
 from benchmarks.shared.output import markdown, write
 from rbflex_evo.fitness import Statistics
 from rbflex_evo.fitness.data.batch import Batch
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import score_block
 from rbflex_evo.fitness.measuring.whole_space import score_all, subtrees
-from rbflex_evo.fitness.proxies.rbflex.kernels import squared_distances
+from rbflex_evo.fitness.proxies.rbflex.kernels import Rbf, squared_distances
 from rbflex_evo.fitness.proxies.rbflex.score import Rbflex, RbflexParameters
 from rbflex_evo.spaces import SearchSpace
 
@@ -72,7 +73,7 @@ def walk(space: SearchSpace, batch: Batch, count: int | None, workers: int | Non
     chosen = np.random.default_rng(0).permutation(len(prefixes))[:count]
     skipped = set(prefixes) - {prefixes[i] for i in chosen}
     proxies = {"rbflex": Rbflex(RbflexParameters(gamma="flat"))}
-    found = score_all(space, batch.images.numpy(), proxies, workers=workers, done=skipped, genes=genes)
+    found = score_all(Conditions.of(space, batch, device="cpu"), proxies, workers=workers, done=skipped, genes=genes)
     indices: list[int] = []
     pieces: list[Statistics] = []
     for subtree in tqdm(found, "subtrees", total=len(prefixes) - len(skipped), disable=None):
@@ -97,7 +98,7 @@ def by_kernel(measured: Measured, kernel: str, positions: np.ndarray) -> np.ndar
     return np.array([np.nan if isinstance(value, str) else value for value in found])
 
 
-def plainly(statistics: Mapping[str, np.ndarray], gammas: tuple[float, float]) -> np.ndarray:
+def plainly(statistics: Mapping[str, np.ndarray], gammas: Sequence[float]) -> np.ndarray:
     """Returns N (log|K| + log|Q|) by numpy's determinant of exp(-gamma D); NaN where it is lost to round-off."""
     total = np.zeros(len(statistics["k_gram"]))
     for part, gamma in zip("kq", gammas, strict=True):
@@ -130,8 +131,9 @@ def correlations(measured: Measured, accuracies: np.ndarray, draws: int, network
         for rule in RULES:
             proxy = detected(measured, rule, rng)
             scores[rule] = proxy.score_many(statistics)
-            if proxy.gammas is not None and rule != "hda_max":
-                scores[f"{rule}, as written"] = plainly(statistics, proxy.gammas)
+            gammas = [kernel.gamma for kernel in proxy.kernels.values() if isinstance(kernel, Rbf)]
+            if gammas and rule != "hda_max":
+                scores[f"{rule}, as written"] = plainly(statistics, gammas)
         scores |= {kernel: by_kernel(measured, kernel, positions) for kernel in RIVALS}
         scores[UNSCALED] = scores["linear"] + scale(statistics)
         for what in STATISTICS:

@@ -18,8 +18,8 @@ from torch.nn import functional
 
 from rbflex_evo.spaces import Genotype, SearchSpace
 from rbflex_evo.spaces.families.transnas_bench_101.network import Encoder
-from rbflex_evo.spaces.families.transnas_bench_101.space import MacroSpace, MicroSpace, modules_of
-from rbflex_evo.spaces.families.transnas_bench_101.tasks import Module
+from rbflex_evo.spaces.families.transnas_bench_101.space import TransMacroSpace, TransMicroSpace, modules_of
+from rbflex_evo.spaces.families.transnas_bench_101.tasks import EncoderModule
 
 SIDE, WIDTH, HEADS = 8, 32, 3
 
@@ -27,7 +27,7 @@ SIDE, WIDTH, HEADS = 8, 32, 3
 class Probed(nn.Module):
     """An encoder and the heads on its last three modules; its output is what the heads put out, [N, 96, 8, 8]."""
 
-    def __init__(self, channels: int, modules: Sequence[Module], operations: Sequence[str] | None) -> None:
+    def __init__(self, channels: int, modules: Sequence[EncoderModule], operations: Sequence[str] | None) -> None:
         super().__init__()
         self.encoder = Encoder(channels, modules, operations)
         self.heads = nn.ModuleDict()
@@ -50,7 +50,7 @@ def last_normalisation(network: nn.Module) -> nn.Module:
     return list(network.modules())[-1]
 
 
-class PublishedMicro(MicroSpace):
+class PublishedMicro(TransMicroSpace):
     """`transnas_micro` as the scripts build it."""
 
     name: ClassVar[str] = "transnas_micro_published"
@@ -59,7 +59,7 @@ class PublishedMicro(MicroSpace):
         super().__init__(parameters)  # type: ignore[arg-type]
         self.features: Literal["per_image", "none"] = "per_image"
 
-    def modules(self, genotype: Genotype) -> list[Module]:
+    def modules(self, genotype: Genotype) -> list[EncoderModule]:
         self.encoding.validate(genotype)
         return modules_of("41412", self.parameters.channels)
 
@@ -70,7 +70,7 @@ class PublishedMicro(MicroSpace):
         return last_normalisation(network)
 
 
-class PublishedMacro(MacroSpace):
+class PublishedMacro(TransMacroSpace):
     """`transnas_macro` as the scripts build it."""
 
     name: ClassVar[str] = "transnas_macro_published"

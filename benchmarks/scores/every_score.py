@@ -25,7 +25,9 @@ from benchmarks.shared.independent import scores_of_others
 from benchmarks.shared.output import markdown, write
 from benchmarks.shared.samples import arguments, images_of, run, sample
 from rbflex_evo.fitness import PROXIES, create_batch, create_proxy
+from rbflex_evo.fitness.evaluation import keyed
 from rbflex_evo.fitness.measuring.cache import default_path
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.spaces import create_space
 
@@ -49,12 +51,12 @@ def seconds(cells: int, images: Any) -> dict[str, float]:
     found = {}
     for name in tqdm(PROXIES.names(), "seconds", disable=None):
         proxy = create_proxy(name, **({"gamma": "flat"} if name == "rbflex" else {}))
-        with Evaluator(space, {name: proxy}, images, workers=1) as evaluator:
-            list(evaluator.evaluate(chosen[:1]))  # initialises libraries
+        with Evaluator(Conditions.of(space, images), {name: proxy}, workers=1) as evaluator:
+            list(evaluator.evaluate(keyed(evaluator, chosen[:1])))  # initialises libraries
             taken = []
             for genotype in chosen[1:]:
                 started = time.perf_counter()
-                list(evaluator.evaluate([genotype]))
+                list(evaluator.evaluate(keyed(evaluator, [genotype])))
                 taken.append(time.perf_counter() - started)
         found[name] = float(np.median(taken))
     return found
@@ -67,8 +69,8 @@ def failures(cells: int) -> dict[str, int]:
     images = create_batch("noise", shape=[3, 16, 16], n=8, seed=0)
     proxies = {name: create_proxy(name, **({"gamma": "flat"} if name == "rbflex" else {})) for name in PROXIES.names()}
     failed = dict.fromkeys(proxies, 0)
-    with Evaluator(space, proxies, images) as evaluator:
-        for evaluation in tqdm(evaluator.evaluate(chosen), "any cell", total=cells, disable=None):
+    with Evaluator(Conditions.of(space, images), proxies) as evaluator:
+        for evaluation in tqdm(evaluator.evaluate(keyed(evaluator, chosen)), "any cell", total=cells, disable=None):
             for name in proxies:
                 if name in evaluation.failures:
                     assert evaluation.failures[name]
@@ -89,8 +91,8 @@ def agreement(options: argparse.Namespace, cells: int) -> dict[str, tuple[int, f
             continue
         indices, theirs = others[name]
         chosen = np.random.default_rng(1).permutation(len(indices))[:cells]
-        with Evaluator(space, {name: create_proxy(name, **parameters)}, images, cache=default_path()) as evaluator:
-            evaluations = evaluator.evaluate([space.at(int(index)) for index in indices[chosen]])
+        with Evaluator(Conditions.of(space, images), {name: create_proxy(name, **parameters)}, cache=default_path()) as evaluator:
+            evaluations = evaluator.evaluate(keyed(evaluator, [space.at(int(index)) for index in indices[chosen]]))
             shown = tqdm(evaluations, name, total=len(chosen), disable=None)
             ours = np.array([evaluation.scores.get(name, np.nan) for evaluation in shown])
         both = np.isfinite(ours) & np.isfinite(theirs[chosen])

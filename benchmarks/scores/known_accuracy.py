@@ -18,7 +18,9 @@ from tqdm import tqdm
 
 from benchmarks.shared.output import markdown, write
 from rbflex_evo.fitness import create_batch, create_proxy
+from rbflex_evo.fitness.evaluation import keyed
 from rbflex_evo.fitness.measuring.cache import default_path
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.spaces import create_space
 
@@ -49,9 +51,9 @@ def score(options: argparse.Namespace) -> tuple[dict[str, np.ndarray], int]:
         chosen = {
             label: create_proxy(name, **values) for label, (name, values) in PROXIES.items() if ("mode" in values) == published
         }
-        with Evaluator(space, chosen, batch, workers=options.workers, cache=default_path()) as evaluator:
+        with Evaluator(Conditions.of(space, batch), chosen, workers=options.workers, cache=default_path()) as evaluator:
             title = "published" if published else "scores"
-            evaluations = list(tqdm(evaluator.evaluate(genotypes), title, total=len(genotypes), disable=None))
+            evaluations = list(tqdm(evaluator.evaluate(keyed(evaluator, genotypes)), title, total=len(genotypes), disable=None))
         failed = max(failed, sum(evaluation.failed for evaluation in evaluations))
         for label in chosen:
             found[label] = np.array([evaluation.scores.get(label, -np.inf) for evaluation in evaluations])

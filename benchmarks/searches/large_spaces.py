@@ -34,7 +34,10 @@ from benchmarks.machine.speed_parts import peak_mib, timed
 from benchmarks.shared.output import markdown, write
 from rbflex_evo.engine.correlation.correlate import combine
 from rbflex_evo.fitness import PROXIES, create_batch, create_proxy
+from rbflex_evo.fitness.data.batch import Batch
+from rbflex_evo.fitness.evaluation import keyed
 from rbflex_evo.fitness.measuring.cache import default_path
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.fitness.measuring.measurer import Measurer
 from rbflex_evo.fitness.objective.objective import ObjectiveParameters, create_objective
@@ -56,8 +59,8 @@ def scored(
     """Returns each score [genotypes], -inf where it failed, and the costs."""
     proxies = {name: create_proxy(name, **PARAMETERS.get(name, {})) for name in names}
     batch = create_batch("noise", shape=list(shape), n=options.n, seed=0)
-    with Evaluator(space, proxies, batch, workers=options.workers, cache=options.cache) as evaluator:
-        evaluations = list(tqdm(evaluator.evaluate(genotypes), "scores", total=len(genotypes), disable=None))
+    with Evaluator(Conditions.of(space, batch), proxies, workers=options.workers, cache=options.cache) as evaluator:
+        evaluations = list(tqdm(evaluator.evaluate(keyed(evaluator, genotypes)), "scores", total=len(genotypes), disable=None))
     found = {name: np.array([evaluation.scores.get(name, -np.inf) for evaluation in evaluations]) for name in names}
     # Costs are those of the representative of each key, which is scored.
     costs = [space.costs(space.representative(space.key(genotype)), shape) for genotype in genotypes]
@@ -204,7 +207,7 @@ def measured(which: str, size: int, n: int, repeats: int) -> dict[str, float]:
             with torch.no_grad():
                 network(images)
             return
-        measurer = Measurer(space, images, WeightParameters(), torch.device("cpu"), "float32")
+        measurer = Measurer(Conditions.of(space, Batch(images), device="cpu"))
         proxy.score(measurer.measure([(genotype, {"rbflex": proxy})])[0].statistics["rbflex"])
 
     images = torch.from_numpy(noise(n, size))
@@ -234,7 +237,7 @@ def shared(options: argparse.Namespace) -> None:
         for name, (space, size, genotypes) in together.items():
             requests = [(genotype, {"rbflex": create_proxy("rbflex", gamma="flat")}) for genotype in genotypes]
             images = torch.from_numpy(noise(options.n, size))
-            measurer = Measurer(space, images, WeightParameters(), torch.device("cpu"), "float32")
+            measurer = Measurer(Conditions.of(space, Batch(images), device="cpu"))
 
             ways = [partial(_in_calls, measurer, requests, candidates) for candidates in (1, len(requests))]
             ways[0](images)  # draws the weights

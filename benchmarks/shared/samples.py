@@ -23,7 +23,9 @@ from rbflex_evo.engine.correlation.ordering import Statistic
 from rbflex_evo.fitness import Proxy, WeightParameters, create_batch, create_proxy
 from rbflex_evo.fitness.data.batch import Batch
 from rbflex_evo.fitness.data.datasets import Cifar10, Cifar100, ImageNet16
+from rbflex_evo.fitness.evaluation import keyed
 from rbflex_evo.fitness.measuring.cache import default_path
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.spaces import ConfigError, DataError, Genotype, RbflexEvoError, SearchSpace, create_space
 
@@ -179,9 +181,9 @@ def scored(
     proxies = {f"{row.label}/{name}": create_proxy(name, **row.parameters) for row in rows for name in row.proxies}
     found: dict[str, np.ndarray] = {}
     for group, count in _groups(proxies, len(genotypes), own_passes):
-        with Evaluator(space, group, batch, weights=weights, workers=workers, cache=default_path()) as evaluator:
+        with Evaluator(Conditions.of(space, batch, weights=weights), group, workers=workers, cache=default_path()) as evaluator:
             what = f"{title}: {', '.join(dict.fromkeys(label.partition('/')[0] for label in group))}"
-            evaluations = list(tqdm(evaluator.evaluate(genotypes[:count]), what, total=count, disable=None))
+            evaluations = list(tqdm(evaluator.evaluate(keyed(evaluator, genotypes[:count])), what, total=count, disable=None))
         for label in group:
             found[label] = np.array([evaluation.scores.get(label, np.nan) for evaluation in evaluations])
     return {row.label: _summed([found[f"{row.label}/{name}"] for name in row.proxies]) for row in rows}
@@ -191,9 +193,9 @@ def _groups(proxies: Mapping[str, Proxy], count: int, own_passes: int | None) ->
     """Groups the proxies by evaluator: published scores use raw cells, expensive scores use fewer networks."""
     kinds: dict[tuple[bool, int], dict[str, Proxy]] = {}
     for label, proxy in proxies.items():
-        expensive = proxy.needs == "network" or proxy.layers == "published"
+        expensive = proxy.needs == "network" or proxy.scores_raw_network
         few = min(own_passes, count) if expensive and own_passes is not None else count
-        kinds.setdefault((proxy.layers == "published", few), {})[label] = proxy
+        kinds.setdefault((proxy.scores_raw_network, few), {})[label] = proxy
     return [(group, few) for (_, few), group in kinds.items()]
 
 

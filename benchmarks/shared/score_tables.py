@@ -18,7 +18,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from rbflex_evo.engine.configuration.config import Config, load_config
-from rbflex_evo.engine.tabulation.score_table import FAILURE, FRAME, load
+from rbflex_evo.fitness.measuring.tabulated import load, score_names
 from rbflex_evo.fitness.objective.presets import PRESETS
 from rbflex_evo.spaces import ConfigError, DataError, RbflexEvoError, SearchSpace, create_space
 
@@ -122,7 +122,7 @@ def read_scores(path: Path, name: str) -> Scores:
     arrays = load(path)
     if arrays is None or not {"key", "notation"} <= arrays.keys():
         raise ConfigError(f"{str(path)!r} is no table of scores; make one with: rbflex-evo tabulate CONFIG")
-    names = [score for score in arrays if score not in FRAME and f"{score}{FAILURE}" in arrays]
+    names = score_names(arrays)
     if not names:
         raise ConfigError(f"{str(path)!r} holds no score")
     space = create_space(name)

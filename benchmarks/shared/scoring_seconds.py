@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from tqdm import tqdm
 
-from rbflex_evo.fitness import create_proxy
+from rbflex_evo.fitness import PROXIES
 from rbflex_evo.fitness.data.batch import Batch
+from rbflex_evo.fitness.evaluation import keyed
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 
 from .samples import sample
@@ -38,14 +40,14 @@ def measure(scores: Scores, choices: Sequence[Choice], batch: Batch, networks: i
     parameters = {} if config is None else config.fitness.proxies
     found = {}
     for choice in tqdm(choices, f"seconds of scores on {scores.space.name}", disable=None):
-        proxies = {name: create_proxy(name, **parameters.get(name, {})) for name in choice.members}
-        with Evaluator(scores.space, proxies, batch, workers=1) as evaluator:
+        proxies = {name: PROXIES.get(name)(parameters.get(name)) for name in choice.members}
+        with Evaluator(Conditions.of(scores.space, batch), proxies, workers=1) as evaluator:
             started = time.perf_counter()
             evaluator.prepare()
             before = time.perf_counter() - started
             # The first network also initialises libraries.
-            list(evaluator.evaluate(chosen[:1]))
+            list(evaluator.evaluate(keyed(evaluator, chosen[:1])))
             started = time.perf_counter()
-            list(evaluator.evaluate(chosen[1:]))
+            list(evaluator.evaluate(keyed(evaluator, chosen[1:])))
             found[choice.label] = Seconds(before, (time.perf_counter() - started) / networks)
     return found

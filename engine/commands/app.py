@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from rbflex_evo.spaces import RbflexEvoError
 
-from . import cache, check, compare, correlate, explain, export, report, score, search, tabulate
+from . import cache, check, compare, correlate, example, explain, export, report, score, search, tabulate
 from . import list as listing
 
 
@@ -40,6 +40,7 @@ app.command("compare")(compare.compare)
 app.command("tabulate")(tabulate.tabulate)
 app.command("correlate")(correlate.correlate)
 app.command("gammas")(score.gammas)
+app.command("example")(example.example)
 app.command("list")(listing.list_known)
 app.command("check")(check.check)
 app.add_typer(cache.app, name="cache")

@@ -10,6 +10,7 @@ import typer
 
 from rbflex_evo.engine.configuration.config import Config, load_config, override, parse_config
 from rbflex_evo.engine.terminal.wording import columns, significant
+from rbflex_evo.fitness.evaluation import keyed
 from rbflex_evo.fitness.objective.constraints import written
 from rbflex_evo.spaces import SearchSpace, create_space
 
@@ -30,14 +31,15 @@ def score(
     Without --set, the inputs are noise images (or random words) and all parameters have their defaults.
     """
     config = _config_of(space, proxy or ([] if preset else ["rbflex", "naswot", "synflow"]), preset, set_ or [])
-    from rbflex_evo.engine.configuration.assembly import batch_of, evaluator_of, space_of
+    from rbflex_evo.engine.configuration.assembly import Assembly
 
-    built = space_of(config)
+    parts = Assembly(config)
+    built = parts.space
     genotype = (
         built.encoding.sample(np.random.Generator(np.random.PCG64(seed))) if architecture == "random" else built.parse(architecture)
     )
-    with evaluator_of(config, built, batch_of(config)) as evaluator:
-        (evaluation,) = evaluator.evaluate([genotype])
+    with parts.evaluator() as evaluator:
+        (evaluation,) = evaluator.evaluate(keyed(evaluator, [genotype]))
     notation = built.notation(genotype)
     if as_json:
         found: dict[str, Any] = {"notation": notation, "genotype": list(genotype), "key": evaluation.key}
@@ -57,10 +59,10 @@ def gammas(config: ConfigPath, set_: Overrides = None, as_json: AsJson = False) 
     A search with this configuration uses the same widths.
     """
     settings = load_config(config, set_ or [])
-    from rbflex_evo.engine.configuration.assembly import batch_of, evaluator_of, space_of
+    from rbflex_evo.engine.configuration.assembly import Assembly
     from rbflex_evo.engine.terminal.progress import Progress
 
-    with evaluator_of(settings, space_of(settings), batch_of(settings)) as evaluator:
+    with Assembly(settings).evaluator() as evaluator:
         with Progress("gammas", None, unit="network") as progress:
             evaluator.prepare(progress.to)
         found = evaluator.facts()["gammas"]

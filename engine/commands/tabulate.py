@@ -21,8 +21,8 @@ def tabulate(config: ConfigPath, set_: Overrides = None, as_json: AsJson = False
     settings = load_scoring(config, set_ or [])
     import numpy as np
 
-    from rbflex_evo.engine.tabulation.score_table import score_names
     from rbflex_evo.engine.tabulation.tabulate import tabulate as make
+    from rbflex_evo.fitness.measuring.tabulated import score_names
 
     try:
         path = make(settings)

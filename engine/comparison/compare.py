@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rbflex_evo.engine.configuration import assembly
-from rbflex_evo.engine.configuration.compare_section import Plan
+from rbflex_evo.engine.configuration.assembly import Assembly
+from rbflex_evo.engine.configuration.compare_section import ComparisonPlan
 from rbflex_evo.engine.configuration.config import Config, identity
 from rbflex_evo.engine.run.folder import RunFolder, opened
 from rbflex_evo.engine.run.journal import read_journal
@@ -51,7 +51,7 @@ class Runs:
     """
 
     folder: Path
-    plan: Plan
+    plan: ComparisonPlan
     traces: dict[tuple[str, int], Trace]
     failures: dict[tuple[str, int], str]
     pool: list[Evaluation] | None
@@ -69,10 +69,10 @@ def run_all(config: Config, *, quiet: bool = False) -> Runs:
     jobs = [Job(contender, seed) for seed in plan.seeds for contender in plan.contenders]
     with opened(folder_of(config)) as folder, Interrupt() as interrupt:
         _check_owner(folder)
-        space = assembly.space_of(config)
+        parts = Assembly(config)
         # Checks before the runs that the tables exist and belong to this space.
-        open_tables(plan, space)
-        with assembly.measuring(config, space) as (evaluator, provenance):
+        open_tables(plan, parts.space)
+        with parts.measuring() as (evaluator, provenance):
             traces = _finished(config, jobs, provenance.get("scores"))
             evaluator.check_whole()
             folder.write_config(config)
@@ -168,7 +168,7 @@ _worker: tuple[Config, EvaluatorLike, Provenance, Callable[[], bool]] | None = N
 
 def _start_worker(config: Config, stop: Any) -> None:
     global _worker
-    evaluator = assembly.tabulated_evaluator_of(config, assembly.space_of(config))
+    evaluator = Assembly(config).tabulated()
     _worker = config, evaluator, {"inputs": None, "backend": None, "scores": evaluator.table.fingerprint}, stop.is_set
 
 

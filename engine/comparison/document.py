@@ -41,8 +41,8 @@ class Anytime(Part):
     accuracy_regret: dict[str, dict[str, Curve]]
 
 
-class Distribution(Part):
-    """Distribution of a number over runs; `known` is the number of runs that have it."""
+class RunSpread(Part):
+    """RunSpread of a number over runs; `known` is the number of runs that have it."""
 
     mean: float | None = None
     deviation: float | None = None
@@ -52,8 +52,8 @@ class Distribution(Part):
     known: int
 
 
-class AccuracyDistribution(Distribution):
-    """Distribution of an accuracy over runs; `regret` is the best accuracy of the table minus the mean."""
+class AccuracySpread(RunSpread):
+    """RunSpread of an accuracy over runs; `regret` is the best accuracy of the table minus the mean."""
 
     regret: float | None
 
@@ -70,12 +70,12 @@ class ContenderRow(Part):
 
     label: str
     runs: int
-    score: Distribution
-    regret: Distribution
+    score: RunSpread
+    regret: RunSpread
     reached: int
     evaluations_to_99th_percentile: float | None
     at_best: int
-    accuracy: dict[str, AccuracyDistribution]
+    accuracy: dict[str, AccuracySpread]
     time: Times
     strategy: str = ""
     parameters: dict[str, Any] = Field(default_factory=dict)

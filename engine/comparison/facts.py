@@ -11,14 +11,14 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
-from rbflex_evo.engine.configuration import assembly
+from rbflex_evo.engine.configuration.assembly import Assembly
 from rbflex_evo.engine.configuration.config import Config
 from rbflex_evo.engine.run.environment import environment
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.fitness.objective.constraints import Constraint, violation
 from rbflex_evo.fitness.objective.objective import Objective
-from rbflex_evo.spaces import RunError, SearchSpace
+from rbflex_evo.spaces import RunError
 from rbflex_evo.spaces.tables.table import Table
 
 from .compare import Runs
@@ -39,12 +39,12 @@ def document_of(config: Config, runs: Runs) -> ComparisonDocument:
     if not runs.traces:
         label, seed = next(iter(runs.failures))
         raise RunError(f"all {len(runs.failures)} runs failed, the first ({label}, seed {seed}) with {runs.failures[label, seed]}")
-    space = assembly.space_of(config)
+    parts = Assembly(config)
+    space = parts.space
     tables = open_tables(runs.plan, space)
-    objective = assembly.objective_of(config)
-    evaluations, notation = _known(config, runs, space)
-    limits = assembly.constraints_of(config).limits
-    values = common_values(objective, evaluations, limits)
+    objective = parts.objective
+    evaluations, notation = _known(parts, runs)
+    values = common_values(objective, evaluations, parts.constraints.limits)
     if not np.isfinite(values).any():
         raise RunError("every candidate failed, so there is nothing to compare")
     reference = Reference(values, {name: table.best()[1] for name, table in tables.items()})
@@ -98,12 +98,11 @@ def document_of(config: Config, runs: Runs) -> ComparisonDocument:
     )
 
 
-def _known(config: Config, runs: Runs, space: SearchSpace) -> tuple[list[Evaluation], Callable[[Evaluation], str]]:
+def _known(parts: Assembly, runs: Runs) -> tuple[list[Evaluation], Callable[[Evaluation], str]]:
     """Returns the evaluations of the common reference, and what names their architectures."""
-    if config.scores is None:
-        return list(runs.pool or ()), lambda evaluation: space.notation(evaluation.genotype)
-    table = assembly.tabulated_evaluator_of(config, space).table
-    book = assembly.cost_book_of(config, space)
+    if parts.config.scores is None:
+        return list(runs.pool or ()), lambda evaluation: parts.space.notation(evaluation.genotype)
+    table, book = parts.tabulated().table, parts.book()
     # Only keys, scores, costs and failures are asked of these: a table names no genotype.
     known = [table.evaluation(key, ()) for key in table.rows]
     if book.metrics:
@@ -117,12 +116,9 @@ def common_values(objective: Objective, evaluations: Sequence[Evaluation], limit
     That is the raw score of a single score, and the rank aggregate over all K of ranks, independent of the reference
     that was used during the search.
     """
-    common = replace(objective, reference="archive")
-    view = ArchiveView(common, str)
     feasible = np.array([violation(limits, evaluation.costs) == 0 for evaluation in evaluations], dtype=bool)
     admitted = [evaluation for evaluation, admit in zip(evaluations, feasible, strict=True) if admit]
-    for evaluation in admitted:
-        view.add(evaluation)
+    view = ArchiveView.of(replace(objective, reference="archive"), admitted)
     worth = np.full(len(evaluations), -np.inf)
     worth[feasible] = view.utility([evaluation.key for evaluation in admitted])
     return np.where(np.isneginf(worth), np.nan, worth)

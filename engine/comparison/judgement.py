@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .document import AccuracyDistribution, Anytime, ContenderRow, Curve, Distribution, PairTest, PairTests, Times
+from .document import AccuracySpread, Anytime, ContenderRow, Curve, PairTest, PairTests, RunSpread, Times
 from .paired_tests import band, holm, paired
 
 POINTS = 100
@@ -141,9 +141,9 @@ def contender_rows(curves: Mapping[str, Sequence[RunCurve]], reference: Referenc
     return rows
 
 
-def _accuracy_row(runs: Sequence[RunCurve], dataset: str, best: float) -> AccuracyDistribution:
+def _accuracy_row(runs: Sequence[RunCurve], dataset: str, best: float) -> AccuracySpread:
     row = spread(np.array([final(run, run.accuracies[dataset]) for run in runs]))
-    return AccuracyDistribution(**dict(row), regret=None if row.mean is None else best - row.mean)
+    return AccuracySpread(**dict(row), regret=None if row.mean is None else best - row.mean)
 
 
 def final(run: RunCurve, column: np.ndarray) -> float:
@@ -157,12 +157,12 @@ def evaluations_to(run: RunCurve, threshold: float) -> int | None:
     return int(run.changed[there[0]]) if len(there) else None
 
 
-def spread(values: np.ndarray) -> Distribution:
+def spread(values: np.ndarray) -> RunSpread:
     """Returns mean, deviation (of a sample), best, median and worst over the values that are not NaN."""
     there = values[np.isfinite(values)]
     if not len(there):
-        return Distribution(known=0)
-    return Distribution(
+        return RunSpread(known=0)
+    return RunSpread(
         mean=float(there.mean()),
         # The deviation of equal values is 0, not round-off.
         deviation=None if len(there) == 1 else float(there.std(ddof=1)) if np.ptp(there) else 0.0,

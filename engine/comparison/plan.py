@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rbflex_evo.engine.configuration.compare_section import Contender, Plan
+from rbflex_evo.engine.configuration.assembly import open_table
+from rbflex_evo.engine.configuration.compare_section import ComparisonPlan, Contender
 from rbflex_evo.engine.configuration.config import Config
 from rbflex_evo.spaces import ConfigError, SearchSpace
 
@@ -25,19 +26,16 @@ def folder_of(config: Config) -> Path:
     return config.folder.with_name(f"{config.folder.name}-compare")
 
 
-def open_tables(plan: Plan, space: SearchSpace) -> dict[str, Table]:
+def open_tables(plan: ComparisonPlan, space: SearchSpace) -> dict[str, Table]:
     """Returns the tables of known accuracies by their data sets' names, each checked to be of the space and not read yet.
 
     Raises:
         TableError: if one is missing, unreadable or of another space.
         ConfigError: if two are of one data set.
     """
-    from rbflex_evo.spaces.tables.table import create_table
-
     tables: dict[str, Table] = {}
     for choice in plan.tables:
-        table = create_table(choice.name, space, **choice.values)
-        table.check(space)
+        table = open_table(choice, space)
         if table.dataset in tables:
             raise ConfigError(f"two tables are of {table.dataset!r}; give one of them another name with 'dataset', or leave it out")
         tables[table.dataset] = table

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rbflex_evo.engine.configuration import assembly
 from rbflex_evo.engine.configuration.compare_section import Contender
 from rbflex_evo.engine.configuration.config import Config, identity
 from rbflex_evo.engine.run.journal import read_journal
@@ -71,7 +70,7 @@ def run_one(config: Config, job: Job, evaluator: EvaluatorLike, provenance: Prov
         result = search.run()
         seconds = time.perf_counter() - started
         content = read_journal(settings.folder / "journal.jsonl")
-        view = ArchiveView(assembly.objective_of(settings), evaluator.key, assembly.constraints_of(settings).ordering)
+        view = ArchiveView(search.parts.objective, evaluator.key, search.parts.constraints.ordering)
         changed, keys, notations = incumbents(view, search.space, content.references, content.evaluations)
         trace = Trace(
             identity=identity(settings),
@@ -111,13 +110,13 @@ class Watched:
         self.check_whole = evaluator.check_whole
         self.facts = evaluator.facts
 
-    def evaluate(self, genotypes: Sequence[Genotype]) -> Iterator[Evaluation]:
+    def evaluate(self, pairs: Sequence[tuple[str, Genotype]]) -> Iterator[Evaluation]:
         """Yields the evaluations.
 
         Raises:
             Interrupted: between two of them.
         """
-        evaluations = iter(self._evaluator.evaluate(genotypes))
+        evaluations = iter(self._evaluator.evaluate(pairs))
         while True:
             if self._stopped():
                 raise Interrupted("stopped")

@@ -1,1 +1,1 @@
-"""From YAML to the parts of a run: strict configuration and assembly."""
+"""The strict configuration of a run, and the assembly of its parts."""

@@ -1,202 +1,211 @@
-"""From a configuration to the things that it names: space, images, evaluator, table. Torch is first imported here."""
+"""Creates the parts that a configuration names: space, inputs, scores, evaluator, table."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rbflex_evo.fitness import PROXIES, Proxy
 from rbflex_evo.fitness.costs.book import CostBook
 from rbflex_evo.fitness.costs.metric import create_metric, metrics_named
-from rbflex_evo.fitness.objective.archive import ArchiveView
+from rbflex_evo.fitness.data.batch import sources
 from rbflex_evo.fitness.objective.constraints import Constraints, read_constraints
-from rbflex_evo.fitness.objective.objective import Objective, ObjectiveParameters, create_objective
-from rbflex_evo.spaces import ConfigError, Genotype, SearchSpace, create_space, parse
-from rbflex_evo.strategies import Strategy, create_strategy
+from rbflex_evo.fitness.objective.objective import Objective, create_objective
+from rbflex_evo.spaces import SPACES, TABLES, ConfigError, Genotype, SearchSpace
+from rbflex_evo.spaces.encodings.distinct import distinct, draws
+from rbflex_evo.strategies import STRATEGIES, Strategy
 
 from .config import Config, load_config, settings
+from .selection import Choice
 
 if TYPE_CHECKING:
     from rbflex_evo.fitness.data.batch import Batch
     from rbflex_evo.fitness.evaluation import EvaluatorLike
     from rbflex_evo.fitness.measuring.evaluator import Evaluator
     from rbflex_evo.fitness.measuring.tabulated import TabulatedEvaluator
+    from rbflex_evo.fitness.passes.weights import WeightParameters
     from rbflex_evo.spaces.tables.table import Table
 
-# A sample of a space that is nearly used up ends after so many draws in a row without a new architecture.
+# Draws in a row without a new architecture after which a sample of a nearly exhausted space ends.
 IDLE_DRAWS = 1000
 
 
-def space_of(config: Config) -> SearchSpace:
-    """Returns the search space."""
-    return create_space(config.space.name, **config.space.values)
+class Assembly:
+    """The parts that a configuration names, each created once, when it is first asked for.
+
+    Args:
+        config: The configuration of the run.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    @cached_property
+    def space(self) -> SearchSpace:
+        """The search space."""
+        space: SearchSpace = SPACES.get(self.config.space.name)(self.config.space.parameters)
+        return space
+
+    @cached_property
+    def batch(self) -> Batch:
+        """The inputs of the networks.
+
+        Raises:
+            DataError: If they are missing, unreadable or too few.
+        """
+        batch: Batch = sources.get(self.config.data.name)(self.config.data.parameters).batch()
+        return batch
+
+    @cached_property
+    def proxies(self) -> dict[str, Proxy]:
+        """The scores by name."""
+        return {name: PROXIES.get(name)(parameters) for name, parameters in self.config.fitness.proxies.items()}
+
+    @cached_property
+    def raw(self) -> bool:
+        """True if a score is computed on the raw network of each genotype instead of the representative of its key."""
+        return any(proxy.scores_raw_network for proxy in self.proxies.values())
+
+    @cached_property
+    def objective(self) -> Objective:
+        """The objective."""
+        return create_objective(self.config.fitness.objective, self.config.fitness.proxies)
+
+    @cached_property
+    def constraints(self) -> Constraints:
+        """The constraints, empty if none are set."""
+        return read_constraints(self.config.fitness.constraints)
+
+    def book(self) -> CostBook:
+        """Returns a new, empty book of the costs that constraints and the objective name.
+
+        Raises:
+            TableError, DeviceError: If the table or the device of a latency is missing or does not fit the space.
+        """
+        named = metrics_named(self.constraints.metrics, self.config.fitness.objective.minimised)
+        metrics = [create_metric(name, self.space, values, where) for name, (values, where) in named.items()]
+        return CostBook(metrics, self.space, self.space.parse if self.raw else self.space.representative)
+
+    @cached_property
+    def table(self) -> Table | None:
+        """The table of known accuracies, or None if none is set; see `open_table`."""
+        return None if self.config.table is None else open_table(self.config.table, self.space)
+
+    def tabulated(self) -> TabulatedEvaluator:
+        """Returns a new evaluator that answers from the table of ``scores``.
+
+        Raises:
+            ConfigError: If the table is missing or damaged, lacks a proxy, or was made with other settings.
+        """
+        from rbflex_evo.fitness.measuring.tabulated import TabulatedEvaluator, read_tabulated
+
+        path = Path(self.config.scores or "").expanduser()
+        table = read_tabulated(path, self.proxies)
+        _check_origin(self.config, path)
+        return TabulatedEvaluator(self.space, table, raw=self.raw)
+
+    @cached_property
+    def warm_start(self) -> list[Genotype]:
+        """The genotypes that the search begins with.
+
+        Raises:
+            GenotypeError: If one of them is not of the space.
+            ConfigError: If there are more than the budget allows.
+        """
+        genotypes = [self.space.parse(text) for text in self.config.warm_start]
+        allowed = self.config.budget.evaluations
+        if allowed is not None and len(genotypes) > allowed:
+            raise ConfigError(f"'warm_start' has {len(genotypes)} architectures, but 'budget.evaluations' is only {allowed}")
+        return genotypes
+
+    def strategy(self) -> Strategy:
+        """Returns a new strategy."""
+        choice = self.config.strategy
+        strategy: Strategy = STRATEGIES.get(choice.name)(self.space.encoding, self.config.seed, choice.parameters)
+        return strategy
+
+    def evaluator(
+        self,
+        *,
+        cached: bool = True,
+        weights: WeightParameters | None = None,
+        calibrations: Mapping[str, Mapping[str, float]] | None = None,
+    ) -> Evaluator:
+        """Returns a new evaluator that measures.
+
+        Args:
+            cached: Whether it reads and writes the cache of statistics.
+            weights: How weights are drawn, if not as configured.
+            calibrations: Calibrations of another evaluator to use, by proxy; None to determine them.
+
+        Raises:
+            DataError, DeviceError: If the inputs do not fit the space, or the device is not available.
+        """
+        from rbflex_evo.fitness.measuring.conditions import Conditions
+        from rbflex_evo.fitness.measuring.evaluator import Evaluator
+
+        config = self.config
+        return Evaluator(
+            Conditions.of(
+                self.space,
+                self.batch,
+                weights=weights or config.fitness.weights,
+                device=config.device,
+                precision=config.precision,
+                backend=config.backend,
+            ),
+            self.proxies,
+            workers=None if config.workers == "auto" else config.workers,
+            micro_batch=None if config.micro_batch == "auto" else config.micro_batch,
+            cache=cache_path(config.cache) if cached else None,
+            calibrations=calibrations,
+        )
+
+    @contextmanager
+    def measuring(self) -> Iterator[tuple[EvaluatorLike, Mapping[str, str | None]]]:
+        """Yields the evaluator, and the origin of its scores as far as the configuration does not determine it.
+
+        Raises:
+            ConfigError, DataError, DeviceError: If the table of scores, the inputs or the device cannot be used.
+        """
+        if self.config.scores is not None:
+            tabulated = self.tabulated()
+            yield tabulated, {"inputs": None, "backend": None, "scores": tabulated.table.fingerprint}
+            return
+        with self.evaluator() as evaluator:
+            yield evaluator, {"inputs": self.batch.fingerprint, "backend": evaluator.conditions.backend}
+
+    def random_pairs(self, key_of: Callable[[Genotype], str], count: int, stream: int) -> list[tuple[str, Genotype]]:
+        """Draws (key, genotype) pairs of `count` distinct keys, or fewer if the space has fewer.
+
+        Args:
+            key_of: Returns the key of a genotype.
+            count: Number of pairs.
+            stream: Number of the stream of random numbers: 1 for the reference sample of ranks, 2 for an estimate.
+        """
+        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(self.config.seed, spawn_key=(stream,))))
+        return list(islice(distinct(draws(self.space.encoding, rng), key_of, IDLE_DRAWS), count))
 
 
-def strategy_of(config: Config, space: SearchSpace) -> Strategy:
-    """Returns a new strategy."""
-    return create_strategy(config.strategy.name, space.encoding, config.seed, **config.strategy.values)
-
-
-def objective_of(config: Config) -> Objective:
-    """Returns the objective."""
-    parameters = parse(ObjectiveParameters, config.fitness.objective, "fitness.objective")
-    return create_objective(parameters, config.fitness.proxies)
-
-
-def constraints_of(config: Config) -> Constraints:
-    """Returns the constraints, none where none are set."""
-    return read_constraints(config.fitness.constraints)
-
-
-def cost_book_of(config: Config, space: SearchSpace) -> CostBook:
-    """Returns the book of the costs that constraints and the objective name, of the networks that are scored.
+def open_table(choice: Choice, space: SearchSpace) -> Table:
+    """Opens a table of known accuracies and checks that it is of the space; no accuracy is read yet.
 
     Raises:
-        TableError, DeviceError: if a latency's table or device is not there or does not fit the space.
+        TableError: If it is missing, unreadable or of another space.
     """
-    from rbflex_evo.fitness import create_proxy
-
-    objective = parse(ObjectiveParameters, config.fitness.objective, "fitness.objective")
-    named = metrics_named(constraints_of(config).metrics, objective.minimised)
-    raw = any(create_proxy(name, **values).layers == "published" for name, values in config.fitness.proxies.items())
-    metrics = [create_metric(name, space, values, where) for name, (values, where) in named.items()]
-    return CostBook(metrics, space, space.parse if raw else space.representative)
-
-
-def warm_start_of(config: Config, space: SearchSpace) -> list[Genotype]:
-    """Returns the genotypes to begin with.
-
-    Raises:
-        GenotypeError: if one is not of the space.
-        ConfigError: if there are more than the budget allows.
-    """
-    genotypes = [space.parse(text) for text in config.warm_start]
-    allowed = config.budget.evaluations
-    if allowed is not None and len(genotypes) > allowed:
-        raise ConfigError(f"'warm_start' has {len(genotypes)} architectures, but 'budget.evaluations' is only {allowed}")
-    return genotypes
-
-
-def distinct(genotypes: list[Genotype], view: ArchiveView) -> list[Genotype]:
-    """Returns the first genotype of every key."""
-    first: dict[str, Genotype] = {}
-    for genotype in genotypes:
-        first.setdefault(view.key(genotype), genotype)
-    return list(first.values())
-
-
-def reference_sample(config: Config, space: SearchSpace, view: ArchiveView) -> list[Genotype]:
-    """Draws the genotypes that ranks are taken against, from a stream of their own."""
-    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(config.seed, spawn_key=(1,))))
-    return draw_distinct(space, view, view.objective.sample, rng)
-
-
-def draw_distinct(space: SearchSpace, view: ArchiveView, count: int, rng: np.random.Generator) -> list[Genotype]:
-    """Draws genotypes of `count` distinct keys, or fewer if the space does not have so many."""
-    drawn: dict[str, Genotype] = {}
-    idle = 0
-    while len(drawn) < count and idle < IDLE_DRAWS:
-        genotype = space.encoding.sample(rng)
-        before = len(drawn)
-        drawn.setdefault(view.key(genotype), genotype)
-        idle = 0 if len(drawn) > before else idle + 1
-    return list(drawn.values())
-
-
-def table_of(config: Config, space: SearchSpace) -> Table | None:
-    """Opens the table of known accuracies and makes sure that it is of this space; None where no table is set.
-
-    Raises:
-        TableError: if it is missing, unreadable or of another space.
-    """
-    if config.table is None:
-        return None
-    from rbflex_evo.spaces.tables.table import create_table
-
-    table = create_table(config.table.name, space, **config.table.values)
+    table: Table = TABLES.get(choice.name)(choice.parameters, space)
     table.check(space)
     return table
 
 
-def batch_of(config: Config) -> Batch:
-    """Returns the input images.
-
-    Raises:
-        DataError: if they are missing, unreadable or too few.
-    """
-    from rbflex_evo.fitness.data.batch import create_batch
-
-    return create_batch(config.data.name, **config.data.values)
-
-
-def evaluator_of(
-    config: Config,
-    space: SearchSpace,
-    batch: Batch,
-    *,
-    cached: bool = True,
-    calibrations: Mapping[str, Mapping[str, float]] | None = None,
-) -> Evaluator:
-    """Returns the evaluator; without the cache if `cached` is false, with another's `calibrations` if they are given.
-
-    Raises:
-        DataError, DeviceError: if the images do not fit the space, or the device is not there.
-    """
-    from rbflex_evo.fitness import create_proxy
-    from rbflex_evo.fitness.measuring.evaluator import Evaluator
-
-    return Evaluator(
-        space,
-        {name: create_proxy(name, **values) for name, values in config.fitness.proxies.items()},
-        batch,
-        weights=config.fitness.weights,
-        device=config.device,
-        workers=None if config.workers == "auto" else config.workers,
-        micro_batch=None if config.micro_batch == "auto" else config.micro_batch,
-        precision=config.precision,
-        backend=config.backend,
-        cache=cache_path(config.cache) if cached else None,
-        calibrations=calibrations,
-    )
-
-
-@contextmanager
-def measuring(config: Config, space: SearchSpace) -> Iterator[tuple[EvaluatorLike, Mapping[str, str | None]]]:
-    """Yields the evaluator, and what its scores depend on that the configuration does not tell.
-
-    Raises:
-        ConfigError, DataError, DeviceError: if the table of scores, the images or the device are not as they should be.
-    """
-    if config.scores is not None:
-        tabulated = tabulated_evaluator_of(config, space)
-        yield tabulated, {"inputs": None, "backend": None, "scores": tabulated.table.fingerprint}
-        return
-    batch = batch_of(config)
-    with evaluator_of(config, space, batch) as evaluator:
-        yield evaluator, {"inputs": batch.fingerprint, "backend": evaluator.backend}
-
-
-def tabulated_evaluator_of(config: Config, space: SearchSpace) -> TabulatedEvaluator:
-    """Returns the evaluator that answers from the table of ``scores``.
-
-    Raises:
-        ConfigError: if the table is missing, damaged, lacks a proxy, or was made with other settings.
-    """
-    from rbflex_evo.fitness import create_proxy
-    from rbflex_evo.fitness.measuring.tabulated import TabulatedEvaluator, read_tabulated
-
-    path = Path(config.scores or "").expanduser()
-    table = read_tabulated(path, config.fitness.proxies)
-    _check_origin(config, path)
-    proxies = [create_proxy(name, **values) for name, values in config.fitness.proxies.items()]
-    return TabulatedEvaluator(space, table, raw=any(proxy.layers == "published" for proxy in proxies))
-
-
 def _check_origin(config: Config, path: Path) -> None:
-    """Makes sure that scores mean what the configuration says, by the configuration that ``tabulate`` left beside them."""
+    """Checks the settings of a table of scores against the configuration that ``tabulate`` left next to it."""
     beside = path.with_name("config.yaml")
     if not beside.exists():
         return
@@ -205,7 +214,7 @@ def _check_origin(config: Config, path: Path) -> None:
         if found[name] != value:
             raise ConfigError(
                 f"{str(path)!r} was made with another {name!r} than this configuration has: {found[name]}\n"
-                f"set it alike ({beside} has all settings), or tabulate again"
+                f"set it to the same value ({beside} has all settings), or tabulate again"
             )
 
 
@@ -216,7 +225,7 @@ def _origin(config: Config, proxies: Mapping[str, object]) -> dict[str, object]:
 
 
 def cache_path(setting: str) -> Path | None:
-    """Returns the file that statistics are kept in: "auto" is the default one, "off" is none."""
+    """Returns the file of cached statistics: the default file for "auto", None for "off"."""
     from rbflex_evo.fitness.measuring.cache import default_path
 
     if setting == "off":

@@ -2,8 +2,8 @@
 
 compare:
   strategies: [random, {name: genetic, population: 30}, {name: genetic, population: 100, label: genetic 100}]
-  seeds: 30                          # 30 of them from the configuration's own on, or a list
-  tables: [{source: csv, ...}, ...]  # more known accuracies than the one of `table`, each under its data set's name
+  seeds: 30                          # 30 seeds, starting at the configuration's own, or a list of seeds
+  tables: [{source: csv, ...}, ...]  # further tables of known accuracies, in addition to `table`, one per data set
 """
 
 from __future__ import annotations
@@ -17,12 +17,19 @@ from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from rbflex_evo.spaces import TABLES, ConfigError, Parameters, parse
+from rbflex_evo.strategies import STRATEGIES
 
 from .selection import NAME, NAME_RULE, Choice, read_choice
 
 
 class CompareParameters(Parameters):
-    """The section ``compare`` as it is written."""
+    """The section ``compare`` as the configuration gives it.
+
+    Attributes:
+        strategies: Names, or mappings with parameters; ``label`` renames one.
+        seeds: Number of seeds, counted from the run's seed, or a list of seeds.
+        tables: More tables of known accuracies, one a data set.
+    """
 
     strategies: list[Any] = Field(min_length=1)
     seeds: Any = 30
@@ -34,20 +41,20 @@ class CompareParameters(Parameters):
         listed = value if isinstance(value, list) else [value]
         whole = all(type(seed) is int and seed >= 0 for seed in listed)
         if not whole or not listed or len(set(listed)) < len(listed) or value == 0:
-            raise PydanticCustomError("seeds", "should be how many seeds, at least 1, or a list of different ones")
+            raise PydanticCustomError("seeds", "should be a number of seeds, at least 1, or a list of different seeds")
         return value
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One strategy with its parameters; the label is its name in tables, figures and folders."""
+    """One strategy with its parameters; the label names it in tables, figures and folders."""
 
     label: str
     strategy: Choice
 
 
 @dataclass(frozen=True)
-class Plan:
+class ComparisonPlan:
     """A checked comparison: every contender runs with every seed."""
 
     contenders: tuple[Contender, ...]
@@ -55,7 +62,7 @@ class Plan:
     tables: tuple[Choice, ...]
 
     def as_values(self) -> dict[str, Any]:
-        """Returns it as JSON data."""
+        """Returns the plan as JSON data."""
         return {
             "strategies": [{"label": c.label, "name": c.strategy.name, **c.strategy.values} for c in self.contenders],
             "seeds": list(self.seeds),
@@ -64,21 +71,21 @@ class Plan:
 
 
 def plan_of(
-    section: Mapping[str, Any] | None, *, limits: Mapping[str, Any], objective: Mapping[str, Any], seed: int, table: Choice | None
-) -> Plan:
-    """Returns what the section ``compare`` asks for.
+    section: Mapping[str, Any] | None, *, limits: Mapping[str, Any], fronts: bool, seed: int, table: Choice | None
+) -> ComparisonPlan:
+    """Returns the comparison that the section ``compare`` describes.
 
     Args:
-        section: as it is written, None where the configuration has none.
-        limits: of the budget, those alone that are set.
-        objective: the section ``fitness.objective``.
-        seed: of the configuration; a number of seeds counts from it.
-        table: of the configuration; the first of the plan's tables.
+        section: The section as the configuration gives it, or None if it has no such section.
+        limits: The limits of the budget that are set.
+        fronts: True if the objective is ``pareto``.
+        seed: The seed of the configuration, at which a number of seeds starts.
+        table: The table of the configuration, which becomes the first table of the plan.
 
     Raises:
-        ConfigError: if there is none, a label comes twice, a parameter is wrong, the budget is none of unique evaluations alone, or
-            the objective has no single incumbent.
-        UnknownNameError: if a strategy or a table is not registered.
+        ConfigError: If the section is missing, a label is duplicated, a parameter is wrong, the budget limits something other
+            than unique evaluations, or the objective has no single incumbent.
+        UnknownNameError: If a strategy or a table is not registered.
     """
     if section is None:
         raise ConfigError(
@@ -86,21 +93,21 @@ def plan_of(
         )
     compare = parse(CompareParameters, section, "compare")
     if limits.keys() != {"evaluations"}:
-        raise ConfigError("strategies are compared at one budget of unique evaluations; 'budget' should hold evaluations alone")
-    if "pareto" in objective:
+        raise ConfigError("strategies are compared at one budget of unique evaluations; 'budget' should hold only evaluations")
+    if fronts:
         raise ConfigError("strategies are compared by one incumbent each, which 'pareto' does not have; use a score or a rank")
     contenders = tuple(_contender(entry, f"compare.strategies.{i}") for i, entry in enumerate(compare.strategies))
-    # Folders of labels that differ in case alone are one folder on some systems.
+    # On some systems, labels that differ only in case name the same folder.
     twice = [label for label, count in Counter(contender.label.lower() for contender in contenders).items() if count > 1]
     if twice:
         raise ConfigError(f"'compare.strategies' has {twice[0]!r} twice; give one of them another name with 'label'")
-    tables = [_table(entry, f"compare.tables.{i}") for i, entry in enumerate(compare.tables)]
+    tables = [read_choice(entry, f"compare.tables.{i}", "source", TABLES) for i, entry in enumerate(compare.tables)]
     seeds = compare.seeds if isinstance(compare.seeds, list) else range(seed, seed + compare.seeds)
-    return Plan(contenders, tuple(seeds), tuple([table, *tables] if table is not None else tables))
+    return ComparisonPlan(contenders, tuple(seeds), tuple([table, *tables] if table is not None else tables))
 
 
 def first_strategy(compare: Mapping[str, Any]) -> Any:
-    """Returns the first of the strategies of a section ``compare`` that is not checked yet."""
+    """Returns the first strategy of a section ``compare`` that is not checked yet."""
     strategies = compare.get("strategies")
     first = strategies[0] if isinstance(strategies, list) and strategies else None
     if first is None:
@@ -109,20 +116,11 @@ def first_strategy(compare: Mapping[str, Any]) -> Any:
 
 
 def _contender(entry: Any, where: str) -> Contender:
-    from rbflex_evo.strategies import STRATEGIES
-
     label = entry.get("label") if isinstance(entry, Mapping) else None
     if label is not None and (not isinstance(label, str) or not NAME.fullmatch(label)):
         raise ConfigError(f"'{where}.label': should be {NAME_RULE}, but it is {label!r}")
-    strategy = read_choice(_without_label(entry), where, "name")
-    parse(STRATEGIES.get(strategy.name).Parameters, strategy.values, where)
+    strategy = read_choice(_without_label(entry), where, "name", STRATEGIES)
     return Contender(label or strategy.name, strategy)
-
-
-def _table(entry: Any, where: str) -> Choice:
-    table = read_choice(entry, where, "source")
-    parse(TABLES.get(table.name).Parameters, table.values, where)
-    return table
 
 
 def _without_label(entry: Any) -> Any:

@@ -1,7 +1,7 @@
-"""What a run is made of: a strict, typed configuration, read from YAML and checked against every name that it uses.
+"""The configuration of a run: strict and typed, read from YAML, with every name and parameter checked.
 
-Everything is checked before anything heavy is imported, so a mistake is answered at once. `settings` is the configuration
-with all defaults written out; `identity` is a hash over the part of it that decides what a run's journal holds.
+Everything is checked before a heavy package is imported, so that a mistake is reported at once. `settings` returns the
+configuration with all defaults filled in. `identity` is a hash of the settings that determine the content of a run's journal.
 """
 
 from __future__ import annotations
@@ -14,13 +14,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import Field, SerializeAsAny, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from rbflex_evo.fitness import METRICS, PROXIES
+from rbflex_evo.fitness.costs.metric import metrics_named
+from rbflex_evo.fitness.data.batch import sources
+from rbflex_evo.fitness.objective.constraints import read_constraints
+from rbflex_evo.fitness.objective.objective import ObjectiveParameters, create_objective
+from rbflex_evo.fitness.objective.presets import PRESETS
 from rbflex_evo.fitness.passes.weights import WeightParameters
-from rbflex_evo.spaces import SPACES, TABLES, ConfigError, Parameters, Registry, near_name, parse
+from rbflex_evo.spaces import SPACES, TABLES, ConfigError, Parameters, near_name, parse
+from rbflex_evo.strategies import STRATEGIES
 
-from .compare_section import Plan, first_strategy, plan_of
+from .compare_section import ComparisonPlan, first_strategy, plan_of
 from .selection import NAME, NAME_RULE, Choice, read_choice
 from .yaml_reader import read_file, read_value
 
@@ -28,21 +35,31 @@ DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
 class FitnessConfig(Parameters):
-    """The scores, how they become one utility, what a network may cost, and how weights are drawn.
+    """The scores, their combination to a utility, the limits on costs, and the distribution of weights.
 
     Attributes:
-        preset: the named combination that proxies and objective were written out from; what was written out is what counts.
+        proxies: Parameters of each score, by name; ``{}`` or nothing for the defaults.
+        objective: How scores become one utility; may be left out for a single score.
+        constraints: Limits by metric, ``handling`` and ``rejections``.
+        weights: How untrained weights are drawn.
+        preset: Named combination of scores that gives proxies and objective.
     """
 
-    proxies: dict[str, dict[str, Any]] = Field(min_length=1)
-    objective: dict[str, Any]
+    proxies: dict[str, SerializeAsAny[Parameters]] = Field(min_length=1)
+    objective: ObjectiveParameters
     constraints: dict[str, Any] = Field(default_factory=dict)
     weights: WeightParameters = Field(default_factory=WeightParameters)
     preset: str | None = Field(default=None, exclude=True)
 
 
 class BudgetConfig(Parameters):
-    """When a search ends: at the first limit that is reached."""
+    """The limits of a search, which ends at the first one that is reached.
+
+    Attributes:
+        evaluations: Number of unique keys, failures included.
+        seconds: Time of the search, over all of its parts if it was resumed.
+        generations: Number of generations of the strategy.
+    """
 
     evaluations: int | None = Field(default=None, ge=1)
     seconds: float | None = Field(default=None, gt=0)
@@ -56,12 +73,12 @@ class BudgetConfig(Parameters):
 
 
 class SampleConfig(Parameters):
-    """The architectures that are tabulated and correlated, where it is not the whole space.
+    """The architectures that are tabulated and correlated instead of the whole space.
 
     Attributes:
-        size: how many distinct ones are drawn at random.
-        seed: of that draw.
-        file: a text file that lists them instead, one notation a line.
+        size: Number of distinct architectures that are drawn at random.
+        seed: Seed of the random draw.
+        file: A text file that lists the architectures instead, one notation per line.
     """
 
     size: int | None = Field(default=None, ge=1)
@@ -76,13 +93,13 @@ class SampleConfig(Parameters):
 
 
 class CorrelateConfig(Parameters):
-    """How ``correlate`` judges scores.
+    """The settings of ``correlate``.
 
     Attributes:
-        presets: combinations judged beside the objective; their members are scored too.
-        tables: of known accuracies, besides ``table``, one a data set.
-        resamples: of the bootstrap.
-        seed: of the bootstrap and of the random baseline.
+        presets: Presets that are judged in addition to the objective; their members are scored, too.
+        tables: Tables of known accuracies in addition to ``table``, one per data set.
+        resamples: Number of bootstrap resamples.
+        seed: Seed of the bootstrap and of the random baseline.
     """
 
     presets: list[str] = Field(default_factory=list)
@@ -92,7 +109,30 @@ class CorrelateConfig(Parameters):
 
 
 class Config(Parameters):
-    """One run. Build it with `load_config` or `parse_config`, which also check names and parameters."""
+    """The configuration of one run; create it with `load_config` or `parse_config`, which also check names and parameters.
+
+    Attributes:
+        name: Name of the run and of its folder.
+        space: Search space.
+        data: Source of the N inputs that every candidate sees.
+        fitness: Scores, objective, constraints and weights.
+        strategy: Search strategy.
+        budget: Limits of the search; the first one that is reached ends it.
+        seed: Seed of the strategy and of the reference sample.
+        device: Device of the forward passes: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+        precision: Precision of the forward passes; ``bfloat16`` is for convolutions only.
+        backend: How planned forwards are computed: by torch, by a compiled C kernel, or by what is available.
+        workers: Number of processes; ``auto`` is one a core on a CPU and one on an accelerator.
+        micro_batch: Most candidates that a worker takes at once.
+        cache: File of measured statistics; ``auto`` is the user's own, ``off`` is none.
+        table: Known accuracies, reported when the search is over and never searched on.
+        sample: Architectures that ``tabulate`` and ``correlate`` take, if not the whole space.
+        correlate: How ``correlate`` judges scores.
+        scores: Table of scores (``scores.npz``) that is replayed instead of measuring.
+        compare: Strategies and seeds that ``compare`` runs.
+        warm_start: Architectures that are evaluated first, in the space's notation.
+        runs: Folder that holds the folders of runs.
+    """
 
     name: str
     space: Choice
@@ -138,40 +178,42 @@ class Config(Parameters):
 
     @property
     def folder(self) -> Path:
-        """The run's folder."""
+        """The folder of the run."""
         return Path(self.runs).expanduser() / self.name
 
-    def plan(self) -> Plan:
-        """Returns what the section ``compare`` asks for.
+    def plan(self) -> ComparisonPlan:
+        """Returns the comparison that the section ``compare`` describes.
 
         Raises:
-            ConfigError: if there is none, or it or what it needs of the other sections is wrong; see `compare_section.plan_of`.
-            UnknownNameError: if a strategy or a table is not registered.
+            ConfigError: If the section is missing or wrong, or does not fit the other sections; see `compare_section.plan_of`.
+            UnknownNameError: If a strategy or a table is not registered.
         """
         limits = self.budget.model_dump(exclude_none=True)
-        return plan_of(self.compare, limits=limits, objective=self.fitness.objective, seed=self.seed, table=self.table)
+        fronts = self.fitness.objective.pareto is not None
+        return plan_of(self.compare, limits=limits, fronts=fronts, seed=self.seed, table=self.table)
 
 
 OPTIONAL = ("table", "sample", "correlate", "scores", "compare")
-# The sections that choose a registered thing, and the key that holds its name.
+# The sections that name a registered thing, and the key that holds the name.
 CHOICES = {"space": "name", "data": "source", "strategy": "name", "table": "source"}
+REGISTRIES = {"space": SPACES, "data": sources, "strategy": STRATEGIES, "table": TABLES}
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
-    """Reads a YAML file and applies ``key.sub=value`` overrides, whose values are YAML too.
+    """Reads a YAML file and applies ``key.sub=value`` overrides, whose values are YAML, too.
 
     Raises:
-        ConfigError: if the file or an override is missing, empty or malformed, or a key or a value is wrong.
-        UnknownNameError: if a space, proxy, strategy, data source or table is not registered.
+        ConfigError: If the file or an override is missing, empty or malformed, or a key or a value is wrong.
+        UnknownNameError: If a space, proxy, strategy, data source or table is not registered.
     """
     return parse_config(read_config(path, overrides))
 
 
 def read_config(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Returns the file's mapping with the overrides applied, not checked yet.
+    """Returns the mapping of the file with the overrides applied, not checked yet.
 
     Raises:
-        ConfigError: if the file or an override is missing, empty or malformed.
+        ConfigError: If the file or an override is missing, empty or malformed.
     """
     values = read_file(Path(path))
     for text in overrides:
@@ -180,26 +222,24 @@ def read_config(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, An
 
 
 def parse_config(values: Mapping[str, Any]) -> Config:
-    """Returns a configuration whose every name and parameter is known to be good.
+    """Returns the configuration, with every name and parameter checked.
 
     Raises:
-        ConfigError: one line that names the key, what came and what was expected.
-        UnknownNameError: if a space, proxy, strategy, data source or table is not registered.
+        ConfigError: If a key or a value is wrong; one line names the key, the value and what was expected.
+        UnknownNameError: If a space, proxy, strategy, data source or table is not registered.
     """
     unknown = [key for key in values if key not in Config.model_fields]
     if unknown:
         raise ConfigError(f"unknown key {str(unknown[0])!r}{near_name(str(unknown[0]), Config.model_fields)}")
     values = {key: value for key, value in values.items() if not (key in OPTIONAL and value is None)}
     if isinstance(values.get("compare"), Mapping) and "strategy" not in values:
-        # A search of such a configuration is one with the first of the strategies.
+        # A search of such a configuration uses the first strategy.
         values["strategy"] = first_strategy(values["compare"])
     for section, key in CHOICES.items():
         if section in values:
-            values[section] = read_choice(values[section], section, key)
+            values[section] = read_choice(values[section], section, key, REGISTRIES[section])
     if isinstance(values.get("fitness"), Mapping):
         values["fitness"] = _fitness(values["fitness"])
-    if isinstance(values.get("sample"), Mapping):
-        values["sample"] = parse(SampleConfig, values["sample"], "sample")
     if isinstance(values.get("correlate"), Mapping):
         values["correlate"] = _correlate(values["correlate"])
     config = parse(Config, values, "")
@@ -208,48 +248,36 @@ def parse_config(values: Mapping[str, Any]) -> Config:
 
 
 def load_scoring(path: str | Path, overrides: Sequence[str] = ()) -> Config:
-    """Reads a configuration of what only scores: as `load_config`, but strategy and budget may be left out."""
+    """Reads a configuration for scoring only: like `load_config`, but strategy and budget may be left out."""
     values = read_config(path, overrides)
     return parse_config({"strategy": "random", "budget": {"evaluations": 1}, **values})
 
 
 def settings(config: Config) -> dict[str, Any]:
-    """Returns the configuration with every default written out, as JSON data; checks every name and parameter.
+    """Returns the configuration with all defaults filled in, as JSON data; checks what `Config` alone cannot check.
 
     Raises:
-        ConfigError: if a parameter is unknown or wrong.
-        UnknownNameError: if a name is not registered.
+        ConfigError: If a parameter of the objective, a constraint or the comparison is unknown or wrong.
+        UnknownNameError: If a name is not registered.
     """
-    from rbflex_evo.fitness import METRICS, PROXIES
-    from rbflex_evo.fitness.costs.metric import metrics_named
-    from rbflex_evo.fitness.data.batch import sources
-    from rbflex_evo.fitness.objective.constraints import read_constraints
-    from rbflex_evo.fitness.objective.objective import ObjectiveParameters, create_objective
-    from rbflex_evo.fitness.objective.presets import PRESETS
-    from rbflex_evo.strategies import STRATEGIES
-
-    space = SPACES.get(config.space.name)
-    proxies = {}
-    for name, given in config.fitness.proxies.items():
-        proxy = PROXIES.get(name)
-        parameters = parse(proxy.Parameters, given, f"fitness.proxies.{name}")
-        proxies[name] = {"version": proxy.version, **_plain(parameters)}
-    objective = parse(ObjectiveParameters, config.fitness.objective, "fitness.objective")
+    proxies = {
+        name: {"version": PROXIES.get(name).version, **_plain(parameters)} for name, parameters in config.fitness.proxies.items()
+    }
+    objective = config.fitness.objective
     create_objective(objective, proxies)
     constraints = read_constraints(config.fitness.constraints)
     chosen = config.model_dump(mode="json")
-    chosen["space"] = {"version": space.version, **_named(SPACES, config.space, "space")}
-    chosen["data"] = _named(sources, config.data, "data")
-    chosen["strategy"] = _named(STRATEGIES, config.strategy, "strategy")
-    chosen["table"] = None if config.table is None else _named(TABLES, config.table, "table")
+    chosen["space"] = {"version": SPACES.get(config.space.name).version, **_named(config.space)}
+    chosen["data"] = _named(config.data)
+    chosen["strategy"] = _named(config.strategy)
+    chosen["table"] = None if config.table is None else _named(config.table)
     for name in config.correlate.presets:
         PRESETS.get(name)
-    tables = [_named(TABLES, table, f"correlate.tables.{i}") for i, table in enumerate(config.correlate.tables)]
-    chosen["correlate"]["tables"] = tables
+    chosen["correlate"]["tables"] = [_named(table) for table in config.correlate.tables]
     chosen["compare"] = config.plan().as_values() if config.compare is not None else None
     chosen["fitness"] = {
         "proxies": proxies,
-        # What a configuration does not use is not part of what it is: runs of earlier versions can be taken up.
+        # Settings that are not used stay out, so that runs of earlier versions can be resumed.
         "objective": {k: v for k, v in _plain(objective).items() if v is not None or k not in ("pareto", "reference_point")},
         "weights": _plain(config.fitness.weights),
     }
@@ -268,13 +296,13 @@ def settings(config: Config) -> dict[str, Any]:
     return chosen
 
 
-# What neither changes a score nor the order in which candidates are proposed.
-# A run's journal itself holds the hash of the table that its scores came from.
+# The settings that change neither a score nor the order in which candidates are proposed.
+# The journal of a run holds the hash of the table that its scores come from.
 INCIDENTAL = {"name", "runs", "workers", "micro_batch", "cache", "table", "sample", "correlate", "scores", "compare"}
 
 
 def identity(config: Config) -> str:
-    """Returns a hash, 32 hexadecimal digits, over all that decides what the journal of a run holds."""
+    """Returns a hash, 32 hexadecimal digits, of the settings that determine the content of a run's journal."""
     chosen = {key: value for key, value in settings(config).items() if key not in INCIDENTAL}
     # The order of proxies is the order of scores in the journal.
     chosen["order"] = list(config.fitness.proxies)
@@ -282,7 +310,7 @@ def identity(config: Config) -> str:
 
 
 def as_values(config: Config) -> dict[str, Any]:
-    """Returns what `parse_config` reads back as an equal configuration: what was given, without defaults."""
+    """Returns the given values, without defaults; `parse_config` reads them back as an equal configuration."""
     values = config.model_dump(mode="json", exclude_unset=True)
     for section, key in CHOICES.items():
         if values.get(section) is not None:
@@ -294,17 +322,29 @@ def as_values(config: Config) -> dict[str, Any]:
     return values
 
 
-def _plain(parameters: BaseModel) -> dict[str, Any]:
+def _plain(parameters: Parameters) -> dict[str, Any]:
     return parameters.model_dump(mode="json")
 
 
-def _named(registry: Registry, choice: Choice, section: str) -> dict[str, Any]:
-    parameters = parse(registry.get(choice.name).Parameters, choice.values, section)
-    return {"name": choice.name, **_plain(parameters)}
+def _named(choice: Choice) -> dict[str, Any]:
+    return {"name": choice.name, **_plain(choice.parameters)}
+
+
+def proxies_of(proxies: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the checked parameters of proxies; values that are not mappings are returned as they are, for the model to reject.
+
+    Raises:
+        ConfigError: If a parameter is unknown or wrong.
+        UnknownNameError: If a proxy is not registered.
+    """
+    return {
+        name: parse(PROXIES.get(str(name)).Parameters, given, f"fitness.proxies.{name}") if isinstance(given, Mapping) else given
+        for name, given in proxies.items()
+    }
 
 
 def _fitness(section: Mapping[str, Any]) -> dict[str, Any]:
-    """Fills in what the short forms leave out: ``naswot:`` for no parameters, a preset, and the objective of a single proxy."""
+    """Expands the short forms: ``naswot:`` without parameters, a preset, and the objective of a single proxy."""
     section = dict(section)
     proxies = section.get("proxies")
     if isinstance(proxies, Mapping):
@@ -313,26 +353,24 @@ def _fitness(section: Mapping[str, Any]) -> dict[str, Any]:
         section |= _of_preset(section)
     elif isinstance(proxies, Mapping) and len(proxies) == 1 and "objective" not in section:
         section["objective"] = {"score": next(iter(proxies))}
-    if isinstance(section.get("weights"), Mapping):
-        section["weights"] = parse(WeightParameters, section["weights"], "fitness.weights")
+    if isinstance(section.get("proxies"), Mapping):
+        section["proxies"] = proxies_of(section["proxies"])
     return section
 
 
 def _of_preset(section: Mapping[str, Any]) -> dict[str, Any]:
-    """Writes a preset out: its members and what is given beside them, whose parameters count, and its objective.
+    """Expands a preset to its objective and its members; given proxies are added, and their parameters take precedence.
 
     Raises:
-        UnknownNameError: if there is no such preset.
-        ConfigError: if it is no name, or an objective stands beside it.
+        UnknownNameError: If the preset is not registered.
+        ConfigError: If the preset is not a name, or an objective is given, too.
     """
-    from rbflex_evo.fitness.objective.presets import PRESETS
-
     if not isinstance(section["preset"], str):
         raise ConfigError(f"'fitness.preset': should be a preset's name, but it is {section['preset']!r}")
     preset = PRESETS.get(section["preset"])
     if section.get("objective") is not None:
         raise ConfigError(
-            f"'fitness.objective' stands beside the preset {section['preset']!r}, which has its own; "
+            f"'fitness.objective' is set in addition to the preset {section['preset']!r}, which has its own; "
             "leave one out (--set fitness.objective=null)"
         )
     given = section.get("proxies") or {}
@@ -346,19 +384,22 @@ def _of_preset(section: Mapping[str, Any]) -> dict[str, Any]:
     return {"proxies": proxies, "objective": preset.objective}
 
 
-def _correlate(section: Mapping[str, Any]) -> CorrelateConfig:
-    section = dict(section)
-    if isinstance(section.get("tables"), list):
-        tables = enumerate(section["tables"])
-        section["tables"] = [read_choice(table, f"correlate.tables.{i}", CHOICES["table"]) for i, table in tables]
-    return parse(CorrelateConfig, section, "correlate")
+def _correlate(section: Mapping[str, Any]) -> Mapping[str, Any]:
+    if not isinstance(section.get("tables"), list):
+        return section
+    tables = [read_choice(table, f"correlate.tables.{i}", "source", TABLES) for i, table in enumerate(section["tables"])]
+    return {**section, "tables": tables}
 
 
 def override(values: dict[str, Any], text: str) -> None:
-    """Sets one key of a mapping that is not checked yet, by ``key.sub=value``.
+    """Sets one key of a mapping that is not checked yet.
+
+    Args:
+        values: The mapping, which is changed in place.
+        text: The key and its new value, as ``key.sub=value``.
 
     Raises:
-        ConfigError: if it has another form, its value is malformed, or a key on its way is no mapping.
+        ConfigError: If the text has another form, the value is malformed, or a key of the path does not hold a mapping.
     """
     path, equals, value = text.partition("=")
     parts = path.split(".")

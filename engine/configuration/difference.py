@@ -1,4 +1,4 @@
-"""In what two configurations differ, as far as it decides what a run's journal holds (see `config.identity`)."""
+"""The difference of two configurations in the settings that determine a run's journal (see `config.identity`)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SHOWN = 60
 
 
 def difference(there: Config, here: Config) -> str | None:
-    """Returns the first key with another value, as ``'budget.evaluations' is 40 there and 60 here``; None if there is none."""
+    """Returns the first key that differs, as ``'budget.evaluations' is 40 there and 60 here``; None if no key differs."""
     found = _first(_decisive(there), _decisive(here))
     if found is None:
         return None
@@ -20,7 +20,7 @@ def difference(there: Config, here: Config) -> str | None:
 
 
 def _decisive(config: Config) -> dict[str, Any]:
-    """Returns the settings that decide, by the keys under which a configuration has them, names before what belongs to them."""
+    """Returns the settings of the identity by their keys in the configuration, each name before its parameters."""
     chosen = {key: value for key, value in settings(config).items() if key not in INCIDENTAL}
     for section in CHOICES.keys() & chosen.keys():
         values = {key: value for key, value in chosen[section].items() if key not in ("name", "version")}

@@ -1,4 +1,4 @@
-"""The choice of a registered thing in a configuration: its name and its parameters."""
+"""The selection of a registered thing in a configuration: its name and its parameters."""
 
 from __future__ import annotations
 
@@ -8,25 +8,39 @@ from typing import Any
 
 from pydantic import Field
 
-from rbflex_evo.spaces import ConfigError, Parameters, near_name
+from rbflex_evo.spaces import ConfigError, Parameters, Registry, near_name, parse
 
-# What names a folder: a run, or a contender of a comparison.
+# The name of a folder: a run, or a contender of a comparison.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]*")
 NAME_RULE = "ASCII letters (a to z) and digits, and after the first one also spaces and any of . _ -"
 
 
 class Choice(Parameters):
-    """A registered name and the parameters given to it."""
+    """A registered name and its parameters.
+
+    Attributes:
+        name: The registered name.
+        values: The parameters as the configuration gives them.
+        parameters: The parameters, checked and with defaults.
+    """
 
     name: str
-    values: dict[str, Any] = Field(default_factory=dict)
+    values: dict[str, Any]
+    parameters: Parameters = Field(exclude=True)
 
 
-def read_choice(value: Any, section: str, key: str) -> Choice:
+def read_choice(value: Any, section: str, key: str, registry: Registry) -> Choice:
     """Reads ``name`` or ``{name: ..., parameter: ...}``.
 
+    Args:
+        value: The section as the configuration gives it.
+        section: The section's path, for messages.
+        key: The key that holds the name.
+        registry: The registry that the name is looked up in.
+
     Raises:
-        ConfigError: if it is neither.
+        ConfigError: If the value has neither form, or a parameter is unknown or wrong.
+        UnknownNameError: If the name is not registered.
     """
     if isinstance(value, str):
         value = {key: value}
@@ -35,6 +49,8 @@ def read_choice(value: Any, section: str, key: str) -> Choice:
     if key not in value:
         near = near_name(key, map(str, value)) if value else ""
         raise ConfigError(f"'{section}.{key}' is missing{near if 'mean' in near else ''}")
-    if not isinstance(value[key], str):
-        raise ConfigError(f"'{section}.{key}': should be a name, but it is {value[key]!r}")
-    return Choice(name=value[key], values={str(k): v for k, v in value.items() if k != key})
+    name = value[key]
+    if not isinstance(name, str):
+        raise ConfigError(f"'{section}.{key}': should be a name, but it is {name!r}")
+    values = {str(k): v for k, v in value.items() if k != key}
+    return Choice(name=name, values=values, parameters=parse(registry.get(name).Parameters, values, section))

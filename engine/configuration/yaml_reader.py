@@ -1,4 +1,4 @@
-"""YAML as a user means it: ``off`` is a word, ``1e6`` is a number, and a key that stands twice is a mistake."""
+"""A YAML reader with the words and numbers of YAML 1.2: ``off`` is text, ``1e6`` is a number. Duplicate keys are errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader with the booleans and numbers of YAML 1.2."""
 
 
-# PyYAML reads YAML 1.1, where on/off/yes/no are booleans and 1e6 is text.
+# PyYAML implements YAML 1.1, where on/off/yes/no are booleans and 1e6 is text.
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag not in _REPLACED]
     for _REPLACED in [{"tag:yaml.org,2002:bool", "tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp"}]
@@ -33,7 +33,7 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen = set()
     for key, _ in node.value:
         if key.value in seen:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {key.value!r} stands twice", key.start_mark)
+            raise yaml.constructor.ConstructorError(None, None, f"the key {key.value!r} is duplicated", key.start_mark)
         seen.add(key.value)
     return loader.construct_mapping(node, deep=True)
 
@@ -42,32 +42,38 @@ _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 
 
 def read_file(path: Path) -> dict[str, Any]:
-    """Returns the mapping that a YAML file holds.
+    """Returns the mapping in a YAML file.
 
     Raises:
-        ConfigError: if the file is missing, unreadable, empty, malformed or no mapping.
+        ConfigError: If the file is missing, unreadable, empty or malformed, or holds something other than a mapping.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ConfigError(f"there is no configuration file {str(path)!r}") from None
+        raise ConfigError(
+            f"there is no configuration file {str(path)!r}; write one with: rbflex-evo example quickstart > my.yaml"
+        ) from None
     except IsADirectoryError:
         raise ConfigError(f"{str(path)!r} is a folder; expected a YAML file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{str(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     values = read_value(text, str(path))
     if values is None:
-        raise ConfigError(f"{path} is empty; see configs/quickstart.yaml for an example")
+        raise ConfigError(f"{path} is empty; print an example with: rbflex-evo example quickstart")
     if not isinstance(values, dict):
         raise ConfigError(f"{path} should hold keys with values, but it holds {_short(values)}")
     return values
 
 
 def read_value(text: str, where: str) -> Any:
-    """Returns what a piece of YAML holds.
+    """Returns the value of a YAML text.
+
+    Args:
+        text: The YAML text.
+        where: The origin of the text, for messages.
 
     Raises:
-        ConfigError: with the line of the first mistake.
+        ConfigError: If the text is malformed; the message names the line of the first mistake.
     """
     try:
         return yaml.load(text, Loader=_Loader)

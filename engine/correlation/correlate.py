@@ -14,23 +14,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rbflex_evo.engine.configuration import assembly
-from rbflex_evo.engine.configuration.config import Config
-from rbflex_evo.engine.configuration.selection import Choice
+from rbflex_evo.engine.configuration.assembly import Assembly, open_table
+from rbflex_evo.engine.configuration.config import Config, proxies_of
+from rbflex_evo.engine.configuration.selection import Choice, read_choice
 from rbflex_evo.engine.run.environment import environment
 from rbflex_evo.engine.run.folder import opened
 from rbflex_evo.engine.tabulation.sample import architectures_of
 from rbflex_evo.engine.tabulation.score_table import ScoreTable, read_scores
 from rbflex_evo.engine.terminal.progress import Progress
-from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.fitness.data.batch import sources
+from rbflex_evo.fitness.evaluation import Evaluation, keyed
 from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.fitness.objective.objective import Objective, ObjectiveParameters, create_objective
 from rbflex_evo.fitness.objective.presets import PRESETS
-from rbflex_evo.spaces import ConfigError, RunError, SearchSpace, TableError, near_name, parse
+from rbflex_evo.spaces import ConfigError, Parameters, RunError, SearchSpace, TableError, near_name, parse
 
 from .columns import Accuracies, Column
 from .document import Correlation, CorrelationDocument, Judged, JudgedTable, ScoreFacts, write_correlation
@@ -59,7 +60,7 @@ def correlate(config: Config, scores: Path | None = None, *, quiet: bool = False
         TableError: if a table of accuracies is of another space, or knows too few of the architectures.
         RunError: if a folder is another's, or `scores` is no table of scores of this space.
     """
-    space = assembly.space_of(config)
+    space = Assembly(config).space
     tables = _tables(config, space)
     wanted = _with_baselines(config)
     if scores is None and config.scores is not None:
@@ -101,9 +102,7 @@ def _tables(config: Config, space: SearchSpace) -> list[tuple[str, Table]]:
         )
     tables = []
     for choice in choices:
-        table = assembly.table_of(config.model_copy(update={"table": choice}), space)
-        assert table is not None
-        tables.append((choice.name, table))
+        tables.append((choice.name, open_table(choice, space)))
     datasets = [table.dataset for _, table in tables]
     twice = next((name for name in datasets if datasets.count(name) > 1), None)
     if twice is not None:
@@ -115,11 +114,11 @@ def _with_baselines(config: Config) -> Config:
     """Adds what is judged but not in the configuration: the members of presets, and what can be counted."""
     proxies = dict(config.fitness.proxies)
     for added in (*(PRESETS.get(name).proxies for name in config.correlate.presets), {name: {} for name in COUNTS}):
-        proxies = {**proxies, **{name: values for name, values in added.items() if name not in proxies}}
+        proxies = {**proxies, **proxies_of({name: values for name, values in added.items() if name not in proxies})}
     return _scoring(config, proxies)
 
 
-def _scoring(config: Config, proxies: dict[str, dict[str, Any]]) -> Config:
+def _scoring(config: Config, proxies: dict[str, Parameters]) -> Config:
     return config.model_copy(update={"fitness": config.fitness.model_copy(update={"proxies": proxies})})
 
 
@@ -150,7 +149,7 @@ def _columns(config: Config, table: ScoreTable, names: Sequence[str]) -> list[Co
     """Returns the single scores and their combinations; ranks are taken against all architectures of the table."""
     columns = [Column(name, "score", table.scores[name]) for name in names if name not in BASELINES]
     combined = {}
-    objective = assembly.objective_of(config)
+    objective = Assembly(config).objective
     if objective.rule in ("linear", "log"):
         combined[config.fitness.preset or "objective"] = objective
     for name in config.correlate.presets:
@@ -170,12 +169,13 @@ def combine(objective: Objective, scores: Mapping[str, np.ndarray]) -> np.ndarra
         objective: Combination by rank.
         scores: Scores of each member, float64 [A], NaN where it failed.
     """
-    view = ArchiveView(replace(objective, reference="archive"), str)
     rows = np.stack([scores[member] for member in objective.members], axis=1)
+    evaluations = []
     for i, row in enumerate(rows):
         values = dict(zip(objective.members, row.tolist(), strict=True))
         there = {name: value for name, value in values.items() if np.isfinite(value)}
-        view.add(Evaluation((), str(i), there, {name: "failed" for name in values if name not in there}))
+        evaluations.append(Evaluation((), str(i), there, {name: "failed" for name in values if name not in there}))
+    view = ArchiveView.of(replace(objective, reference="archive"), evaluations)
     utilities = view.utility([str(i) for i in range(len(rows))])
     return np.where(np.isneginf(utilities), np.nan, utilities)
 
@@ -184,7 +184,7 @@ def _baselines(config: Config, table: ScoreTable, space: SearchSpace, quiet: boo
     scores = dict(table.scores)
     missing = [name for name in COUNTS if name not in scores]
     if missing:
-        scores |= _counted(_scoring(config, {name: {} for name in missing}), table.architectures, space, quiet)
+        scores |= _counted(_scoring(config, proxies_of({name: {} for name in missing})), table.architectures, space, quiet)
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(config.correlate.seed, spawn_key=(1,))))
     scores["random"] = rng.random(len(table.architectures))
     return [Column(name, "baseline", scores[name]) for name in BASELINES]
@@ -192,17 +192,17 @@ def _baselines(config: Config, table: ScoreTable, space: SearchSpace, quiet: boo
 
 def _counted(config: Config, architectures: Sequence[str], space: SearchSpace, quiet: bool) -> dict[str, np.ndarray]:
     """Returns scores that read no image, of a table that lacks them."""
-    from rbflex_evo.fitness import create_batch
     from rbflex_evo.fitness.data.inputs import default_data
 
-    batch = create_batch(**default_data(space), n=2, seed=0)
+    data = read_choice({**default_data(space), "n": 2, "seed": 0}, "data", "source", sources)
+    parts = Assembly(config.model_copy(update={"workers": 1, "data": data}))
     genotypes = [space.parse(notation) for notation in architectures]
     evaluations = []
     with (
-        assembly.evaluator_of(config.model_copy(update={"workers": 1}), space, batch) as evaluator,
+        parts.evaluator() as evaluator,
         Progress("baselines", len(genotypes), unit="network", shown=not quiet) as progress,
     ):
-        for evaluation in evaluator.evaluate(genotypes):
+        for evaluation in evaluator.evaluate(keyed(evaluator, genotypes)):
             evaluations.append(evaluation)
             progress.advance()
     return {name: np.array([one.scores.get(name, np.nan) for one in evaluations]) for name in config.fitness.proxies}

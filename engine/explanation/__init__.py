@@ -1,1 +1,1 @@
-"""What lies behind the score of one candidate."""
+"""The explanation of the score of one candidate."""

@@ -1,4 +1,4 @@
-"""What is kept of one explained candidate, ``explain.json`` in the run's folder: plain values, strictly read back."""
+"""The format of explain.json, which holds the explanation of one candidate in the folder of its run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ FILE = "explain.json"
 
 
 class Rank(Part):
-    """A score's place among the candidates of the run: 1 is the best, ties averaged; `below` is a share of the others."""
+    """The rank of a score among the candidates of the run.
+
+    Attributes:
+        place: The rank, 1 is the best; tied ranks are averaged.
+        of: Number of ranked candidates.
+        below: Fraction of the other candidates with a lower score.
+    """
 
     place: float
     of: int
@@ -22,10 +28,15 @@ class Rank(Part):
 
 
 class Spread(Part):
-    """A score under other weight seeds, None where it failed; the rest is None with fewer than two.
+    """The spread of a score over other weight seeds; the statistics are None if fewer than two seeds have a score.
 
-    `deviation` is the standard deviation of a sample (n - 1); `shift` says by how many of them the run's own score lies above
-    the mean, None where the deviation is 0.
+    Attributes:
+        values: The scores, None where a score failed.
+        mean: Mean of the scores.
+        deviation: Standard deviation of the scores, as a sample (n - 1).
+        least: The lowest score.
+        most: The highest score.
+        shift: Number of deviations by which the run's own score lies above the mean; None if the deviation is 0.
     """
 
     values: list[float | None]
@@ -37,7 +48,7 @@ class Spread(Part):
 
 
 class Tied(Part):
-    """A candidate that is within the spread of the explained one in every member; its accuracy in percent where known."""
+    """A candidate within the spread of the explained one in every member; its accuracy is in percent, None if unknown."""
 
     notation: str
     scores: dict[str, float]
@@ -45,12 +56,13 @@ class Tied(Part):
 
 
 class Ties(Part):
-    """Candidates of the run, the explained one apart, within one standard deviation of its score.
+    """The other candidates of the run within one standard deviation of the explained candidate's scores.
 
     Attributes:
-        members: how many are within it, by member; None where a member has no deviation.
-        count: how many are within it in every member, None likewise.
-        nearest: the first of them, those with the smallest largest distance in deviations.
+        of: Number of other candidates.
+        members: Number of candidates within the deviation of each member; None if a member has no deviation.
+        count: Number of candidates within the deviation of every member; None if a member has no deviation.
+        nearest: The nearest of them, ordered by their largest distance in deviations.
     """
 
     of: int
@@ -59,8 +71,8 @@ class Ties(Part):
     nearest: list[Tied]
 
 
-class Layer(Part):
-    """One activation layer; see `rbflex_evo.fitness.proxies.rbflex.layers.LayerDistances`."""
+class LayerRecord(Part):
+    """The distances of one activation layer; see `rbflex_evo.fitness.proxies.rbflex.layers.LayerDistances`."""
 
     name: str
     block: str
@@ -69,24 +81,41 @@ class Layer(Part):
     distance: float
 
 
-class Layers(Part):
-    """What an rbflex score of that name reads: X layer by layer in the order of the forward, and Y."""
+class ScoreLayers(Part):
+    """The distances that an rbflex score reads: X layer by layer, in the order of the forward, and Y.
+
+    Attributes:
+        score: The name of the score.
+        pairs: Number of pairs of images.
+        layers: The activation layers (X).
+        features: The last features (Y).
+    """
 
     score: str
     pairs: int
-    layers: list[Layer]
-    features: Layer
+    layers: list[LayerRecord]
+    features: LayerRecord
 
 
 class Explanation(Part):
-    """What is kept in explain.json.
+    """The content of explain.json.
 
     Attributes:
-        evaluation: which evaluation of the run it was, from 1; None if the run did not come across it.
-        seed: of the run's weights.
-        seeds: of the other weights.
-        layers: one entry for each rbflex score of the run.
-        notice: why there are no accuracies although a table is set.
+        version: Version of the format.
+        notation: The architecture in the space's notation.
+        key: The canonical key of the architecture.
+        evaluation: Number of the evaluation in the run, from 1; None if the run did not evaluate the architecture.
+        found: Whether the architecture is the one that the run found.
+        scores: The scores by name.
+        ranks: The rank of each score in the run.
+        seed: Seed of the run's weights.
+        seeds: Seeds of the other weights.
+        spread: The spread of each score over the other seeds.
+        ties: The candidates that are tied with this one.
+        layers: One entry for each rbflex score of the run.
+        dataset: The data set of the accuracies.
+        accuracy: The known accuracy of the architecture, in percent.
+        notice: The reason why accuracies are missing although a table is set.
     """
 
     version: int = Field(ge=VERSION, le=VERSION)
@@ -100,17 +129,17 @@ class Explanation(Part):
     seeds: list[int]
     spread: dict[str, Spread]
     ties: Ties
-    layers: list[Layers]
+    layers: list[ScoreLayers]
     dataset: str | None = None
     accuracy: float | None = None
     notice: str | None = None
 
 
 def read_explanation(folder: Path) -> Explanation | None:
-    """Returns what explain.json holds, None where there is none.
+    """Returns the content of explain.json, or None if it does not exist.
 
     Raises:
-        RunError: if it is damaged or of another version.
+        RunError: If the file is damaged or of another version.
     """
     path = Path(folder) / FILE
     try:

@@ -1,13 +1,13 @@
-"""What can be said of one candidate of a finished run: its layers, its ranks, and how much of its scores is chance.
+"""The explanation of one candidate of a finished run: its layers, its ranks, and the random part of its scores.
 
-    layers    each activation layer's part of the distances that RBFleX reads
-    ranks     of each score among the candidates of the run
-    spread    the same scores of the same architecture under other weight seeds, at the run's own calibration (gammas)
-    ties      the candidates of the run whose scores lie within one standard deviation of the candidate's, in every member
+    layers    the contribution of each activation layer to the distances that RBFleX reads
+    ranks     the rank of each score among the candidates of the run
+    spread    the scores of the same architecture under other weight seeds, with the calibration (gammas) of the run
+    ties      the candidates whose scores lie within one standard deviation of this candidate's scores, in every member
 
-The spread is of one candidate. The difference of two varies up to sqrt(2) times as much where a seed moves their scores
-independently, and less where it moves them together, so a tie is a statement about the candidate, not a test of two. The table of
-known accuracies is read last.
+The spread is that of one candidate. The difference of two candidates varies up to sqrt(2) times as much if a seed changes their
+scores independently, and less if it changes them together. A tie is therefore a statement about the candidate, not a test of two
+candidates. The table of known accuracies is read last.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rbflex_evo.engine.configuration.assembly import Assembly
 from rbflex_evo.engine.configuration.config import Config
 from rbflex_evo.engine.run.folder import find_run, replace_text
 from rbflex_evo.engine.run.record import RunRecord, read_run, why_nothing
@@ -28,7 +29,7 @@ from rbflex_evo.engine.terminal.progress import Progress
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.spaces import ConfigError, Genotype, RbflexEvoError, RunError, SearchSpace
 
-from .document import FILE, VERSION, Explanation, Layer, Layers, Rank, Spread, Tied, Ties
+from .document import FILE, VERSION, Explanation, LayerRecord, Rank, ScoreLayers, Spread, Tied, Ties
 
 if TYPE_CHECKING:
     from rbflex_evo.fitness.data.batch import Batch
@@ -36,45 +37,44 @@ if TYPE_CHECKING:
 
 SEEDS = 8
 TIED_SHOWN = 10
-# A replay's own score, measured again, may differ from the table's by so much of it.
+# Relative tolerance between a score of a replayed table and the same score measured again.
 REPLAY_TOLERANCE = 0.01
 
 
 def explain(folder: str | Path, architecture: str | None = None, *, seeds: int = SEEDS, quiet: bool = False) -> Explanation:
-    """Explains a candidate of a finished run, the found one by default, and writes explain.json into the run's folder.
+    """Explains a candidate of a finished run, by default the found one, and writes explain.json into the run's folder.
 
     Args:
-        architecture: in the space's notation; one that the run did not come across is scored as the run would have.
-        seeds: how many other weight seeds it is scored with; statistics come from the cache where it has them.
-        quiet: shows no progress.
+        folder: The folder of the run.
+        architecture: The candidate in the space's notation. If the run did not evaluate it, it is scored as in the run.
+        seeds: Number of other weight seeds to score the candidate with; cached statistics are reused.
+        quiet: Whether to hide the progress bars.
 
     Raises:
-        RunError: if the run has no result or found nothing, this candidate failed, or the run's inputs are gone.
-        GenotypeError: if the architecture is not of the space.
-        ConfigError: if fewer than two seeds are asked for.
-        DataError, DeviceError: if the images or the device of the run are not there.
+        RunError: If the run has no result or found nothing, the candidate failed, or the inputs of the run are missing.
+        GenotypeError: If the architecture is not of the space.
+        ConfigError: If `seeds` is less than two.
+        DataError, DeviceError: If the images or the device of the run are not available.
     """
-    from rbflex_evo.engine.configuration import assembly
-
     if seeds < 2:
         raise ConfigError(f"a spread needs at least 2 other weight seeds, but {seeds} was asked for")
-    # One candidate at a time gains nothing from several processes.
+    # A single candidate does not benefit from several processes.
     config = find_run(folder).model_copy(update={"workers": 1})
     run = read_run(config.folder)
     if run.outcome is None:
         raise RunError(f"{folder} has no result yet; go on with: rbflex-evo resume {folder}")
     if run.outcome.best is None:
         raise RunError(f"{folder} has nothing to explain: {why_nothing(run)}")
-    space = assembly.space_of(config)
+    parts = Assembly(config)
+    space = parts.space
     genotype = tuple(run.outcome.best.genotype) if architecture is None else space.parse(architecture)
-    batch = assembly.batch_of(config)
-    _check_inputs(config, batch)
-    with assembly.evaluator_of(config, space, batch) as evaluator:
+    _check_inputs(run, parts.batch)
+    with parts.evaluator() as evaluator:
         with Progress("gammas", None, unit="network", shown=not quiet) as progress:
             evaluator.prepare(progress.to)
         own = _own(run, evaluator, genotype, config)
         others = _other_seeds(config.fitness.weights.seed, seeds)
-        scored = _under_seeds(config, space, batch, evaluator, own, others, quiet)
+        scored = _under_seeds(parts, evaluator, own, others, quiet)
         layers = _layers(evaluator, own, config)
     spread = {name: spread_of(own.scores[name], [e.scores.get(name) for e in scored]) for name in run.proxies if name in own.scores}
     explanation = Explanation(
@@ -91,25 +91,25 @@ def explain(folder: str | Path, architecture: str | None = None, *, seeds: int =
         ties=ties_of(run, space, own, spread),
         layers=layers,
     )
-    explanation = _with_accuracies(explanation, config, space)
+    explanation = _with_accuracies(explanation, parts)
     replace_text(config.folder / FILE, explanation.model_dump_json(indent=2) + "\n")
     return explanation
 
 
 def scores_of_others(run: RunRecord, name: str, key: str) -> np.ndarray:
-    """Returns the raw scores of the run's candidates, that of `key` apart, which have all of the objective's members."""
+    """Returns the raw scores of the other candidates that have all members of the objective; `key` is left out."""
     there = [e for e in run.evaluations if e.key != key and _has_members(run, e) and name in e.scores]
     return np.array([e.scores[name] for e in there], dtype=np.float64)
 
 
 def rank_of(score: float, others: np.ndarray) -> Rank:
-    """Returns a score's place among itself and `others`."""
+    """Returns the rank of a score among itself and `others`."""
     higher, equal, lower = (int(np.sum(compared)) for compared in (others > score, others == score, others < score))
     return Rank(place=1 + higher + equal / 2, of=len(others) + 1, below=lower / len(others) if len(others) else 0.0)
 
 
 def spread_of(own: float, values: Sequence[float | None]) -> Spread:
-    """Returns the mean, standard deviation and range of a score under other seeds, failures left out."""
+    """Returns mean, standard deviation and range of a score under other seeds, without failures."""
     there = [value for value in values if value is not None]
     if len(there) < 2:
         return Spread(values=list(values))
@@ -125,7 +125,7 @@ def spread_of(own: float, values: Sequence[float | None]) -> Spread:
 
 
 def ties_of(run: RunRecord, space: SearchSpace, own: Evaluation, spread: Mapping[str, Spread]) -> Ties:
-    """Compares the members' scores of every other candidate with the candidate's own, in deviations of its spread."""
+    """Compares the member scores of every other candidate with those of this candidate, in deviations of its spread."""
     others = [e for e in run.evaluations if e.key != own.key and _has_members(run, e)]
     away = {}
     for name in run.members:
@@ -143,7 +143,7 @@ def ties_of(run: RunRecord, space: SearchSpace, own: Evaluation, spread: Mapping
 
 
 def _in_deviations(distances: np.ndarray, deviation: float) -> np.ndarray:
-    # A score that no seed moves ties with its equals only.
+    # A score that does not depend on the seed is tied only with equal scores.
     return distances / deviation if deviation else np.where(distances == 0, 0.0, math.inf)
 
 
@@ -155,20 +155,18 @@ def _other_seeds(own: int, count: int) -> list[int]:
     return [own + 1 + i for i in range(count)]
 
 
-def _check_inputs(config: Config, batch: Batch) -> None:
-    from rbflex_evo.engine.run.journal import read_journal
-
-    header = read_journal(config.folder / "journal.jsonl").header or {}
+def _check_inputs(run: RunRecord, batch: Batch) -> None:
+    header = run.content.header or {}
     if header.get("inputs") not in (None, batch.fingerprint):
-        raise RunError(f"the input images are not those that {config.folder} was scored with; restore them to explain it")
+        raise RunError(f"the input images are not those that {run.folder} was scored with; restore them to explain it")
 
 
 def _own(run: RunRecord, evaluator: Evaluator, genotype: Genotype, config: Config) -> Evaluation:
-    """Returns the candidate's evaluation under the run's own weights, from the journal if it is there."""
+    """Returns the evaluation of the candidate with the weights of the run, from the journal if possible."""
     key = evaluator.key(genotype)
     own = next((e for e in run.evaluations if e.key == key), None)
     if own is None or config.scores is not None:
-        (measured,) = evaluator.evaluate([genotype])
+        (measured,) = evaluator.evaluate([(key, genotype)])
         own = own or measured
         _check_replay(run, own, measured)
     failed = [f"{name}: {own.failures[name]}" for name in run.members if name in own.failures]
@@ -178,7 +176,7 @@ def _own(run: RunRecord, evaluator: Evaluator, genotype: Genotype, config: Confi
 
 
 def _check_replay(run: RunRecord, own: Evaluation, measured: Evaluation) -> None:
-    """Makes sure that the scores of a replayed run are those that its configuration describes."""
+    """Checks that the scores of a replayed run are those that its configuration measures."""
     for name, score in own.scores.items():
         again = measured.scores.get(name, math.nan)
         if not math.isclose(score, again, rel_tol=REPLAY_TOLERANCE):
@@ -188,46 +186,39 @@ def _check_replay(run: RunRecord, own: Evaluation, measured: Evaluation) -> None
             )
 
 
-def _under_seeds(
-    config: Config, space: SearchSpace, batch: Batch, evaluator: Evaluator, own: Evaluation, seeds: Sequence[int], quiet: bool
-) -> list[Evaluation]:
-    """Scores the candidate under other weights. Gammas stay those of the run: its candidates share them, whatever the seed."""
-    from rbflex_evo.engine.configuration import assembly
-
+def _under_seeds(parts: Assembly, evaluator: Evaluator, own: Evaluation, seeds: Sequence[int], quiet: bool) -> list[Evaluation]:
+    """Scores the candidate with other weights. The gammas of the run are kept, since all its candidates share them."""
     scored: list[Evaluation] = []
     with Progress("weight seeds", len(seeds), unit="seed", shown=not quiet) as progress:
         for seed in seeds:
-            weights = config.fitness.weights.model_copy(update={"seed": seed})
-            fitness = config.fitness.model_copy(update={"weights": weights})
-            other = config.model_copy(update={"fitness": fitness})
-            with assembly.evaluator_of(other, space, batch, calibrations=evaluator.calibrations) as again:
-                scored += again.evaluate([own.genotype])
+            weights = parts.config.fitness.weights.model_copy(update={"seed": seed})
+            with parts.evaluator(weights=weights, calibrations=evaluator.calibrations) as again:
+                scored += again.evaluate([(own.key, own.genotype)])
             progress.advance()
     return scored
 
 
-def _layers(evaluator: Evaluator, own: Evaluation, config: Config) -> list[Layers]:
+def _layers(evaluator: Evaluator, own: Evaluation, config: Config) -> list[ScoreLayers]:
     from rbflex_evo.fitness.proxies.rbflex.layers import layer_distances
     from rbflex_evo.fitness.proxies.rbflex.score import Rbflex
 
     found = []
-    n = len(evaluator.batch.images)
+    conditions = evaluator.conditions
+    n = len(conditions.batch.images)
     for name, proxy in evaluator.proxies.items():
         if isinstance(proxy, Rbflex) and name in own.scores:
-            genotype, images = evaluator.network_of(own.key), evaluator.batch.images.to(evaluator.device)
+            genotype, images = evaluator.network_of(own.key), conditions.batch.images.to(conditions.device)
             parts, features = layer_distances(
-                evaluator.space, genotype, images, evaluator.weights, precision=config.precision, layers=proxy.layers
+                conditions.space, genotype, images, conditions.weights, precision=config.precision, layers=proxy.layers
             )
-            layers = [Layer(**asdict(part)) for part in parts]
-            found.append(Layers(score=name, pairs=n * (n - 1) // 2, layers=layers, features=Layer(**asdict(features))))
+            layers = [LayerRecord(**asdict(part)) for part in parts]
+            found.append(ScoreLayers(score=name, pairs=n * (n - 1) // 2, layers=layers, features=LayerRecord(**asdict(features))))
     return found
 
 
-def _with_accuracies(explanation: Explanation, config: Config, space: SearchSpace) -> Explanation:
-    from rbflex_evo.engine.configuration import assembly
-
+def _with_accuracies(explanation: Explanation, parts: Assembly) -> Explanation:
     try:
-        table = assembly.table_of(config, space)
+        table = parts.table
         if table is None:
             return explanation
         accuracy = table.accuracy(explanation.notation)

@@ -1,4 +1,4 @@
-"""The figures of an explanation, in the style of `plots`: the data by pure functions, and thin ones that draw them."""
+"""The figures of an explanation, in the style of `plots`: pure functions for the data, thin functions that draw it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from .document import Layer, Spread
+    from .document import LayerRecord, Spread
 
 BINS = 30
-# The worst of a run lie so far off that they would squeeze everything else into one corner.
+# Fraction of the lowest scores to leave out; they lie so far away that they would compress the rest of the figure.
 LEFT_OUT = 0.1
 ROW_INCHES = 0.2
 
 
 @dataclass(frozen=True)
 class BlockShare:
-    """What the layers of one block carry of all squared distances, and what they are of all units; shares of 1."""
+    """The shares of one block of layers in all squared distances and in all units, as fractions."""
 
     name: str
     layers: int
@@ -35,18 +35,18 @@ class BlockShare:
 
 @dataclass(frozen=True)
 class Distribution:
-    """Counts of a run's scores between edges, and how many lie further down and are left out."""
+    """A histogram of the scores of a run, and the number of low scores that are left out."""
 
     edges: np.ndarray
     counts: np.ndarray
     left_out: int
 
 
-def block_shares(layers: Sequence[Layer]) -> list[BlockShare]:
-    """Sums layers up by block, in the order of the forward."""
+def block_shares(layers: Sequence[LayerRecord]) -> list[BlockShare]:
+    """Returns the shares of the blocks, in the order of the forward."""
     distance = sum(layer.distance for layer in layers)
     units = sum(layer.units for layer in layers)
-    grouped: dict[str, list[Layer]] = {}
+    grouped: dict[str, list[LayerRecord]] = {}
     for layer in layers:
         grouped.setdefault(layer.block, []).append(layer)
     return [
@@ -56,9 +56,11 @@ def block_shares(layers: Sequence[Layer]) -> list[BlockShare]:
 
 
 def distribution(scores: np.ndarray, shown: Sequence[float]) -> Distribution:
-    """Counts the scores of a run, float64 [n], without the lowest tenth where none of the values in `shown` lies there.
+    """Returns the histogram of the scores of a run, without the lowest tenth unless a value of `shown` lies there.
 
-    All of `shown`, at least one value, lie within the edges.
+    Args:
+        scores: The scores, float64 [n].
+        shown: Values that must lie within the edges, at least one.
     """
     low = min([*shown, *([np.quantile(scores, LEFT_OUT)] if len(scores) else [])])
     high = max([*shown, *scores])
@@ -87,7 +89,7 @@ def draw_blocks(shares: Sequence[BlockShare], name: str) -> Figure:
 
 
 def nearby(spread: Spread, own: float) -> tuple[float, float]:
-    """Returns the range of scores that the spread of a candidate, with a deviation, takes up, and a margin."""
+    """Returns the range of scores, with a margin, that the spread of a candidate covers; the spread has a deviation."""
     around = [own, spread.mean or own]
     reach = [centre + sign * (spread.deviation or 0.0) for centre in around for sign in (-1, 1)]
     there = [*reach, *(value for value in spread.values if value is not None)]
@@ -96,11 +98,13 @@ def nearby(spread: Spread, own: float) -> tuple[float, float]:
 
 
 def draw_spread(scores: np.ndarray, own: float, spread: Spread, name: str) -> Figure:
-    """Draws where the candidate lies among the run's others, and below, enlarged, its scores under other weights.
+    """Draws the candidate among the others of its run and, enlarged below, its scores under other weights.
 
     Args:
-        scores: float64 [n], of the other candidates.
-        spread: of the candidate, with a deviation above 0.
+        scores: The scores of the other candidates, float64 [n].
+        own: The score of the candidate.
+        spread: The spread of the candidate, with a deviation above 0.
+        name: The name of the score.
     """
     low, high = nearby(spread, own)
     found = distribution(scores, [low, high])

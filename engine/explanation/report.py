@@ -1,4 +1,4 @@
-"""The section of a run's report that shows explain.json."""
+"""The section of the report that shows explain.json."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from rbflex_evo.engine.figures.page import Gallery, Shown
 from rbflex_evo.engine.run.record import RunRecord
 
-from .document import Explanation, Layers, read_explanation
+from .document import Explanation, ScoreLayers, read_explanation
 from .explain import scores_of_others
 from .figures import block_shares, draw_blocks, draw_spread
 
@@ -16,10 +16,10 @@ LAYERS_SHOWN = 10
 
 
 def explanation_of(run: RunRecord, gallery: Gallery) -> dict[str, Any] | None:
-    """Returns what the template names of the run's explanation, None where there is none.
+    """Returns the values for the template of the report, or None if the run has no explanation.
 
     Raises:
-        RunError: if explain.json is damaged.
+        RunError: If explain.json is damaged.
     """
     explanation = read_explanation(run.folder)
     if explanation is None:
@@ -35,13 +35,13 @@ def explanation_of(run: RunRecord, gallery: Gallery) -> dict[str, Any] | None:
 def _spreads(run: RunRecord, explanation: Explanation, gallery: Gallery) -> Iterator[Shown]:
     for name, own in explanation.scores.items():
         spread = explanation.spread[name]
-        # What no weight moves has no spread to draw.
+        # A score that does not depend on the weights has no spread to draw.
         if spread.deviation:
             figure = draw_spread(scores_of_others(run, name, explanation.key), own, spread, name)
             yield gallery.add(f"spread_{name}", figure, f"Spread of {name} over weight seeds")
 
 
-def _layers(found: Layers, gallery: Gallery) -> dict[str, Any]:
+def _layers(found: ScoreLayers, gallery: Gallery) -> dict[str, Any]:
     total = sum(layer.distance for layer in found.layers)
     largest = sorted(found.layers, key=lambda layer: -layer.distance)[:LAYERS_SHOWN]
     y = found.features

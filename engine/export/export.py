@@ -17,14 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rbflex_evo.engine.figures.front import view_of
 from rbflex_evo.engine.run.environment import environment
 from rbflex_evo.engine.run.folder import LOCK, find_run, locked
-from rbflex_evo.engine.run.journal import read_journal
 from rbflex_evo.engine.run.record import RunRecord, read_run, why_nothing
 from rbflex_evo.engine.terminal.progress import Progress
 from rbflex_evo.engine.terminal.wording import named
 from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
 from rbflex_evo.spaces import ConfigError, RunError, SearchSpace, create_space
 
@@ -118,10 +117,7 @@ def networks_of(run: RunRecord, top: int | None = None) -> list[Evaluation]:
     Raises:
         RunError: if there are none, or fewer.
     """
-    view = view_of(run.evaluations, run.objective, run.constraints)
-    references = read_journal(run.folder / "journal.jsonl").references
-    if run.evaluations and view.objective.reference == "sample":
-        view.set_reference(references)
+    view = ArchiveView.of(run.objective, run.evaluations, run.content.references, run.constraints.ordering)
     best = view.best_first()
     if not best:
         raise RunError(f"{run.folder} has nothing to export: {why_nothing(run)}")

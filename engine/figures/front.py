@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.fitness.objective import pareto
 from rbflex_evo.fitness.objective.archive import ArchiveView
-from rbflex_evo.fitness.objective.constraints import Constraints
-from rbflex_evo.fitness.objective.objective import Objective
 
 from . import plots
 
@@ -49,14 +45,6 @@ class FrontData:
 
     def _in_units(self, point: np.ndarray) -> dict[str, float]:
         return {name: float(value) for name, value in zip(self.members, self.signs * point, strict=True)}
-
-
-def view_of(evaluations: Iterable[Evaluation], objective: Objective, constraints: Constraints) -> ArchiveView:
-    """Returns the view that a search over these evaluations ended with."""
-    view = ArchiveView(objective, str, constraints.ordering)
-    for evaluation in evaluations:
-        view.add(evaluation)
-    return view
 
 
 def front_data(view: ArchiveView) -> FrontData:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rbflex_evo.engine.figures.front import FrontData, draw_front, draw_hypervolume, front_data, view_of
+from rbflex_evo.engine.figures.front import FrontData, draw_front, draw_hypervolume, front_data
 from rbflex_evo.engine.run.record import RunRecord
 from rbflex_evo.engine.run.result_document import Candidate
 from rbflex_evo.engine.terminal.wording import named
 from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.fitness.objective.constraints import Constraints, violation, written
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def front(
     constraints: Constraints = run.constraints
     if objective.rule != "pareto":
         return None
-    data = front_data(view_of(run.evaluations, objective, constraints))
+    data = front_data(ArchiveView.of(objective, run.evaluations, constraints=constraints.ordering))
     if data.volumes is None:
         return None
     shown = data.positions[:FRONT_SHOWN]

@@ -1,1 +1,1 @@
-"""What a run leaves in its folder: configuration, journal, snapshot and record."""
+"""The folder of a run: configuration, journal, snapshot and result."""

@@ -1,4 +1,4 @@
-"""What a number was measured with."""
+"""The versions and the machine of a measurement."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 
 def environment() -> dict[str, str]:
-    """Returns the versions and the machine that a number was measured with."""
+    """Returns the versions of the packages and a description of the machine."""
     return {
         "python": platform.python_version(),
         "torch": _version("torch"),

@@ -1,4 +1,4 @@
-"""The folder of a run: who may write in it, whose run it is, what configuration it had, and how its files are replaced.
+"""The folder of a run: its files, its lock, its configuration, and the atomic replacement of files.
 
 runs/<name>/  config.yaml · journal.jsonl · snapshot.json · result.json · report.html (+ png)
 """
@@ -22,7 +22,11 @@ LOCK = ".lock"
 
 
 class RunFolder:
-    """The paths of one run's files."""
+    """The paths of the files of one run.
+
+    Args:
+        path: The folder.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -33,10 +37,10 @@ class RunFolder:
         self.report = path / "report.html"
 
     def check_owner(self, config: Config) -> None:
-        """Makes sure that the folder is empty or holds a run of an equal configuration.
+        """Checks that the folder is empty or holds a run of an equal configuration.
 
         Raises:
-            RunError: with the way out.
+            RunError: If it holds something else; the message says what to do.
         """
         if not self.config.exists():
             strangers = sorted(p.name for p in self.path.iterdir() if not p.name.startswith("."))
@@ -55,7 +59,7 @@ class RunFolder:
             )
 
     def write_config(self, config: Config) -> None:
-        """Writes the configuration, with the overrides, as the run's own."""
+        """Writes the configuration, overrides included, into the folder."""
         replace_text(self.config, yaml.safe_dump(as_values(config), sort_keys=False, allow_unicode=True))
 
 
@@ -63,8 +67,8 @@ def find_run(path: str | Path) -> Config:
     """Returns the configuration of an existing run.
 
     Raises:
-        RunError: if there is none, or its configuration is damaged.
-        UnknownNameError: if it names what is not registered.
+        RunError: If there is no run in the folder, or its configuration is damaged.
+        UnknownNameError: If a name of the configuration is not registered.
     """
     folder = RunFolder(Path(path) if Path(path).name else Path(path).resolve())
     if not folder.path.is_dir():
@@ -72,25 +76,25 @@ def find_run(path: str | Path) -> Config:
     for file in (folder.config, folder.journal):
         if not file.exists():
             raise RunError(f"{str(path)!r} is no run's folder: it has no {file.name}; start one with: rbflex-evo search CONFIG")
-    # The folder may have been moved or renamed since.
+    # The folder may have been moved or renamed since it was written.
     return own_config(folder.config).model_copy(update={"name": folder.path.name, "runs": str(folder.path.parent)})
 
 
 def own_config(path: Path) -> Config:
-    """Returns the configuration in a run's folder.
+    """Returns the configuration in the folder of a run.
 
     Raises:
-        RunError: if it is damaged, naming the file, what is wrong with it and the way out.
-        UnknownNameError: if it names what is not registered.
+        RunError: If it is damaged; the message names the file, the problem and what to do.
+        UnknownNameError: If a name of the configuration is not registered.
     """
     return own_parsed(path, own_values(path, own_text(path)))
 
 
 def own_text(path: Path) -> str:
-    """Returns what is in a file of a run's folder.
+    """Returns the text of a file in the folder of a run.
 
     Raises:
-        RunError: if it cannot be read.
+        RunError: If the file cannot be read.
     """
     try:
         return path.read_text(encoding="utf-8")
@@ -99,10 +103,14 @@ def own_text(path: Path) -> str:
 
 
 def own_values(path: Path, text: str) -> dict[str, Any]:
-    """Returns the mapping that `text`, the content of the file `path`, holds, an empty one of whatever else it holds.
+    """Returns the mapping in a YAML text, or an empty mapping if the text holds something else.
+
+    Args:
+        path: The file that the text comes from, for messages.
+        text: The YAML text.
 
     Raises:
-        RunError: if it is no YAML.
+        RunError: If the text is not YAML.
     """
     try:
         values = read_value(text, str(path))
@@ -112,11 +120,15 @@ def own_values(path: Path, text: str) -> dict[str, Any]:
 
 
 def own_parsed(path: Path, values: Mapping[str, Any]) -> Config:
-    """Returns the configuration that the values of the file `path` make.
+    """Returns the configuration of the values in a file.
+
+    Args:
+        path: The file that the values come from, for messages.
+        values: The values.
 
     Raises:
-        RunError: if they make none.
-        UnknownNameError: if they name what is not registered.
+        RunError: If the values are not a valid configuration.
+        UnknownNameError: If a name of the configuration is not registered.
     """
     try:
         return parse_config(values)
@@ -125,16 +137,16 @@ def own_parsed(path: Path, values: Mapping[str, Any]) -> Config:
 
 
 def damaged(path: Path, why: object) -> RunError:
-    """Returns the error that a run's configuration cannot be used, with the way out."""
+    """Returns the error that the configuration of a run cannot be used; the message says what to do."""
     return RunError(f"{path} is damaged: {str(why).removeprefix(f'{path}, ')}; restore the configuration that the run had")
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[RunFolder]:
-    """Makes the folder if need be and holds its lock; a folder that is still without a run is taken away at the end.
+    """Creates the folder if necessary and holds its lock; a folder without a run is removed at the end.
 
     Raises:
-        RunError: if it cannot be written, or another process is writing in it.
+        RunError: If the folder cannot be written, or another process writes to it.
     """
     folder = RunFolder(path)
     try:
@@ -155,10 +167,10 @@ def opened(path: Path) -> Iterator[RunFolder]:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Writes a file so that at any moment either the old or the whole new one is there.
+    """Replaces a file atomically: at any moment, either the old or the complete new file exists.
 
     Raises:
-        RunError: if it cannot be written.
+        RunError: If the file cannot be written.
     """
     draft = path.with_name(f".{path.name}.new")
     try:
@@ -172,10 +184,10 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def locked(descriptor: int) -> bool:
-    """Takes the lock of an open file until it is closed; returns False if another process has it."""
+    """Locks an open file until it is closed; returns False if another process holds the lock."""
     try:
         import fcntl
-    except ImportError:  # Windows has no flock; there the user sees to it that a run has one process.
+    except ImportError:  # Windows has no flock; users must not run two processes there.
         return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

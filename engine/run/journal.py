@@ -1,12 +1,12 @@
-"""The journal of a run: one JSON line an evaluation, only ever appended to. It is the truth about a run.
+"""The journal of a run: one JSON line per evaluation, append-only. All other files of a run can be derived from it.
 
-The first line says what run it is. Then come ``reference`` lines (the fixed sample that ranks may be taken against) and
-``evaluation`` lines, in the order told. Between the latter stand ``look`` lines: architectures whose costs were counted before
-they could be evaluated, because a constraint then rejected them or because a measured cost does not repeat. A field whose name
-begins with ``time_`` holds a time, and nothing else in a line differs between a run that was interrupted and one that was not.
-`crc` is a CRC-32 over the line's other fields, times aside.
+The first line identifies the run. It is followed by ``reference`` lines (the fixed sample that ranks may be taken against) and
+by ``evaluation`` lines, in the order in which the strategy was told. A ``look`` line between them holds the costs of an
+architecture that were counted before its evaluation, either because a constraint then rejected it or because a measured cost
+does not repeat. Fields whose names begin with ``time_`` hold times; all other fields of an interrupted run equal those of an
+uninterrupted run. `crc` is a CRC-32 of the other fields of the line, except the times.
 
-A last line without its newline was being written when the process died: it is dropped. Any other damage is an error.
+A last line without a newline was cut off when the process died; it is dropped. Any other damage is an error.
 """
 
 from __future__ import annotations
@@ -27,41 +27,43 @@ from rbflex_evo.spaces import RunError
 
 VERSION = 1
 
-# Made once: `json.dumps` makes a new encoder for every line.
+# Created once, because `json.dumps` creates a new encoder for every line.
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _encode_sorted = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
 
 
 @dataclass
 class JournalContent:
-    """What a journal holds.
+    """The content of a journal.
 
     Attributes:
-        header: the first line, or None if there is none yet.
-        references: the evaluations of the reference sample.
-        evaluations: those of the search.
-        looks: at costs, in the order in which they were counted.
-        seconds: `time_elapsed` of the last line.
-        end: length in bytes of all whole lines.
+        header: The first line, or None if the journal has no line yet.
+        references: The evaluations of the reference sample.
+        evaluations: The evaluations of the search.
+        arrivals: The `time_elapsed` of each evaluation of the search.
+        looks: The looks at costs, in the order in which they were counted.
+        seconds: The `time_elapsed` of the last line.
+        end: Length in bytes of all whole lines.
     """
 
     header: dict[str, Any] | None = None
     references: list[Evaluation] = field(default_factory=list)
     evaluations: list[Evaluation] = field(default_factory=list)
+    arrivals: list[float] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)
     seconds: float = 0.0
     end: int = 0
 
 
 class Journal:
-    """Appends lines to a journal file; each is handed to the operating system before `append` returns.
+    """Appends lines to a journal file; each line is handed to the operating system before `append` returns.
 
     Args:
-        path: of the file, made if it is not there.
-        end: bytes to keep; what lies behind is a torn line.
+        path: The file, which is created if it does not exist.
+        end: Number of bytes to keep; the rest is an incomplete line.
 
     Raises:
-        RunError: if the file cannot be written.
+        RunError: If the file cannot be written.
     """
 
     def __init__(self, path: Path, end: int) -> None:
@@ -71,17 +73,18 @@ class Journal:
             self._file.truncate(end)
 
     def append(self, line: Mapping[str, Any]) -> None:
-        """Writes one line, its checksum added."""
+        """Writes one line with its checksum."""
         with _Writing(self.path):
             self._file.write(encode(line))
             self._file.flush()
 
     def sync(self) -> None:
-        """Makes sure that all lines are on the disk."""
+        """Forces all lines to the disk."""
         with _Writing(self.path):
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
+        """Closes the file."""
         self._file.close()
 
     def __enter__(self) -> Journal:
@@ -97,7 +100,14 @@ def header_line(**facts: Any) -> dict[str, Any]:
 
 
 def evaluation_line(kind: str, number: int, evaluation: Evaluation, elapsed: float) -> dict[str, Any]:
-    """Returns the line of one evaluation; `elapsed` is the run's time in seconds, without stops."""
+    """Returns the line of one evaluation.
+
+    Args:
+        kind: ``evaluation`` or ``reference``.
+        number: The position among the lines of that kind, from 0.
+        evaluation: The evaluation.
+        elapsed: Seconds since the start of the run, without interruptions.
+    """
     return {
         "kind": kind,
         "number": number,
@@ -112,26 +122,26 @@ def evaluation_line(kind: str, number: int, evaluation: Evaluation, elapsed: flo
 
 
 def look_line(number: int, look: Look, elapsed: float) -> dict[str, Any]:
-    """Returns the line of one look at an architecture's costs."""
+    """Returns the line of one look at the costs of an architecture; the arguments are those of `evaluation_line`."""
     return {"kind": "look", "number": number, **asdict(look), "time_elapsed": round(elapsed, 6)}
 
 
 def checksum(line: Mapping[str, Any]) -> int:
-    """Returns the CRC-32 of a line without its times and its own checksum."""
+    """Returns the CRC-32 of a line without its times and its checksum."""
     lasting = {name: value for name, value in line.items() if name != "crc" and not name.startswith("time_")}
     return zlib.crc32(_encode_sorted(lasting).encode())
 
 
 def encode(line: Mapping[str, Any]) -> bytes:
-    """Returns one line with its checksum as bytes."""
+    """Returns one line, with its checksum, as bytes."""
     return (_encode({**line, "crc": checksum(line)}) + "\n").encode()
 
 
 def read_journal(path: Path) -> JournalContent:
-    """Reads a journal; a file that is not there is an empty one.
+    """Reads a journal; a missing file is an empty journal.
 
     Raises:
-        RunError: naming the first line that is damaged, out of order or of another version.
+        RunError: If a line is damaged, out of order or of another version; the message names the first such line.
     """
     try:
         data = path.read_bytes()
@@ -164,7 +174,7 @@ def _decode(text: bytes, path: Path, position: int) -> dict[str, Any]:
 
 def _take(content: JournalContent, line: dict[str, Any], path: Path, position: int) -> None:
     if (position == 1) != (line["kind"] == "run"):
-        raise _damaged(path, position, "the first line, and no other, must say what run it is")
+        raise _damaged(path, position, "the first line, and no other line, must identify the run")
     if position == 1:
         content.header = line
         return
@@ -176,13 +186,15 @@ def _take(content: JournalContent, line: dict[str, Any], path: Path, position: i
     if line["kind"] not in kinds:
         raise _damaged(path, position, f"its kind {line['kind']!r} is unknown")
     if line["kind"] == "reference" and (content.evaluations or content.looks):
-        raise _damaged(path, position, "a reference stands after an evaluation")
+        raise _damaged(path, position, "a reference follows an evaluation")
     known = kinds[line["kind"]]
     if line.get("number") != len(known):
         raise _damaged(path, position, f"it should have number {len(known)}, but it has {line.get('number')!r}")
     read = _look if line["kind"] == "look" else _evaluation
     taken, content.seconds = read(line, path, position)
     known.append(taken)
+    if line["kind"] == "evaluation":
+        content.arrivals.append(content.seconds)
 
 
 def _look(line: dict[str, Any], path: Path, position: int) -> tuple[Look, float]:
@@ -211,12 +223,12 @@ def _evaluation(line: dict[str, Any], path: Path, position: int) -> tuple[Evalua
 
 
 def _damaged(path: Path, position: int, why: str) -> RunError:
-    keep = f"keep only the lines before it to resume from there, or remove {path.parent} to start anew"
+    keep = f"keep only the lines before it to resume from there, or remove {path.parent} to start again"
     return RunError(f"{path}, line {position} is damaged: {why}\n{keep}")
 
 
 class _Writing:
-    """Turns the operating system's errors while writing `path` into a RunError."""
+    """Converts errors of the operating system while writing `path` to a RunError."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -1,9 +1,8 @@
-"""What a run left behind, read back as plain values; nothing in the folder is changed, so a live run may be read too."""
+"""The record of a run, read from its folder. Nothing in the folder is changed, so the record of a live run can be read, too."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,34 +16,46 @@ from rbflex_evo.fitness.objective.objective import Objective, ObjectiveParameter
 from rbflex_evo.spaces import RunError, UnknownNameError, parse
 
 from .folder import damaged, own_parsed, own_text, own_values
-from .journal import read_journal
+from .journal import JournalContent, read_journal
 from .result_document import Candidate, ResultDocument, read_result
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run as its folder tells it.
+    """The content of a run's folder.
 
     Attributes:
-        config: the configuration, at least with ``name``, ``space`` and ``fitness``.
-        config_text: the same, verbatim.
-        evaluations: in the order in which the strategy was told.
-        arrivals: float64 [n], when each was told, in seconds since the start.
-        outcome: None while the run is unfinished.
-        rejected: architectures that a constraint kept from being evaluated.
+        folder: The folder of the run.
+        config: The configuration as a mapping, with at least ``name``, ``space`` and ``fitness``.
+        config_text: The configuration, verbatim.
+        content: The content of the journal.
+        outcome: The content of result.json, or None while the run is unfinished.
     """
 
     folder: Path
     config: dict[str, Any]
     config_text: str
-    evaluations: list[Evaluation]
-    arrivals: np.ndarray
+    content: JournalContent
     outcome: ResultDocument | None = None
-    rejected: int = 0
+
+    @property
+    def evaluations(self) -> list[Evaluation]:
+        """The evaluations, in the order in which the strategy was told."""
+        return self.content.evaluations
+
+    @property
+    def arrivals(self) -> np.ndarray:
+        """When the strategy was told each evaluation: float64 [n], in seconds since the start."""
+        return np.array(self.content.arrivals, dtype=np.float64)
+
+    @property
+    def rejected(self) -> int:
+        """Number of architectures that a constraint excluded from evaluation."""
+        return sum(not look.admitted for look in self.content.looks)
 
     @property
     def proxies(self) -> list[str]:
-        """The scores of the run: those that the objective reads first, in its order."""
+        """The scores of the run, the members of the objective first, in its order."""
         return list(dict.fromkeys([*self.members, *self.config["fitness"].get("proxies", {})]))
 
     @property
@@ -61,30 +72,30 @@ class RunRecord:
 
     @property
     def constraints(self) -> Constraints:
-        """What a candidate may cost.
+        """The constraints of the search.
 
         Raises:
-            ConfigError, UnknownNameError: if the configuration's are wrong.
+            ConfigError, UnknownNameError: If the constraints of the configuration are wrong.
         """
         return read_constraints(self.config["fitness"].get("constraints") or {})
 
     @property
     def objective(self) -> Objective:
-        """What the search looked for.
+        """The objective of the search.
 
         Raises:
-            ConfigError: if the configuration's is wrong.
+            ConfigError: If the objective of the configuration is wrong.
         """
         proxies = self.config["fitness"].get("proxies", {})
         values = self.config["fitness"].get("objective") or {"score": next(iter(proxies), None)}
         return create_objective(parse(ObjectiveParameters, values, "fitness.objective"), proxies)
 
     def scores(self, name: str) -> np.ndarray:
-        """Returns float64 [n], one raw score of each evaluation; NaN where the candidate failed in any."""
+        """Returns one raw score of each evaluation, float64 [n]; NaN if any score of the candidate failed."""
         return np.array([math.nan if e.failures else e.scores.get(name, math.nan) for e in self.evaluations])
 
     def position(self, candidate: Candidate) -> int | None:
-        """Returns which evaluation (from 0) a candidate was, or None if the journal does not hold it."""
+        """Returns the index of a candidate's evaluation, or None if the journal does not hold it."""
         return next((i for i, e in enumerate(self.evaluations) if e.key == candidate.key), None)
 
 
@@ -92,22 +103,18 @@ def read_run(folder: Path) -> RunRecord:
     """Reads the folder of a run, finished or not.
 
     Raises:
-        RunError: if it is no run folder, or a file of it is damaged, naming the file and the way out.
+        RunError: If the folder is not that of a run, or a file in it is damaged; the message names the file and what to do.
     """
     folder = Path(folder)
     path = folder / "config.yaml"
     if not path.is_file():
         raise RunError(f"{folder} is not a run folder: it has no config.yaml; name the folder that a search wrote")
     config_text = own_text(path)
-    journal = folder / "journal.jsonl"
-    content = read_journal(journal)
     return RunRecord(
         folder=folder,
         config=_config(path, config_text),
         config_text=config_text,
-        evaluations=content.evaluations,
-        rejected=sum(not look.admitted for look in content.looks),
-        arrivals=_arrivals(journal)[: len(content.evaluations)],
+        content=read_journal(folder / "journal.jsonl"),
         outcome=read_result(folder / "result.json"),
     )
 
@@ -119,23 +126,14 @@ def _config(path: Path, text: str) -> dict[str, Any]:
         raise damaged(path, f"{missing[0]!r} is missing")
     if not isinstance(config["fitness"], dict) or not isinstance(config["fitness"].get("proxies", {}), dict):
         raise damaged(path, f"'fitness' must map 'proxies' to scores, but it is {config['fitness']!r}")
-    # What is not registered here, or is called as no run may be, does not keep what was measured from being read.
+    # A name that is not registered here, or an invalid name of the run, must not prevent reading what was measured.
     with contextlib.suppress(UnknownNameError):
         own_parsed(path, {**config, "name": "run"})
     return config
 
 
-def _arrivals(path: Path) -> np.ndarray:
-    # The journal was read and checked before; its reader keeps no time of a single line.
-    if not path.exists():
-        return np.empty(0)
-    with open(path, encoding="utf-8") as file:
-        lines = (json.loads(line) for line in file if line.endswith("\n"))
-        return np.array([line["time_elapsed"] for line in lines if line["kind"] == "evaluation"], dtype=np.float64)
-
-
 def why_nothing(run: RunRecord) -> str:
-    """Returns why a run has no best candidate, as half a sentence that ends with the way out where there is one."""
+    """Returns the reason why a run has no best candidate, as half a sentence, and what to do if the run is unfinished."""
     if run.outcome is None:
         way_out = f"; go on with: rbflex-evo resume {run.folder}"
         return f"{_why_nothing(run, ' yet', ' so far')}{way_out}"

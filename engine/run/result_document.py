@@ -50,7 +50,7 @@ class FrontFacts(Part):
 
 
 class TableFacts(Part):
-    """What the table says of the found architecture; accuracies and the percentile in percent, None where unknown."""
+    """The accuracy of the found architecture in the table; accuracies and percentile in percent, None if unknown."""
 
     name: str
     dataset: str
@@ -83,7 +83,7 @@ def read_result(path: Path) -> ResultDocument | None:
     """Returns the result of a run, or None if the run has not finished.
 
     Raises:
-        RunError: if the file is damaged.
+        RunError: If the file is damaged.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -105,6 +105,6 @@ def write_result(path: Path, document: ResultDocument) -> None:
     """Writes the result of a run.
 
     Raises:
-        RunError: if it cannot be written.
+        RunError: If it cannot be written.
     """
     replace_text(path, json.dumps(document.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n")

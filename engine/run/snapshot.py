@@ -1,6 +1,6 @@
-"""A checkpoint of a search: the strategy's state and how much of the journal it has been told.
+"""A checkpoint of a search: the state of the strategy and the number of evaluations that it has been told.
 
-A snapshot only saves time: a run without one, or with one that does not fit, is replayed from the start of its journal.
+A snapshot only saves time. A run without a usable snapshot is replayed from the start of its journal.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ VERSION = 1
 
 @dataclass
 class Counts:
-    """How a search fares.
+    """The counters of a search.
 
     Attributes:
-        proposed: genotypes that the strategy proposed, those of a warm start included.
-        known: those of them whose architecture was known already.
-        barren: asks in a row, up to now, that proposed nothing new.
-        looks: looks at costs that the strategy knows of, of those in the journal.
-        rejected_in_a_row: architectures rejected since the last one that was not.
+        proposed: Number of genotypes that the strategy proposed, including those of a warm start.
+        known: Number of proposed genotypes whose architecture was already known.
+        barren: Number of consecutive asks, up to now, that proposed nothing new.
+        looks: Number of looks in the journal that the strategy knows of.
+        rejected_in_a_row: Number of architectures rejected since the last one that was not.
     """
 
     proposed: int = 0
@@ -35,12 +35,13 @@ class Counts:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The state after a tell.
+    """The state of a search after a tell.
 
     Attributes:
-        told: evaluations of the journal that the strategy has been told.
-        seconds: of the search so far, stops excluded.
-        strategy: its `state_dict`.
+        told: Number of evaluations in the journal that the strategy has been told.
+        seconds: Duration of the search so far, without interruptions.
+        counts: The counters of the search.
+        strategy: The `state_dict` of the strategy.
     """
 
     told: int
@@ -50,19 +51,20 @@ class Snapshot:
 
 
 def encode(snapshot: Snapshot, identity: str) -> str:
-    """Returns a snapshot as text, with its checksum."""
+    """Returns a snapshot as text, with a checksum."""
     facts = {"told": snapshot.told, "seconds": snapshot.seconds, "counts": asdict(snapshot.counts)}
     body = json.dumps({"version": VERSION, "identity": identity, **facts, "strategy": snapshot.strategy})
     return json.dumps({"crc": zlib.crc32(body.encode()), "body": body})
 
 
 def load(path: Path, identity: str, evaluations: int, looks: int = 0) -> tuple[Snapshot | None, str | None]:
-    """Returns the snapshot, or None and, where there is one that cannot be used, why.
+    """Returns the snapshot and None, or None and the reason why an existing snapshot cannot be used.
 
     Args:
-        identity: of the run's configuration.
-        evaluations: in the journal; a snapshot that was told more belongs to another journal.
-        looks: in the journal, likewise.
+        path: The file of the snapshot.
+        identity: The identity of the run's configuration.
+        evaluations: Number of evaluations in the journal; a snapshot with more belongs to another journal.
+        looks: Number of looks in the journal; a snapshot with more belongs to another journal.
     """
     try:
         outer = json.loads(path.read_text(encoding="utf-8"))

@@ -8,11 +8,8 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
-from rbflex_evo.engine.configuration import assembly
+from rbflex_evo.engine.configuration.assembly import Assembly
 from rbflex_evo.engine.configuration.config import Config
-from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.spaces import ConfigError
 
 CANDIDATES = 3
@@ -53,19 +50,16 @@ def estimate(config: Config) -> Estimate:
     """
     if config.scores is not None:
         raise ConfigError("'scores' names a table, so nothing will be measured; leave it out to estimate a search that measures")
-    space = assembly.space_of(config)
-    assembly.table_of(config, space)
-    batch = assembly.batch_of(config)
-    with assembly.evaluator_of(config, space, batch, cached=False) as evaluator:
-        view = ArchiveView(assembly.objective_of(config), evaluator.key)
-        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(config.seed, spawn_key=(2,))))
-        candidates = assembly.draw_distinct(space, view, CANDIDATES, rng)
+    parts = Assembly(config)
+    _ = parts.table
+    with parts.evaluator(cached=False) as evaluator:
+        candidates = parts.random_pairs(evaluator.key, CANDIDATES, stream=2)
         start = time.monotonic()
         evaluator.prepare()
         preparation = time.monotonic() - start
         seconds = [evaluation.seconds for one in candidates for evaluation in evaluator.evaluate([one])]
         facts = evaluator.facts()
-        device = evaluator.device.type
+        device = evaluator.conditions.device.type
     workers = int(facts["workers"])
     each = statistics.median(seconds)
     return Estimate(

@@ -1,11 +1,12 @@
-"""The search loop, and how it is taken up again exactly where it was stopped.
+"""The search loop in three steps, and how a search resumes exactly where it was stopped.
 
-    while not budget.spent():
-        strategy.tell(evaluator(strategy.ask(n, view)), view)
+    while not loop.finished:
+        loop.tell(loop.evaluate(loop.ask()))
 
-A resumed run restores the strategy from the snapshot, and the view from the evaluations that the strategy had been told by
-then. From there on the loop runs as ever, but the journal's later lines answer what it asks for, key by key; only when they
-are used up is anything measured. So a run that was stopped anywhere ends with the journal of one that was not.
+A resumed run restores the strategy from the snapshot, and the view from the evaluations that the strategy had been told by then.
+From there on the loop runs as always, but the journal's later lines answer what the strategy asks for, key by key. Candidates are
+measured again only when these lines are used up. Therefore a run that was stopped anywhere ends with the journal of one that was
+not.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from rbflex_evo.engine.run.journal import Journal, JournalContent, evaluation_li
 from rbflex_evo.engine.run.snapshot import Counts, Snapshot
 from rbflex_evo.engine.terminal.interrupt import Interrupt
 from rbflex_evo.engine.terminal.progress import Progress
-from rbflex_evo.fitness.costs.book import CostBook, Costed
+from rbflex_evo.fitness.costs.book import CostBook, KnownCosts
 from rbflex_evo.fitness.evaluation import Evaluation, EvaluatorLike, evaluate
 from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.fitness.objective.constraints import Constraints
@@ -36,21 +37,26 @@ SECONDS_BETWEEN_SNAPSHOTS = 5.0
 
 
 class Loop:
-    """One search, from an open journal to a stop reason.
+    """One search from an open journal to a stop reason, as the steps `ask`, `evaluate` and `tell`.
 
     Args:
-        space: for checking what a strategy proposes.
-        strategy: a new one; `resume` restores its state.
-        evaluator: measures what nobody knows yet.
-        view: empty, its reference set fixed where the objective has one; takes every evaluation.
-        constraints: what a candidate may cost; those that reject stand between the view and the strategy.
-        book: counts the costs that constraints and the objective name.
-        budget: when to end.
-        folder: the run's files.
-        journal: open at its end.
-        content: what the journal held when it was opened.
-        identity: of the run's configuration.
-        interrupt: asked after every evaluation.
+        space: The search space; it validates what the strategy proposes.
+        strategy: A new strategy; `resume` restores its state.
+        evaluator: Measures candidates that neither the journal nor the reference sample knows.
+        view: An empty view, with its reference set if the objective has a fixed one; takes every evaluation.
+        constraints: Limits on costs; those that reject lie between the view and the strategy.
+        book: Counts the costs that the constraints and the objective name.
+        budget: Decides when the search ends.
+        folder: The run's files.
+        journal: The run's journal, open at its end.
+        content: What the journal held when it was opened.
+        identity: The identity of the run's configuration.
+        interrupt: Checked after every evaluation.
+        warm_start: Genotypes of distinct keys that are evaluated before the strategy is asked for the first time.
+
+    Attributes:
+        progress: Shows each evaluation; nothing unless one is set.
+        stop_reason: Why the search ended, or None while it has not.
     """
 
     def __init__(
@@ -68,18 +74,24 @@ class Loop:
         content: JournalContent,
         identity: str,
         interrupt: Interrupt,
+        warm_start: Sequence[Genotype],
     ) -> None:
         self.space, self.strategy, self.evaluator, self.view = space, strategy, evaluator, view
         self.budget, self.folder, self.journal = budget, folder, journal
         self.identity, self.interrupt = identity, interrupt
+        self.progress = Progress("search", None, shown=False)
         self.counts = Counts()
         self.book = book
         self.limits = LimitedView(view, constraints, book, cap_of(constraints, book, space.encoding.size), self._write_look)
+        self.stop_reason: str | None = None
+        self._warm_start = list(warm_start)
+        self._asked: list[Genotype] | None = None
+        self._evaluated: list[Evaluation] | None = None
+        self._new = 0
         self._looks = content.looks
         self._next_look = len(content.looks)
         self._references = {evaluation.key: evaluation for evaluation in content.references}
         self._pending = deque(content.evaluations)
-        self._resumed = False
         self._earlier = content.seconds
         self._started = time.monotonic()
         self._between_tell_and_ask = False
@@ -87,11 +99,16 @@ class Loop:
 
     @property
     def seconds(self) -> float:
-        """Seconds of searching, without the time between sessions."""
+        """Seconds spent searching, without the time between sessions."""
         return self._earlier + time.monotonic() - self._started
 
+    @property
+    def finished(self) -> bool:
+        """True when the search is over."""
+        return self.stop_reason is not None
+
     def resume(self) -> str | None:
-        """Restores the last snapshot; returns why it was not used where there is one, or None."""
+        """Restores the last snapshot; returns why it was not used if there is one that does not fit, else None."""
         snapshot, why_not = snapshots.load(self.folder.snapshot, self.identity, len(self._pending), len(self._looks))
         if snapshot is not None:
             self.strategy.load_state_dict(snapshot.strategy)
@@ -99,45 +116,119 @@ class Loop:
             self._earlier = max(self._earlier, snapshot.seconds)
             for _ in range(snapshot.told):
                 self.view.add(self._pending.popleft())
-            self._resumed = True
+            self._warm_start = []
         self.limits.resume(self._looks, self.counts.looks, self.counts.rejected_in_a_row)
+        self._started = time.monotonic()
+        if not self._warm_start:
+            self.stop_reason = self._spent()
         return why_not
 
-    def run(self, warm_start: Sequence[Genotype], progress: Progress) -> str:
-        """Searches until the budget is spent; returns the stop reason.
-
-        Args:
-            warm_start: genotypes of distinct keys that are told before the first ask.
+    def ask(self) -> list[Genotype]:
+        """Returns the genotypes to evaluate next; none when the search is over.
 
         Raises:
-            RunError: if the journal holds other evaluations than those that the strategy asks for.
-            Interrupted: after Ctrl-C, everything saved.
+            RuntimeError: If the genotypes of the last call were not evaluated and told.
+            Interrupted: After Ctrl-C, everything saved.
         """
-        self._started = time.monotonic()
+        if self._asked is not None:
+            raise RuntimeError(
+                "ask() was called twice in a row; call evaluate() with its genotypes, then tell(), before the next ask()"
+            )
+        if self.finished:
+            return []
+        if self._warm_start:
+            self._asked, self._warm_start = self._warm_start, []
+            return list(self._asked)
         try:
-            if warm_start and not self._resumed:
-                self._evaluate_and_tell(warm_start, progress)
-            return self._until_spent(progress)
+            proposals = self._proposals()
         except SearchEnded as reason:
-            return str(reason)
-        finally:
-            # A strategy that was asked and not told is of no use; then the last snapshot and the journal give its state back.
-            if self._between_tell_and_ask:
-                self._save_snapshot()
-            self.journal.sync()
+            self.stop_reason = str(reason)
+            return []
+        if not proposals:
+            self.stop_reason = self.limits.exhausted() or (
+                "nothing left to try: every architecture that the strategy can reach was evaluated"
+            )
+            return []
+        self._asked = proposals
+        return list(proposals)
 
-    def _until_spent(self, progress: Progress) -> str:
-        while (reason := self._spent()) is None:
-            proposals = self._ask()
-            if not proposals:
-                return self.limits.exhausted() or (
-                    "nothing left to try: every architecture that the strategy can reach was evaluated"
-                )
-            self._evaluate_and_tell(proposals, progress)
-            if self.counts.barren >= BARREN_ASKS:
-                return f"the strategy proposed only known architectures {BARREN_ASKS:,} times in a row"
-            self.interrupt.check()
-        return reason
+    def evaluate(self, genotypes: Sequence[Genotype]) -> list[Evaluation]:
+        """Evaluates the genotypes of the last `ask`, in their order, and writes what is new into the journal.
+
+        If a budget of seconds is spent on the way, the search is over and the evaluations made so far are returned.
+
+        Raises:
+            RuntimeError: If `genotypes` are not those of the last `ask`, or were evaluated before.
+            RunError: If the journal holds other evaluations than those that the strategy asks for.
+            Interrupted: After Ctrl-C, everything saved.
+        """
+        if self._asked is None:
+            if self.finished and not genotypes:
+                return []
+            raise RuntimeError("evaluate() was called before ask(); call ask() first and pass what it returned")
+        if self._evaluated is not None:
+            raise RuntimeError("evaluate() was called twice in a row; call tell() with its evaluations before the next ask()")
+        if list(genotypes) != self._asked:
+            raise RuntimeError("evaluate() was given other genotypes than ask() returned; pass them unchanged")
+        keys = [self.view.key(genotype) for genotype in self._asked]
+        new: dict[str, Genotype] = {}
+        for key, genotype in zip(keys, self._asked, strict=True):
+            if not self.limits.seen(key):
+                new.setdefault(key, genotype)
+        done = []
+        try:
+            for evaluation in self._answers(new):
+                self.view.add(evaluation)
+                done.append(evaluation)
+                self.progress.advance(self._best)
+                self.interrupt.check()
+                if self._cut_short():
+                    self.stop_reason = self._spent()
+                    break
+        except SearchEnded as reason:
+            self.stop_reason = str(reason)
+        # The strategy is not told part of a batch: the search is over, and the journal has what was measured.
+        if not self.finished:
+            done = [self._known(key, genotype) for key, genotype in zip(keys, self._asked, strict=True)]
+        self._new = len(new)
+        self._evaluated = done
+        return list(done)
+
+    def tell(self, evaluations: Sequence[Evaluation]) -> None:
+        """Tells the strategy the evaluations of the last `evaluate`; does nothing when the search is over.
+
+        Raises:
+            RuntimeError: If `evaluations` are not those of the last `evaluate`.
+            Interrupted: After Ctrl-C, everything saved.
+        """
+        if self._asked is None or self._evaluated is None:
+            if self.finished and not evaluations:
+                return
+            raise RuntimeError("tell() was called before evaluate(); call ask() and evaluate() first")
+        if list(evaluations) != self._evaluated:
+            raise RuntimeError("tell() was given other evaluations than evaluate() returned; pass them unchanged")
+        told, self._asked, self._evaluated = self._evaluated, None, None
+        if self.finished:
+            return
+        self.counts.proposed += len(told)
+        self.counts.known += len(told) - self._new
+        self.strategy.tell(told, self.limits)
+        self.counts.barren = 0 if self._new else self.counts.barren + 1
+        self._between_tell_and_ask = True
+        if time.monotonic() - self._saved_at > SECONDS_BETWEEN_SNAPSHOTS:
+            self._save_snapshot()
+        if self.counts.barren >= BARREN_ASKS:
+            self.stop_reason = f"the strategy proposed only known architectures {BARREN_ASKS:,} times in a row"
+            return
+        self.interrupt.check()
+        self.stop_reason = self._spent()
+
+    def close(self) -> None:
+        """Saves what a later session needs to continue."""
+        # A strategy that was asked but not told is in no state to be saved; the last snapshot and the journal restore it.
+        if self._between_tell_and_ask:
+            self._save_snapshot()
+        self.journal.sync()
 
     def _spent(self) -> str | None:
         # What the journal still answers was measured within the budget, whatever the clock says now.
@@ -145,7 +236,7 @@ class Loop:
             return None
         return self.budget.spent(len(self.view), self.seconds, self.strategy.generation)
 
-    def _ask(self) -> list[Genotype]:
+    def _proposals(self) -> list[Genotype]:
         allowed = self.budget.allows(len(self.view))
         self._between_tell_and_ask = False
         proposals = [tuple(int(gene) for gene in genotype) for genotype in self.strategy.ask(allowed, self.limits)]
@@ -156,28 +247,6 @@ class Loop:
         for genotype in proposals:
             self.space.encoding.validate(genotype)
         return proposals
-
-    def _evaluate_and_tell(self, genotypes: Sequence[Genotype], progress: Progress) -> None:
-        """Evaluates what is new among `genotypes`, but for what is rejected, and tells the strategy all of them."""
-        keys = [self.view.key(genotype) for genotype in genotypes]
-        new: dict[str, Genotype] = {}
-        for key, genotype in zip(keys, genotypes, strict=True):
-            if not self.limits.seen(key):
-                new.setdefault(key, genotype)
-        for evaluation in self._answers(new):
-            self.view.add(evaluation)
-            progress.advance(self._best)
-            self.interrupt.check()
-            if self._cut_short():
-                # The strategy is not told part of a batch; the search is over, and the journal has what was measured.
-                return
-        self.counts.proposed += len(genotypes)
-        self.counts.known += len(genotypes) - len(new)
-        self.strategy.tell([self._known(key, g) for key, g in zip(keys, genotypes, strict=True)], self.limits)
-        self.counts.barren = 0 if new else self.counts.barren + 1
-        self._between_tell_and_ask = True
-        if time.monotonic() - self._saved_at > SECONDS_BETWEEN_SNAPSHOTS:
-            self._save_snapshot()
 
     def _known(self, key: str, genotype: Genotype) -> Evaluation:
         if not self.view.seen(key):
@@ -211,7 +280,7 @@ class Loop:
             found = next(measured) if reference is None else replace(reference, genotype=genotype, seconds=0.0)
             yield replace(found, costs=cost, failures={**found.failures, **failures}) if self.book.metrics else found
 
-    def _look(self, key: str) -> Costed:
+    def _look(self, key: str) -> KnownCosts:
         self.interrupt.check()
         return self.book.look(key)
 

@@ -1,11 +1,17 @@
-"""A search from its configuration to its result: the run's folder, its parts, the loop, and what is left behind.
+"""A search from its configuration to its result: the run's folder, its parts, the loop, and the files that it leaves.
 
     result = Search.from_yaml("configs/quickstart.yaml").run()
     result.best.genotype, result.top(5), result.network()
 
-A folder that holds an unfinished run of an equal configuration is taken up where it was stopped; a finished one gives its
-result at once. The table of known accuracies is looked at before the search only to see that it is of this space, and read
-when the search is over.
+    with open_search("configs/quickstart.yaml") as search:
+        while not search.finished:
+            genotypes = search.ask()
+            evaluations = search.evaluate(genotypes)
+            search.tell(evaluations)
+        result = search.result()
+
+If the folder holds an unfinished run of an equal configuration, the search resumes it; a finished run gives its result at once.
+The table of known accuracies is only checked to be of this space before the search, and read when the search is over.
 """
 
 from __future__ import annotations
@@ -13,11 +19,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rbflex_evo.engine.configuration import assembly
+from rbflex_evo.engine.configuration.assembly import Assembly
 from rbflex_evo.engine.configuration.config import Config, identity, load_config
 from rbflex_evo.engine.report.report import write_report
 from rbflex_evo.engine.run.folder import RunFolder, find_run, opened, own_config
@@ -27,9 +33,10 @@ from rbflex_evo.engine.terminal.interrupt import Interrupt, Interrupted
 from rbflex_evo.engine.terminal.progress import Progress
 from rbflex_evo.engine.terminal.wording import counted
 from rbflex_evo.fitness.costs.book import CostBook
-from rbflex_evo.fitness.evaluation import EvaluatorLike, evaluate
+from rbflex_evo.fitness.evaluation import Evaluation, EvaluatorLike, evaluate
 from rbflex_evo.fitness.objective.archive import ArchiveView
-from rbflex_evo.spaces import RunError
+from rbflex_evo.spaces import Genotype, RunError
+from rbflex_evo.spaces.encodings.distinct import distinct
 
 from .budget import Budget
 from .loop import Loop, check_answer
@@ -64,8 +71,9 @@ class Search:
         report: bool = True,
     ) -> None:
         self.config = config
-        self.space = assembly.space_of(config)
-        self.warm_start = assembly.warm_start_of(config, self.space)
+        self.parts = Assembly(config)
+        self.space = self.parts.space
+        self.warm_start = self.parts.warm_start
         self.quiet = quiet
         self.report = report
         self._identity = identity(config)
@@ -87,30 +95,25 @@ class Search:
         return cls(find_run(path), quiet=quiet)
 
     def run(self) -> Result:
-        """Searches, or goes on searching, and returns the result.
+        """Searches, or continues to search, and returns the result.
 
         Raises:
-            RbflexEvoError: if anything about the folder, the data, the device or the table is wrong.
-            Interrupted: after Ctrl-C, everything saved.
+            RbflexEvoError: If anything about the folder, the data, the device or the table is wrong.
+            Interrupted: After Ctrl-C, everything saved.
         """
-        with opened(self.config.folder) as folder, Interrupt() as interrupt:
-            folder.check_owner(self.config)
-            content = read_journal(folder.journal)
-            known = read_result(folder.result)
-            if known is not None:
-                return self._finished(folder, content, known)
-            table = assembly.table_of(self.config, self.space)
-            book = assembly.cost_book_of(self.config, self.space)
-            with self._evaluator() as (evaluator, inputs):
-                interrupt.check()
-                folder.write_config(self.config)
-                try:
-                    return self._search(folder, content, evaluator, inputs, interrupt, table, book)
-                except Interrupted:
-                    done = len(read_journal(folder.journal).evaluations)
-                    raise Interrupted(
-                        f"stopped after {counted(done, 'evaluation')}, all saved; go on with: rbflex-evo resume {folder.path}"
-                    ) from None
+        with self.open() as running:
+            while not running.finished:
+                running.tell(running.evaluate(running.ask()))
+            return running.result()
+
+    def open(self) -> RunningSearch:
+        """Opens the run for a loop of the caller's own; use it as a context manager, or close it.
+
+        Raises:
+            RbflexEvoError: If anything about the folder, the data, the device or the table is wrong.
+            Interrupted: After Ctrl-C, everything saved.
+        """
+        return RunningSearch(self)
 
     @contextmanager
     def _evaluator(self) -> Iterator[tuple[EvaluatorLike, Mapping[str, str | None]]]:
@@ -118,61 +121,62 @@ class Search:
         if self._given is not None:
             yield self._given, self._provenance
             return
-        with assembly.measuring(self.config, self.space) as measuring:
+        with self.parts.measuring() as measuring:
             yield measuring
 
-    def _search(
+    def _loop(
         self,
         folder: RunFolder,
         content: JournalContent,
+        journal: Journal,
         evaluator: EvaluatorLike,
         inputs: Mapping[str, str | None],
         interrupt: Interrupt,
-        table: Table | None,
         book: CostBook,
-    ) -> Result:
-        constraints = assembly.constraints_of(self.config)
-        view = ArchiveView(assembly.objective_of(self.config), evaluator.key, constraints.ordering)
-        with Journal(folder.journal, content.end) as journal:
-            self._begin(folder, content, journal, inputs)
-            self._prepare(evaluator, interrupt)
-            if view.objective.reference == "sample":
-                self._score_reference(folder, content, journal, evaluator, view, interrupt)
-            loop = Loop(
-                space=self.space,
-                strategy=assembly.strategy_of(self.config, self.space),
-                evaluator=evaluator,
-                view=view,
-                constraints=constraints,
-                book=book,
-                budget=Budget(**self.config.budget.model_dump()),
-                folder=folder,
-                journal=journal,
-                content=content,
-                identity=self._identity,
-                interrupt=interrupt,
-            )
-            why_not = loop.resume()
-            if why_not is not None and not self.quiet:
-                print(f"{folder.snapshot}: {why_not}; going through the journal instead", file=sys.stderr)
-            with self._progress("search", self.config.budget.evaluations, initial=len(view)) as progress:
-                reason = loop.run(assembly.distinct(self.warm_start, view), progress)
-        found = document(
+    ) -> Loop:
+        """Returns the loop, resumed, its space prepared and its reference sample scored."""
+        constraints = self.parts.constraints
+        view = ArchiveView(self.parts.objective, evaluator.key, constraints.ordering)
+        self._begin(folder, content, journal, inputs)
+        self._prepare(evaluator, interrupt)
+        if view.objective.reference == "sample":
+            self._score_reference(folder, content, journal, evaluator, view, interrupt)
+        loop = Loop(
+            space=self.space,
+            strategy=self.parts.strategy(),
+            evaluator=evaluator,
+            view=view,
+            constraints=constraints,
+            book=book,
+            budget=Budget(**self.config.budget.model_dump()),
+            folder=folder,
+            journal=journal,
+            content=content,
+            identity=self._identity,
+            interrupt=interrupt,
+            warm_start=[genotype for _, genotype in distinct(self.warm_start, view.key)],
+        )
+        why_not = loop.resume()
+        if why_not is not None and not self.quiet:
+            print(f"{folder.snapshot}: {why_not}; going through the journal instead", file=sys.stderr)
+        return loop
+
+    def _document(self, loop: Loop) -> ResultDocument:
+        return document(
             name=self.config.name,
             space=self.space,
-            stop_reason=reason,
+            stop_reason=loop.stop_reason or "",
             counts={
-                "unique": len(view),
-                "failed": sum(evaluation.failed for evaluation in view.evaluations),
+                "unique": len(loop.view),
+                "failed": sum(evaluation.failed for evaluation in loop.view.evaluations),
                 "proposed": loop.counts.proposed,
                 "known": loop.counts.known,
                 "rejected": loop.limits.rejected,
             },
             seconds=loop.seconds,
-            evaluator=evaluator.facts(),
-            view=view,
+            evaluator=loop.evaluator.facts(),
+            view=loop.view,
         )
-        return self._finish(folder, view, found, table)
 
     def _begin(self, folder: RunFolder, content: JournalContent, journal: Journal, inputs: Mapping[str, str | None]) -> None:
         """Writes the journal's first line, or makes sure that the one there is of this run."""
@@ -219,8 +223,7 @@ class Search:
         interrupt: Interrupt,
     ) -> None:
         """Scores the sample that ranks are taken against, outside the budget; what the journal has is not scored again."""
-        genotypes = assembly.reference_sample(self.config, self.space, view)
-        asked = [(view.key(genotype), genotype) for genotype in genotypes]
+        asked = self.parts.random_pairs(view.key, view.objective.sample, stream=1)
         for evaluation, (key, genotype) in zip(content.references, asked, strict=False):
             check_answer(evaluation, key, genotype, folder)
         missing = asked[len(content.references) :]
@@ -244,15 +247,11 @@ class Search:
 
     def _finished(self, folder: RunFolder, content: JournalContent, found: ResultDocument) -> Result:
         """Returns the result of a run that is over, with another table or a new report where one is asked for."""
-        ordering = assembly.constraints_of(self.config).ordering
-        view = ArchiveView(assembly.objective_of(self.config), self.space.key, ordering)
-        for evaluation in content.evaluations:
-            view.add(evaluation)
-        if view.objective.reference == "sample":
-            view.set_reference(content.references)
+        ordering = self.parts.constraints.ordering
+        view = ArchiveView.of(self.parts.objective, content.evaluations, content.references, ordering)
         if own_config(folder.config).table != self.config.table:
             found = found.model_copy(update={"table": None})
-            table = assembly.table_of(self.config, self.space)
+            table = self.parts.table
             folder.write_config(self.config)
             return self._finish(folder, view, found, table)
         if self.report and not folder.report.exists():
@@ -264,6 +263,138 @@ class Search:
 
     def _progress(self, title: str, total: int | None, *, initial: int = 0, unit: str = "evaluation") -> Progress:
         return Progress(title, total, initial=initial, unit=unit, shown=not self.quiet)
+
+
+class RunningSearch:
+    """A run that is open: ask for genotypes, evaluate them, tell the strategy, until the search is finished.
+
+    Use it as a context manager. Every evaluation is in the run's journal as soon as it is made, so a loop that is stopped anywhere
+    resumes when the same configuration is opened again.
+
+    Args:
+        search: The search to open.
+
+    Raises:
+        RbflexEvoError: If anything about the folder, the data, the device or the table is wrong.
+        Interrupted: After Ctrl-C, everything saved.
+    """
+
+    def __init__(self, search: Search) -> None:
+        self._search = search
+        self._loop: Loop | None = None
+        self._result: Result | None = None
+        with ExitStack() as resources:
+            self._folder = resources.enter_context(opened(search.config.folder))
+            interrupt = resources.enter_context(Interrupt())
+            self._folder.check_owner(search.config)
+            content = read_journal(self._folder.journal)
+            known = read_result(self._folder.result)
+            if known is not None:
+                self._result = search._finished(self._folder, content, known)
+                return
+            self._table, book = search.parts.table, search.parts.book()
+            self._measuring = resources.enter_context(ExitStack())
+            evaluator, inputs = self._measuring.enter_context(search._evaluator())
+            interrupt.check()
+            self._folder.write_config(search.config)
+            with self._saving():
+                journal = self._measuring.enter_context(Journal(self._folder.journal, content.end))
+                self._loop = search._loop(self._folder, content, journal, evaluator, inputs, interrupt, book)
+                self._measuring.callback(self._loop.close)
+                bar = search._progress("search", search.config.budget.evaluations, initial=len(self._loop.view))
+                self._loop.progress = self._measuring.enter_context(bar)
+            self._resources = resources.pop_all()
+
+    @property
+    def finished(self) -> bool:
+        """True when the search is over, so that `result` can be called."""
+        return self._loop is None or self._loop.finished
+
+    def ask(self) -> list[Genotype]:
+        """Returns the genotypes to evaluate next; none when the search is over.
+
+        Raises:
+            RuntimeError: If the genotypes of the last call were not evaluated and told.
+            Interrupted: After Ctrl-C, everything saved.
+        """
+        with self._saving():
+            return [] if self._loop is None else self._loop.ask()
+
+    def evaluate(self, genotypes: Sequence[Genotype]) -> list[Evaluation]:
+        """Returns the evaluations of the genotypes that `ask` returned, in their order; new ones are written into the journal.
+
+        Raises:
+            RuntimeError: If `ask` was not called before, or `genotypes` are not those that it returned.
+            Interrupted: After Ctrl-C, everything saved.
+        """
+        with self._saving():
+            return [] if self._loop is None else self._loop.evaluate(genotypes)
+
+    def tell(self, evaluations: Sequence[Evaluation]) -> None:
+        """Tells the strategy the evaluations that `evaluate` returned.
+
+        Raises:
+            RuntimeError: If `evaluate` was not called before, or `evaluations` are not those that it returned.
+            Interrupted: After Ctrl-C, everything saved.
+        """
+        with self._saving():
+            if self._loop is not None:
+                self._loop.tell(evaluations)
+
+    def result(self) -> Result:
+        """Writes the result and the report into the run's folder, closes the run and returns the result.
+
+        Raises:
+            RuntimeError: If the search is not finished.
+        """
+        if self._result is None:
+            if self._loop is None or not self._loop.finished:
+                raise RuntimeError(
+                    "result() was called before the search was finished; ask, evaluate and tell until `finished` is true"
+                )
+            loop, search = self._loop, self._search
+            found = search._document(loop)
+            self._measuring.close()
+            self._result = search._finish(self._folder, loop.view, found, self._table)
+            self.close()
+        return self._result
+
+    def close(self) -> None:
+        """Saves what a later session needs, and stops the worker processes; `with` does this at its end."""
+        if self._loop is not None:
+            self._resources.close()
+
+    def __enter__(self) -> RunningSearch:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _saving(self) -> Iterator[None]:
+        """Says in an `Interrupted` how many evaluations are saved and how to continue."""
+        try:
+            yield
+        except Interrupted:
+            done = len(read_journal(self._folder.journal).evaluations)
+            raise Interrupted(
+                f"stopped after {counted(done, 'evaluation')}, all saved; go on with: rbflex-evo resume {self._folder.path}"
+            ) from None
+
+
+def open_search(config: Config | str | Path, overrides: Sequence[str] = (), *, quiet: bool = False) -> RunningSearch:
+    """Opens a search for a loop of the caller's own.
+
+    Args:
+        config: A configuration, or the path of a YAML file.
+        overrides: ``key.sub=value`` changes to the YAML file.
+        quiet: True shows no progress.
+
+    Raises:
+        RbflexEvoError: If the configuration, the folder, the data, the device or the table is wrong.
+    """
+    chosen = config if isinstance(config, Config) else load_config(config, overrides)
+    return Search(chosen, quiet=quiet).open()
 
 
 def _origin_of(fingerprint: str | None) -> str:

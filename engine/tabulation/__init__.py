@@ -1,1 +1,1 @@
-"""Architectures scored once into a table of scores."""
+"""Tables of scores: architectures scored once, for replays and comparisons without networks."""

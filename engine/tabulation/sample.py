@@ -1,35 +1,37 @@
-"""Which architectures are tabulated and correlated: the whole space, a random sample of it, or those that a file lists.
+"""The architectures that are tabulated and correlated: the whole space, a random sample of it, or a list in a file.
 
-    (nothing)                            every genotype, where the space can be enumerated
-    sample: {size: 2000, seed: 0}        so many distinct genotypes, uniform where the encoding samples uniformly
-    sample: {file: architectures.txt}    one notation a line
+    (nothing)                            every genotype, if the space can be enumerated
+    sample: {size: 2000, seed: 0}        2,000 distinct genotypes, uniform if the encoding samples uniformly
+    sample: {file: architectures.txt}    one notation per line
 
-A sample is one of genotypes, as the papers draw it: several may be one network, which is then measured once.
+Genotypes are sampled, not networks, as in the papers. Several genotypes may build the same network, which is measured once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from rbflex_evo.engine.configuration.config import Config
 from rbflex_evo.spaces import ConfigError, Genotype, GenotypeError, SearchSpace
+from rbflex_evo.spaces.encodings.distinct import distinct, draws
 
-# Genotypes; nobody scores more of them one by one, and a list of them still fits into memory.
+# Largest number of genotypes of a whole space; a list of them still fits into memory.
 LARGEST_WHOLE = 1_000_000
-# A space of unknown size is used up after so many draws in a row without a new genotype.
+# Draws in a row without a new genotype after which a space of unknown size counts as exhausted.
 IDLE_DRAWS = 10_000
 
 
 def architectures_of(config: Config, space: SearchSpace) -> list[Genotype]:
-    """Returns the distinct genotypes that the configuration asks for.
+    """Returns the distinct genotypes that the configuration selects.
 
     Raises:
-        ConfigError: if the sample is larger than the space, the file cannot be read or lists nothing, or no sample is set and
+        ConfigError: If the sample is larger than the space, the file cannot be read or lists nothing, or no sample is set and
             the space is too large or cannot be enumerated.
-        GenotypeError: if a line of the file is no architecture of the space.
+        GenotypeError: If a line of the file is not an architecture of the space.
     """
     sample = config.sample
     if sample is None:
@@ -60,18 +62,13 @@ def _drawn(space: SearchSpace, size: int, rng: np.random.Generator) -> list[Geno
     if known is not None and size > known:
         raise ConfigError(f"'sample.size' is {size:,}, but {space.name} has only {known:,} genotypes")
     if known is not None and size > known // 2 and known <= LARGEST_WHOLE:
-        # The last few of a space would be waited for long.
+        # Drawing the last few genotypes of a space one by one would take too long.
         genotypes = _whole(space)
         return [genotypes[i] for i in rng.choice(len(genotypes), size, replace=False)]
-    drawn: dict[Genotype, None] = {}
-    idle = 0
-    while len(drawn) < size:
-        before = len(drawn)
-        drawn.setdefault(space.encoding.sample(rng))
-        idle = 0 if len(drawn) > before else idle + 1
-        if idle == IDLE_DRAWS:
-            raise ConfigError(f"'sample.size' is {size:,}, but only {len(drawn):,} genotypes of {space.name} were found")
-    return list(drawn)
+    drawn = [genotype for genotype, _ in islice(distinct(draws(space.encoding, rng), lambda genotype: genotype, IDLE_DRAWS), size)]
+    if len(drawn) < size:
+        raise ConfigError(f"'sample.size' is {size:,}, but only {len(drawn):,} genotypes of {space.name} were found")
+    return drawn
 
 
 def _listed(path: Path, space: SearchSpace) -> list[Genotype]:

@@ -1,29 +1,26 @@
-"""A table of scores, scores.npz: what ``tabulate`` leaves and every later comparison reads, without a network.
+"""The table of scores, scores.npz, that ``tabulate`` writes; replays and comparisons read it and need no network.
 
 space         []      the space's name
-architecture  [A]     the architectures that were asked for, in the space's notation
-row           [A]     which key each of them is
+architecture  [A]     the selected architectures, in the space's notation
+row           [A]     the row of each architecture's key
 key           [K]     canonical keys
-notation      [K]     of the network that was built for the key
-<score>       [K]     float64, NaN where it failed
-<score>_failure [K]   the reasons, empty where it did not fail
+notation      [K]     the network that was built for each key
+<score>       [K]     float64, NaN if the score failed
+<score>_failure [K]   the reason of the failure, empty if there is none
 """
 
 from __future__ import annotations
 
 import os
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from rbflex_evo.fitness.measuring.tabulated import Arrays, load, score_names
 from rbflex_evo.spaces import RunError
 
-Arrays = dict[str, np.ndarray]
-
 FRAME = ("space", "architecture", "row", "key", "notation")
-FAILURE = "_failure"
 
 
 @dataclass(frozen=True)
@@ -31,10 +28,10 @@ class ScoreTable:
     """The scores of A architectures.
 
     Attributes:
-        space: the space's name.
-        architectures: [A] notations.
-        keys: [A]; equal ones are one network.
-        scores: by name, float64 [A], NaN where it failed.
+        space: The name of the space.
+        architectures: The notations, [A].
+        keys: The canonical keys, [A]; equal keys are the same network.
+        scores: The scores by name, float64 [A], NaN if a score failed.
     """
 
     space: str
@@ -43,16 +40,11 @@ class ScoreTable:
     scores: dict[str, np.ndarray]
 
 
-def score_names(arrays: Arrays) -> list[str]:
-    """Returns the scores of a table, in order."""
-    return [name for name in arrays if name not in FRAME and not name.endswith(FAILURE)]
-
-
 def read_scores(path: Path) -> ScoreTable:
-    """Reads a table of scores, a row an architecture.
+    """Reads a table of scores with one row per architecture.
 
     Raises:
-        RunError: if there is none or it is no such table.
+        RunError: If the file is missing or is not a table of scores.
     """
     if not path.is_file():
         raise RunError(f"there is no table of scores {str(path)!r}; make one with: rbflex-evo tabulate CONFIG")
@@ -69,20 +61,11 @@ def read_scores(path: Path) -> ScoreTable:
     )
 
 
-def load(path: Path) -> Arrays | None:
-    """Returns the arrays of an npz file, or None if it is missing or damaged."""
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
-
-
 def save(path: Path, arrays: Arrays) -> None:
-    """Writes an npz file so that at any moment either the old or the whole new one is there.
+    """Replaces an npz file atomically: at any moment, either the old or the complete new file exists.
 
     Raises:
-        RunError: if it cannot be written.
+        RunError: If the file cannot be written.
     """
     draft = path.with_name(f".{path.name}.new.npz")
     try:

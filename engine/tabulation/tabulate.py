@@ -1,12 +1,12 @@
-"""Architectures scored once, into one npz: later comparisons and replays then need no network.
+"""Scores architectures once, into one npz file, so that comparisons and replays need no network.
 
-    runs/<name>-table/  config.yaml · table.json (what it is a table of) · pieces/<score>/*.npz (what is done) · scores.npz
+    runs/<name>-table/  config.yaml · table.json (identity) · pieces/<score>/*.npz (finished parts) · scores.npz
 
-The architectures are the whole space, a sample, or a list (`sample`). A whole space that plans its forwards is walked as a tree
-of what its networks have in common (`fitness/measuring/whole_space.py`), for all scores that watch a planned forward; the other
-scores, and samples, whose networks have little in common, are measured one by one through the cache. Either way the work is cut
-into pieces that are written whole, score by score, so a table that was stopped anywhere goes on where it was, and another score
-added to a finished table measures that score alone.
+The architectures are the whole space, a sample, or a list (`sample`). If the space plans its forwards, the whole space is walked
+as a tree of the layers that its networks share (`fitness/measuring/whole_space.py`), for all scores that observe a planned
+forward. Other scores, and samples, whose networks share little, are measured one by one through the cache. In both cases the
+work is divided into pieces that are written atomically, one file per score. A table that was stopped is therefore resumed, and
+adding a score to a finished table measures only that score.
 """
 
 from __future__ import annotations
@@ -20,50 +20,49 @@ from typing import Any
 
 import numpy as np
 
-from rbflex_evo.engine.configuration import assembly
+from rbflex_evo.engine.configuration.assembly import Assembly
 from rbflex_evo.engine.configuration.config import Config, settings
 from rbflex_evo.engine.run.folder import RunFolder, opened, own_config, replace_text
 from rbflex_evo.engine.terminal.progress import Progress
-from rbflex_evo.fitness import create_proxy
-from rbflex_evo.fitness.evaluation import six_digits
+from rbflex_evo.fitness.evaluation import keyed, six_digits
 from rbflex_evo.fitness.measuring.evaluator import Evaluator, score_block
+from rbflex_evo.fitness.measuring.tabulated import FAILURE, Arrays, load
 from rbflex_evo.fitness.measuring.whole_space import Subtree, score_all, subtrees
 from rbflex_evo.spaces import Genotype, RunError
 
 from .sample import architectures_of
-from .score_table import FAILURE, Arrays, load, save
+from .score_table import save
 
-# What decides the numbers of a table, besides its scores.
+# The settings that determine the numbers of a table, in addition to the parameters of its scores.
 LASTING = ("space", "data", "precision", "device", "backend")
-# Networks of a piece where nothing is shared.
+# Number of networks in a piece if networks share nothing.
 PIECE = 256
 
-# One piece of each of several scores: notation, score and failure of its networks.
+# One piece of each of several scores: notations, scores and failures of its networks.
 Piece = Mapping[str, Arrays]
-# Yields the pieces of those scores by name, but for those that are done, and tells of every network.
+# Yields the names and pieces of the named scores, skips the finished pieces, and calls the function once per network.
 Measure = Callable[[Sequence[str], set[str], Callable[[], None]], Iterator[tuple[str, Piece]]]
 
 
 def tabulate(config: Config, *, quiet: bool = False) -> Path:
-    """Scores the architectures that the configuration asks for by its proxies and returns the path of scores.npz.
+    """Scores the selected architectures by the proxies of the configuration and returns the path of scores.npz.
 
-    It has the form that `score_table` tells. Scores that the folder's table holds already stay in it.
+    The format is described in `score_table`. Scores that are already in the table stay in it.
 
     Raises:
-        ConfigError: if the space is too large and no sample is set, or the sample is larger than the space.
-        RunError: if the folder holds a table of other architectures or settings, or of other parameters of one of the scores.
+        ConfigError: If the space is too large and no sample is set, or the sample is larger than the space.
+        RunError: If the folder holds a table of other architectures, other settings, or other parameters of a score.
     """
-    space = assembly.space_of(config)
-    architectures = architectures_of(config, space)
-    batch = assembly.batch_of(config)
+    parts = Assembly(config)
+    architectures = architectures_of(config, parts.space)
     with opened(config.folder.with_name(f"{config.folder.name}-table")) as folder:
-        _claim(folder, config, [space.notation(genotype) for genotype in architectures], batch.fingerprint)
+        _claim(folder, parts, [parts.space.notation(genotype) for genotype in architectures])
         path = folder.path / "scores.npz"
         known = load(path) or {}
         missing = [name for name in config.fitness.proxies if name not in known]
         if not missing:
             return path
-        with assembly.evaluator_of(config, space, batch) as evaluator:
+        with parts.evaluator() as evaluator:
             with Progress("gammas", None, unit="network", shown=not quiet) as progress:
                 evaluator.prepare(progress.to)
             frame = _frame(evaluator, architectures)
@@ -77,17 +76,23 @@ def tabulate(config: Config, *, quiet: bool = False) -> Path:
     return path
 
 
-def _claim(folder: RunFolder, config: Config, architectures: Sequence[str], inputs: str) -> None:
-    """Makes the folder this table's own.
+def _claim(folder: RunFolder, parts: Assembly, architectures: Sequence[str]) -> None:
+    """Writes the identity of the table into the folder, or checks the identity that is there.
 
     Raises:
-        RunError: if it is another's.
+        RunError: If the folder holds another table.
     """
+    config = parts.config
     chosen = settings(config)
     proxies = chosen["fitness"]["proxies"]
-    # A score of the published kind has every genotype measured by itself, whatever its key.
-    raw = any(create_proxy(name, **values).layers == "published" for name, values in config.fitness.proxies.items())
-    frame = [{name: chosen[name] for name in LASTING}, chosen["fitness"]["weights"], raw, inputs, list(architectures)]
+    frame = [
+        {name: chosen[name] for name in LASTING},
+        chosen["fitness"]["weights"],
+        # A score of the published kind has every genotype measured by itself, whatever its key.
+        parts.raw,
+        parts.batch.fingerprint,
+        list(architectures),
+    ]
     wanted = {"version": 2, "identity": _digest(frame)}
     scores = {name: _digest(values) for name, values in proxies.items()}
     path = folder.path / "table.json"
@@ -103,7 +108,7 @@ def _claim(folder: RunFolder, config: Config, architectures: Sequence[str], inpu
             f"{folder.path} holds a table of another {what}; give this one another name (--set name=...), or remove {folder.path}"
         )
     if not path.exists() or scores.keys() - there.keys():
-        # The configuration beside the scores tells the parameters of all of them.
+        # The configuration in the folder holds the parameters of all scores of the table.
         before = own_config(folder.config).fitness.proxies if folder.config.exists() else {}
         fitness = config.fitness.model_copy(update={"proxies": {**before, **config.fitness.proxies}})
         folder.write_config(config.model_copy(update={"fitness": fitness}))
@@ -115,7 +120,7 @@ def _digest(content: Any) -> str:
 
 
 def _frame(evaluator: Evaluator, architectures: Sequence[Genotype]) -> Arrays:
-    """Returns the arrays that say what the rows are."""
+    """Returns the arrays that describe the rows."""
     space = evaluator.space
     of = [evaluator.key(genotype) for genotype in architectures]
     keys = {key: i for i, key in enumerate(dict.fromkeys(of))}
@@ -129,19 +134,19 @@ def _frame(evaluator: Evaluator, architectures: Sequence[Genotype]) -> Arrays:
 
 
 def _complete(folder: Path, names: Sequence[str], frame: Arrays, measure: Measure, quiet: bool) -> Arrays:
-    """Returns the columns of those scores, pieces of an earlier session from their files."""
+    """Returns the columns of the named scores; pieces of an earlier session are read from their files."""
     pieces: dict[str, dict[str, Arrays]] = {}
     for name in names:
         (folder / name).mkdir(parents=True, exist_ok=True)
         kept = {path.stem: load(path) for path in sorted((folder / name).glob("*.npz"))}
         # A damaged piece is measured again.
         pieces[name] = {stem: piece for stem, piece in kept.items() if piece is not None}
-    # Scores that lack the same pieces are measured together; they differ where a stop came between two files.
-    alike: dict[frozenset[str], list[str]] = {}
+    # Scores that lack the same pieces are measured together; an interruption between two files makes them differ.
+    groups: dict[frozenset[str], list[str]] = {}
     for name in names:
-        alike.setdefault(frozenset(pieces[name]), []).append(name)
+        groups.setdefault(frozenset(pieces[name]), []).append(name)
     networks = len(set(frame["notation"].tolist()))
-    for done, group in alike.items():
+    for done, group in groups.items():
         ready = sum(len(piece["notation"]) for piece in pieces[group[0]].values())
         title = ", ".join(group) if len(group) <= 3 else f"{len(group)} scores"
         with Progress(title, networks, initial=ready, unit="network", shown=not quiet) as progress:
@@ -156,7 +161,7 @@ def _complete(folder: Path, names: Sequence[str], frame: Arrays, measure: Measur
 
 
 def _column(name: str, pieces: Sequence[Arrays], notations: np.ndarray) -> Arrays:
-    """Returns one score of all keys, by the notations of their networks."""
+    """Returns one score for all keys, looked up by the notations of their networks."""
     joined = {part: np.concatenate([piece[part] for piece in pieces]) for part in ("notation", "score", "failure")}
     rows = {notation: row for row, notation in enumerate(joined["notation"].tolist())}
     at = [rows[notation] for notation in notations.tolist()]
@@ -164,7 +169,7 @@ def _column(name: str, pieces: Sequence[Arrays], notations: np.ndarray) -> Array
 
 
 def _piece(notations: Sequence[str], found: Sequence[float | str]) -> Arrays:
-    """Makes a piece of scores and, where there is none, reasons."""
+    """Returns a piece from scores, and reasons where a score failed."""
     return {
         "notation": np.array(notations),
         "score": np.array([np.nan if isinstance(value, str) else six_digits(value) for value in found]),
@@ -175,10 +180,10 @@ def _piece(notations: Sequence[str], found: Sequence[float | str]) -> Arrays:
 def _evaluated(
     evaluator: Evaluator, architectures: Sequence[Genotype], names: Sequence[str], done: set[str], step: Callable[[], None]
 ) -> Iterator[tuple[str, Piece]]:
-    """Measures one by one through the cache, `PIECE` networks a piece."""
+    """Measures networks one by one through the cache, `PIECE` networks per piece."""
     space = evaluator.space
-    # One genotype a network; several keys may be built as the same one.
-    networks = {space.notation(evaluator.network_of(evaluator.key(genotype))): genotype for genotype in architectures}
+    # One genotype per network; several keys may build the same network.
+    networks = {space.notation(evaluator.network_of(key)): (key, genotype) for key, genotype in keyed(evaluator, architectures)}
     notations = list(networks)
     for start in range(0, len(notations), PIECE):
         if f"{start:08d}" in done:
@@ -193,17 +198,12 @@ def _evaluated(
 
 
 def _walked(evaluator: Evaluator, names: Sequence[str], done: set[str], step: Callable[[], None]) -> Iterator[tuple[str, Piece]]:
-    """Measures the whole space, a subtree a piece."""
+    """Measures the whole space, one subtree per piece."""
     space = evaluator.space
     proxies = {name: evaluator.proxies[name] for name in names}
     for subtree in score_all(
-        space,
-        evaluator.batch.images.numpy(),
+        evaluator.conditions,
         proxies,
-        weights=evaluator.weights,
-        device=str(evaluator.device),
-        precision=evaluator.precision,
-        backend=evaluator.backend,
         workers=evaluator.workers,
         done={prefix for prefix in subtrees(space) if _stem(prefix) in done},
     ):
@@ -214,7 +214,7 @@ def _walked(evaluator: Evaluator, names: Sequence[str], done: set[str], step: Ca
 
 
 def _scores(subtree: Subtree, name: str, proxy: Any) -> list[float | str]:
-    """Returns the scores of a subtree's networks, or the reasons why there is none."""
+    """Returns the score of each network of a subtree, or the reason why it failed."""
     reasons = subtree.failures[name]
     there = [i for i in range(len(subtree.genotypes)) if i not in reasons]
     block = [{part: array[i] for part, array in subtree.statistics[name].items()} for i in there]

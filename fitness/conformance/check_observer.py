@@ -1,4 +1,4 @@
-"""Conformance tests of an observer: one way in for layers of one candidate, another for those of many, and both alike."""
+"""Conformance tests of observers: layers of one candidate and of several candidates give the same statistics."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ from rbflex_evo.spaces.conformance.checking import CheckFailed, called, require
 
 from .case import check_plain
 
-# Layers [channels, height, width] of made-up networks, as they are shown to an observer.
+# Shapes [channels, height, width] of synthetic layers.
 LAYERS = ((4, 8, 8), (6, 5, 5), (12,))
 CANDIDATES, IMAGES, FEATURES = 5, 8, 24
 ROUNDING = 1e-4
 
 
 def check_made(make: Callable[[], Observer], name: str) -> None:
-    """Checks that each network gets an observer of its own.
+    """Checks that each call creates a new observer.
+
+    Args:
+        make: Returns a new observer.
+        name: Name of the score, for the message.
 
     Raises:
-        CheckFailed: if it does not.
+        CheckFailed: If it does not.
     """
     observer = make()
     require(
@@ -32,17 +36,19 @@ def check_made(make: Callable[[], Observer], name: str) -> None:
 
 
 def check_observer(make: Callable[[], Observer], name: str) -> None:
-    """Checks that observers keep the contract of `Observer`.
+    """Checks that observers fulfil the contract of `Observer`.
 
     Args:
-        make: returns a new observer.
-        name: of the score, for the message.
+        make: Returns a new observer.
+        name: Name of the score, for the message.
 
     Raises:
-        CheckFailed: at the first thing that is wrong.
+        CheckFailed: At the first violation.
     """
     kind = f"{name}'s {type(make()).__name__}"
-    with called(f"{kind}, on made-up layers,", "activation() takes [N, ...] of any shape, features() [N, length]", CandidateFailed):
+    with called(
+        f"{kind}, on synthetic layers,", "activation() takes [N, ...] of any shape, features() [N, length]", CandidateFailed
+    ):
         outputs = _layers()
         before = [output.clone() for output in outputs]
         alone = [_observed(make(), [output[k] for output in outputs]) for k in range(CANDIDATES)]
@@ -56,7 +62,7 @@ def check_observer(make: Callable[[], Observer], name: str) -> None:
 
 
 def _layers() -> list[torch.Tensor]:
-    """Returns activations [candidates, N, ...], half of them zero as after a ReLU, and the features of each candidate."""
+    """Returns activations [candidates, N, ...], half of them zero as after a ReLU, and the features of the candidates."""
     generator = torch.Generator().manual_seed(0)
     shapes = [(CANDIDATES, IMAGES, *layer) for layer in LAYERS]
     return [torch.randn(shape, generator=generator).relu() for shape in [*shapes, (CANDIDATES, IMAGES, FEATURES)]]
@@ -87,7 +93,7 @@ def _check_multiplicity(make: Callable[[], Observer], kind: str, layers: Sequenc
     require(
         _near(twice, counted),
         f"{kind}.activation(..., multiplicity=2) is not the same as two calls; a planned forward shows a map once "
-        "and says how many layers it stands for",
+        "and passes the number of layers that it represents",
     )
 
 
@@ -95,7 +101,7 @@ def _check_fork(make: Callable[[], Observer], kind: str, layers: Sequence[torch.
     observer = make()
     observer.activation("layer 0", layers[0])
     other = observer.fork()
-    # What the first one sees from here on must not reach the second.
+    # Activations that the first observer sees from here on must not reach the second.
     observer.activation("another layer", layers[1] + 1)
     for i, layer in enumerate(layers[1:-1], start=1):
         other.activation(f"layer {i}", layer)

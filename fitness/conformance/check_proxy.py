@@ -4,9 +4,9 @@
 
     from rbflex_evo.engine.conformance import check_proxy
     check_proxy(MyProxy)                  # on small forms of two spaces
-    check_proxy(MyProxy, [MySpace()])     # or on those for which it is meant
+    check_proxy(MyProxy, [MySpace()])     # or on the spaces for which it is intended
 
-Each check raises `CheckFailed` with one line that says what is wrong, with which network, and how to mend it.
+Each check raises `CheckFailed` with one line that describes the violation, the network and the fix.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from .measured import CHECKS, check_keeps_nothing
 
 
 def check_proxy(proxy: Proxy | type[Proxy] | str, spaces: Sequence[SearchSpace] | None = None) -> None:
-    """Checks that a score keeps the contract of `Proxy` and, if it watches a forward, its observer that of `Observer`.
+    """Checks that a score fulfils the contract of `Proxy` and that its observer, if any, fulfils that of `Observer`.
 
     Args:
-        proxy: the score, its class or its registered name; the last two with default parameters.
-        spaces: whose networks it is tried on, in parts with a dead one and one that gives NaN; None for small forms of toy and
-            nats_tss. Spaces that the score refuses are left out.
+        proxy: Score, class of a score or registered name; a class or a name is used with default parameters.
+        spaces: Search spaces of the test networks; None for small versions of toy and nats_tss, which include dead networks
+            and networks with NaN. Spaces that the score refuses are skipped.
 
     Raises:
-        CheckFailed: at the first thing that is wrong.
-        UnknownNameError: if no score has that name.
-        ConfigError: if a parameter has no default; pass an instance then.
+        CheckFailed: At the first violation.
+        UnknownNameError: If no score has the name.
+        ConfigError: If a parameter has no default; pass an instance in this case.
     """
     found = PROXIES.get(proxy) if isinstance(proxy, str) else proxy
     kind: type[Proxy] = found if isinstance(found, type) else type(found)

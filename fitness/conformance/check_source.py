@@ -1,4 +1,4 @@
-"""Conformance tests for authors of data sources; `rbflex_evo.engine.conformance` has all of the kit.
+"""Conformance tests for authors of data sources; `rbflex_evo.engine.conformance` has the whole kit.
 
 from rbflex_evo.engine.conformance import check_source
 check_source(MySource, n=4)
@@ -19,12 +19,16 @@ MISSING = "no/such/file"
 
 
 def check_source(source: str | type[Source], **values: Any) -> None:
-    """Checks that a data source, a class or a registered name with parameters `values`, keeps the contract of `Source`.
+    """Checks that a data source fulfils the contract of `Source`.
+
+    Args:
+        source: Class or registered name of the source.
+        **values: Parameters of the source.
 
     Raises:
-        CheckFailed: at the first thing that is wrong.
-        UnknownNameError: if no source has that name.
-        ConfigError: if a parameter is unknown or of a wrong type.
+        CheckFailed: At the first violation.
+        UnknownNameError: If no source has the name.
+        ConfigError: If a parameter is unknown or of a wrong type.
     """
     kind: type[Source] = sources.get(source) if isinstance(source, str) else source
     name = getattr(kind, "__name__", repr(kind))

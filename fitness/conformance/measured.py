@@ -1,4 +1,4 @@
-"""What is checked of a score on one space; `checks.check_proxy` runs all of it."""
+"""Checks of the measurements of a score on one space, run by `check_proxy`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ import torch
 from torch import nn
 
 from rbflex_evo.fitness.data.batch import Batch
+from rbflex_evo.fitness.evaluation import keyed
 from rbflex_evo.fitness.measuring.cache import decode, encode
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import FAILED, Evaluator
 from rbflex_evo.fitness.measuring.measurer import by_plan
 from rbflex_evo.fitness.measuring.workers import as_in_a_worker
@@ -24,10 +26,10 @@ from rbflex_evo.fitness.passes.weights import WeightParameters
 from rbflex_evo.fitness.proxies.proxy import Proxy
 from rbflex_evo.spaces.conformance.checking import CheckFailed, called, pure, require, shown
 
-from .case import IMAGES, Case, Found, check_plain, near, same
+from .case import IMAGES, Case, StatisticsOrReason, check_plain, near, same
 from .variants import variants
 
-# Statistics of one network and 8 images; those of the package take some hundreds of bytes, and a cache may hold 10^6 of them.
+# Limit for the statistics of one network and 8 images, of which a cache may hold 10^6; ours take a few hundred bytes.
 BYTES = 2**18
 SOURCE = "subject.normal, subject.uniform or subject.signs, which are functions of a seed and a name"
 
@@ -66,9 +68,9 @@ def _check_pure(case: Case) -> None:
     pure(lambda: case.measure(case.networks[:1]), what, same, SOURCE)
 
 
-def _check_company(case: Case) -> None:
+def _check_batch(case: Case) -> None:
     for size in (2, 5, len(case.networks)):
-        # From the last to the first, so that the order differs, too.
+        # Reversed, so that the order differs as well.
         networks, alone = case.networks[:size][::-1], case.found[:size][::-1]
         for network, together, found in zip(networks, case.measure(networks), alone, strict=True):
             require(
@@ -79,25 +81,17 @@ def _check_company(case: Case) -> None:
 
 
 def _check_score(case: Case) -> None:
-    """Scores by hand, then evaluated twice on one cache."""
-    batch = Batch(case.images, None, "example inputs")
+    """Checks scores of the measured statistics, and two evaluations with the same cache."""
+    conditions = Conditions.of(case.space, Batch(case.images), device="cpu", backend="eager")
     runs: list[list[tuple[float | None, str | None]]] = []
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(2):
-            evaluator = Evaluator(
-                case.space,
-                {case.name: case.original},
-                batch,
-                device="cpu",
-                workers=1,
-                backend="eager",
-                cache=Path(folder) / "cache.sqlite",
-            )
+            evaluator = Evaluator(conditions, {case.name: case.original}, workers=1, cache=Path(folder) / "cache.sqlite")
             with evaluator, called(f"evaluating {case.name} on {case.space.name}", "try its methods one by one"):
                 evaluator.prepare()
                 if not runs:
                     _check_scores(case, evaluator.proxies[case.name])
-                evaluations = list(evaluator.evaluate(case.genotypes))
+                evaluations = list(evaluator.evaluate(keyed(evaluator, case.genotypes)))
                 runs.append([(e.scores.get(case.name), e.failures.get(case.name)) for e in evaluations])
                 measured = evaluator.counts["measured"]
     for network, fresh, cached in zip(case.networks, *runs, strict=True):
@@ -113,7 +107,7 @@ def _check_scores(case: Case, proxy: Proxy) -> None:
 
 
 def _check_score_of(proxy: Proxy, found: Statistics, what: str) -> None:
-    # As the cache gives them, which is read-only.
+    # Read-only arrays, as from the cache.
     given = decode(encode(found))
     with called(what, "score() reads the statistics that were measured and writes into none"):
         value = _scored(proxy, given)
@@ -148,7 +142,7 @@ def _check_score_many(case: Case, proxy: Proxy) -> None:
 
 
 def _check_launch(case: Case) -> None:
-    """Networks whose forwards are planned, computed side by side as an accelerator does."""
+    """Checks planned forwards of several networks at once, as on an accelerator."""
     shape = tuple(case.images.shape[1:])
     plans = [case.space.plan(network, shape) for network in case.networks]
     if not by_plan(case.proxy) or any(plan is None for plan in plans):
@@ -161,7 +155,7 @@ def _check_launch(case: Case) -> None:
             measurer.interpreter.run([p for p in plans[:size] if p], measurer.images, [[observer] for observer in observers])
         for network, observer, alone in zip(case.networks, observers, case.found, strict=False):
             try:
-                together: Found = observer.finish()
+                together: StatisticsOrReason = observer.finish()
             except CandidateFailed as failed:
                 together = str(failed)
             require(
@@ -204,12 +198,12 @@ def _state(network: nn.Module) -> dict[str, object]:
 
 
 def check_keeps_nothing(case: Case) -> None:
-    """No network and no tensor outlives its measuring.
+    """Checks that networks and tensors are released after a measurement.
 
     Raises:
-        CheckFailed: if one does.
+        CheckFailed: If a network or a tensor is kept.
     """
-    # It was measured before, so what is made once for all is there already.
+    # The networks were measured before, so objects that are created only once exist already.
     before = _alive()
     case.measure(case.networks[:2])
     kept = _alive() - before
@@ -249,7 +243,7 @@ def _check_images(case: Case) -> None:
 
 
 def _check_gradients(case: Case) -> None:
-    # An observer watches a forward that records none.
+    # The forward passes that observers see record no gradients.
     if case.proxy.cost != "forward" or case.proxy.needs == "forward":
         return
     try:
@@ -276,7 +270,7 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
     _check_statistics,
     _check_untouched,
     _check_pure,
-    _check_company,
+    _check_batch,
     _check_score,
     _check_launch,
     _check_labels,

@@ -1,4 +1,4 @@
-"""The same score with one parameter changed: values that a parameter's type allows, found without knowing what it means."""
+"""Variants of a score with one parameter changed to another value of its type."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rbflex_evo.spaces import ConfigError
 
 
 def variants(proxy: Proxy) -> Iterator[tuple[str, Any, Proxy]]:
-    """Yields (parameter, value, proxy), one for each parameter that can have another value while the others stay."""
+    """Yields (parameter, value, proxy) for each parameter that can be changed while the others stay the same."""
     kind, values = type(proxy), proxy.parameters.model_dump()
     for field, info in type(proxy.parameters).model_fields.items():
         for value in other_values(info.annotation, values[field]):
@@ -25,7 +25,7 @@ def variants(proxy: Proxy) -> Iterator[tuple[str, Any, Proxy]]:
 
 
 def other_values(annotation: Any, value: Any) -> Iterator[Any]:
-    """Yields values of that type that differ from `value`, the nearest ones first."""
+    """Yields other values of a type than `value`, the nearest first."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         yield from (choice for choice in inner if choice != value)

@@ -1,1 +1,1 @@
-"""What a network costs: parameters, FLOPs, depth, memory, latency."""
+"""Costs of a network: parameters, FLOPs, depth, memory, latency."""

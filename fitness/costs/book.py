@@ -1,4 +1,4 @@
-"""The costs of a run's architectures, by key: each is counted once."""
+"""Costs of the architectures of a run by key, each counted once."""
 
 from __future__ import annotations
 
@@ -9,47 +9,51 @@ from typing import NamedTuple
 from rbflex_evo.fitness.passes.observer import CandidateFailed
 from rbflex_evo.spaces import Genotype, SearchSpace
 
-from .metric import Architecture, Metric
+from .metric import CostSubject, Metric
 
 
-class Costed(NamedTuple):
-    """What is known of one architecture's costs: by metric, or why there is none."""
+class KnownCosts(NamedTuple):
+    """Known costs of one architecture by metric, and reasons of the metrics that failed."""
 
     costs: dict[str, float]
     failures: dict[str, str]
 
 
 class CostBook:
-    """The costs of architectures by key, each counted once in a run.
+    """Counts the costs of architectures by key, each once in a run.
 
     Args:
-        metrics: by name, in the order in which they are looked at.
-        network_of: returns the genotype that is built to score a key.
+        metrics: Metrics in the order in which they are counted.
+        space: Search space of the architectures.
+        network_of: Returns the genotype that is built to score a key.
     """
 
     def __init__(self, metrics: Sequence[Metric], space: SearchSpace, network_of: Callable[[str], Genotype]) -> None:
         self.metrics = {metric.name: metric for metric in metrics}
         self._space = space
         self._network_of = network_of
-        self._known: dict[str, Costed] = {}
+        self._known: dict[str, KnownCosts] = {}
 
-    def look(self, key: str, names: Sequence[str] | None = None, enough: Callable[[str, float], bool] | None = None) -> Costed:
-        """Returns what the architecture of that key costs, by the metrics of those names, or by all.
+    def look(self, key: str, names: Sequence[str] | None = None, enough: Callable[[str, float], bool] | None = None) -> KnownCosts:
+        """Returns the known costs of a key, after counting those that are missing.
 
         Args:
-            enough: asked after each cost; True, or a metric that fails, leaves the rest out.
+            key: Canonical key of the architecture.
+            names: Names of the metrics to count; None for all.
+            enough: Called with the name and value of each cost. If it returns True, or a metric fails, the remaining metrics
+                are not counted.
         """
-        known = self._known.setdefault(key, Costed({}, {}))
-        architecture: Architecture | None = None
+        known = self._known.setdefault(key, KnownCosts({}, {}))
+        architecture: CostSubject | None = None
         for name in self.metrics if names is None else names:
             if name not in known.costs and name not in known.failures:
-                architecture = architecture or Architecture(self._space, self._network_of(key))
+                architecture = architecture or CostSubject(self._space, self._network_of(key))
                 self._count(self.metrics[name], architecture, known)
             if enough is not None and (name in known.failures or enough(name, known.costs[name])):
                 break
         return known
 
-    def _count(self, metric: Metric, architecture: Architecture, known: Costed) -> None:
+    def _count(self, metric: Metric, architecture: CostSubject, known: KnownCosts) -> None:
         try:
             cost = metric.cost(architecture)
         except CandidateFailed as failed:
@@ -61,5 +65,5 @@ class CostBook:
             known.failures[metric.name] = f"the cost is {cost}"
 
     def learn(self, key: str, costs: Mapping[str, float], failures: Mapping[str, str]) -> None:
-        """Takes what was counted before, so that it is not counted again."""
-        self._known[key] = Costed(dict(costs), dict(failures))
+        """Stores costs and failures that were counted before, so that they are not counted again."""
+        self._known[key] = KnownCosts(dict(costs), dict(failures))

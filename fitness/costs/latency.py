@@ -1,4 +1,4 @@
-"""Latency as a cost: measured on a device of this machine, or read from a table of devices that are not here."""
+"""Latency as a cost: measured on a device of this machine, or read from a table of other devices."""
 
 from __future__ import annotations
 
@@ -17,14 +17,20 @@ from rbflex_evo.spaces import Genotype, Parameters, SearchSpace, TableError, nea
 from rbflex_evo.spaces.errors import reason
 from rbflex_evo.spaces.tables.notations import checked_notations
 
-from .metric import Architecture, Metric
+from .metric import CostSubject, Metric
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 class LatencyParameters(Parameters):
-    """Measured are `repeats` forwards after `warm_up` that are not, on `device`."""
+    """Parameters of the measurement.
+
+    Attributes:
+        device: Device that is timed.
+        warm_up: Forwards before the first one that is timed.
+        repeats: Timed forwards; their median is the latency.
+    """
 
     device: str = "cpu"
     warm_up: int = Field(5, ge=0)
@@ -32,7 +38,7 @@ class LatencyParameters(Parameters):
 
 
 class Latency(Metric):
-    """The median time of a forward of one input, measured here; never twice the same."""
+    """Median time of a forward pass of one input, measured on this machine; differs between measurements."""
 
     name = "latency"
     description = "milliseconds of one input's forward, the median of several measured on the named device, one thread"
@@ -47,7 +53,8 @@ class Latency(Metric):
         super().__init__(parameters, space)
         self.device = find_device(parameters.device)
 
-    def cost(self, architecture: Architecture) -> float:
+    def cost(self, architecture: CostSubject) -> float:
+        """Measures the latency in milliseconds."""
         import torch
 
         network = architecture.network.to(self.device)
@@ -67,7 +74,7 @@ class Latency(Metric):
     def _forward(self, network: nn.Module, images: Any) -> float:
         from rbflex_evo.fitness.passes.device import wait_for
 
-        # An accelerator computes while the call has already returned, so both ends of the time wait for it.
+        # An accelerator computes asynchronously, so wait for it before each reading of the clock.
         wait_for(self.device)
         start = time.perf_counter()
         network(images)
@@ -76,12 +83,13 @@ class Latency(Metric):
 
 
 class LatencyTableParameters(Parameters):
-    """Where known latencies are.
+    """Parameters of `LatencyTable`.
 
     Attributes:
-        path: an ``.npz`` file with one array [architectures] of milliseconds a device.
-        device: the name of its array.
-        notation: the array of architectures in the space's notation; None where the rows are in the benchmark's own order.
+        path: Path of an ``.npz`` file with one array [architectures] of milliseconds per device.
+        device: Name of the array of the device.
+        notation: Name of the array of architectures in the notation of the space; None if the rows are in the official order
+            of the benchmark.
     """
 
     path: str
@@ -90,7 +98,7 @@ class LatencyTableParameters(Parameters):
 
 
 class LatencyTable(Metric):
-    """Known latencies of one device, such as those of HW-NAS-Bench (Li et al., ICLR 2021) and HELP (Lee et al., NeurIPS 2021)."""
+    """Latencies of a device in a table, as of HW-NAS-Bench (Li et al., ICLR 2021) and HELP (Lee et al., NeurIPS 2021)."""
 
     name = "latency_table"
     description = "milliseconds of one input's forward on a device, from its array in an .npz file"
@@ -116,7 +124,8 @@ class LatencyTable(Metric):
         positions = {notation: row for row, notation in enumerate(notations)}
         self._rows = lambda genotype: positions.get(space.notation(genotype))
 
-    def cost(self, architecture: Architecture) -> float:
+    def cost(self, architecture: CostSubject) -> float:
+        """Looks up the latency in milliseconds."""
         row = self._rows(architecture.genotype)
         if row is None:
             raise CandidateFailed(f"{self.parameters.path} has no row of it")

@@ -1,4 +1,4 @@
-"""The memory that a network's activations take, counted in one forward of one input."""
+"""Memory of the activations of a network, counted in a forward pass of one input."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ from rbflex_evo.fitness.passes.watch import Rewired
 
 
 def activation_memory(network: nn.Module, inputs: Tensor) -> int:
-    """Returns the largest sum of live activations during one forward of `inputs` [1, ...], in bytes.
+    """Returns the largest sum of live activations during a forward pass of `inputs` [1, ...], in bytes.
 
-    Live is every tensor that exists at one moment, the input included, parameters and buffers not: what inference needs
-    besides the weights, kernels' own workspaces aside. Tensors that share memory (views, in-place results) count once.
+    All tensors that exist at the same time are live, including the input but not parameters, buffers and workspaces of
+    kernels. Tensors that share memory (views, results of in-place operations) count once.
     """
-    # Without a function mode torch runs its own Transformer layers as one fused operation, of which nothing is seen.
-    with torch.no_grad(), Rewired({}, {}), _Live([*network.parameters(), *network.buffers()]) as live:
+    # Without a function mode, torch runs its Transformer layers as one fused operation that hides the activations.
+    live = _Live([*network.parameters(), *network.buffers()])
+    with torch.no_grad(), Rewired({}, {}), live:
         network(inputs.clone())
     return live.peak
 
 
-class _Live(TorchDispatchMode):
-    """Adds up the memory of the tensors that operations made and that still exist, after every operation."""
+class _Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Sums the memory of the existing results after every operation."""
 
     def __init__(self, ignored: Sequence[Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.peak = 0
-        self._ignored = {StorageWeakRef(tensor.untyped_storage()).cdata for tensor in ignored}
+        self._ignored = {StorageWeakRef(tensor.untyped_storage()).cdata for tensor in ignored}  # type: ignore[no-untyped-call]
         self._sizes: dict[StorageWeakRef, int] = {}
 
     def __torch_dispatch__(
@@ -42,9 +43,10 @@ class _Live(TorchDispatchMode):
         for made in tree_leaves(result):
             if isinstance(made, Tensor):
                 storage = made.untyped_storage()
-                reference = StorageWeakRef(storage)
+                reference = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
                 if reference.cdata not in self._ignored:
                     self._sizes[reference] = storage.nbytes()
-        self._sizes = {reference: size for reference, size in self._sizes.items() if not reference.expired()}
+        live = {reference: size for reference, size in self._sizes.items() if not reference.expired()}  # type: ignore[no-untyped-call]
+        self._sizes = live
         self.peak = max(self.peak, sum(self._sizes.values()))
         return result

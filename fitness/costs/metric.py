@@ -1,7 +1,7 @@
-"""What a network costs: parameters, FLOPs, depth, activation memory, latency. Lower is better, and nothing is trained for it.
+"""Metrics of the cost of a network: parameters, FLOPs, depth, activation memory, latency. Lower is better.
 
-A cost is one of the network that is scored: the representative of its key, on one input of the space's own shape. A constraint
-limits costs, an objective may minimise them; what neither names is not counted.
+Costs are those of the network that is scored, which is the representative of its key, for one input of the shape of the space.
+Constraints limit costs and objectives minimise them; only metrics that one of them names are counted.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from torch import nn
 
 METRICS = Registry("metric")
-METRICS.register("params", "rbflex_evo.fitness.costs.metric:Params")
-METRICS.register("flops", "rbflex_evo.fitness.costs.metric:Flops")
-METRICS.register("depth", "rbflex_evo.fitness.costs.metric:Depth")
+METRICS.register("params", "rbflex_evo.fitness.costs.metric:ParamsMetric")
+METRICS.register("flops", "rbflex_evo.fitness.costs.metric:FlopsMetric")
+METRICS.register("depth", "rbflex_evo.fitness.costs.metric:DepthMetric")
 METRICS.register("activation_memory", "rbflex_evo.fitness.costs.metric:ActivationMemory")
 METRICS.register("latency", "rbflex_evo.fitness.costs.latency:Latency")
 METRICS.register("latency_table", "rbflex_evo.fitness.costs.latency:LatencyTable")
 
 
-class Architecture:
-    """One candidate as metrics are given it; what several of them need is made once, and dropped with it."""
+class CostSubject:
+    """Candidate whose costs are counted; caches what several metrics need."""
 
     def __init__(self, space: SearchSpace, genotype: Genotype) -> None:
         self.space = space
@@ -34,30 +34,36 @@ class Architecture:
 
     @cached_property
     def counted(self) -> Costs:
-        """Parameters and multiply-accumulates as the space counts them."""
+        """Parameters and multiply-accumulates, counted by the space."""
         return self.space.costs(self.genotype)
 
     @cached_property
     def network(self) -> nn.Module:
-        """The network on the CPU, in evaluation mode."""
+        """Network on the CPU in evaluation mode."""
         from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
 
         return build_initialised(self.space, self.genotype, WeightParameters()).eval()
 
 
 class Metric(ABC):
-    """One kind of cost in one space.
+    """Base class of cost metrics.
+
+    Args:
+        parameters: Validated parameters.
+        space: Search space of the networks.
 
     Attributes:
-        name: the registered name.
-        description: one line for ``list metrics``.
-        unit: of a cost, empty for a plain number.
-        version: raised when the cost of an equal network changes.
-        repeatable: False where two measurements differ; a run then keeps what it measured in its journal.
-        walkable: True where a cost takes so little that all of a small space may be looked at, one architecture by one.
+        name: Registered name.
+        description: Description in one line for ``list metrics``.
+        unit: Unit of a cost; empty for a plain number.
+        version: Version number, to be raised when the cost of an equal network changes.
+        repeatable: False if repeated measurements differ; a run then keeps measured costs in its journal.
+        walkable: True if a cost is computed so fast that all architectures of a small space may be checked one by one.
 
     Raises:
-        ConfigError, TableError, DeviceError: from the constructor, before anything is measured.
+        ConfigError: From the constructor, if the parameters do not fit the space.
+        TableError: From the constructor, if a table is missing, unreadable or of another space.
+        DeviceError: From the constructor, if a device is not available.
     """
 
     name: ClassVar[str]
@@ -73,21 +79,25 @@ class Metric(ABC):
         self.space = space
 
     @abstractmethod
-    def cost(self, architecture: Architecture) -> float:
-        """Returns the cost, lower is better.
+    def cost(self, architecture: CostSubject) -> float:
+        """Returns the cost; lower is better.
 
         Raises:
-            CandidateFailed: saying why there is none.
+            CandidateFailed: If the candidate has no cost; the message is the reason.
         """
 
 
 def metrics_named(
     constrained: Mapping[str, Mapping[str, Any]], minimised: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, tuple[dict[str, Any], str]]:
-    """Returns for each metric that constraints or an objective name the parameters given to it, and the key that they stand below.
+    """Returns the parameters of each metric that constraints or an objective name, with the path of their key.
+
+    Args:
+        constrained: Parameters by metric in the constraints.
+        minimised: Parameters by metric in the objective.
 
     Raises:
-        ConfigError: if both give parameters, and not the same.
+        ConfigError: If both give parameters of a metric and these differ.
     """
     places = {name: (dict(values), f"fitness.constraints.{name}") for name, values in constrained.items()}
     for name, values in minimised.items():
@@ -105,57 +115,68 @@ def metrics_named(
 def create_metric(name: str, space: SearchSpace, values: Mapping[str, Any] | None = None, where: str = "metric") -> Metric:
     """Returns the registered metric `name` for `space`.
 
+    Args:
+        name: Registered name.
+        space: Search space of the networks.
+        values: Parameters as plain data; None for the defaults.
+        where: Path of the key of the parameters, for error messages.
+
     Raises:
-        UnknownNameError: if no metric has that name.
-        ConfigError: if a parameter is unknown or of a wrong type, naming the key below `where`.
-        TableError, DeviceError: if what it reads or measures on is not there.
+        UnknownNameError: If no metric has the name.
+        ConfigError: If a parameter is unknown or of a wrong type.
+        TableError: If the table of the metric is missing, unreadable or of another space.
+        DeviceError: If the device of the metric is not available.
     """
     metric: type[Metric] = METRICS.get(name)
     return metric(parse(metric.Parameters, values or {}, where), space)
 
 
-class Params(Metric):
-    """Trainable parameters."""
+class ParamsMetric(Metric):
+    """Number of trainable parameters."""
 
     name = "params"
     description = "parameters of the network that is scored, counted as the space's benchmark counts them"
     walkable = True
 
-    def cost(self, architecture: Architecture) -> float:
+    def cost(self, architecture: CostSubject) -> float:
+        """Returns the number of parameters."""
         return architecture.counted.params
 
 
-class Flops(Metric):
-    """Multiply-accumulates of one input."""
+class FlopsMetric(Metric):
+    """Number of multiply-accumulates for one input."""
 
     name = "flops"
     description = "multiply-accumulates of one input in the network that is scored, counted as the space's benchmark counts them"
     walkable = True
 
-    def cost(self, architecture: Architecture) -> float:
+    def cost(self, architecture: CostSubject) -> float:
+        """Returns the number of multiply-accumulates."""
         return architecture.counted.flops
 
 
-class Depth(Metric):
-    """Weighted layers on the longest path."""
+class DepthMetric(Metric):
+    """Number of layers with weights on the longest path."""
 
     name = "depth"
     description = "convolutions and linear layers on the longest path from input to output"
 
-    def cost(self, architecture: Architecture) -> float:
+    def cost(self, architecture: CostSubject) -> float:
+        """Returns the number of layers."""
         from rbflex_evo.fitness.passes.graph import depth, operations_of
 
         return float(depth(operations_of(self.space, architecture.genotype, self.space.input_shape)))
 
 
 class ActivationMemory(Metric):
-    """The largest sum of live activations of one input's forward, in float32."""
+    """Largest sum of live activations in a forward pass of one input, in float32."""
 
     name = "activation_memory"
     description = "bytes of the largest sum of live activations in one input's forward (float32, weights not included)"
     unit = "B"
 
-    def cost(self, architecture: Architecture) -> float:
+    def cost(self, architecture: CostSubject) -> float:
+        """Returns the memory in bytes."""
         from .memory import activation_memory
 
         return float(activation_memory(architecture.network, self.space.example_inputs(1)))

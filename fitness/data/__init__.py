@@ -1,1 +1,1 @@
-"""The inputs of a network: batches of images or words, and the sources that they come from."""
+"""Inputs of a network: batches of images or words, and their data sources."""

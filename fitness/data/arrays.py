@@ -1,4 +1,4 @@
-"""An array of inputs in a file: images, feature vectors or word ids."""
+"""The data source of an array file: images, feature vectors or word ids."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from .pixels import NormalisedParameters, image_batch
 
 
 class FileParameters(NormalisedParameters):
-    """Arrays of a ``.npz``, ``.npy`` or ``.pt`` file.
+    """Parameters of an array file.
 
     Attributes:
+        path: The ``.npz``, ``.npy`` or ``.pt`` file.
         array: name of the inputs; may be left out where the file holds one array.
         labels: name of the labels, integers [n].
+        n: Number of inputs.
+        seed: Seed that selects the inputs.
         order: ``random`` draws n inputs without replacement, ``first`` takes the first n.
     """
 
@@ -33,10 +36,10 @@ class FileParameters(NormalisedParameters):
 
 
 class File(Source):
-    """Inputs from a file, told apart by their type.
+    """Inputs of an array file, whose type decides their kind.
 
-    Bytes are images (NHWC or NCHW) and become NCHW in [0, 1]; floats are images or features, taken as they are; wider whole numbers
-    are word ids [n, length].
+    Bytes are images (NHWC or NCHW) and become NCHW in [0, 1]. Floats are images or features and are not changed. Wider integers are
+    word ids [n, length].
     """
 
     name = "file"
@@ -45,6 +48,11 @@ class File(Source):
     parameters: FileParameters
 
     def batch(self) -> Batch:
+        """Loads the inputs.
+
+        Raises:
+            DataError: If inputs are missing, unreadable or too few.
+        """
         values = self.parameters
         inputs, labels = read_array(values.path, values.array, values.labels)
         where = f"{values.path!r}" if values.array is None else f"{values.array!r} of {values.path!r}"
@@ -63,7 +71,7 @@ def _sentences(ids: np.ndarray, labels: np.ndarray | None, text: str, values: Fi
     import torch
 
     if values.normal is not None:
-        raise DataError(f"{values.path!r} holds word ids, which have no mean and std; leave data.mean and data.std out")
+        raise DataError(f"{values.path!r} holds word ids, which have no mean and std; remove data.mean and data.std")
     if ids.ndim != 2 or not ids.size or ids.min() < 0:
         raise DataError(
             f"{values.path!r} holds {ids.dtype} of shape {ids.shape}; "
@@ -76,7 +84,7 @@ def _sentences(ids: np.ndarray, labels: np.ndarray | None, text: str, values: Fi
 def _channels_first(images: np.ndarray, where: str) -> np.ndarray:
     if images.dtype != np.uint8:
         return images
-    # Three columns of pixels are rarer than three colours, so what could be either is read as NHWC.
+    # Images of three columns are rarer than three colours, so an ambiguous shape is read as NHWC.
     if images.ndim == 4 and images.shape[3] in (1, 3):
         return images.transpose(0, 3, 1, 2)
     if images.ndim == 4 and images.shape[1] in (1, 3):

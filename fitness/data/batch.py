@@ -1,7 +1,7 @@
-"""Where the N inputs of a score come from: what a batch is, and the contract of a data source (those that there are: `sources`).
+"""A batch of N inputs, and the contract of a data source; `sources` registers the available ones.
 
-Every input is drawn by a generator of the source's own seed, so a batch is a pure function of its parameters and files.
-The input hardly matters to RBFleX (noise ranks networks as images do), so noise is the default that needs no download.
+Every input is drawn by a generator with the source's seed, so a batch is a pure function of its parameters and files. Inputs have
+little influence on RBFleX (noise ranks networks as images do), so noise, which needs no download, is the default.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ sources.register("file", "rbflex_evo.fitness.data.arrays:File")
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """The inputs that every network of a run sees.
+    """The inputs of every network of a run.
 
     Attributes:
-        images: float32 [N, ...], or int64 word ids [N, length] with 0 for padding; on the CPU.
-        labels: int64 [N], None where the source has none.
-        description: one line for reports.
+        images: Images float32 [N, ...], or word ids int64 [N, length] with 0 for padding; on the CPU.
+        labels: Labels int64 [N], None if the source has none.
+        description: One line for reports.
     """
 
     images: torch.Tensor = field(repr=False)
-    labels: torch.Tensor | None = field(repr=False)
-    description: str
+    labels: torch.Tensor | None = field(default=None, repr=False)
+    description: str = ""
 
     @property
     def kind(self) -> Literal["images", "words"]:
-        """What the inputs are."""
+        """Kind of the inputs."""
         return "images" if self.images.is_floating_point() else "words"
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over type, shape and bytes of the inputs; equal for equal ones wherever they came from."""
+        """SHA-256 of type, shape and bytes of the inputs, independent of their source."""
         images = self.images.contiguous().cpu().numpy()
         digest = hashlib.sha256(f"{images.dtype.str} {images.shape} ".encode())
         digest.update(images.tobytes())
@@ -58,29 +58,34 @@ class Batch:
 
     @cached_property
     def labels_fingerprint(self) -> str | None:
-        """SHA-256 over the labels; None where there are none."""
+        """SHA-256 of the labels, None if there are none."""
         return None if self.labels is None else hashlib.sha256(self.labels.numpy().tobytes()).hexdigest()
 
 
 def create_batch(source: str, **values: object) -> Batch:
-    """Returns a batch of the registered `source` with those parameters, the ``data`` section of a configuration.
+    """Returns a batch of a registered data source.
+
+    Args:
+        source: Registered name of the source.
+        values: Parameters of the source, the rest of the ``data`` section of a configuration.
 
     Raises:
-        UnknownNameError: if no source has that name.
-        ConfigError: if a parameter is unknown or of a wrong type.
-        DataError: if inputs are missing, unreadable or too few.
+        UnknownNameError: If no source has that name.
+        ConfigError: If a parameter is unknown or has a wrong type.
+        DataError: If inputs are missing, unreadable or too few.
     """
-    found = sources.get(source)
+    found: type[Source] = sources.get(source)
     return found(parse(found.Parameters, values, "data")).batch()
 
 
 class Source(ABC):
-    """Where inputs come from.
+    """Data source, which loads a batch of inputs.
 
     Attributes:
-        name: the registered name.
-        description: one line for lists.
-        parameters: what the configuration set.
+        name: The registered name.
+        description: One line for lists.
+        Parameters: Model of the parameters.
+        parameters: Values of the parameters.
     """
 
     name: ClassVar[str]
@@ -95,5 +100,5 @@ class Source(ABC):
         """Loads the inputs.
 
         Raises:
-            DataError: if they are missing, unreadable or too few.
+            DataError: If inputs are missing, unreadable or too few.
         """

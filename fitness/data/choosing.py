@@ -1,4 +1,4 @@
-"""Which of the things that are there become the batch."""
+"""Selection of the n items of a data source that become the batch."""
 
 from __future__ import annotations
 
@@ -9,27 +9,32 @@ import numpy as np
 from rbflex_evo.spaces import DataError
 
 
-def chosen_positions(there: int, n: int, seed: int, where: str, order: str = "random", what: str = "images") -> np.ndarray:
-    """Returns n distinct positions below `there`, drawn without replacement or the first ones.
+def chosen_positions(available: int, n: int, seed: int, where: str, order: str = "random", what: str = "images") -> np.ndarray:
+    """Returns n distinct positions below `available`, drawn without replacement or the first ones.
 
     Args:
-        where, what: what holds them, and what they are, in the plural.
+        available: Number of items of the source.
+        n: Number of items of the batch.
+        seed: Seed of the draw.
+        where: Name of the source in the message of an error.
+        order: ``random`` or ``first``.
+        what: Name of the items in the message of an error, in the plural.
 
     Raises:
-        DataError: if there are fewer than n.
+        DataError: If the source has fewer than n items.
     """
-    if there < n:
-        raise DataError(f"{where} has {there} {what}, but data.n asks for {n}; lower data.n or add {what}")
+    if available < n:
+        raise DataError(f"{where} has {available} {what}, but data.n asks for {n}; lower data.n or add {what}")
     if order == "first":
         return np.arange(n)
-    return np.random.Generator(np.random.Philox(seed)).choice(there, n, replace=False)
+    return np.random.Generator(np.random.Philox(seed)).choice(available, n, replace=False)
 
 
 def existing_folder(root: str) -> Path:
     """Returns the folder that ``data.root`` names.
 
     Raises:
-        DataError: if it is not there.
+        DataError: If the folder does not exist.
     """
     folder = Path(root).expanduser()
     if not folder.is_dir():

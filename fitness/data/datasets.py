@@ -18,10 +18,12 @@ from .pixels import Normal, image_batch
 
 
 class DatasetParameters(Parameters):
-    """A data set's folder, the number of images, and which.
+    """Parameters of a data set.
 
     Attributes:
         root: folder that holds the data set's official files.
+        n: Number of inputs.
+        seed: Seed that selects the inputs.
         train: images of the training set rather than of the test or validation set.
     """
 
@@ -32,7 +34,11 @@ class DatasetParameters(Parameters):
 
 
 class CifarParameters(DatasetParameters):
-    """`download` fetches the data set into `root` where it is missing (170 MB)."""
+    """`download` fetches the data set into `root` where it is missing (170 MB).
+
+    Attributes:
+        download: Whether to download the data set where it is missing.
+    """
 
     download: bool = False
 
@@ -50,6 +56,11 @@ class Cifar10(Source):
     normal = Normal((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
 
     def batch(self) -> Batch:
+        """Loads the inputs.
+
+        Raises:
+            DataError: If inputs are missing, unreadable or too few.
+        """
         if self.parameters.download:
             self._download()
         folder = existing_folder(self.parameters.root) / self.folder
@@ -89,6 +100,11 @@ class ImageNet16(Source):
     normal = Normal((0.4811, 0.4575, 0.4079), (0.2479, 0.2402, 0.2553))
 
     def batch(self) -> Batch:
+        """Loads the inputs.
+
+        Raises:
+            DataError: If inputs are missing, unreadable or too few.
+        """
         folder = existing_folder(self.parameters.root)
         names = [f"train_data_batch_{i}" for i in range(1, 11)] if self.parameters.train else ["val_data"]
         files = [folder / name for name in names]
@@ -104,7 +120,7 @@ def _drawn(
     values: DatasetParameters,
     classes: int | None = None,
 ) -> Batch:
-    """Draws from a data set's official files; with `classes`, from labels 1 .. classes, which become 0 .. classes - 1."""
+    """Draws images of a data set's official files; with `classes`, of labels 1 .. classes, which become 0 .. classes - 1."""
     from tqdm import tqdm
 
     images, labels = [], []

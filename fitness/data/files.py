@@ -1,4 +1,4 @@
-"""Readers of files of images and arrays, none of which can run code that a file brings along."""
+"""Readers of image and array files; none of them runs code from a file."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ def read_pickled_images(file: Path, label: str, shape: tuple[int, int, int]) -> 
     """Reads one official file of CIFAR or downsampled ImageNet, a pickled dictionary of flat images and labels.
 
     Args:
-        label: the name of the labels in it.
-        shape: (channels, height, width) of one image.
+        file: Path of the file.
+        label: Key of the labels in the dictionary.
+        shape: Shape of one image, (channels, height, width).
 
     Returns:
         Images uint8 [n, *shape] and labels int64 [n].
 
     Raises:
-        DataError: if the file is missing, damaged or holds something else.
+        DataError: If the file is missing, damaged or has other content.
     """
     if not file.is_file():
         raise DataError(f"no file {str(file)!r}; expected the data set's official files there")
@@ -39,37 +40,37 @@ def read_pickled_images(file: Path, label: str, shape: tuple[int, int, int]) -> 
     if images.dtype != np.uint8 or labels.shape != (len(images),):
         raise DataError(
             f"{str(file)!r} holds {images.dtype} images {images.shape} and labels {labels.shape}; "
-            "expected bytes and one label an image"
+            "expected bytes and one label per image"
         )
     return images, labels
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Admits what numpy arrays are rebuilt with and nothing else, so that a file can run no code."""
+    """Unpickler of numpy arrays alone, so that a file cannot run code."""
 
     def find_class(self, module: str, name: str) -> Any:
-        # numpy has moved this function since the official files were written; any array knows where it is now.
+        # This function of numpy has moved since the official files were written; any array refers to its current place.
         if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
             return np.empty(0).__reduce__()[0]
         if (module, name) in (("numpy", "ndarray"), ("numpy", "dtype")):
             return getattr(np, name)
         if (module, name) == ("_codecs", "encode"):
             return _latin1
-        raise pickle.UnpicklingError(f"it names {module}.{name}, which does not belong into it")
+        raise pickle.UnpicklingError(f"it names {module}.{name}, which is not allowed in such a file")
 
 
 def _latin1(text: str, encoding: str) -> bytes:
-    # Old pickles write bytes as text in this encoding and in no other.
+    # Old pickles write bytes as text in this encoding only.
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"it has bytes encoded as {encoding!r}")
     return text.encode("latin1")
 
 
 def read_image(file: Path, size: int) -> np.ndarray:
-    """Reads one image as uint8 [3, size, size]: the shorter side resized to `size`, the centre cropped.
+    """Reads one image as uint8 [3, size, size]: the shorter side is resized to `size`, and the centre is cropped.
 
     Raises:
-        DataError: if it is no image.
+        DataError: If the file is not a readable image.
     """
     from PIL import Image
 
@@ -86,14 +87,15 @@ def read_image(file: Path, size: int) -> np.ndarray:
 
 
 def read_array(path: str, array: str | None, labels: str | None) -> tuple[np.ndarray, np.ndarray | None]:
-    """Reads inputs [n, ...] (bytes, floats or whole numbers) and their labels [n] from a ``.npz``, ``.npy`` or ``.pt`` file.
+    """Reads inputs [n, ...] (bytes, floats or integers) and their labels [n].
 
     Args:
-        array: name of the inputs; None for the only array of the file.
-        labels: name of the labels; None for none.
+        path: Path of a ``.npz``, ``.npy`` or ``.pt`` file.
+        array: Name of the inputs; None for the only array of the file.
+        labels: Name of the labels; None for no labels.
 
     Raises:
-        DataError: if the file or an array is missing, damaged or of a wrong type or shape.
+        DataError: If the file or an array is missing, damaged, or has a wrong type or shape.
     """
     with _opened(path) as arrays:
         inputs = _pick(path, arrays, array)
@@ -117,7 +119,7 @@ def _pick(path: str, arrays: Mapping[str, np.ndarray], name: str | None) -> np.n
 
 @contextmanager
 def _opened(path: str) -> Iterator[Mapping[str, np.ndarray]]:
-    """Opens a file's arrays by name; the one of a file without names is called ``array``."""
+    """Context with the arrays of a file by name; the array of a file without names is called ``array``."""
     file = Path(path).expanduser()
     if not file.is_file():
         raise DataError(f"no file {path!r}; check data.path")

@@ -1,4 +1,4 @@
-"""Images of a folder: any, or Taskonomy's."""
+"""Data sources of images in a folder: any images, or those of Taskonomy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,14 @@ SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 class FolderParameters(NormalisedParameters):
-    """A folder that is searched with all below it; images are resized and cropped to `size` x `size` pixels."""
+    """A folder that is searched with all below it; images are resized and cropped to `size` x `size` pixels.
+
+    Attributes:
+        root: The folder.
+        n: Number of inputs.
+        seed: Seed that selects the inputs.
+        size: Side of the square images in pixels.
+    """
 
     root: str
     n: int = Field(16, ge=1)
@@ -29,7 +36,7 @@ class FolderParameters(NormalisedParameters):
 
 
 class Folder(Source):
-    """JPEG and PNG images of a folder and those below it: shorter side resized, centre cropped, RGB in [0, 1]."""
+    """JPEG and PNG images of a folder and its subfolders: shorter side resized, centre cropped, RGB in [0, 1]."""
 
     name = "folder"
     description = "JPEG and PNG images of a folder, resized and cropped to a square"
@@ -37,13 +44,18 @@ class Folder(Source):
     parameters: FolderParameters
 
     def batch(self) -> Batch:
+        """Loads the inputs.
+
+        Raises:
+            DataError: If inputs are missing, unreadable or too few.
+        """
         values = self.parameters
         images = _drawn(values, _images_below(values.root, "*"), "images")
         text = f"{values.n} images of {values.root}, {values.size} x {values.size}, seed {values.seed}"
         return image_batch(images, None, text, values.normal)
 
 
-# What TransNAS-Bench-101 normalises the inputs of its tasks by; the jigsaw's pieces are only brought to [0, 1].
+# Normalisation of the inputs of each task of TransNAS-Bench-101; the pieces of the jigsaw are only scaled to [0, 1].
 OF_ROOMS = Normal((0.5224, 0.5222, 0.5221), (0.2234, 0.2235, 0.2236))
 TO_ONE = Normal((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 NORMALS: dict[str, Normal | None] = {
@@ -59,7 +71,15 @@ Task = Literal["class_object", "class_scene", "room_layout", "jigsaw", "segments
 
 
 class TaskonomyParameters(Parameters):
-    """A folder that is searched with all below it, and the task of TransNAS-Bench-101 that decides how images are normalised."""
+    """A folder that is searched with all below it, and the task of TransNAS-Bench-101 that decides how images are normalised.
+
+    Attributes:
+        root: The folder.
+        task: Task of TransNAS-Bench-101.
+        n: Number of inputs.
+        seed: Seed that selects the inputs.
+        size: Side of the square images in pixels.
+    """
 
     root: str
     task: Task = "class_object"
@@ -71,7 +91,7 @@ class TaskonomyParameters(Parameters):
 class Taskonomy(Source):
     """RGB images of Taskonomy (Zamir et al., CVPR 2018), normalised as in TransNAS-Bench-101 (Duan et al., CVPR 2021).
 
-    Without labels: the tasks' targets are files of their own, which no score needs.
+    There are no labels: the targets of the tasks are separate files, which no score needs.
     """
 
     name = "taskonomy"
@@ -80,6 +100,11 @@ class Taskonomy(Source):
     parameters: TaskonomyParameters
 
     def batch(self) -> Batch:
+        """Loads the inputs.
+
+        Raises:
+            DataError: If inputs are missing, unreadable or too few.
+        """
         values = self.parameters
         files = _images_below(values.root, "*point_*_view_*_domain_rgb.*")
         images = _drawn(values, files, "images named like point_0_view_0_domain_rgb.png")
@@ -92,6 +117,6 @@ def _images_below(root: str, pattern: str) -> list[Path]:
 
 
 def _drawn(values: FolderParameters | TaskonomyParameters, files: Sequence[Path], what: str) -> np.ndarray:
-    """Returns n of the images, uint8 [n, 3, size, size]."""
+    """Returns n drawn images, uint8 [n, 3, size, size]."""
     chosen = chosen_positions(len(files), values.n, values.seed, f"{values.root!r}", what=what)
     return np.stack([read_image(files[i], values.size) for i in chosen])

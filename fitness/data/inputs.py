@@ -1,4 +1,4 @@
-"""What a network reads: images, which are floats, or words, which are whole numbers and never become anything else."""
+"""Inputs of a network: images, which are floats, or words, which are integers in any precision of the forward."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
 
 
 def default_data(space: SearchSpace) -> dict[str, Any]:
-    """Returns the ``data`` section that needs no files: noise for a space of images, random words for a space of words."""
+    """Returns a ``data`` section that needs no files: noise for a space of images, random words for a space of words."""
     if space.inputs == "words":
         return {"source": "words", "length": space.input_shape[0], "vocabulary": space.vocabulary}
     return {"source": "noise", "shape": list(space.input_shape)}
 
 
 def placed(inputs: torch.Tensor, device: torch.device | str, dtype: torch.dtype) -> torch.Tensor:
-    """Returns `inputs` on `device`; images in `dtype`, word ids as they are."""
+    """Returns `inputs` on `device`: images in `dtype`, word ids unchanged."""
     return inputs.to(device, dtype if inputs.is_floating_point() else None)
 
 
 def check_inputs(space: SearchSpace, batch: Batch) -> None:
-    """Makes sure that networks of `space` can read `batch`.
+    """Checks that networks of `space` can read `batch`.
 
     Raises:
-        ConfigError: if it holds words and the space takes images or the other way round, or a word that the space has not.
-        DataError: if its inputs are of another shape.
+        ConfigError: If one has words and the other images, or a word is not in the vocabulary of the space.
+        DataError: If the inputs have another shape.
     """
     shape = list(batch.images.shape[1:])
     if batch.kind != space.inputs:
@@ -51,10 +51,12 @@ def refuse_words(score: str, why: str, space: SearchSpace) -> None:
     """Refuses a space of words for a score that cannot read them.
 
     Args:
-        why: what the score does with its inputs, as in "adds noise to the inputs".
+        score: Name of the score.
+        why: Operation of the score that words do not allow, as in "adds noise to the inputs".
+        space: The search space.
 
     Raises:
-        ConfigError: if the inputs of `space` are words.
+        ConfigError: If the inputs of `space` are words.
     """
     if space.inputs == "words":
         raise ConfigError(f"{score} {why}, but the inputs of {space.name} are words; leave {score} out")

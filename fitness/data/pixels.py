@@ -1,4 +1,4 @@
-"""From pixels as a file has them to a batch: bytes to [0, 1], channels first, normalised."""
+"""Conversion of pixels to a batch: bytes to [0, 1], channels first, normalised."""
 
 from __future__ import annotations
 
@@ -14,14 +14,24 @@ from .batch import Batch
 
 @dataclass(frozen=True)
 class Normal:
-    """Channel means and standard deviations of a data set's training images in [0, 1]."""
+    """Normalisation of images in [0, 1] by channel.
+
+    Attributes:
+        mean: Mean of each channel.
+        std: Standard deviation of each channel.
+    """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
 
 class NormalisedParameters(Parameters):
-    """`mean` and `std` of each channel normalise images in [0, 1]; give both or neither."""
+    """`mean` and `std` of each channel normalise images in [0, 1]; give both or neither.
+
+    Attributes:
+        mean: Mean of each channel.
+        std: Standard deviation of each channel.
+    """
 
     mean: list[float] | None = None
     std: list[float] | None = None
@@ -36,12 +46,22 @@ class NormalisedParameters(Parameters):
 
     @property
     def normal(self) -> Normal | None:
-        """Both, where they are given."""
+        """The normalisation, or None if there is none."""
         return None if self.mean is None or self.std is None else Normal(tuple(self.mean), tuple(self.std))
 
 
 def image_batch(images: np.ndarray, labels: np.ndarray | None, text: str, normal: Normal | None) -> Batch:
-    """Makes a batch of NCHW images: bytes become [0, 1], then channels are normalised."""
+    """Returns a batch of images.
+
+    Args:
+        images: Images [N, C, H, W]; bytes are scaled to [0, 1].
+        labels: Labels, integers [N], or None.
+        text: Description of the batch.
+        normal: Normalisation of the channels, or None.
+
+    Raises:
+        DataError: If the normalisation has another number of channels, or a value is not finite.
+    """
     import torch
 
     if images.dtype == np.uint8:
@@ -50,7 +70,7 @@ def image_batch(images: np.ndarray, labels: np.ndarray | None, text: str, normal
         if images.ndim != 4 or not images.shape[1] == len(normal.mean) == len(normal.std):
             raise DataError(
                 f"data.mean and data.std have {len(normal.mean)} and {len(normal.std)} values, "
-                f"but the images have shape {images.shape}; give one value a channel"
+                f"but the images have shape {images.shape}; give one value per channel"
             )
         mean, std = (np.asarray(v, np.float32)[:, None, None] for v in (normal.mean, normal.std))
         images = (images - mean) / std

@@ -1,4 +1,4 @@
-"""Inputs that need no files: noise for networks of images, random words for networks of words."""
+"""Data sources without files: noise for networks of images, random words for networks of words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from .batch import Batch, Source
 
 
 class NoiseParameters(Parameters):
-    """Shape of one input, number of inputs, seed."""
+    """Parameters of noise.
+
+    Attributes:
+        shape: Shape of one input.
+        n: Number of inputs.
+        seed: Seed of the noise.
+    """
 
     shape: list[int] = Field([3, 32, 32], min_length=1)
     n: int = Field(16, ge=1)
@@ -25,7 +31,7 @@ class NoiseParameters(Parameters):
 
 
 class Noise(Source):
-    """N(0, 1) noise."""
+    """Noise N(0, 1) of any shape."""
 
     name = "noise"
     description = "N(0, 1) noise of any shape; needs no files"
@@ -33,6 +39,7 @@ class Noise(Source):
     parameters: NoiseParameters
 
     def batch(self) -> Batch:
+        """Draws the noise."""
         import torch
 
         shape = self.parameters.shape
@@ -43,7 +50,14 @@ class Noise(Source):
 
 
 class WordsParameters(Parameters):
-    """Words of one sentence, number of word ids that there are (0, for padding, included), number of sentences, seed."""
+    """Parameters of random words.
+
+    Attributes:
+        length: Words of one sentence.
+        vocabulary: Number of word ids, 0 for padding included.
+        n: Number of sentences.
+        seed: Seed of the words.
+    """
 
     length: int = Field(128, ge=1)
     vocabulary: int = Field(30522, ge=2)
@@ -52,7 +66,7 @@ class WordsParameters(Parameters):
 
 
 class Words(Source):
-    """Random words: ids uniform over the vocabulary but for 0, which is padding, so every sentence is of full length."""
+    """Random words, uniform over the vocabulary except 0 for padding, so every sentence has full length."""
 
     name = "words"
     description = "random word ids for networks that read words; needs no files"
@@ -60,6 +74,7 @@ class Words(Source):
     parameters: WordsParameters
 
     def batch(self) -> Batch:
+        """Draws the words."""
         import torch
 
         values = self.parameters

@@ -1,4 +1,4 @@
-"""SST-2 (Socher et al., EMNLP 2013; GLUE: Wang et al., ICLR 2019): sentences of film reviews, each with its sentiment."""
+"""The data source SST-2 (Socher et al., EMNLP 2013; GLUE: Wang et al., ICLR 2019): sentences of film reviews with sentiments."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .vocabulary import HashedVocabulary, padded, read_vocabulary, words_of
 
 
 class SentencesParameters(Parameters):
-    """A tab-separated file and how its words become numbers.
+    """Parameters of a file of sentences.
 
     Attributes:
         path: GLUE's ``train.tsv`` or ``dev.tsv``, or lines of label, tab, sentence.
@@ -25,6 +25,8 @@ class SentencesParameters(Parameters):
         vocabulary: how many word ids there are where no file is given and words are hashed.
         length: ids a sentence, its marks included; longer ones are cut off, shorter ones padded with 0.
         lower_case: whether letters become small and lose their accents, as an uncased vocabulary wants it.
+        n: Number of sentences.
+        seed: Seed that selects the sentences.
         order: ``random`` draws n sentences without replacement, ``first`` takes the first n.
     """
 
@@ -40,12 +42,12 @@ class SentencesParameters(Parameters):
     @model_validator(mode="after")
     def _one_vocabulary(self) -> SentencesParameters:
         if self.vocabulary_file is not None and "vocabulary" in self.model_fields_set:
-            raise ValueError("'vocabulary_file' says how many words there are; leave 'vocabulary' out")
+            raise ValueError("'vocabulary_file' gives the number of words; remove 'vocabulary'")
         return self
 
 
 class Sst2(Source):
-    """Sentences and their labels (1 is positive) as word ids: by a vocabulary file, or hashed where there is none."""
+    """Sentences of SST-2 with labels (1 is positive), as word ids of a vocabulary file or hashed ones."""
 
     name = "sst2"
     description = "SST-2's sentences with labels, as word ids of a vocabulary file or hashed ones"
@@ -53,6 +55,11 @@ class Sst2(Source):
     parameters: SentencesParameters
 
     def batch(self) -> Batch:
+        """Loads the inputs.
+
+        Raises:
+            DataError: If inputs are missing, unreadable or too few.
+        """
         import torch
 
         values = self.parameters

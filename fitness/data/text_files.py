@@ -1,4 +1,4 @@
-"""Readers of text: lines of a file, and labelled sentences in tab-separated columns."""
+"""Readers of text files: lines, and labelled sentences in tab-separated columns."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ SENTENCE, LABEL = "sentence", "label"
 
 
 def read_lines(path: str, what: str) -> list[str]:
-    """Returns the lines of a UTF-8 file, without what ends them and without empty ones at the end.
+    """Returns the lines of a UTF-8 file without line ends and without empty lines at the end.
 
     Args:
-        what: the key of the configuration that named the file.
+        path: Path of the file.
+        what: Key of the configuration that names the file, for the message of an error.
 
     Raises:
-        DataError: if the file is missing, empty or no UTF-8 text.
+        DataError: If the file is missing, empty or not UTF-8 text.
     """
     file = Path(path).expanduser()
     if not file.is_file():
@@ -26,7 +27,7 @@ def read_lines(path: str, what: str) -> list[str]:
     except UnicodeDecodeError as error:
         found = error.object[error.start]
         raise DataError(f"{path!r} is not UTF-8 text: byte 0x{found:02x} at position {error.start}; save it as UTF-8") from None
-    # Other marks that end a line for Python (U+2028 and the like) are characters that a vocabulary may hold.
+    # Other line ends of Python (such as U+2028) are characters that a vocabulary may contain.
     lines = [line.removesuffix("\r") for line in text.rstrip("\r\n").split("\n")]
     if lines == [""]:
         raise DataError(f"{path!r} is empty; check {what}")
@@ -34,19 +35,19 @@ def read_lines(path: str, what: str) -> list[str]:
 
 
 def read_labelled_sentences(path: str) -> tuple[list[str], list[int]]:
-    """Reads SST-2's file as GLUE has it (a header ``sentence<TAB>label``), or lines of ``label<TAB>sentence`` without a header.
+    """Reads a file in GLUE's format (a header ``sentence<TAB>label``), or lines ``label<TAB>sentence`` without a header.
 
     Returns:
         Sentences and their labels, 0, 1, ...
 
     Raises:
-        DataError: if the file cannot be read, has no column of labels, or a line has no label or no sentence.
+        DataError: If the file cannot be read, has no column of labels, or a line has no label or no sentence.
     """
     lines = read_lines(path, "data.path")
     columns = lines[0].split("\t")
     header = SENTENCE in columns
     if header and LABEL not in columns:
-        raise DataError(f"{path!r} has no column 'label', only {', '.join(columns)}; take a file with labels (train or dev)")
+        raise DataError(f"{path!r} has no column 'label', only {', '.join(columns)}; use a file with labels (train or dev)")
     sentence, label = (columns.index(SENTENCE), columns.index(LABEL)) if header else (1, 0)
     width = len(columns) if header else 2
     expected = "<TAB>".join(columns) if header else "label<TAB>sentence, or a first line sentence<TAB>label"

@@ -1,8 +1,8 @@
-"""Words to whole numbers: by a vocabulary file such as BERT's, or by a hash where there is none.
+"""Conversion of words to ids: by a vocabulary file such as BERT's, or by a hash without one.
 
-    sentence -> words (lower case, accents off, punctuation apart) -> pieces that the vocabulary has -> ids, 0 for padding
+    sentence -> words (lower case, without accents, punctuation separate) -> pieces of the vocabulary -> ids, 0 for padding
 
-A word is cut into the longest pieces that the vocabulary has, from the left, those after the first marked ``##`` (WordPiece as in
+A word is split from the left into the longest pieces of the vocabulary; pieces after the first are marked ``##`` (WordPiece as in
 BERT: Devlin et al., NAACL 2019, arXiv 1810.04805). A vocabulary without such pieces has whole words only.
 """
 
@@ -21,9 +21,9 @@ from .text_files import read_lines
 
 PADDING, START, END, UNKNOWN = "[PAD]", "[CLS]", "[SEP]", "[UNK]"
 CONTINUED = "##"
-# Longer words are unknown, as BERT has it.
+# Longer words are unknown, as in BERT.
 LONGEST_WORD = 100
-# Ids of what begins and ends a sentence where words are hashed; the words have those above.
+# Ids of the marks at the beginning and end of a sentence if words are hashed; words have larger ids.
 HASHED_START, HASHED_END = 1, 2
 # Blocks of Chinese characters (CJK Unified Ideographs and its extensions), each of which is a word.
 IDEOGRAPHS = ((0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2FA1F), (0xF900, 0xFAFF))
@@ -31,11 +31,11 @@ IDEOGRAPHS = ((0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2FA1F), (0xF900, 0
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The pieces of a file and their ids.
+    """Vocabulary of a file.
 
     Attributes:
-        ids: by piece.
-        size: how many ids there are, padding included.
+        ids: Ids by piece.
+        size: Number of ids, including padding.
     """
 
     ids: Mapping[str, int]
@@ -46,7 +46,7 @@ class Vocabulary:
         return [self.ids[piece] for word in words for piece in self.pieces(word)]
 
     def pieces(self, word: str) -> list[str]:
-        """Returns the longest pieces that make up `word`, from the left, or the piece for unknown words."""
+        """Returns the longest pieces of `word`, from the left, or the piece for unknown words."""
         if len(word) > LONGEST_WORD:
             return [UNKNOWN]
         found: list[str] = []
@@ -63,14 +63,18 @@ class Vocabulary:
 
     @property
     def marks(self) -> tuple[list[int], list[int]]:
-        """What a sentence begins and ends with, as far as the file has it."""
+        """Ids of the marks at the beginning and end of a sentence, empty if the file has no such mark."""
         start, end = ([self.ids[mark]] if mark in self.ids else [] for mark in (START, END))
         return start, end
 
 
 @dataclass(frozen=True)
 class HashedVocabulary:
-    """Ids of words by a hash that is the same everywhere; words may share one."""
+    """Vocabulary without a file: ids are a hash that is equal on every machine, and words may share one.
+
+    Attributes:
+        size: Number of ids, including padding.
+    """
 
     size: int
 
@@ -80,30 +84,30 @@ class HashedVocabulary:
 
     @property
     def marks(self) -> tuple[list[int], list[int]]:
-        """What a sentence begins and ends with."""
+        """Ids of the marks at the beginning and end of a sentence."""
         return [HASHED_START], [HASHED_END]
 
 
 def read_vocabulary(path: str) -> Vocabulary:
-    """Reads a vocabulary file, one piece a line, as BERT's ``vocab.txt``; the id is the line's number from 0.
+    """Reads a vocabulary file with one piece per line, as BERT's ``vocab.txt``; the id is the line's number from 0.
 
-    Id 0 is padding: a file without ``[PAD]`` begins at 1.
+    Id 0 is padding, so ids of a file without ``[PAD]`` begin at 1.
 
     Raises:
-        DataError: if it cannot be read, has a piece twice or an empty one, no ``[UNK]``, or ``[PAD]`` elsewhere than first.
+        DataError: If the file cannot be read, has a duplicate or an empty piece, has no ``[UNK]``, or ``[PAD]`` is not first.
     """
     lines = read_lines(path, "data.vocabulary_file")
     first = 0 if lines[0] == PADDING else 1
     ids: dict[str, int] = {}
     for number, piece in enumerate(lines):
         if not piece:
-            raise DataError(f"line {number + 1} of {path!r} is empty; expected one word a line")
+            raise DataError(f"line {number + 1} of {path!r} is empty; expected one word per line")
         if piece in ids:
             before = ids[piece] - first + 1
             raise DataError(f"{path!r} has {piece!r} twice, in lines {before} and {number + 1}; expected each word once")
         ids[piece] = number + first
     if UNKNOWN not in ids:
-        raise DataError(f"{path!r} has no {UNKNOWN}, which stands for the words that a vocabulary lacks; add that line")
+        raise DataError(f"{path!r} has no {UNKNOWN}, the piece for unknown words; add that line")
     if ids.get(PADDING, 0) != 0:
         raise DataError(f"{path!r} has {PADDING} in line {ids[PADDING]}; put it first, because word id 0 is padding")
     return Vocabulary(ids, len(lines) + first)
@@ -113,7 +117,8 @@ def words_of(sentence: str, lower_case: bool = True) -> list[str]:
     """Returns the words of a sentence; each punctuation mark and each Chinese character is a word.
 
     Args:
-        lower_case: whether letters become small and lose their accents.
+        sentence: The sentence.
+        lower_case: Whether letters are lowercased and lose their accents.
     """
     text = "".join(" " if c.isspace() else c for c in sentence if c.isspace() or not _invisible(c))
     if lower_case:
@@ -122,7 +127,7 @@ def words_of(sentence: str, lower_case: bool = True) -> list[str]:
 
 
 def padded(ids: Sequence[int], marks: tuple[Sequence[int], Sequence[int]], length: int) -> np.ndarray:
-    """Returns int64 [length]: the ids between their marks, cut off where they are too many, then zeros."""
+    """Returns int64 [length]: the ids between their marks, cut off at `length`, then zeros."""
     start, end = marks
     row = [*start, *ids[: max(0, length - len(start) - len(end))], *end][:length]
     return np.array(row + [0] * (length - len(row)), np.int64)
@@ -133,12 +138,12 @@ def _hashed(word: str) -> int:
 
 
 def _invisible(character: str) -> bool:
-    # U+FFFD stands for what could not be decoded.
+    # U+FFFD replaces characters that cannot be decoded.
     return character == "\ufffd" or unicodedata.category(character).startswith("C")
 
 
 def _alone(character: str) -> bool:
     code = ord(character)
-    # Signs of ASCII such as $ and ^ are no punctuation to Unicode, but a word each to BERT.
+    # ASCII signs such as $ and ^ are no punctuation in Unicode, but words in BERT.
     sign = character.isascii() and not character.isalnum() and not character.isspace()
     return sign or unicodedata.category(character).startswith("P") or any(a <= code <= b for a, b in IDEOGRAPHS)

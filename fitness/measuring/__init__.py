@@ -1,1 +1,1 @@
-"""Genotypes to evaluations: cache, measuring, worker processes, whole spaces."""
+"""Measurement of candidates: cache, worker processes, evaluators, whole spaces."""

@@ -1,8 +1,8 @@
-"""Statistics that were measured before, in one sqlite file: an architecture is paid for once, across runs and processes.
+"""Cache of measured statistics in one sqlite file, shared by runs and processes.
 
-A key is the hash of all that a statistic depends on (network, weights, inputs, what is observed, precision, device, version), so
-nothing is ever invalidated: what no longer matches is simply not found. Every row carries a checksum; a damaged row is dropped
-and measured again, a damaged file is moved aside, and both are said.
+A key is the hash of everything that a statistic depends on (network, weights, inputs, observer, precision, device, version).
+Entries are never invalidated: an entry whose conditions have changed is not found. Every row has a checksum. A damaged row is
+dropped and measured again, a damaged file is moved aside, and both cause a warning.
 """
 
 from __future__ import annotations
@@ -30,31 +30,34 @@ FORMAT = 2
 
 
 class CacheWarning(UserWarning):
-    """A cache or a row of it was damaged and is measured again."""
+    """Warns that the cache or a row of it is damaged and is measured again."""
 
 
 def default_path() -> Path:
-    """Returns the cache that a configuration's ``cache: auto`` means."""
+    """Returns the path of the cache for the setting ``cache: auto``."""
     return cache_folder() / "statistics.sqlite"
 
 
 def digest(identity: Mapping[str, Any]) -> str:
-    """Returns the hash of plain data, the same in every process."""
+    """Returns the SHA-256 hash of plain data; equal data has the same hash in every process."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def digest_of(common: str, network: str) -> str:
-    """Returns the hash of one network under what it has in common with others, itself a digest."""
+    """Returns the hash of a network, given the `digest` of the conditions that it shares with other networks."""
     return hashlib.sha256(f"{common} {network}".encode()).hexdigest()
 
 
 class StatisticsCache:
     """Maps digests to named arrays or plain data.
 
-    Any number of processes may read and write one file; sqlite orders them.
+    Several processes may read and write the same file.
+
+    Args:
+        path: Path of the file; created if it does not exist.
 
     Raises:
-        RunError: if the file cannot be written.
+        RunError: If the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -84,7 +87,7 @@ class StatisticsCache:
             if version not in (0, FORMAT):
                 raise sqlite3.DatabaseError(f"format {version}, expected {FORMAT}")
             connection.execute(f"PRAGMA user_version={FORMAT}")
-            # Reading the root page of the table finds most damage at once; the rest is found row by row.
+            # Reading the root page of the table detects most damage; the rest is detected row by row.
             connection.execute("SELECT count(*) FROM (SELECT 1 FROM statistics LIMIT 1)").fetchone()
         except sqlite3.Error:
             connection.close()
@@ -108,7 +111,7 @@ class StatisticsCache:
         )
 
     def get(self, key: str) -> Any | None:
-        """Returns what `put` stored under `key`, or None; a damaged row is dropped with a warning."""
+        """Returns the value stored under `key`, or None. A damaged row is dropped with a warning."""
         try:
             row = self._connection.execute("SELECT value, checksum FROM statistics WHERE key = ?", (key,)).fetchone()
         except sqlite3.DatabaseError as error:
@@ -123,7 +126,7 @@ class StatisticsCache:
         return decode(row[0])
 
     def put(self, items: Iterable[tuple[str, Any]]) -> None:
-        """Stores named arrays or JSON data in one transaction; a key's value never changes, so the last one wins."""
+        """Stores named arrays or JSON data by key in one transaction; an existing value is replaced."""
         rows = []
         for key, value in items:
             blob = encode(value)
@@ -152,7 +155,7 @@ class StatisticsCache:
         self._connection = self._open()
 
     def info(self) -> dict[str, Any]:
-        """Returns path, number of rows, bytes of values and file, and the age of the oldest row in days."""
+        """Returns path, number of rows, size of the values and of the file in bytes, and age of the oldest row in days."""
         rows, stored, oldest = self._connection.execute(
             "SELECT count(*), coalesce(sum(length(value)), 0), min(written) FROM statistics"
         ).fetchone()
@@ -165,14 +168,14 @@ class StatisticsCache:
         }
 
     def prune(self, days: float | None = None) -> int:
-        """Removes rows older than `days`, or all of them, and returns how many."""
+        """Removes rows older than `days`, or all rows, and returns their number."""
         limit = time.time() - 86400 * days if days is not None else float("inf")
         removed = self._connection.execute("DELETE FROM statistics WHERE written < ?", (limit,)).rowcount
         self._connection.execute("VACUUM")
         return removed
 
     def verify(self) -> tuple[int, int]:
-        """Checks every row, removes the damaged ones and returns (good, damaged)."""
+        """Checks every row, removes damaged rows and returns the numbers (good, damaged)."""
         good, damaged = 0, []
         for key, value, checksum in self._connection.execute("SELECT key, value, checksum FROM statistics"):
             if zlib.crc32(value) == checksum:
@@ -188,9 +191,9 @@ class StatisticsCache:
 
 
 def encode(value: Any) -> bytes:
-    """Writes named arrays as a JSON header and their raw bytes, anything else as JSON.
+    """Encodes named arrays as a JSON header and their raw bytes, and other data as JSON.
 
-    Statistics are some ten small arrays; an npz archive of them takes a hundred times longer to read.
+    Statistics consist of about ten small arrays; reading them from an npz archive takes a hundred times longer.
     """
     if isinstance(value, Mapping) and value and all(isinstance(v, np.ndarray | np.generic) for v in value.values()):
         arrays = {name: np.ascontiguousarray(array) for name, array in value.items()}
@@ -200,7 +203,7 @@ def encode(value: Any) -> bytes:
 
 
 def decode(blob: bytes) -> Any:
-    """Reads what `encode` wrote; arrays are read-only."""
+    """Decodes a value encoded by `encode`; arrays are read-only."""
     if blob[:1] == b"J":
         return json.loads(blob[1:])
     (length,) = struct.unpack_from("<I", blob, 1)
@@ -213,7 +216,7 @@ def decode(blob: bytes) -> Any:
 
 @lru_cache(maxsize=64)
 def _layout(header: bytes) -> list[tuple[str, np.dtype, tuple[int, ...], int, int]]:
-    """Returns name, type, shape, number of values and offset of each array; rows of one proxy share a header."""
+    """Returns name, type, shape, number of values and offset of each array; rows of one proxy have equal headers."""
     layout, offset = [], 0
     for name, kind, shape in json.loads(header):
         dtype, count = np.dtype(kind), math.prod(shape)

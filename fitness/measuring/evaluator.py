@@ -1,41 +1,33 @@
-"""Genotypes to evaluations: canonical key, dedupe, cache, measuring where something is missing, scores.
+"""Evaluator that measures: from genotypes to scores through cache and workers.
 
-for each genotype: key -> representative -> digest of (network, weights, inputs, what is observed, precision, device)
-what the cache has is read, what it has not is measured in micro-batches by the workers, and stored as it arrives
-scores are computed from statistics; a proxy that must know the space first (HDA) is calibrated before, outside any budget
+The genotype of each key is built as the representative of the key. Statistics are read from the cache by a digest of network
+and conditions. Missing statistics are measured by the workers in micro-batches and stored as they arrive. Scores are computed
+from statistics. Proxies that need information about the space (HDA) are calibrated first, outside any budget.
 """
 
 from __future__ import annotations
 
 import math
-import platform
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import torch
 
-from rbflex_evo.fitness.data.inputs import check_inputs
 from rbflex_evo.fitness.evaluation import Evaluation, six_digits
-from rbflex_evo.fitness.passes.device import PRECISIONS, find_device
 from rbflex_evo.fitness.passes.observer import CandidateFailed, Statistics
-from rbflex_evo.fitness.passes.weights import WeightParameters
-from rbflex_evo.fitness.planned.backends import create_backend
 from rbflex_evo.fitness.proxies.proxy import Proxy
-from rbflex_evo.spaces import ConfigError, DataError, Genotype, SearchSpace
+from rbflex_evo.spaces import ConfigError, Genotype
+from rbflex_evo.spaces.encodings.distinct import distinct, draws
 
 from .cache import StatisticsCache, digest, digest_of
+from .conditions import Conditions
 from .measurer import Measured, by_plan
-from .workers import Workers, default_workers, result_of
+from .workers import Workers, result_of
 
-if TYPE_CHECKING:
-    from rbflex_evo.fitness.data.batch import Batch
-
-# Raised when measuring itself changes in a way that no space's or proxy's version shows.
-VERSION = 4
 FAILED = "failed"
 
 # Scores, failures, seconds.
@@ -43,67 +35,45 @@ Scored = tuple[dict[str, float], dict[str, str], float]
 
 
 class Evaluator:
-    """Scores genotypes of one space; the same statistics for any micro-batch, number of workers and order.
+    """Scores genotypes of one space. Results do not depend on micro-batch, number of workers or order.
 
     Args:
-        proxies: the scores by the name under which they are reported.
-        batch: the N inputs.
-        weights: how untrained weights are drawn.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
-        workers: processes; None for one a core on a CPU and one on an accelerator.
-        micro_batch: most candidates that a worker takes at once; None for 8 on a CPU, and on an accelerator as many as its
-            memory has room for, up to 256.
-        precision: of the forward, ``float32``, ``float64``, or ``bfloat16`` for its convolutions; sums are float64 always.
-        backend: what planned forwards are computed with: ``eager``, ``compiled``, or ``auto`` for what this machine has.
-        cache: the file of measured statistics, or None.
-        calibrations: by proxy, what `prepare` found for another evaluator; None to find it for this one.
+        conditions: Space, inputs, weights, device, precision and backend of the measurements.
+        proxies: Scores by the name under which they are reported.
+        workers: Number of worker processes; None for one per core on a CPU and one on an accelerator.
+        micro_batch: Largest number of candidates in one request to a worker; None for 8 on a CPU, and for as many as fit into
+            the memory of an accelerator, up to 256.
+        cache: File of measured statistics; None for no cache.
+        calibrations: Results of another evaluator's `prepare` by proxy; None to calibrate this one.
 
     Raises:
-        ConfigError, DataError, DeviceError: if a setting is wrong, before anything is measured.
+        ConfigError: If a setting is wrong or a proxy refuses the space.
+        DeviceError: If several workers are requested on an Apple device.
     """
 
     def __init__(
         self,
-        space: SearchSpace,
+        conditions: Conditions,
         proxies: Mapping[str, Proxy],
-        batch: Batch,
         *,
-        weights: WeightParameters | None = None,
-        device: str = "auto",
         workers: int | None = None,
         micro_batch: int | None = None,
-        precision: str = "float32",
-        backend: str = "auto",
         cache: Path | None = None,
         calibrations: Mapping[str, Mapping[str, float]] | None = None,
     ) -> None:
-        if precision not in PRECISIONS:
-            raise ConfigError(f"precision must be one of {', '.join(PRECISIONS)}, but it is {precision!r}")
         for name, count in (("workers", workers), ("micro_batch", micro_batch)):
             if count is not None and count < 1:
                 raise ConfigError(f"{name} must be at least 1, or None for what suits the device, but it is {count}")
-        if len(batch.images) < 2:
-            raise DataError(f"a score compares at least 2 inputs, but the batch has {len(batch.images)}")
-        check_inputs(space, batch)
         for proxy in proxies.values():
-            proxy.check(space)
-        self.space = space
-        self.proxies = {name: proxy.for_space(space) for name, proxy in proxies.items()}
-        self.batch = batch
-        self.weights = weights or WeightParameters()
-        self.device = find_device(device)
-        if self.device.type == "mps" and precision == "float64":
-            raise ConfigError("an Apple device has no float64; set precision: float32 or device: cpu")
-        self.precision = precision
-        self.backend = create_backend(backend, self.device, *PRECISIONS[precision]).name
-        self.micro_batch = micro_batch or (8 if self.device.type == "cpu" else 256)
-        self.raw = any(proxy.layers == "published" for proxy in proxies.values())
+            proxy.check(conditions.space)
+        self.conditions, self.space = conditions, conditions.space
+        self.proxies = {name: proxy.for_space(self.space) for name, proxy in proxies.items()}
+        self.micro_batch = micro_batch or (8 if conditions.device.type == "cpu" else 256)
+        self.raw = any(proxy.scores_raw_network for proxy in proxies.values())
         self.calibrations: dict[str, dict[str, float]] = {}
         self.counts = {"measured": 0, "from_cache": 0}
         self.cache = None if cache is None else StatisticsCache(cache)
-        count = workers or default_workers(self.device)
-        labels = None if batch.labels is None else batch.labels.numpy()
-        self._workers = Workers(space, batch.images.numpy(), self.weights, self.device, precision, count, self.backend, labels)
+        self._workers = Workers(conditions, workers)
         self._prepared = False
         self._common: dict[str, str] = {}
         if calibrations is not None:
@@ -124,32 +94,31 @@ class Evaluator:
             self.cache.close()
 
     def key(self, genotype: Genotype) -> str:
-        """Returns the name under which an architecture is paid for once: its canonical key.
+        """Returns the canonical key of a genotype; genotypes of equal keys are measured once.
 
-        A ``published`` proxy scores raw networks, which differ within a key; then every genotype is its own.
+        If a proxy is of the kind ``published``, every genotype has its own key, because such scores differ within a key.
         """
         return self.space.notation(genotype) if self.raw else self.space.key(genotype)
 
     def network_of(self, key: str) -> Genotype:
-        """Returns the genotype that is built to score that key."""
+        """Returns the genotype that is built to score a key."""
         return self.space.parse(key) if self.raw else self.space.representative(key)
 
     def prepare(self, progress: Callable[[int, int], None] | None = None) -> dict[str, dict[str, float]]:
-        """Calibrates the proxies that need it (HDA), once; returns what was found, by proxy.
+        """Calibrates the proxies that need it (HDA) once and returns the results by proxy.
 
-        The networks are distinct keys from a stream of their own; one that fails is replaced.
+        The networks have distinct keys and are drawn from a separate random stream. A network that fails is replaced.
 
         Args:
-            progress: called with (networks measured, networks wanted).
+            progress: Called with (networks measured, networks wanted).
         """
         if self._prepared:
             return self.calibrations
         for name, proxy in self.proxies.items():
-            identity = self._identity(proxy) | {"space": self.space.identity, "calibration": proxy.calibration_identity}
-            key = digest(identity)
+            key = digest(self.conditions.identity(proxy) | {"calibration": proxy.calibration_identity})
             found = self.cache.get(key) if self.cache is not None else None
             if found is None:
-                rng = np.random.default_rng([self.weights.seed, 0x48444121])
+                rng = np.random.default_rng([self.conditions.weights.seed, 0x48444121])
                 samples = self._sample(name, proxy, rng, progress) if proxy.calibration_networks else []
                 found = proxy.calibrate(samples, rng)
                 if self.cache is not None and found:
@@ -168,16 +137,9 @@ class Evaluator:
     ) -> list[Statistics]:
         wanted = proxy.calibration_networks
         samples: list[Statistics] = []
-        seen: set[str] = set()
-        draws = 0
+        drawn = distinct(islice(draws(self.space.encoding, rng), 1000 * wanted), self.key)
         while len(samples) < wanted:
-            fresh: list[str] = []
-            while len(fresh) < wanted - len(samples) and draws < 1000 * wanted:
-                draws += 1
-                key = self.key(self.space.encoding.sample(rng))
-                if key not in seen:
-                    seen.add(key)
-                    fresh.append(key)
+            fresh = [key for key, _ in islice(drawn, wanted - len(samples))]
             if not fresh:
                 raise ConfigError(
                     f"only {len(samples)} of {wanted} networks for {name}'s gammas could be measured in {self.space.name}; "
@@ -189,33 +151,33 @@ class Evaluator:
                     progress(len(samples), wanted)
         return samples
 
-    def evaluate(self, genotypes: Sequence[Genotype], names: Collection[str] | None = None) -> Iterator[Evaluation]:
-        """Yields one evaluation for each genotype, in order, as they become ready; equal keys are measured once.
+    def evaluate(self, pairs: Sequence[tuple[str, Genotype]], names: Collection[str] | None = None) -> Iterator[Evaluation]:
+        """Yields one evaluation for each (key, genotype) pair, in order, as they become ready.
 
         Args:
-            names: of the scores that are wanted; None for all.
+            pairs: Genotypes with their keys (see `rbflex_evo.fitness.evaluation.keyed`). Each key is measured once.
+            names: Names of the scores to compute; None for all.
 
         Raises:
-            ConfigError: if there is no score of a name.
+            ConfigError: If the evaluator has no score of one of the names.
         """
         unknown = [] if names is None else [name for name in names if name not in self.proxies]
         if unknown:
             raise ConfigError(f"this evaluator has no score {unknown[0]!r}; it has {', '.join(self.proxies)}")
         self.prepare()
         proxies = {name: proxy for name, proxy in self.proxies.items() if names is None or name in names}
-        keys = [self.key(genotype) for genotype in genotypes]
-        unique = list(dict.fromkeys(keys))
+        unique = list(dict(pairs))
         arriving = iter(unique)
         blocks = self._statistics(unique, proxies)
         known: dict[str, Scored] = {}
-        for genotype, key in zip(genotypes, keys, strict=True):
+        for key, genotype in pairs:
             while key not in known:
                 for scored in self._score(next(blocks), proxies):
                     known[next(arriving)] = scored
             yield Evaluation(genotype, key, *known[key])
 
     def _score(self, block: Sequence[Measured], proxies: Mapping[str, Proxy]) -> list[Scored]:
-        """Returns scores, failures and seconds of each candidate; one way for any number, so that company changes no digit."""
+        """Returns scores, failures and seconds of each candidate, computed in the same way for any number of candidates."""
         scored: list[Scored] = [({}, {}, measured.seconds) for measured in block]
         for name, proxy in proxies.items():
             there = [i for i, measured in enumerate(block) if name in measured.statistics]
@@ -228,43 +190,27 @@ class Evaluator:
                     scores[name] = six_digits(value)
         return scored
 
-    def _identity(self, proxy: Proxy) -> dict[str, Any]:
-        """All that a proxy's statistics depend on besides the network, as plain data."""
-        labels = {"labels": self.batch.labels_fingerprint, "loss": self.space.loss} if proxy.uses_labels else {}
-        return {
-            "version": VERSION,
-            "proxy": proxy.identity,
-            "inputs": self.batch.fingerprint,
-            **labels,
-            "weights": self.weights.model_dump(mode="json"),
-            "precision": self.precision,
-            "backend": self.backend,
-            "device": self.device.type,
-            "machine": platform.machine(),
-            "torch": torch.__version__,
-        }
-
     @property
     def workers(self) -> int:
-        """The number of processes that measure."""
+        """Number of worker processes."""
         return self._workers.count
 
     def planned(self) -> list[str]:
-        """Returns the scores that watch a planned forward, if the space plans its forwards on these images."""
+        """Returns the names of the scores that a planned forward serves, if the space plans its forwards on these inputs."""
         genotype = self.network_of(self.key(self.space.encoding.sample(np.random.default_rng(0))))
-        if self.raw or self.space.plan(genotype, tuple(self.batch.images.shape[1:])) is None:
+        if self.raw or self.space.plan(genotype, tuple(self.conditions.batch.images.shape[1:])) is None:
             return []
         return [name for name, proxy in self.proxies.items() if by_plan(proxy)]
 
     def digests(self, network: str, proxies: Mapping[str, Proxy] | None = None) -> dict[str, str]:
-        """Returns the cache's key of each proxy's statistics of the network of that notation."""
+        """Returns the cache key of each proxy's statistics for a network, given by its notation."""
         for name, proxy in (proxies or self.proxies).items():
             if name not in self._common:
-                self._common[name] = digest(self._identity(proxy) | {"space": self.space.identity})
+                self._common[name] = digest(self.conditions.identity(proxy))
         return {name: digest_of(self._common[name], network) for name in proxies or self.proxies}
 
     def _statistics(self, keys: Sequence[str], proxies: Mapping[str, Proxy]) -> Iterator[list[Measured]]:
-        """Yields what is known or measured of the keys, in order, in blocks as they become ready."""
+        """Yields the cached or measured statistics of the keys, in order, in blocks as they become ready."""
         cached: list[Measured] = []
         digests: list[dict[str, str]] = []
         missing: list[tuple[int, tuple[Genotype, dict[str, Proxy]]]] = []
@@ -292,8 +238,8 @@ class Evaluator:
         yield cached[ready:]
 
     def _submit(self, requests: Sequence[tuple[Genotype, dict[str, Proxy]]]) -> Iterator[Future[list[Measured]]]:
-        """Cuts requests into micro-batches and keeps the workers busy, a little ahead of what is taken."""
-        # Several workers get at least four tiles each where there are enough candidates, so that none waits for the last one.
+        """Cuts requests into micro-batches and submits them slightly ahead of their consumption."""
+        # With enough candidates, each of several workers gets at least four tiles, so that all finish at about the same time.
         share = len(requests) if self.workers == 1 else math.ceil(len(requests) / (4 * self.workers))
         size = max(1, min(self.micro_batch, share))
         tiles = [requests[i : i + size] for i in range(0, len(requests), size)]
@@ -328,17 +274,17 @@ class Evaluator:
         self.cache.put(items)
 
     def check_whole(self) -> None:
-        """Does nothing: every architecture can be measured."""
+        """Does nothing, because every architecture can be measured."""
 
     def facts(self) -> dict[str, Any]:
-        """Returns what a report says about the measuring, as plain data."""
+        """Returns facts about the measurement for the report, as plain data."""
         return {
-            "device": str(self.device),
+            "device": str(self.conditions.device),
             "workers": self.workers,
             "micro_batch": self.micro_batch,
-            "precision": self.precision,
-            "backend": self.backend,
-            "inputs": self.batch.description,
+            "precision": self.conditions.precision,
+            "backend": self.conditions.backend,
+            "inputs": self.conditions.batch.description,
             "gammas": self.calibrations,
             "cache": None if self.cache is None else str(self.cache.path),
             **self.counts,
@@ -346,7 +292,7 @@ class Evaluator:
 
 
 def score_block(proxy: Proxy, block: Sequence[Statistics]) -> list[float | str]:
-    """Returns for each candidate its score, or the reason why there is none."""
+    """Returns the score of each candidate, or the reason of its failure."""
     many = type(proxy).score_many is not Proxy.score_many
     if many and block:
         values = proxy.score_many({name: np.stack([statistics[name] for statistics in block]) for name in block[0]})

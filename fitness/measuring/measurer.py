@@ -1,9 +1,8 @@
-"""Statistics of a handful of candidates on one device: one shared forward for each kind of need, fetch, drop.
+"""Measurement of the statistics of a few candidates on one device.
 
-    a space that plans its forwards, per-image statistics of activations   -> the plan: alone on a CPU, side by side elsewhere
-    anything else                                                          -> the built network with observers
-
-Nothing here knows of caches, keys or ranks; it is what a worker process runs.
+Scores that observe the activations of each input use the planned forward if the space has one: one candidate at a time on a
+CPU, several at once on an accelerator. Other scores use the built network. Scores that observe the same activations share one
+forward pass. Worker processes run this module; caches, keys and ranks are handled elsewhere.
 """
 
 from __future__ import annotations
@@ -14,33 +13,36 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from rbflex_evo.fitness.data.inputs import placed
 from rbflex_evo.fitness.passes.device import PRECISIONS, Capacity, is_out_of_memory, keep_freed_memory
 from rbflex_evo.fitness.passes.observer import CandidateFailed, Observer, Statistics
 from rbflex_evo.fitness.passes.shared_forward import SharedForward
 from rbflex_evo.fitness.passes.subject import Subject
-from rbflex_evo.fitness.passes.weights import WeightParameters
 from rbflex_evo.fitness.planned.backends import create_backend
 from rbflex_evo.fitness.planned.interpreter import Interpreter
 from rbflex_evo.fitness.planned.prefix import walk
 from rbflex_evo.fitness.proxies.proxy import Proxy
-from rbflex_evo.spaces import ConfigError, Genotype, RbflexEvoError, SearchSpace
-from rbflex_evo.spaces.architecture.chain import stages_of
+from rbflex_evo.spaces import ConfigError, Genotype, RbflexEvoError
+from rbflex_evo.spaces.architecture.chain import chain_of
 from rbflex_evo.spaces.architecture.plan import Plan
 
+from .conditions import Conditions
 
-class MeasuringFailed(RuntimeError):
-    """An error of a space's or a score's own code, and the candidate that met it; unlike `CandidateFailed`, it ends a run."""
+
+class MeasurementError(RuntimeError):
+    """Unexpected error in the code of a space or a score, with the candidate; unlike `CandidateFailed`, it ends a run."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One candidate's statistics by proxy, or the reasons why there are none.
+    """Statistics and failures of one candidate.
 
     Attributes:
-        lasting: names in `failures` that would fail again anywhere (a dead network), unlike running out of memory.
+        statistics: Statistics by proxy.
+        failures: Reason by proxy, for proxies without statistics.
+        lasting: Names in `failures` that would fail again on any machine, unlike running out of memory.
+        seconds: Duration of the measurement.
     """
 
     statistics: Mapping[str, Statistics]
@@ -50,48 +52,43 @@ class Measured:
 
 
 class Measurer:
-    """Measures genotypes of one space under fixed weights, inputs, device and precision.
+    """Measures genotypes under fixed conditions.
 
     Args:
-        images: float32 [N, ...], or int64 word ids [N, length], on any device.
-        backend: what plans are computed with: ``auto``, ``eager`` or ``compiled``.
-        labels: int64 [N], None where the data has none.
+        conditions: Space, inputs, weights, device, precision and backend.
     """
 
-    def __init__(
-        self,
-        space: SearchSpace,
-        images: torch.Tensor,
-        weights: WeightParameters,
-        device: torch.device,
-        precision: str,
-        backend: str = "auto",
-        labels: torch.Tensor | None = None,
-    ) -> None:
-        self.space = space
-        self.weights = weights
-        self.labels = labels
+    def __init__(self, conditions: Conditions) -> None:
+        device = conditions.device
+        self.space = conditions.space
+        self.weights = conditions.weights
+        # Copies, which record gradients even if the batch was made in inference mode.
+        batch = conditions.batch
+        self.labels = None if batch.labels is None else batch.labels.clone()
         self.device = device
-        self.dtype, self.convolutions = PRECISIONS[precision]
-        self.images = placed(images, device, self.dtype)
+        self.dtype, self.convolutions = PRECISIONS[conditions.precision]
+        self.images = placed(batch.images.clone(), device, self.dtype)
         if device.type == "cpu":
             keep_freed_memory()
         self.interpreter = Interpreter(
-            weights,
-            space.weight_shapes(),
+            self.weights,
+            self.space.weight_shapes(),
             device,
             self.dtype,
-            create_backend(backend, device, self.dtype, self.convolutions),
+            create_backend(conditions.backend, device, self.dtype, self.convolutions),
         )
         self.capacity = Capacity(device)
 
     def measure(self, requests: Sequence[tuple[Genotype, Mapping[str, Proxy]]]) -> list[Measured]:
         """Returns the statistics of each genotype for its proxies, in order.
 
-        The candidates of one call share the device and the host waits once, as far as the device has the capacity.
+        The candidates are computed together as far as the memory of the device allows.
+
+        Args:
+            requests: Genotypes with the proxies to measure, by name.
 
         Raises:
-            MeasuringFailed: in place of any other error that is not this package's own.
+            MeasurementError: If the code of a space or a proxy raises an error that is not of this package.
         """
         results: list[Measured] = []
         while len(results) < len(requests):
@@ -111,13 +108,13 @@ class Measurer:
         return results
 
     def _blame(self, error: Exception, tile: Sequence[tuple[Genotype, Mapping[str, Proxy]]]) -> None:
-        """Raises the error with the candidate that met it, which is looked for one by one where it had company."""
+        """Raises `MeasurementError` with the candidate that caused the error; measures several candidates one by one to find it."""
         if len(tile) > 1:
             for request in tile:
                 self.measure([request])
             return
         which = f"{self.space.notation(tile[0][0])} of {self.space.name}"
-        raise MeasuringFailed(f"{which}: {type(error).__name__}: {error}") from error
+        raise MeasurementError(f"{which}: {type(error).__name__}: {error}") from error
 
     def _measure_tile(self, tile: Sequence[tuple[Genotype, Mapping[str, Proxy]]]) -> list[Measured]:
         started = time.perf_counter()
@@ -129,10 +126,10 @@ class Measurer:
         return [Measured(*finished[i], frozenset(finished[i][1]), seconds) for i in range(len(tile))]
 
     def walk(self, genotypes: Sequence[Genotype], proxies: Mapping[str, Proxy]) -> list[Measured]:
-        """Measures neighbours in order, each from where its plan parts from the one before (see `prefix`).
+        """Measures genotypes in order and reuses the steps that consecutive plans have in common (see `prefix`).
 
         Raises:
-            ConfigError: if the space plans no forward for one of them, or a proxy needs more than a planned forward.
+            ConfigError: If the space plans no forward for a genotype, or a proxy needs more than a planned forward.
         """
         results = []
         started = time.perf_counter()
@@ -156,7 +153,7 @@ class Measurer:
             yield plan
 
     def _run_plans(self, tile: Sequence[tuple[Genotype, Mapping[str, Proxy]]]) -> list[dict[str, Observer]]:
-        """Returns each candidate's observers that a plan could serve, after its forward."""
+        """Runs planned forwards; returns the observers of each candidate that they served."""
         shape = tuple(self.images.shape[1:])
         results: list[dict[str, Observer]] = []
         planned: list[tuple[Plan, list[Observer]]] = []
@@ -166,7 +163,7 @@ class Measurer:
             results.append({} if plan is None else served)
             if plan is not None:
                 planned.append((plan, list(served.values())))
-        # A CPU keeps one candidate in cache; an accelerator computes all of them in the same launches.
+        # One candidate fits into the cache of a CPU; an accelerator computes all of them in the same kernel launches.
         together = 1 if self.device.type == "cpu" else max(1, len(planned))
         for start in range(0, len(planned), together):
             plans, observers = zip(*planned[start : start + together], strict=True)
@@ -176,9 +173,9 @@ class Measurer:
     def _run_built(
         self, tile: Sequence[tuple[Genotype, Mapping[str, Proxy]]], planned: Sequence[Mapping[str, Observer]]
     ) -> Iterator[tuple[int, dict[str, Observer | Statistics], dict[str, str]]]:
-        """Yields each candidate's place in the tile, all that was found for it and what failed; no plan served what it measures.
+        """Measures on the built network what no plan served; yields position, results and failures of each candidate.
 
-        Neighbours come one after another, since what their networks begin with in common is run once.
+        Candidates are sorted by genotype, because consecutive networks share the computation of their common beginning.
         """
         shared: dict[tuple[tuple[str, Proxy], ...], SharedForward] = {}
         ordered = sorted(range(len(tile)), key=lambda i: tile[i][0])
@@ -203,7 +200,7 @@ class Measurer:
                 except CandidateFailed as failed:
                     failures[name] = str(failed)
             chained = bool(forwards) and hasattr(subject.network, "as_stages")
-            ahead = [stage.identity for stage in stages_of(following.network)] if chained and following else ()
+            ahead = [stage.identity for stage in chain_of(following.network)] if chained and following else ()
             for kind, group in forwards.items():
                 watching = tuple(group.items())
                 if watching not in shared:
@@ -216,7 +213,7 @@ class Measurer:
             yield i, done, failures
 
     def _subject(self, genotype: Genotype, proxies: Mapping[str, Proxy], served: Mapping[str, Observer]) -> Subject | None:
-        """Returns the candidate for what no plan has served, None where nothing is left."""
+        """Returns the subject of the remaining proxies, or None if planned forwards served all of them."""
         if set(proxies) <= set(served):
             return None
         return Subject(self.space, genotype, self.images, self.labels, self.weights, self.dtype)
@@ -241,5 +238,5 @@ class Measurer:
 
 
 def by_plan(proxy: Proxy) -> bool:
-    """True for a score that a planned forward can serve."""
-    return proxy.needs == "forward" and proxy.statistics_of == "image" and proxy.layers == "activations"
+    """Returns True if a planned forward can serve the score."""
+    return proxy.needs == "forward" and proxy.statistics_of == "image" and not proxy.scores_raw_network

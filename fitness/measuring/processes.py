@@ -1,4 +1,4 @@
-"""A pool of processes that a terminal's Ctrl-C does not reach and that never outlives its parent."""
+"""Pool of processes that ignore Ctrl-C and end with their parent."""
 
 from __future__ import annotations
 
@@ -14,34 +14,35 @@ from typing import Any
 
 
 def cores() -> int:
-    """Returns how many cores this process may use."""
+    """Returns the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Processes(ProcessPoolExecutor):
-    """Spawned processes that leave Ctrl-C to the parent from their first moment, and end when it does, however it ends.
+    """Pool of spawned processes that ignore Ctrl-C from their start and end with their parent, also if it is killed.
 
     Args:
-        count: of processes at most; each starts with the first call that finds none idle.
-        start: what each calls first, with `arguments`.
+        count: Largest number of processes; a process is started when a call finds none idle.
+        start: Function that each process calls first.
+        arguments: Arguments of `start`.
     """
 
     def __init__(self, count: int, start: Callable[..., None], *arguments: Any) -> None:
         super().__init__(count, multiprocessing.get_context("spawn"), _start_process, (start, arguments))
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """As that of every executor."""
+        """Schedules a call and returns its future, as `concurrent.futures.Executor.submit`."""
         with _interrupts_waiting():
             return super().submit(fn, *args, **kwargs)
 
 
 @contextlib.contextmanager
 def _interrupts_waiting() -> Iterator[None]:
-    """Lets a Ctrl-C wait until this is over; a process that starts inside never sees one, not even before it can ignore it."""
+    """Blocks SIGINT within the context, so that a process that is started inside never receives it."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    # The tracker starts with the first process otherwise, and unblocks signals when it does.
+    # Otherwise the tracker would start with the first process and unblock the signals.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -60,5 +61,5 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
-        # The parent was killed: nobody waits for a result any more.
+        # The parent was killed, so no result is needed any more.
         os._exit(1)

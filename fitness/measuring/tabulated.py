@@ -1,12 +1,13 @@
-"""Scores read from a table that ``tabulate`` made: an evaluator that needs no network, and no torch.
+"""Evaluator that reads scores from a table written by ``tabulate``; it needs neither networks nor torch.
 
-A search that is replayed on a table proposes what it would have proposed while measuring: scores are those of the table, to the
-last digit. A table is known by the hash of its file, so that a run never goes on with another one.
+A search on a table proposes the same candidates as a search that measures, because the scores are equal to the last digit. A
+table is identified by the hash of its file, so that a run is never resumed with another table.
 """
 
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,20 +17,24 @@ import numpy as np
 
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.spaces import ConfigError, Genotype, SearchSpace, near_name
-from rbflex_evo.spaces.errors import reason
+
+Arrays = dict[str, np.ndarray]
+
+# A score's column of reasons is named by the score and this.
+FAILURE = "_failure"
 
 
 @dataclass(frozen=True)
 class TabulatedScores:
-    """The scores of many architectures.
+    """Scores of K architectures.
 
     Attributes:
-        path: of the file.
-        fingerprint: a hash of it, 32 hexadecimal digits.
-        rows: row by key, K of them.
-        notations: K, of the network that was built for each key.
-        scores: by proxy float64 [K], NaN where it failed.
-        failures: by proxy K reasons, empty where it did not fail.
+        path: Path of the file.
+        fingerprint: Hash of the file, 32 hexadecimal digits.
+        rows: Row number by key.
+        notations: Notations [K] of the networks that were built for the keys.
+        scores: Scores by proxy, each float64 [K]; NaN for a failure.
+        failures: Reasons [K] by proxy; empty where the score did not fail.
     """
 
     path: Path
@@ -40,10 +45,10 @@ class TabulatedScores:
     failures: dict[str, list[str]]
 
     def evaluation(self, key: str, genotype: Genotype) -> Evaluation:
-        """Returns what the table knows of a key.
+        """Returns the evaluation of a key.
 
         Raises:
-            ConfigError: if it does not know it.
+            ConfigError: If the table does not contain the key.
         """
         row = self.rows.get(key)
         if row is None:
@@ -53,36 +58,43 @@ class TabulatedScores:
         return Evaluation(genotype, key, scores, reasons)
 
 
+def load(path: Path) -> Arrays | None:
+    """Reads all arrays of an npz file; returns None if it is missing or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def score_names(arrays: Arrays) -> list[str]:
+    """Returns the names of the scores of a table, in order."""
+    return [name for name in arrays if f"{name}{FAILURE}" in arrays]
+
+
 def read_tabulated(path: Path, proxies: Iterable[str]) -> TabulatedScores:
-    """Reads the scores of those proxies from the npz that ``tabulate`` wrote.
+    """Reads the scores of the given proxies from the npz file that ``tabulate`` wrote.
 
     Raises:
-        ConfigError: if the file is missing or damaged, or a proxy is not in it.
+        ConfigError: If the file is missing or damaged, or does not contain a proxy.
     """
-    proxies = list(proxies)
-    try:
-        fingerprint = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
-        with np.load(path, allow_pickle=False) as arrays:
-            known = [name for name in arrays.files if f"{name}_failure" in arrays.files]
-            for name in proxies:
-                if name not in known:
-                    raise ConfigError(f"{str(path)!r} has no scores of {name!r}{near_name(name, known)}")
-            wanted = ["key", "notation", *(column for name in proxies for column in (name, f"{name}_failure"))]
-            columns = {name: arrays[name] for name in wanted}
-    except FileNotFoundError:
-        raise ConfigError(f"there is no table of scores {str(path)!r}; make one with: rbflex-evo tabulate CONFIG") from None
-    except ConfigError:
-        raise
-    except Exception as error:
-        raise ConfigError(f"{str(path)!r} is no table of scores, tabulate anew: {reason(error)}") from None
+    if not path.is_file():
+        raise ConfigError(f"there is no table of scores {str(path)!r}; make one with: rbflex-evo tabulate CONFIG")
+    columns = load(path)
+    if columns is None or not {"key", "notation"} <= columns.keys():
+        raise ConfigError(f"{str(path)!r} is no table of scores, tabulate anew")
+    proxies, known = list(proxies), score_names(columns)
+    for name in proxies:
+        if name not in known:
+            raise ConfigError(f"{str(path)!r} has no scores of {name!r}{near_name(name, known)}")
     keys = columns["key"].tolist()
     table = TabulatedScores(
         path=path,
-        fingerprint=fingerprint,
+        fingerprint=hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest(),
         rows={key: row for row, key in enumerate(keys)},
         notations=columns["notation"].tolist(),
         scores={name: columns[name].astype(np.float64) for name in proxies},
-        failures={name: columns[f"{name}_failure"].tolist() for name in proxies},
+        failures={name: columns[f"{name}{FAILURE}"].tolist() for name in proxies},
     )
     _check(table, keys)
     return table
@@ -104,18 +116,18 @@ def _check(table: TabulatedScores, keys: Sequence[str]) -> None:
 
 
 class TabulatedEvaluator:
-    """Answers from a table of scores; `rbflex_evo.fitness.evaluation.EvaluatorLike`.
+    """Reads evaluations from a table of scores; an `rbflex_evo.fitness.evaluation.EvaluatorLike`.
 
     Args:
-        space: of the genotypes.
-        table: its scores.
-        raw: every genotype is its own key, as for scores of raw networks.
+        space: Search space of the genotypes.
+        table: Scores of the space.
+        raw: True if every genotype has its own key, as for ``published`` scores.
     """
 
     def __init__(self, space: SearchSpace, table: TabulatedScores, *, raw: bool = False) -> None:
         self.space, self.table = space, table
         self._key_of = space.notation if raw else space.key
-        # What a table knows can be held: a replay asks for the same few thousand architectures again and again.
+        # Comparisons request the same few thousand architectures repeatedly, so all evaluations are kept.
         self._keys: dict[Genotype, str] = {}
         self._known: dict[str, Evaluation] = {}
         self._answered = 0
@@ -128,16 +140,15 @@ class TabulatedEvaluator:
         return key
 
     def prepare(self, progress: Callable[[int, int], None] | None = None) -> None:
-        """The table's scores are final: there is nothing to find out."""
+        """Does nothing, because the scores of the table are final."""
 
-    def evaluate(self, genotypes: Sequence[Genotype]) -> Iterator[Evaluation]:
-        """Yields one evaluation for each genotype, in order.
+    def evaluate(self, pairs: Sequence[tuple[str, Genotype]]) -> Iterator[Evaluation]:
+        """Yields one evaluation for each (key, genotype) pair, in order.
 
         Raises:
-            ConfigError: at the first one that the table does not know.
+            ConfigError: At the first key that is not in the table.
         """
-        for genotype in genotypes:
-            key = self.key(genotype)
+        for key, genotype in pairs:
             known = self._known.get(key)
             if known is None:
                 known = self._known[key] = self.table.evaluation(key, genotype)
@@ -145,10 +156,10 @@ class TabulatedEvaluator:
             yield known if known.genotype == genotype else Evaluation(genotype, key, known.scores, known.failures)
 
     def check_whole(self) -> None:
-        """Makes sure that the table knows every architecture of a space that can be enumerated.
+        """Checks that the table contains every architecture of the space, if the space can be enumerated.
 
         Raises:
-            ConfigError: naming the first one that it does not know.
+            ConfigError: At the first architecture that is missing.
         """
         try:
             for genotype in self.space.encoding.enumerate():
@@ -158,5 +169,5 @@ class TabulatedEvaluator:
             return
 
     def facts(self) -> dict[str, Any]:
-        """Returns what a report says about the scoring, as plain data."""
+        """Returns facts about the scores for the report, as plain data."""
         return {"device": "none: scores come from a table", "scores": str(self.table.path), "from_table": self._answered}

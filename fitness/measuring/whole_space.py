@@ -1,4 +1,4 @@
-"""A whole space, measured once: subtree by subtree, so that what is done can be kept and the rest resumed."""
+"""Measurement of a whole space, subtree by subtree, so that it can be interrupted and resumed."""
 
 from __future__ import annotations
 
@@ -9,25 +9,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rbflex_evo.fitness.passes.device import find_device
 from rbflex_evo.fitness.passes.observer import Statistics
-from rbflex_evo.fitness.passes.weights import WeightParameters
 from rbflex_evo.fitness.proxies.proxy import Proxy
 from rbflex_evo.spaces import Genotype, SearchSpace
 
+from .conditions import Conditions
 from .measurer import Measured
-from .workers import Workers, default_workers, result_of
+from .workers import Workers, result_of
 
 
 @dataclass(frozen=True)
 class Subtree:
-    """All networks whose genotypes begin alike.
+    """Statistics of the networks whose genotypes share their first genes.
 
     Attributes:
-        prefix: the genes that they share.
-        genotypes: int64 [M, genes], representatives of M keys.
-        statistics: by proxy and name, [M, ...]; zeros where a candidate failed.
-        failures: by proxy, the reason by position.
+        prefix: Genes that the genotypes share.
+        genotypes: Representatives of M keys, int64 [M, genes].
+        statistics: Arrays [M, ...] by proxy and name; zeros where a candidate failed.
+        failures: Reasons by proxy and position.
     """
 
     prefix: Genotype
@@ -36,7 +35,7 @@ class Subtree:
     failures: Mapping[str, Mapping[int, str]]
 
     def scores(self, name: str, proxy: Proxy) -> np.ndarray:
-        """Returns the scores [M] by the proxy of that name; NaN where there is none."""
+        """Returns the scores [M] of a proxy, given with its name; NaN where a candidate failed."""
         if not self.statistics[name]:
             return np.full(len(self.genotypes), np.nan)
         scores = proxy.score_many(self.statistics[name])
@@ -45,7 +44,7 @@ class Subtree:
 
 
 def subtrees(space: SearchSpace, genes: int = 2) -> dict[Genotype, list[Genotype]]:
-    """Returns the distinct representatives of all keys of an enumerable space by their first genes, neighbours side by side."""
+    """Returns the distinct representatives of all keys of an enumerable space, sorted and grouped by their first genes."""
     found: dict[Genotype, list[Genotype]] = {}
     for genotype in sorted({space.representative(key) for key in space.keys()}):  # noqa: SIM118 (a method, not a dict's)
         found.setdefault(genotype[:genes], []).append(genotype)
@@ -53,37 +52,31 @@ def subtrees(space: SearchSpace, genes: int = 2) -> dict[Genotype, list[Genotype
 
 
 def score_all(
-    space: SearchSpace,
-    images: np.ndarray,
+    conditions: Conditions,
     proxies: Mapping[str, Proxy],
     *,
-    weights: WeightParameters | None = None,
-    device: str = "cpu",
-    precision: str = "float32",
-    backend: str = "auto",
     workers: int | None = None,
     done: Collection[Genotype] = (),
     genes: int = 2,
 ) -> Iterator[Subtree]:
-    """Yields the statistics of every network of the space, a subtree at a time, in order.
+    """Yields the statistics of all networks of a space in order, one subtree at a time.
 
     Args:
-        images: float32 [N, C, H, W].
-        workers: processes; None for one a core.
-        done: prefixes of subtrees that are not measured again.
-        genes: length of a prefix.
+        conditions: Conditions of the measurements; their space is enumerated.
+        proxies: Scores by name, all of which a planned forward serves.
+        workers: Number of worker processes; None for one per core on a CPU and one on an accelerator.
+        done: Prefixes of the subtrees to leave out.
+        genes: Length of a prefix.
 
     Raises:
-        ConfigError: if the space plans no forward, or a proxy needs more than a planned forward.
+        ConfigError: If the space plans no forward, or a proxy needs more than a planned forward.
     """
-    found = find_device(device)
-    count = workers or default_workers(found)
-    waiting = deque((prefix, group) for prefix, group in subtrees(space, genes).items() if prefix not in done)
-    pool = Workers(space, images, weights or WeightParameters(), found, precision, count, backend)
+    waiting = deque((prefix, group) for prefix, group in subtrees(conditions.space, genes).items() if prefix not in done)
+    pool = Workers(conditions, workers)
     running: deque[tuple[Genotype, list[Genotype], Future[list[Measured]]]] = deque()
     try:
         while waiting or running:
-            while waiting and len(running) < (2 * count if count > 1 else 1):
+            while waiting and len(running) < (2 * pool.count if pool.count > 1 else 1):
                 prefix, group = waiting.popleft()
                 running.append((prefix, group, pool.submit_walk(group, proxies)))
             prefix, group, future = running.popleft()

@@ -1,75 +1,72 @@
-"""Where measuring happens: in this process, or in worker processes of one thread each.
+"""Execution of measurements in this process or in worker processes of one thread each.
 
-One torch thread a worker makes sums the same for any number of workers; on a CPU, processes of one thread each are also
+With one torch thread per worker, sums are the same for any number of workers. On a CPU, processes of one thread each are also
 faster than threads.
 """
 
 from __future__ import annotations
 
 import contextlib
+import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
+import torch
 
 from rbflex_evo.fitness.passes.watch import own_precision
-from rbflex_evo.fitness.passes.weights import WeightParameters
 from rbflex_evo.fitness.proxies.proxy import Proxy
-from rbflex_evo.spaces import DeviceError, Genotype, RbflexEvoError, SearchSpace
+from rbflex_evo.spaces import DeviceError, Genotype, RbflexEvoError
 
+from .conditions import Conditions
 from .measurer import Measured, Measurer
 from .processes import Processes, cores
-
-if TYPE_CHECKING:
-    import torch
 
 Request = tuple[Genotype, Mapping[str, Proxy]]
 
 
 class WorkerError(RbflexEvoError, RuntimeError):
-    """A worker process died."""
+    """A worker process ended unexpectedly."""
 
 
 def default_workers(device: torch.device) -> int:
-    """Returns one worker for an accelerator, and one a core for the CPU."""
+    """Returns one worker for an accelerator, and one per core for a CPU."""
     return cores() if device.type == "cpu" else 1
 
 
 class Workers:
-    """Runs a `Measurer`'s methods; `submit` and `submit_walk` return futures."""
+    """Runs the methods of a `Measurer` in worker processes, or in this process if there is only one worker.
 
-    def __init__(
-        self,
-        space: SearchSpace,
-        images: np.ndarray,
-        weights: WeightParameters,
-        device: torch.device,
-        precision: str,
-        count: int,
-        backend: str = "auto",
-        labels: np.ndarray | None = None,
-    ) -> None:
-        if count > 1 and device.type == "mps":
-            raise DeviceError(f"an Apple device takes one worker, but {count} were asked for")
-        self.count = count
-        self._arguments = (space, images, weights, device, precision, backend, labels)
+    Args:
+        conditions: Conditions of the measurements.
+        count: Number of worker processes; None for `default_workers` of the device.
+
+    Raises:
+        DeviceError: If several workers are requested on an Apple device.
+    """
+
+    def __init__(self, conditions: Conditions, count: int | None = None) -> None:
+        self.count = count or default_workers(conditions.device)
+        if self.count > 1 and conditions.device.type == "mps":
+            raise DeviceError(f"an Apple device takes one worker, but {self.count} were asked for")
+        self._conditions = conditions
         self._pool: Processes | None = None
         self._own: Measurer | None = None
 
     def submit(self, requests: Sequence[Request]) -> Future[list[Measured]]:
-        """Starts measuring; with one worker it is done when this returns."""
+        """Schedules `Measurer.measure`; with one worker, the future is done on return."""
         return self._start("measure", list(requests))
 
     def submit_walk(self, genotypes: Sequence[Genotype], proxies: Mapping[str, Proxy]) -> Future[list[Measured]]:
-        """Starts `Measurer.walk`; with one worker it is done when this returns."""
+        """Schedules `Measurer.walk`; with one worker, the future is done on return."""
         return self._start("walk", list(genotypes), dict(proxies))
 
     def _start(self, method: str, *arguments: Any) -> Future[list[Measured]]:
         if self.count > 1:
             if self._pool is None:
-                self._pool = Processes(self.count, _start_worker, *self._arguments)
+                # As bytes, because torch sends tensors through shared memory, which is small in containers.
+                self._pool = Processes(self.count, _start_worker, pickle.dumps(self._conditions))
             try:
                 return self._pool.submit(_call, method, *arguments)
             except BrokenProcessPool:
@@ -77,12 +74,12 @@ class Workers:
         future: Future[list[Measured]] = Future()
         with as_in_a_worker():
             if self._own is None:
-                self._own = _measurer(*self._arguments)
+                self._own = Measurer(self._conditions)
             future.set_result(getattr(self._own, method)(*arguments))
         return future
 
     def close(self) -> None:
-        """Stops the workers; what they have not begun is dropped."""
+        """Stops the workers and drops requests that have not started."""
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
         self._pool = self._own = None
@@ -95,10 +92,10 @@ _DIED = (
 
 
 def result_of(future: Future[list[Measured]]) -> list[Measured]:
-    """Returns what a future measured.
+    """Returns the result of a future.
 
     Raises:
-        WorkerError: if its process died.
+        WorkerError: If the worker process died.
     """
     try:
         return future.result()
@@ -108,9 +105,7 @@ def result_of(future: Future[list[Measured]]) -> list[Measured]:
 
 @contextlib.contextmanager
 def as_in_a_worker() -> Iterator[None]:
-    """Computes as a worker process does: in one torch thread, and in none of the modes that a caller may have switched on."""
-    import torch
-
+    """Sets one torch thread and switches off inference mode and autocast, as in a worker process."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -123,29 +118,13 @@ def as_in_a_worker() -> Iterator[None]:
 _worker: Measurer | None = None
 
 
-def _start_worker(*arguments: Any) -> None:
+def _start_worker(conditions: bytes) -> None:
     global _worker
-    import torch
-
     torch.set_num_threads(1)
-    _worker = _measurer(*arguments)
-
-
-def _measurer(
-    space: SearchSpace,
-    images: np.ndarray,
-    weights: WeightParameters,
-    device: torch.device,
-    precision: str,
-    backend: str,
-    labels: np.ndarray | None,
-) -> Measurer:
-    import torch
-
-    known = None if labels is None else torch.from_numpy(labels)
-    return Measurer(space, torch.from_numpy(images), weights, device, precision, backend, known)
+    _worker = Measurer(pickle.loads(conditions))
 
 
 def _call(method: str, *arguments: Any) -> list[Measured]:
     assert _worker is not None
-    return getattr(_worker, method)(*arguments)
+    measured: list[Measured] = getattr(_worker, method)(*arguments)
+    return measured

@@ -1,1 +1,1 @@
-"""What a candidate is worth: scores, ranks, fronts and constraints over an archive."""
+"""Objectives: utility of candidates from scores, ranks, fronts and constraints over an archive."""

@@ -1,4 +1,4 @@
-"""What is known in a run and what it is worth now: every evaluation by key, behind the strategies' view."""
+"""Archive of a run: all evaluations by key and their current utility, as strategies view them."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from .constraints import Constraint, deb_utilities, violation
 from .objective import Objective
 from .ranks import Ranks
 
-# A strategy and the loop ask for the key of a genotype one after the other; a batch is remembered, a run is not.
+# Strategy and loop request the key of a genotype shortly after each other; the cache holds a batch, not a run.
 KEYS_REMEMBERED = 4096
 
 
 class ArchiveView:
-    """All evaluations of a run by key, in the order told, and what they are worth now: the strategies' view.
+    """View of all evaluations of a run by key, in the order in which they were added, with their current utility.
 
     Args:
-        objective: how scores become a utility.
-        key_of: returns the canonical key of a genotype.
-        constraints: that Deb's rules order candidates by; one that breaks any is infeasible, and in no reference set.
+        objective: How scores become a utility.
+        key_of: Returns the canonical key of a genotype.
+        constraints: Constraints that Deb's rules order candidates by. A candidate that breaks one is infeasible and in no
+            reference set.
     """
 
     def __init__(self, objective: Objective, key_of: Callable[[Genotype], str], constraints: Sequence[Constraint] = ()) -> None:
@@ -36,19 +37,42 @@ class ArchiveView:
         self._key_of = lru_cache(KEYS_REMEMBERED)(key_of)
         self._evaluations: list[Evaluation] = []
         self._positions: dict[str, int] = {}
-        # The members' values of one evaluation behind those of the other, NaN where one failed.
+        # Values of the members, one evaluation after another; NaN if the evaluation failed.
         self._values = array("d")
         self._violations = array("d")
         self._front = pareto.Front(len(objective.members))
         self._archive = Ranks(len(objective.members))
         self._sample: Ranks | None = None
 
+    @classmethod
+    def of(
+        cls,
+        objective: Objective,
+        evaluations: Iterable[Evaluation],
+        references: Iterable[Evaluation] = (),
+        constraints: Sequence[Constraint] = (),
+    ) -> ArchiveView:
+        """Returns the view at the end of a run, which knows keys only and not those of new genotypes.
+
+        Args:
+            objective: How scores become a utility.
+            evaluations: All evaluations of the run, in order.
+            references: Evaluations of the reference sample; used if the objective's reference is "sample".
+            constraints: Constraints that Deb's rules order candidates by.
+        """
+        view = cls(objective, str, constraints)
+        for evaluation in evaluations:
+            view.add(evaluation)
+        if objective.reference == "sample" and len(view):
+            view.set_reference(references)
+        return view
+
     def __len__(self) -> int:
         return len(self._evaluations)
 
     @property
     def evaluations(self) -> list[Evaluation]:
-        """Every evaluation, in the order told."""
+        """All evaluations, in the order in which they were added."""
         return list(self._evaluations)
 
     def key(self, genotype: Genotype) -> str:
@@ -56,24 +80,24 @@ class ArchiveView:
         return self._key_of(genotype)
 
     def seen(self, key: str) -> bool:
-        """True if that key was evaluated in this run."""
+        """Returns True if a key was evaluated in this run."""
         return key in self._positions
 
     def get(self, key: str) -> Evaluation:
-        """Returns the evaluation of that key.
+        """Returns the evaluation of a key.
 
         Raises:
-            LookupError: if it was not evaluated.
+            LookupError: If the key was not evaluated.
         """
         if key not in self._positions:
             raise _not_evaluated(key)
         return self._evaluations[self._positions[key]]
 
     def add(self, evaluation: Evaluation) -> bool:
-        """Takes one evaluation; returns False, and changes nothing, if its key is known already.
+        """Adds an evaluation; returns False and changes nothing if its key is already known.
 
         Raises:
-            ValueError: if a member of the objective, or a constraint, has neither a finite value nor a failure.
+            ValueError: If a member of the objective or a constraint has neither a finite value nor a failure.
         """
         if evaluation.key in self._positions:
             return False
@@ -94,7 +118,7 @@ class ArchiveView:
         return True
 
     def _violation(self, evaluation: Evaluation) -> float:
-        """Returns by how much constraints are broken in total, inf where a cost failed."""
+        """Returns the total violation of the constraints; inf if a cost failed."""
         names = [constraint.metric for constraint in self.constraints]
         if any(name in evaluation.failures for name in names):
             return math.inf
@@ -104,10 +128,10 @@ class ArchiveView:
         return violation(self.constraints, evaluation.costs)
 
     def set_reference(self, evaluations: Iterable[Evaluation]) -> None:
-        """Fixes the set that the reference "sample" ranks against; failed ones are left out.
+        """Sets the evaluations that the reference "sample" ranks against, without those that failed.
 
         Raises:
-            ConfigError: if every one of them failed.
+            ConfigError: If all of them failed.
         """
         rows = [values for values in map(self.objective.values, evaluations) if values is not None]
         if not rows:
@@ -115,21 +139,25 @@ class ArchiveView:
         self._sample = Ranks(len(self.objective.members), rows)
 
     def utility(self, keys: Sequence[str]) -> np.ndarray:
-        """Returns float64 [len(keys)], what each key is worth now, -inf if it failed; compare within one call.
+        """Returns the current utility of each key, float64 [len(keys)]; -inf if it failed.
+
+        Utilities are comparable within one call only.
 
         Raises:
-            LookupError: if a key was not evaluated.
-            RuntimeError: if the reference is "sample" and `set_reference` was not called.
+            LookupError: If a key was not evaluated.
+            RuntimeError: If the reference is "sample" and `set_reference` was not called.
         """
         return self._utility(self._positions_of(keys))
 
     def objectives(self, keys: Sequence[str]) -> np.ndarray:
-        """Returns float64 [len(keys), objectives], each higher is better, NaN in the rows of keys that failed.
+        """Returns the objectives of each key, float64 [len(keys), objectives]; higher is better, NaN if the key failed.
 
-        The members of a "pareto" objective, with costs negated; otherwise the one utility. Compare within one call.
+        These are the members of a "pareto" objective with costs negated, otherwise the utility. They are comparable within
+        one call only.
 
         Raises:
-            LookupError, RuntimeError: as `utility`.
+            LookupError: If a key was not evaluated.
+            RuntimeError: If the reference is "sample" and `set_reference` was not called.
         """
         positions = self._positions_of(keys)
         if self.objective.rule == "pareto":
@@ -138,30 +166,30 @@ class ArchiveView:
         return np.where(np.isneginf(utilities), np.nan, utilities)[:, None]
 
     def violations(self, keys: Sequence[str]) -> np.ndarray:
-        """Returns float64 [len(keys)], by how much each breaks the constraints in total: 0 if it is feasible, inf if unknown.
+        """Returns the total violation of each key, float64 [len(keys)]: 0 if it is feasible, inf if a cost is unknown.
 
         Raises:
-            LookupError: if a key was not evaluated.
+            LookupError: If a key was not evaluated.
         """
         return np.frombuffer(self._violations)[self._positions_of(keys)] if len(keys) else np.empty(0)
 
     def ranking(self) -> list[str]:
-        """Returns every key, best first; ties in the order told, infeasible ones after all feasible, failed ones last.
+        """Returns all keys, best first: feasible before infeasible, failed last, ties in the order in which they were added.
 
-        With several objectives: front by front, each from its knee on.
+        With several objectives, the order is front by front, each from its knee on.
         """
         return [self._evaluations[i].key for i in self._order()]
 
     def best_first(self) -> list[Evaluation]:
-        """Returns what neither failed nor is infeasible, in the order of `ranking`."""
+        """Returns the feasible evaluations that did not fail, in the order of `ranking`."""
         usable = self._usable(np.arange(len(self)))
         return [self._evaluations[i] for i in self._order() if usable[i]]
 
     def incumbent(self) -> Evaluation | None:
-        """Returns the best feasible evaluation, the earliest of equals, or None while there is none.
+        """Returns the best feasible evaluation, the earliest in case of ties, or None if there is none.
 
-        With several objectives it is the knee of the front: the one nearest to the best of every objective, each scaled to
-        the front's range.
+        With several objectives, this is the knee of the front: the evaluation nearest to the best value of every objective,
+        each scaled to the range of the front.
         """
         if self.objective.rule == "pareto":
             front, rows = self._front.positions, self._front.rows
@@ -173,10 +201,10 @@ class ArchiveView:
         return self._evaluations[int(np.argmax(utilities))]
 
     def front(self) -> list[Evaluation]:
-        """Returns the feasible evaluations that no other dominates, the best in the first objective first.
+        """Returns the feasible evaluations that no other evaluation dominates, best in the first objective first.
 
         Raises:
-            RuntimeError: if the objective is not "pareto".
+            RuntimeError: If the objective is not "pareto".
         """
         if self.objective.rule != "pareto":
             raise RuntimeError("front() was called, but the objective has no several members to trade off; set 'pareto'")
@@ -190,10 +218,10 @@ class ArchiveView:
             raise _not_evaluated(unknown.args[0]) from None
 
     def _rows(self, positions: np.ndarray) -> np.ndarray:
-        return np.frombuffer(self._values).reshape(-1, len(self.objective.members))[positions]
+        return np.asarray(np.frombuffer(self._values).reshape(-1, len(self.objective.members))[positions])
 
     def _usable(self, positions: np.ndarray) -> np.ndarray:
-        return ~np.isnan(self._rows(positions)[:, 0]) & (np.frombuffer(self._violations)[positions] == 0)
+        return np.asarray(~np.isnan(self._rows(positions)[:, 0]) & (np.frombuffer(self._violations)[positions] == 0))
 
     def _order(self) -> np.ndarray:
         positions = np.arange(len(self))
@@ -241,7 +269,7 @@ class ArchiveView:
         weights = np.array(self.objective.weights)
         terms = np.log(shares) if self.objective.rule == "log" else shares
         mean = (terms * weights).sum(axis=1) / weights.sum()
-        return np.round(np.exp(mean) if self.objective.rule == "log" else mean, 12)
+        return np.asarray(np.round(np.exp(mean) if self.objective.rule == "log" else mean, 12))
 
 
 def _not_evaluated(key: str) -> LookupError:

@@ -1,12 +1,12 @@
-"""Limits on what a network may cost, and what becomes of a candidate that breaks one.
+"""Constraints on costs, and two ways to handle candidates that break one.
 
-    reject   it is not evaluated and costs no budget: strategies see it as a known candidate that failed
-    deb      it is evaluated, and ordered by the rules of Deb (Comput. Methods Appl. Mech. Eng. 186, 2000): of two candidates
-             the feasible one is better; of two feasible ones the one of better objective; of two infeasible ones the one that
-             violates less, in total
+    reject   The candidate is not evaluated and uses no budget. Strategies see it as a known candidate that failed.
+    deb      The candidate is evaluated and ordered by the rules of Deb (Comput. Methods Appl. Mech. Eng. 186, 2000): a feasible
+             candidate is better than an infeasible one; of two feasible candidates, the one of better objective is better; of
+             two infeasible candidates, the one of smaller total violation is better.
 
-A violation is normalised by its bound b, so that unlike costs may be added up: (cost - b) / |b| above a maximum, (b - cost) / |b|
-below a minimum (|b| counted as 1 where b is 0), 0 where the constraint holds.
+A violation is normalised by its bound b, so that violations of different costs may be added: (cost - b) / |b| above a maximum,
+(b - cost) / |b| below a minimum, 0 if the constraint holds. |b| is replaced by 1 if b is 0.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from rbflex_evo.spaces import ConfigError, Parameters, near_name, parse
 
 @dataclass(frozen=True)
 class Constraint:
-    """Bounds on one cost; None is no bound."""
+    """Bounds on one cost; None for no bound."""
 
     metric: str
     minimum: float | None = None
     maximum: float | None = None
 
     def violation(self, cost: float) -> float:
-        """Returns by how much a cost lies outside the bounds, normalised; 0 inside."""
+        """Returns the normalised distance of a cost from the bounds; 0 inside."""
         outside = 0.0
         if self.maximum is not None and cost > self.maximum:
             outside = (cost - self.maximum) / (abs(self.maximum) or 1.0)
@@ -51,10 +51,10 @@ class Constraints:
     """All constraints of a search.
 
     Attributes:
-        limits: in the order of the configuration.
-        handling: of candidates that break one.
-        rejections: how many rejected architectures in a row end the search; None for the default.
-        metrics: the parameters given to each metric.
+        limits: Constraints in the order of the configuration.
+        handling: What happens to candidates that break a constraint.
+        rejections: Number of rejected architectures in a row that ends the search; None for the default.
+        metrics: Parameters of each metric.
     """
 
     limits: tuple[Constraint, ...] = ()
@@ -64,12 +64,12 @@ class Constraints:
 
     @property
     def rejecting(self) -> tuple[Constraint, ...]:
-        """Those that reject."""
+        """Constraints that reject candidates."""
         return self.limits if self.handling == "reject" else ()
 
     @property
     def ordering(self) -> tuple[Constraint, ...]:
-        """Those that Deb's rules order by."""
+        """Constraints that Deb's rules order candidates by."""
         return self.limits if self.handling == "deb" else ()
 
     def __str__(self) -> str:
@@ -77,17 +77,17 @@ class Constraints:
 
 
 def violation(constraints: Sequence[Constraint], costs: Mapping[str, float]) -> float:
-    """Returns the sum of the violations of the costs that are known."""
+    """Returns the sum of the violations of all known costs."""
     return sum(c.violation(costs[c.metric]) for c in constraints if c.metric in costs)
 
 
 def deb_utilities(utilities: np.ndarray, violations: np.ndarray, bounded: bool) -> np.ndarray:
-    """Returns utilities that order candidates by Deb's rules, equal where the rules see no difference.
+    """Returns utilities that order candidates by Deb's rules; equal if the rules make no difference.
 
     Args:
-        utilities: float64 [n], of feasible candidates.
-        violations: float64 [n], the total of each candidate, 0 of the feasible ones.
-        bounded: True if utilities lie in (0, 1] and are to stay there; else those of feasible candidates are left as they are.
+        utilities: Utilities, float64 [n]; only those of feasible candidates are used.
+        violations: Total violation of each candidate, float64 [n]; 0 for feasible candidates.
+        bounded: True if utilities lie in (0, 1] and must stay there. Otherwise those of feasible candidates do not change.
     """
     infeasible = violations > 0
     levels, places = np.unique(violations[infeasible], return_inverse=True)
@@ -97,7 +97,7 @@ def deb_utilities(utilities: np.ndarray, violations: np.ndarray, bounded: bool) 
         result[infeasible] = (len(levels) - places) / (2 * (len(levels) + 1))
     else:
         floor = utilities[~infeasible].min() if (~infeasible).any() else 0.0
-        # By steps of its own size, so that no step is lost below a large floor.
+        # Steps are as large as the floor, so that they are not lost to rounding.
         result[infeasible] = floor - max(1.0, abs(floor)) * (1 + places)
     return result
 
@@ -105,9 +105,13 @@ def deb_utilities(utilities: np.ndarray, violations: np.ndarray, bounded: bool) 
 def read_constraints(section: Mapping[str, Any], where: str = "fitness.constraints") -> Constraints:
     """Reads ``{params: {max: 1.0e6}, latency: {max: 5.0, device: cpu}, handling: reject, rejections: 1000}``.
 
+    Args:
+        section: The section of the configuration.
+        where: Path of the section, for error messages.
+
     Raises:
-        ConfigError: naming the key below `where`, if a bound is missing or the wrong way round, or a key is unknown.
-        UnknownNameError: if no metric has one of the names.
+        ConfigError: If a metric has no bound, its minimum is above its maximum, or a key is unknown.
+        UnknownNameError: If no metric has one of the names.
     """
     settings = parse(_Settings, {key: section[key] for key in _Settings.model_fields if key in section}, where)
     limits, metrics = [], {}
@@ -145,5 +149,5 @@ def _read_one(name: str, given: Any, where: str) -> tuple[Constraint, dict[str, 
 
 
 def written(value: float) -> str:
-    """Writes a cost for reading: whole numbers in full with separators, others to 6 digits."""
+    """Formats a cost: whole numbers in full with separators, others with 6 digits."""
     return f"{value:,.0f}" if value == math.floor(value) and abs(value) < 1e15 else f"{value:.6g}"

@@ -1,11 +1,11 @@
-"""The view of a search whose constraints reject: what breaks one looks to a strategy like a known candidate that failed.
+"""View of a search with constraints that reject: strategies see a rejected candidate as a known candidate that failed.
 
-    seen(key)     True if it was evaluated or is rejected; the first question about a key counts its costs
-    utility       -inf of a rejected key, objectives NaN
+    seen(key)     True if the key was evaluated or is rejected; the first call for a key counts its costs
+    utility       -inf for a rejected key; its objectives are NaN
 
-So strategies need not know of constraints: whoever skips what is seen is never handed a rejected candidate again. Every
-rejected key is noted once, with its costs, and so is every one whose costs do not repeat when they are measured again; a run
-that is taken up begins from those notes and counts nothing twice. Many rejections in a row end the search.
+Strategies therefore need no knowledge of constraints: a strategy that skips seen keys skips rejected candidates. Each rejected
+key is noted once with its costs, and so is each admitted key whose costs differ between measurements. A resumed run starts with
+these notes and counts no cost again. Many rejections in a row end the search.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from .archive import ArchiveView
 from .constraints import Constraint, Constraints, violation, written
 
 REJECTIONS = 1000
-"""How many rejected architectures in a row end a search, unless its space is walked."""
+"""Number of rejected architectures in a row that ends a search, unless its space is enumerated."""
 
 WALKED = 50_000
-"""The largest number of genotypes of a space that is walked to its end, where costs are quickly counted."""
+"""Largest number of genotypes of a space that is searched to its end, if its costs are counted quickly."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """One architecture that was looked at before it could be evaluated: its key, what was counted, and whether it was admitted."""
+    """Check of one architecture against the constraints: its key, its costs and whether it was admitted."""
 
     key: str
     costs: dict[str, float]
@@ -40,18 +40,18 @@ class Look:
 
 
 class SearchEnded(Exception):
-    """The search ends while a strategy looks for candidates; the message is the stop reason."""
+    """Ends the search while a strategy looks for candidates; the message is the stop reason."""
 
 
 class LimitedView:
-    """The strategies' view over an archive, with the constraints that reject.
+    """View of strategies over an archive, with the constraints that reject.
 
     Args:
-        archive: of what was evaluated.
-        constraints: those whose handling is "deb" let everything through.
-        book: counts costs.
-        cap: rejected architectures in a row that end the search, None for no cap.
-        note: takes every look that must outlive the process.
+        archive: Archive of the evaluations.
+        constraints: Constraints of the search; with the handling "deb" they reject nothing.
+        book: Counts the costs.
+        cap: Number of rejected architectures in a row that ends the search; None for no limit.
+        note: Called with every look that must be saved for a resumed run.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class LimitedView:
         self.noted = 0
         self.in_a_row = 0
         self._book, self._cap, self._note = book, cap, note
-        # What is counted quickly and for good first: it may save measuring the rest.
+        # Fast and repeatable metrics come first, since a rejection saves the rest.
         self._limits: dict[str, Constraint] = {
             limit.metric: limit for limit in sorted(constraints.rejecting, key=lambda limit: _effort(book, limit))
         }
@@ -78,16 +78,16 @@ class LimitedView:
 
     @property
     def rejected(self) -> int:
-        """How many architectures were rejected."""
+        """Number of rejected architectures."""
         return len(self._rejected)
 
     def resume(self, looks: Sequence[Look], noted: int, in_a_row: int) -> None:
-        """Takes up what an earlier process noted.
+        """Restores the state of an earlier process.
 
         Args:
-            looks: in the order in which they were noted.
-            noted: how many of them the strategy knows of; the others answer when it asks again.
-            in_a_row: rejections since the last admitted one, after those.
+            looks: Looks in the order in which they were noted.
+            noted: Number of looks that the strategy already knows; the others are used when it requests their keys again.
+            in_a_row: Number of rejections in a row after the looks that the strategy knows.
         """
         for look in looks[:noted]:
             self._book.learn(look.key, look.costs, look.failures)
@@ -100,18 +100,18 @@ class LimitedView:
         return self.archive.key(genotype)
 
     def seen(self, key: str) -> bool:
-        """True if that key was evaluated in this run, or is rejected.
+        """Returns True if a key was evaluated in this run or is rejected.
 
         Raises:
-            SearchEnded: if too many in a row were.
+            SearchEnded: If too many architectures in a row were rejected.
         """
         return self.archive.seen(key) or not self.admits(key)
 
     def admits(self, key: str) -> bool:
-        """True unless that key breaks a constraint that rejects.
+        """Returns True if a key satisfies all constraints that reject.
 
         Raises:
-            SearchEnded: if it does, as too many in a row did before.
+            SearchEnded: If too many architectures in a row were rejected.
         """
         if not self._limits:
             return True
@@ -134,28 +134,28 @@ class LimitedView:
         return admitted
 
     def utility(self, keys: Sequence[str]) -> np.ndarray:
-        """Returns float64 [len(keys)], as the archive, and -inf of a rejected key."""
+        """Returns the utilities of the archive, float64 [len(keys)]; -inf for rejected keys."""
         known, positions = self._evaluated(keys)
         return _spread(self.archive.utility(known), positions, len(keys), -np.inf)
 
     def objectives(self, keys: Sequence[str]) -> np.ndarray:
-        """Returns float64 [len(keys), objectives], as the archive, and NaN of a rejected key."""
+        """Returns the objectives of the archive, float64 [len(keys), objectives]; NaN for rejected keys."""
         known, positions = self._evaluated(keys)
         return _spread(self.archive.objectives(known), positions, len(keys), np.nan)
 
     def violations(self, keys: Sequence[str]) -> np.ndarray:
-        """Returns float64 [len(keys)], as the archive, and inf of a rejected key."""
+        """Returns the violations of the archive, float64 [len(keys)]; inf for rejected keys."""
         known, positions = self._evaluated(keys)
         return _spread(self.archive.violations(known), positions, len(keys), np.inf)
 
     def rejection(self, key: str, genotype: Genotype) -> Evaluation:
-        """Returns what a strategy is told of a rejected key that it proposed all the same."""
+        """Returns the evaluation that a strategy receives if it proposes a rejected key."""
         look = self._rejected[key]
         broken = {name: f"{written(look.costs[name])} breaks {self._limits[name]}" for name in self._limits if name in look.costs}
         return Evaluation(genotype, key, {}, {**broken, **look.failures}, costs=look.costs)
 
     def exhausted(self) -> str | None:
-        """Returns why nothing is left to try, as far as constraints have to do with it."""
+        """Returns the reason why no candidate is left, or None if constraints are not the reason."""
         if not self._rejected:
             return None
         if len(self.archive):
@@ -186,7 +186,7 @@ class LimitedView:
         return f"no {further}architecture satisfies {self.constraints}: {what}{known}"
 
     def _evaluated(self, keys: Sequence[str]) -> tuple[Sequence[str], np.ndarray | None]:
-        """Returns the keys that are not rejected, and where they stand; None for everywhere."""
+        """Returns the keys that are not rejected and their positions; None if no key is rejected."""
         kept = [i for i, key in enumerate(keys) if key not in self._rejected] if self._rejected else range(len(keys))
         if len(kept) == len(keys):
             return keys, None
@@ -207,7 +207,7 @@ def _effort(book: CostBook, limit: Constraint) -> tuple[bool, bool]:
 
 
 def cap_of(constraints: Constraints, book: CostBook, size: int | None) -> int | None:
-    """Returns how many rejections in a row end a search of a space of `size` genotypes, None where it is walked to its end."""
+    """Returns the number of rejections in a row that ends a search of `size` genotypes; None if it is searched to its end."""
     if constraints.rejections is not None:
         return constraints.rejections
     walkable = all(book.metrics[limit.metric].walkable for limit in constraints.rejecting)

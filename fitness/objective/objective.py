@@ -1,28 +1,28 @@
-"""What a candidate is worth: one raw score, a rank aggregate of several, or several objectives, recomputed over what is known now.
+"""Objectives: one raw score, a rank aggregate of several scores, or several objectives, recomputed over the current archive.
 
-Scores of different proxies live on unlike scales, so they are combined by rank (AZ-NAS, Lee & Ham, CVPR 2024;
-Rank-based NAS). For member k and a reference set of m candidates none of whose members failed, with less and
-equal the numbers of reference scores below and at the candidate's own score, itself included:
+Scores of different proxies have different scales, so they are combined by rank (AZ-NAS, Lee & Ham, CVPR 2024;
+Rank-based NAS). For member k and a reference set of m candidates without failed members, let less and equal be the
+numbers of reference scores below and equal to the score of the candidate, including the candidate:
 
     rank_k = less + (equal + 1) / 2                                ascending, best = m, ties averaged
     linear:  utility = sum_k w_k (rank_k / m) / sum_k w_k          the weighted mean of rank / m
     log:     utility = exp(sum_k w_k log(rank_k / m) / sum_k w_k)  the weighted geometric mean
 
-They order candidates as the plain weighted sums of rank / m and log(rank / m) do, and lie within (0, 1]; log
-punishes one bad rank. References:
+Utilities lie in (0, 1] and order candidates like the weighted sums of rank / m and log(rank / m). The rule "log"
+penalises a single bad rank. References:
 
-    archive     every candidate evaluated so far
-    generation  the keys of that one `utility` call, each counted once (`ranking` asks for all keys at once)
-    sample      a fixed set given to `set_reference`; every candidate, also one of the sample's own, is ranked as
-                if inserted: (less + (equal + 2) / 2) / (m + 1), less and equal counted in the sample alone, so
-                that equal scores are worth the same whether or not they are in the sample
+    archive     all candidates evaluated so far
+    generation  the keys of one `utility` call, each counted once (`ranking` passes all keys at once)
+    sample      a fixed set given to `set_reference`; each candidate, also a member of the sample, is ranked as if
+                inserted: (less + (equal + 2) / 2) / (m + 1), with less and equal counted in the sample only, so
+                that equal scores have equal utilities whether or not they are in the sample
 
-Several objectives (`pareto`: proxies, which are maximised, and costs, which are minimised) make a front, not an order; for
-strategies that want one number, utility is what NSGA-II sorts by: the front among the keys of that one `utility` call, then
-the crowding distance, as a share in (0, 1] (`rbflex_evo.fitness.objective.pareto`).
+Several objectives (`pareto`: proxies, which are maximised, and costs, which are minimised) form a front and not an order. For
+strategies that need one number, the utility is the sorting criterion of NSGA-II: the front among the keys of one `utility` call,
+then the crowding distance, as a share in (0, 1] (`rbflex_evo.fitness.objective.pareto`).
 
-A candidate with a failed member is in no reference set and worth -inf. Failures of proxies that are not members
-do not count. Utilities are rounded to 12 decimals, so that a tie does not hang on the order of a sum.
+A candidate with a failed member is in no reference set and has the utility -inf. Failures of proxies that are not members are
+ignored. Utilities are rounded to 12 decimals, so that ties do not depend on the order of a sum.
 """
 
 from __future__ import annotations
@@ -43,11 +43,21 @@ MINIMISE = "minimise"
 
 
 class ObjectiveParameters(Parameters):
-    """One of three forms, each with keys of its own.
+    """Section ``fitness.objective`` of a configuration, in one of three forms.
 
-    `{score: rbflex}`, `{rank: [rbflex, naswot], rule: log, weights: [2, 1], reference: archive}`, or
-    `{pareto: [rbflex, {minimise: flops}], reference_point: [-9500, 3.0e8]}`, whose reference point is the hypervolume's, in
-    the order and the units of the members.
+    The forms are `{score: rbflex}`, `{rank: [rbflex, naswot], rule: log, weights: [2, 1], reference: archive}` and
+    `{pareto: [rbflex, {minimise: flops}], reference_point: [-9500, 3.0e8]}`. The reference point is that of the hypervolume,
+    in the order and the units of the members.
+
+    Attributes:
+        score: The one score that is maximised.
+        rank: Scores that are combined by rank.
+        pareto: Several objectives: scores, and metrics as ``{minimise: flops}``.
+        reference_point: Reference point of the hypervolume, in the order and units of the members.
+        weights: One weight for each score of ``rank``; equal by default.
+        rule: Weighted mean of ranks (``linear``) or of their logarithms (``log``).
+        reference: What ranks are computed against: all candidates so far, a fixed sample, or the candidates of one call.
+        sample: Size of the fixed sample.
     """
 
     score: str | None = None
@@ -60,12 +70,16 @@ class ObjectiveParameters(Parameters):
     sample: int = Field(100, ge=1)
 
     def check(self, proxies: Iterable[str], where: str = "fitness.objective") -> None:
-        """Checks what one key alone cannot tell, over the configured `proxies`.
+        """Checks the combination of keys.
+
+        Args:
+            proxies: Names of the configured proxies.
+            where: Path of the section, for error messages.
 
         Raises:
-            ConfigError: below the key `where`, if not exactly one of score, rank and pareto is given, a name is not a
-                configured proxy or comes twice, a weight is not positive or missing, or a key does not apply.
-            UnknownNameError: if no metric has the name of one that is to be minimised.
+            ConfigError: If not exactly one of score, rank and pareto is given, a name is not a configured proxy or is a
+                duplicate, a weight is missing or not positive, or a key does not apply to the form.
+            UnknownNameError: If no metric has the name of a minimised member.
         """
         forms = [form for form in ("score", "rank", "pareto") if getattr(self, form) is not None]
         if len(forms) != 1:
@@ -86,12 +100,12 @@ class ObjectiveParameters(Parameters):
 
     @property
     def minimised(self) -> dict[str, dict[str, Any]]:
-        """The metrics that are minimised, and the parameters given to each."""
+        """Parameters of each metric that is minimised."""
         entries = [entry for entry in self.pareto or [] if not isinstance(entry, str)]
         return {str(entry.get(MINIMISE)): {k: v for k, v in entry.items() if k != MINIMISE} for entry in entries}
 
     def _check_keys_apply(self, where: str, form: str) -> None:
-        # By value, not by whether a key was written: a config that was saved in full, defaults too, reads back.
+        # Compare values instead of the keys that were set, because saved configurations contain all defaults.
         fields = type(self).model_fields
         changed = [name for name in fields if getattr(self, name) != fields[name].default]
         for name in ("weights", "rule", "reference", "sample"):
@@ -105,16 +119,16 @@ class ObjectiveParameters(Parameters):
 
 @dataclass(frozen=True)
 class Objective:
-    """A validated objective.
+    """Validated objective.
 
     Attributes:
-        members: the proxies that count, in order; with the rule "pareto" metrics, too.
-        rule: "score" (the one member, raw), "linear", "log", or "pareto".
-        weights: one a member, positive.
-        reference: what ranks are taken against; not used by "score".
-        sample: the number of candidates that the engine draws for the reference "sample".
-        minimised: the members that are metrics, of the rule "pareto".
-        reference_point: of the hypervolume, in the members' own units; None for the worst values of a run.
+        members: Names of the proxies, in order; with the rule "pareto" also of metrics.
+        rule: "score" (the raw score of the only member), "linear", "log" or "pareto".
+        weights: One positive weight per member.
+        reference: Reference set of the ranks; not used by "score" and "pareto".
+        sample: Number of candidates that the engine draws for the reference "sample".
+        minimised: Members that are metrics, for the rule "pareto".
+        reference_point: Reference point of the hypervolume in the units of the members; None for the worst values of a run.
     """
 
     members: tuple[str, ...]
@@ -136,14 +150,14 @@ class Objective:
 
     @property
     def signs(self) -> tuple[float, ...]:
-        """One a member: 1, or -1 where it is minimised."""
+        """Sign of each member: -1 if it is minimised, otherwise 1."""
         return tuple(-1.0 if member in self.minimised else 1.0 for member in self.members)
 
     def values(self, evaluation: Evaluation) -> tuple[float, ...] | None:
-        """Returns one value a member, higher is better, or None if a member failed.
+        """Returns one value per member, higher is better, or None if a member failed.
 
         Raises:
-            ValueError: if a member has neither a finite value nor a failure.
+            ValueError: If a member has neither a finite value nor a failure.
         """
         if any(member in evaluation.failures for member in self.members):
             return None
@@ -160,10 +174,10 @@ class Objective:
 
 
 def create_objective(parameters: ObjectiveParameters, proxies: Iterable[str]) -> Objective:
-    """Returns the objective that `parameters` ask for over the configured `proxies`.
+    """Returns the objective for parameters and the names of the configured proxies.
 
     Raises:
-        ConfigError: as `ObjectiveParameters.check`.
+        ConfigError: If `ObjectiveParameters.check` fails.
     """
     parameters.check(proxies)
     if parameters.score is not None:

@@ -1,7 +1,7 @@
-"""Several objectives at once: non-dominated sorting, crowding, the front, its knee and its hypervolume. All are maximised.
+"""Multi-objective ranking: non-dominated sorting, crowding, front, knee and hypervolume. All objectives are maximised.
 
 a dominates b     a is at least as good in every objective and better in one
-fronts            front 0 is what nothing dominates, front 1 what nothing dominates without front 0, and so on
+fronts            front 0 holds the non-dominated candidates, front 1 those that are non-dominated without front 0, and so on
 crowding          (Deb et al., IEEE TEC 6, 2002) of a candidate in its front: the distance between its two neighbours as a share
                   of the front's range, summed over the objectives; infinite at either end
 knee              of a front scaled to [0, 1] in every objective, the candidate nearest to the ideal point (1, ..., 1)
@@ -16,7 +16,7 @@ import numpy as np
 
 
 def fronts(values: np.ndarray) -> np.ndarray:
-    """Returns int64 [n], the front of each row of `values` [n, objectives]."""
+    """Returns the number of the front of each row of `values` [n, objectives], int64 [n]."""
     import moocore
 
     if not len(values):
@@ -25,7 +25,7 @@ def fronts(values: np.ndarray) -> np.ndarray:
 
 
 def crowding(values: np.ndarray) -> np.ndarray:
-    """Returns float64 [n], the crowding distance of each row of one front `values` [n, objectives], whose rows are distinct."""
+    """Returns the crowding distances float64 [n] within one front `values` [n, objectives] of distinct rows."""
     distances = np.zeros(len(values))
     for column in values.T:
         order = np.argsort(column, kind="stable")
@@ -37,9 +37,9 @@ def crowding(values: np.ndarray) -> np.ndarray:
 
 
 def utilities(values: np.ndarray) -> np.ndarray:
-    """Returns float64 [n] in (0, 1]: the better the front of a row of `values` [n, objectives] the higher, then the less crowded.
+    """Returns utilities float64 [n] in (0, 1] of the rows of `values` [n, objectives], by front and then by crowding distance.
 
-    1 minus the share of the rows that are better; equal rows are worth the same, and crowd nobody.
+    The utility is 1 minus the share of better rows. Equal rows have the same utility and do not crowd each other.
     """
     distinct, places = np.unique(values, axis=0, return_inverse=True)
     places = places.reshape(-1)
@@ -62,7 +62,7 @@ def by_front(values: np.ndarray) -> np.ndarray:
 
 
 def distances_to_ideal(values: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """Returns float64 [n], how far each row of `values` is from the best of `among` in every objective, in units of its range."""
+    """Returns the distances float64 [n] of the rows of `values` from the ideal point of `among`, in units of its ranges."""
     if not len(among):
         return np.empty(len(values))
     best = among.max(axis=0)
@@ -71,10 +71,13 @@ def distances_to_ideal(values: np.ndarray, among: np.ndarray) -> np.ndarray:
 
 
 class Front:
-    """What nothing dominates, kept up to date as candidates come; equal rows are all kept.
+    """Incrementally updated set of non-dominated candidates, including all equal ones.
+
+    Args:
+        objectives: Number of objectives.
 
     Attributes:
-        positions: of the members, in the order in which they came.
+        positions: Positions of the members, in the order in which they were added.
     """
 
     def __init__(self, objectives: int) -> None:
@@ -82,7 +85,7 @@ class Front:
         self._rows = np.empty((0, objectives))
 
     def add(self, position: int, row: np.ndarray) -> bool:
-        """Takes one candidate; returns True if it is on the front now."""
+        """Adds a candidate; returns True if it is on the front."""
         at_least = (self._rows >= row).all(axis=1)
         if (at_least & (self._rows > row).any(axis=1)).any():
             return False
@@ -93,7 +96,7 @@ class Front:
 
     @property
     def rows(self) -> np.ndarray:
-        """float64 [members, objectives], in the order of `positions`."""
+        """Objectives of the members, float64 [members, objectives], in the order of `positions`."""
         return self._rows
 
 
@@ -107,13 +110,14 @@ def hypervolume(values: np.ndarray, reference: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Volumes:
-    """Hypervolume against evaluations.
+    """Hypervolume as a function of the number of evaluations.
 
     Attributes:
-        counts: int64 [k], after how many evaluations it rose, and the last one.
-        shares: float64 [k], the hypervolume then, as a share of the box between `reference` and `ideal`.
-        volume: at the end, in the product of the objectives' units.
-        reference, ideal: float64 [objectives], the worst (or the given one) and the best value of each objective in the run.
+        counts: Numbers of evaluations at which the hypervolume increased, and the last one; int64 [k].
+        shares: Hypervolume at these numbers as a share of the box between `reference` and `ideal`, float64 [k].
+        volume: Final hypervolume in the product of the units of the objectives.
+        reference: Given reference point, or the worst value of each objective in the run; float64 [objectives].
+        ideal: Best value of each objective in the run, float64 [objectives].
     """
 
     counts: np.ndarray
@@ -124,18 +128,18 @@ class Volumes:
 
 
 def volumes(values: np.ndarray, reference: np.ndarray | None = None) -> Volumes | None:
-    """Returns the hypervolume after every evaluation, or None where no candidate counts.
+    """Returns the hypervolume after every evaluation, or None if all candidates failed or are infeasible.
 
     Args:
-        values: float64 [n, objectives] in the order of evaluation, NaN where a candidate failed or is infeasible.
-        reference: of the volume; None for the worst value of each objective in the run.
+        values: Objectives in the order of evaluation, float64 [n, objectives]; NaN if a candidate failed or is infeasible.
+        reference: Reference point of the hypervolume; None for the worst value of each objective in the run.
     """
     known = values[~np.isnan(values).any(axis=1)]
     if not len(known):
         return None
     reference = known.min(axis=0) if reference is None else np.asarray(reference, dtype=np.float64)
     ideal = np.maximum(known.max(axis=0), reference)
-    # In units of the box, so that unlike objectives lose no digits in one product; a side of no length counts as 1.
+    # In units of the box, to lose no digits in products of different scales; a side of length 0 counts as 1.
     span = np.where(ideal > reference, ideal - reference, 1.0)
     scaled = (values - reference) / span
     front = Front(values.shape[1])

@@ -1,22 +1,23 @@
-"""Named combinations of scores by rank: plain data, what ``fitness: {preset: rbflex_rank}`` in a configuration stands for.
+"""Presets: named combinations of scores by rank, as in ``fitness: {preset: rbflex_rank}`` of a configuration.
 
     rank_nas          Rank-based NAS (Wu et al., 2023): the sum of the ranks
     az_nas            AZ-NAS (Lee & Ham, CVPR 2024): the sum of the logarithms of rank / m
-    rbflex_naswot, rbflex_synflow      RBFleX beside one other score
-    rbflex_rank, rbflex_search         ours: which of two architectures is better, and which one to take in the end
+    rbflex_naswot, rbflex_synflow      RBFleX and one other score
+    rbflex_rank, rbflex_search         ours: to rank two architectures, and to choose the final architecture
 
-A preset is nothing but its members and its rule: a configuration that names one is expanded before anything else reads it, and
-what it expands to is what a run keeps.
+A preset consists of its members and its rule. A configuration that names a preset is expanded when it is read, and a run stores
+the expanded configuration.
 
-Ours are chosen on nats_tss and CIFAR-10 alone, on one half of the cells, `numpy.random.default_rng(11).permutation(15625)[:7812]`,
-among all sets of rbflex and up to five of nine other scores, and left untouched for everything else. `rbflex_rank` has the highest
-tau on the first 2,000 of them (.806). `rbflex_search` is within 0.01 points of the highest mean accuracy of the first of 1,000
-(93.89), and of those that are the one whose first five cells are the best (94.12 in the mean). The figures of the other half and of
-the whole table were in sight when near ties were decided, so they are no blind test.
+Our presets were selected on nats_tss and CIFAR-10 only, on one half of the cells,
+`numpy.random.default_rng(11).permutation(15625)[:7812]`, among all sets of rbflex and up to five of nine other scores, and not
+changed for other spaces. `rbflex_rank` has the highest tau on the first 2,000 of these cells (.806). `rbflex_search` is within
+0.01 points of the highest mean accuracy of the best of 1,000 cells (93.89), and has the best first five cells (94.12 in the mean)
+among the sets within that distance. We had seen the results on the other half and on the whole table when we broke near-ties, so
+these results are not a blind test.
 
-Two scores were no candidates for reasons of what they are: the number of 3 x 3 convolutions is the same for whole spaces, and the
-least eigenvalues of MeCo fall with the width of a layer, so that it orders nats_sss backwards (Kendall -0.75). With both of them
-the tau would have been .821.
+Two scores were excluded: the number of 3 x 3 convolutions is constant on whole spaces, and the smallest eigenvalues of MeCo
+decrease with the width of a layer, so that it orders nats_sss backwards (Kendall -0.75). With both of them, tau would have been
+.821.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ class Preset:
     """A combination of scores.
 
     Attributes:
-        description: one line for ``list presets``.
-        members: the proxies that count, in order.
-        rule: how their ranks are combined (see `fitness.objective`).
-        parameters: of members, by name, where they are not the defaults.
-        weights: one a member; empty for equal ones.
+        description: Description in one line for ``list presets``.
+        members: Names of the proxies, in order.
+        rule: Rule that combines their ranks (see `rbflex_evo.fitness.objective.objective`).
+        parameters: Parameters by member that differ from the defaults.
+        weights: One weight per member; empty for equal weights.
     """
 
     description: str
@@ -48,19 +49,18 @@ class Preset:
 
     @property
     def proxies(self) -> dict[str, dict[str, Any]]:
-        """What the preset writes into ``fitness.proxies``."""
+        """Section ``fitness.proxies`` of the expanded configuration."""
         return {name: dict(self.parameters.get(name, {})) for name in self.members}
 
     @property
     def objective(self) -> dict[str, Any]:
-        """What the preset writes into ``fitness.objective``."""
+        """Section ``fitness.objective`` of the expanded configuration."""
         weights = {"weights": list(self.weights)} if self.weights else {}
         return {"rank": list(self.members), "rule": self.rule, **weights}
 
 
 PRESETS = Registry("preset")
 
-# The one place that says what the two presets of ours are made of.
 PRESETS.register(
     "rbflex_rank",
     Preset(

@@ -1,1 +1,1 @@
-"""One network, run once: observed forwards, backward passes, graphs and weights."""
+"""Passes over one network: observed forwards, backward passes, graphs and weights."""

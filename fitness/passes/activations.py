@@ -1,22 +1,22 @@
-"""What counts as an activation layer: what RBFleX's X, NASWOT's codes and the like are read from.
+"""The definition of an activation layer, from which RBFleX's X, NASWOT's codes and similar statistics are read.
 
-One rule for modules, functions and methods: a non-linearity that acts on the numbers of a layer, each time it is called, in the
-order of the forward, once whatever it calls inside.
+One rule holds for modules, functions and methods: an activation layer is a non-linearity on the values of a layer. It counts each
+time it is called, in the order of the forward, and once regardless of nested calls.
 
     counts      a module of torch's activation classes or of a subclass         nn.ReLU, nn.GELU, nn.PReLU, nn.GLU, nn.Threshold
-                a module that says so: ``is_activation = True``                 on its class, or set on the module itself
-                a module named like one, without children and matrices          transformers' NewGELUActivation, HSwish
-                a function or method, outside of those                          functional.gelu(x), torch.relu_(x), x.tanh()
-    does not    what weighs or normalises                                       softmax, attention, batch and layer normalisation
-                arithmetic, until a module around it says so                    x.clamp(min=0), x * x
-                whatever runs in a module that says ``is_activation = False``   a gate that should not count
-                what is not computed per image                                  an activation of a table of positions
-                what torch computes in one operation                            the gates of nn.LSTM and nn.GRU
+                a module with ``is_activation = True``                          on its class, or set on the module itself
+                a module with such a name, without children and matrices        transformers' NewGELUActivation, HSwish
+                a function or method, outside of these modules                  functional.gelu(x), torch.relu_(x), x.tanh()
+    does not    weighting and normalisation                                     softmax, attention, batch and layer normalisation
+                arithmetic, unless a module around it declares it               x.clamp(min=0), x * x
+                anything in a module with ``is_activation = False``             a gate that should not count
+                values that are not computed per image                          an activation of a table of positions
+                parts of a single torch operation                               the gates of nn.LSTM and nn.GRU
 
 A Transformer's intermediate activation counts, given as a module, a function or a name, in any order of its dimensions, and so does
-the tanh of BERT's pooler. Torch's own encoder layers would run as one fused operation in evaluation mode; under a function mode,
-as here, they run step by step. A module that is used several times counts each time. A network that was compiled or scripted
-runs out of sight and is refused.
+the tanh of BERT's pooler. Torch's encoder layers would run as one fused operation in evaluation mode; under a function mode, as
+here, they run step by step. A module that is used several times counts each time. The calls of a compiled or scripted network
+cannot be observed, so it is refused.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from torch.nn import functional
 
 from rbflex_evo.spaces import ConfigError
 
-# What a network says of its own modules.
+# Attribute by which a network declares its own modules.
 DECLARATION = "is_activation"
 
 MODULES = (
@@ -36,7 +36,7 @@ MODULES = (
     nn.Softsign, nn.Softshrink,
 )  # fmt: skip
 
-# What the class names of others' activations hold.
+# Parts of the class names of other libraries' activations.
 NAMES = (
     "relu", "gelu", "elu", "silu", "swish", "mish", "sigmoid", "tanh", "softplus", "softsign", "shrink", "hardswish", "glu",
 )  # fmt: skip
@@ -57,13 +57,13 @@ FUNCTIONS = {
 
 
 def declared(module: nn.Module) -> bool | None:
-    """Returns what a module says of itself, or None where it says nothing."""
+    """Returns the declaration `is_activation` of a module, or None if it has none."""
     says = getattr(module, DECLARATION, None)
     return says if isinstance(says, bool) else None
 
 
 def is_activation(module: nn.Module) -> bool:
-    """True for a module whose output is an activation layer."""
+    """Returns True for a module whose output is an activation layer."""
     says = declared(module)
     if says is not None:
         return says
@@ -75,14 +75,14 @@ def is_activation(module: nn.Module) -> bool:
 
 
 def check_visible(network: nn.Module) -> None:
-    """Makes sure that what a network calls can be seen.
+    """Checks that the calls of a network can be observed.
 
     Raises:
-        ConfigError: if it, or a part of it, was compiled or scripted.
+        ConfigError: If the network or a part of it is compiled or scripted.
     """
     for name, module in network.named_modules():
         compiled = hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None
         if compiled or isinstance(module, torch.jit.ScriptModule):
             what = f"module {name!r}" if name else "the network"
             how = "compiled" if compiled else "scripted"
-            raise ConfigError(f"{what} is {how}, so what it calls is out of sight; give the plain one")
+            raise ConfigError(f"{what} is {how}, so its calls cannot be observed; pass the plain module")

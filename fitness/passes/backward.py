@@ -1,4 +1,4 @@
-"""How gradient scores run a network: gradients recorded, batch normalisation as in training, nothing changed.
+"""Passes of gradient scores: gradients are recorded, batch normalisation is as in training, and the network is unchanged.
 
     with training(network):                        the batch's own statistics, no running averages, dropout off
         output = network(inputs_of(subject))
@@ -31,27 +31,28 @@ def training(
     norm: Callable[..., Tensor] = batch_norm,
     replaced: Mapping[Any, Callable[..., Any]] | None = None,
 ) -> Iterator[None]:
-    """Records gradients of what `network` computes inside, normalised by `norm`.
+    """Context in which gradients of `network` are recorded and batch normalisation is replaced by `norm`.
 
     Args:
-        norm: `forward.batch_norm` (statistics of the whole batch) or `forward.image_norm` (each image alone).
-        replaced: functions that are called otherwise besides.
+        network: The network, in evaluation mode inside the context.
+        norm: `watch.batch_norm` (statistics of the whole batch) or `watch.image_norm` (of each image alone).
+        replaced: Further replacements, by torch function.
     """
     with evaluation_mode(network), torch.enable_grad(), Rewired({**normalisations(norm), **(replaced or {})}, {}):
         yield
 
 
 def inputs_of(subject: Subject) -> Tensor:
-    """Returns the images in the layout in which their device convolves fastest: a CPU takes half the time with channels last."""
+    """Returns the images in the fastest memory layout for convolutions: channels_last on a CPU halves the time."""
     images = subject.images
     last = images.device.type == "cpu" and images.dim() == 4
     return images.contiguous(memory_format=torch.channels_last) if last else images
 
 
 def weights_of(network: nn.Module) -> list[nn.Parameter]:
-    """Returns the trainable weights of convolutions and linear layers: the parameters of more than one dimension.
+    """Returns the trainable weights of convolutions and linear layers: the parameters with more than one dimension.
 
-    Tables that an embedding looks up are none: the papers' code takes convolutions and linear layers only.
+    Tables of embeddings are excluded, since the papers' code reads convolutions and linear layers only.
     """
     tables = {id(module.weight) for module in network.modules() if isinstance(module, nn.Embedding)}
     return [p for p in network.parameters() if p.requires_grad and p.dim() > 1 and id(p) not in tables]
@@ -60,11 +61,13 @@ def weights_of(network: nn.Module) -> list[nn.Parameter]:
 def gradients(
     output: Tensor, inputs: Sequence[Tensor], retain_graph: bool = False, create_graph: bool = False
 ) -> list[Tensor | None]:
-    """Returns d output / d input for each input, None where there is no path; no `.grad` is touched.
+    """Returns d output / d input for each input, None if there is no path; no `.grad` is changed.
 
     Args:
-        retain_graph: whether more gradients of the same forward follow.
-        create_graph: whether the gradients are differentiated again.
+        output: A scalar.
+        inputs: Tensors that require gradients.
+        retain_graph: Whether further gradients of the same forward follow.
+        create_graph: Whether the gradients are differentiated again.
     """
     if not inputs or not output.requires_grad:
         return [None] * len(inputs)
@@ -76,11 +79,12 @@ def collect(values: Sequence[Tensor], what: str, scored: bool = True) -> np.ndar
     """Returns scalars as one float64 array on the host.
 
     Args:
-        what: the name of the values in a failure, in the plural.
-        scored: whether zeros all over mean that there is nothing to score.
+        values: Scalar tensors.
+        what: Name of the values in the message of a failure, in the plural.
+        scored: Whether the candidate fails if all values are zero.
 
     Raises:
-        CandidateFailed: if one is not finite, or there is nothing to score.
+        CandidateFailed: If a value is not finite, or all are zero and `scored` is set.
     """
     array = torch.stack(list(values)).cpu().numpy().astype(float) if values else np.zeros(0)
     if not np.isfinite(array).all():

@@ -1,4 +1,4 @@
-"""All that an accelerator changes: devices by name, precisions, what memory is left, and what happens when it runs out."""
+"""Everything that depends on the accelerator: devices by name, precisions, free memory and out-of-memory handling."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import torch
 
 from rbflex_evo.spaces import DeviceError
 
-# Of the maps, and of the convolutions. bfloat16 spoils the features (Kendall of Q alone 0.60 to 0.63), so it is no default.
+# Precisions of the maps and of the convolutions. bfloat16 degrades the features (Kendall of Q alone 0.60 to 0.63), so it is not
+# the default.
 PRECISIONS = {
     "float32": (torch.float32, torch.float32),
     "float64": (torch.float64, torch.float64),
@@ -21,10 +22,10 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
 def find_device(name: str) -> torch.device:
-    """Returns the device of that name; ``auto`` takes CUDA, then MPS, then the CPU.
+    """Returns the device of the given name; ``auto`` selects CUDA, else MPS, else the CPU.
 
     Raises:
-        DeviceError: if it is not there.
+        DeviceError: If the machine has no such device.
     """
     there = ["cpu"]
     if torch.cuda.is_available():
@@ -34,12 +35,12 @@ def find_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device(there[0])
     if name not in there:
-        raise DeviceError(f"device {name!r} is not there; this machine has {', '.join(there)} (or use 'auto')")
+        raise DeviceError(f"device {name!r} is not available; this machine has {', '.join(there)} (or use 'auto')")
     return torch.device(name)
 
 
 def wait_for(device: torch.device) -> None:
-    """Waits until the device has done all that it was given; a CPU always has."""
+    """Waits until the device has finished all submitted work; returns at once on a CPU."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -47,24 +48,27 @@ def wait_for(device: torch.device) -> None:
 
 
 class Capacity:
-    """How many candidates a device computes at once.
+    """Number of candidates that a device computes at once.
 
-    It is found from the memory that the first one takes, where the device tells; when memory runs out all the same, the number
-    is halved, down to one. Either way it is remembered.
+    If the device reports its memory, the number is estimated from the memory of the first candidate. If memory runs out, the number
+    is halved, down to one. It holds for all further candidates.
+
+    Args:
+        device: The device.
 
     Attributes:
-        together: the number, None while nothing limits it.
+        together: The number of candidates, None while it is unlimited.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.together: int | None = None
-        self._free: int | None = None  # before the first candidate, until that one is measured
+        self._free: int | None = None  # Free memory before the first candidate, until that one is measured.
 
     def of(self, waiting: int) -> int:
-        """Returns how many of the candidates that wait are computed next."""
+        """Returns how many of the `waiting` candidates are computed next."""
         if self._free is not None:
-            # A little is left for what the allocator cannot use.
+            # Some memory remains for fragmentation.
             self.together = max(1, int(0.8 * self._free / max(1, peak_memory(self.device))))
             self._free = None
         elif self.together is None and waiting > 1:
@@ -74,7 +78,7 @@ class Capacity:
         return min(self.together or waiting, waiting)
 
     def ran_out(self, count: int) -> bool:
-        """Gives cached memory back after that many candidates were too many; False if one alone was."""
+        """Releases cached memory after `count` candidates ran out of it; returns False if `count` cannot be reduced."""
         release_memory(self.device)
         if count > 1:
             self.together = count // 2
@@ -82,7 +86,7 @@ class Capacity:
 
 
 def memory_left(device: torch.device) -> int | None:
-    """Returns the bytes that the device has left, None where it does not tell; starts a new peak."""
+    """Returns the free memory of the device in bytes, None if it is unknown; resets the peak."""
     if device.type != "cuda":
         return None
     torch.cuda.reset_peak_memory_stats(device)
@@ -91,12 +95,12 @@ def memory_left(device: torch.device) -> int | None:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Returns the most bytes that were in use since `memory_left`."""
+    """Returns the peak memory in bytes since `memory_left`."""
     return torch.cuda.max_memory_allocated(device)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """True for every way in which a device says that its memory is full."""
+    """Returns True for every kind of out-of-memory error."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     text = str(error).lower()
@@ -104,7 +108,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def release_memory(device: torch.device) -> None:
-    """Gives cached memory back to the device."""
+    """Returns cached memory to the device."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":
@@ -112,10 +116,10 @@ def release_memory(device: torch.device) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Lets the C library (glibc) keep what is freed for the next map, up to 512 MB.
+    """Configures the C library (glibc) to keep up to 512 MB of freed memory for the next maps.
 
-    It gives maps of a megabyte back to the system each time, and fresh pages for the next one cost as much as a third of a
-    forward. No result depends on it.
+    By default it returns maps of a megabyte to the system each time, and new pages for the next map cost up to a third of a
+    forward. No result depends on this setting.
     """
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     if libc is not None and hasattr(libc, "mallopt"):

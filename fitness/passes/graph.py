@@ -1,11 +1,11 @@
 """A network as a graph of its operations, for scores that count: no image is read, no weight is drawn.
 
-A space that plans its forwards gives the graph in the plan. Any other network is built as it is and run once on one blank
-image, and every operation is noted with what it reads and writes. (Torch's meta device would spare the arithmetic, but takes
-seconds to import and several times as long a network.)
+The plan of a space that plans its forwards is such a graph. Any other network is built and run once on one blank image, and every
+operation is recorded with its inputs and outputs. (Torch's meta device would avoid the arithmetic, but takes seconds to import and
+several times as long per network.)
 
     operation i reads earlier operations, or the network's input
-    live: on a path from the input to the output;  depth: the most weighted operations on such a path
+    live: on a path from the input to the output;  depth: largest number of weighted operations on such a path
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from rbflex_evo.spaces import Genotype, SearchSpace
 if TYPE_CHECKING:
     from rbflex_evo.spaces.architecture.plan import Plan
 
-# The position of the network's input among the operations.
+# Position of the network's input among the operations.
 INPUT = -1
 
-# Operations that read the shape of a tensor, never its numbers.
+# Operations that read the shape of a tensor, never its values.
 SHAPE_ONLY = {
     f"{prefix}{name}{suffix}"
     for name in ("empty", "zeros", "ones", "full", "rand", "randn", "randint")
@@ -32,12 +32,12 @@ SHAPE_ONLY = {
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation.
+    """One operation of a network.
 
     Attributes:
-        sources: positions of the operations that it reads, all smaller than its own, or `INPUT`.
-        kernel: sizes of a convolution's kernel; empty for everything else.
-        weighted: whether it multiplies by weights: a convolution or a linear layer.
+        sources: Positions of the operations that it reads, all smaller than its own, or `INPUT`.
+        kernel: Sizes of a convolution's kernel; empty for other operations.
+        weighted: Whether it multiplies by weights, as a convolution or a linear layer does.
     """
 
     sources: frozenset[int]
@@ -59,7 +59,7 @@ def live_operations(operations: Sequence[Operation]) -> list[Operation]:
 
 
 def depth(operations: Sequence[Operation]) -> int:
-    """Returns the most weighted operations on a path from the input to the output, 0 if there is no path."""
+    """Returns the largest number of weighted operations on a path from the input to the output, 0 if there is no path."""
     longest = {INPUT: 0}
     for position, operation in enumerate(operations):
         lengths = [longest[source] for source in operation.sources if source in longest]
@@ -69,7 +69,7 @@ def depth(operations: Sequence[Operation]) -> int:
 
 
 def operations_of(space: SearchSpace, genotype: Genotype, input_shape: Sequence[int]) -> list[Operation]:
-    """Returns the operations of the genotype's network on one input, in order; the last one makes its output."""
+    """Returns the operations of the genotype's network on one input, in order; the last one computes its output."""
     plan = space.plan(genotype, input_shape)
     return traced(space, genotype, input_shape) if plan is None else planned(plan)
 
@@ -98,18 +98,18 @@ def traced(space: SearchSpace, genotype: Genotype, input_shape: Sequence[int]) -
 
     matrices = {getattr(torch.ops.aten, name) for name in ("mm", "addmm", "bmm", "baddbmm", "matmul", "linear", "mv", "addmv")}
 
-    class Tracer(TorchDispatchMode):
+    class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         def __init__(self, weights: set[int], image: torch.Tensor) -> None:
-            super().__init__()
+            super().__init__()  # type: ignore[no-untyped-call]
             self.weights = weights
             self.operations: list[Operation] = []
-            # What last wrote a piece of memory: views are what they are views of. Tensors are kept so that no memory is reused.
+            # Last writer of each storage; a view has the storage of its base. Tensors are kept so that no storage is reused.
             self.writers = {memory(image): INPUT}
             self.kept: list[Any] = []
 
         @classmethod
         def _should_skip_dynamo(cls) -> bool:
-            # Else torch imports its compiler first, for several seconds, to tell it to leave this alone.
+            # Otherwise torch first imports its compiler for several seconds, only to exclude this mode.
             return False
 
         def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
@@ -123,7 +123,7 @@ def traced(space: SearchSpace, genotype: Genotype, input_shape: Sequence[int]) -
             sources = frozenset(self.writers[memory(x)] for x in read if memory(x) in self.writers)
             kernel = tuple(args[1].shape[2:]) if convolution else ()
             self.operations.append(Operation(sources, kernel, convolution or matrix))
-            # A view of a weight is that weight, and is not made.
+            # A view of a weight is the weight itself, so it is not written.
             written = {memory(x) for x in made} - self.weights
             self.writers.update(dict.fromkeys(written, len(self.operations) - 1))
             return results
@@ -131,7 +131,7 @@ def traced(space: SearchSpace, genotype: Genotype, input_shape: Sequence[int]) -
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         network = space.build(genotype).eval()
         image = space.example_inputs(1, input_shape=input_shape)
-        # Without a function mode torch runs its own Transformer layers as one fused operation.
+        # Without a function mode, torch runs its Transformer layers as one fused operation.
         with Rewired({}, {}), Tracer({memory(parameter) for parameter in network.parameters()}, image) as tracer:
             output = network(image)
         last = frozenset(tracer.writers[memory(x)] for x in tree_leaves(output) if memory(x) in tracer.writers)
@@ -139,5 +139,5 @@ def traced(space: SearchSpace, genotype: Genotype, input_shape: Sequence[int]) -
 
 
 def memory(tensor: Any) -> int:
-    """Returns what names the memory of a tensor while it lives."""
-    return tensor.untyped_storage()._cdata
+    """Returns the identity of a tensor's storage, valid while the tensor exists."""
+    return int(tensor.untyped_storage()._cdata)

@@ -1,4 +1,4 @@
-"""The map that a network pools into its features: what scores read that look at the network "before global pooling"."""
+"""The map that a network pools into its features, for scores that read the network before global pooling."""
 
 from __future__ import annotations
 
@@ -14,20 +14,23 @@ from .watch import POOLINGS, Rewired, batch_norm, evaluation_mode, given, normal
 
 
 def channels_last(images: Tensor) -> Tensor:
-    """Returns images [N, C, H, W] with their channels side by side in memory, in which small convolutions and poolings are fast."""
+    """Returns images [N, C, H, W] in channels_last memory, in which small convolutions and poolings are fast."""
     return images.contiguous(memory_format=torch.channels_last) if images.dim() == 4 else images
 
 
 def last_map(network: nn.Module, classifier: nn.Module, images: Tensor, norm: Callable[..., Tensor] = batch_norm) -> Tensor:
-    """Runs `network` on `images` [N, ...] and returns the map that was pooled into the classifier's input, with its graph.
+    """Runs a network and returns the map that it pools into the classifier's input, with its autograd graph.
 
-    Where nothing was pooled right before the classifier it is the classifier's input itself.
+    If nothing is pooled directly before the classifier, the result is the classifier's input.
 
     Args:
-        norm: what is computed for a batch normalisation; the default is the whole batch's, without running averages.
+        network: The network.
+        classifier: Layer of `network` whose input is the feature vector.
+        images: Inputs [N, ...].
+        norm: Replacement of batch normalisations; by default by the statistics of the batch, without running averages.
 
     Raises:
-        CandidateFailed: if the classifier was never called.
+        CandidateFailed: If the classifier is never called.
     """
     pooled: list[tuple[Tensor, int]] = []
     found: list[Tensor] = []

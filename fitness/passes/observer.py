@@ -1,4 +1,4 @@
-"""What watches a forward: `Observer`, and the reductions and the failure that all of them share."""
+"""The contract of an observer of a forward, and the reductions and the failure that all observers share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Statistics = Mapping[str, np.ndarray]
 
-# `activations` says which layers count.
+# `activations` defines the layers that count.
 NO_ACTIVATION = (
     "the network has no activation layer that is computed per image; use torch's activations, or set is_activation = True on the "
     "class of your own"
@@ -22,65 +22,68 @@ NO_ACTIVATION = (
 
 
 def rows_of(outputs: torch.Tensor) -> torch.Tensor:
-    """Returns outputs [K, N, ...] as rows [K, N, L], columns in the order of memory: no statistic depends on their order."""
+    """Returns outputs [K, N, ...] as rows [K, N, L], columns in memory order; no statistic depends on their order."""
     last = outputs.movedim(2, -1) if outputs.dim() > 3 else outputs
     return (last if last.is_contiguous() else outputs).flatten(2)
 
 
 def sum_dtype(device: torch.device) -> torch.dtype:
-    """Returns the precision of long sums: float64, but on Apple's devices, which have none."""
+    """Returns the precision of long sums: float64, or float32 on Apple's devices, which have no float64."""
     import torch
 
     return torch.float32 if device.type == "mps" else torch.float64
 
 
 class CandidateFailed(Exception):
-    """A candidate cannot be scored; the message is the reason."""
+    """The candidate cannot be scored; the message is the reason."""
 
 
 class Observer(ABC):
-    """Receives what a forward shows, layer by layer, and keeps only small arrays.
+    """Receives the activation layers and features of a forward, and reduces them to small arrays.
 
     Attributes:
-        reduction: what `reduce` computes, where a backend may compute it in its own way; a subclass does not inherit it.
-            "row_sums": `row_sums.reduce_rows` of the rows of a layer, and of the features, with `take_features`.
-            "sign_matches": [K, N, N], for each pair of images the units that are positive in both or in neither.
+        reduction: Name of the function that `reduce` computes, if a backend may compute it in its own way. Subclasses do not
+            inherit it. "row_sums" is `row_sums.reduce_rows` of the rows of a layer, and of the features, with `take_features`.
+            "sign_matches" are [K, N, N], for each pair of images the number of units that are positive in both or in neither.
     """
 
     reduction: ClassVar[Literal["row_sums", "sign_matches"] | None] = None
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        # A subclass may change what is reduced.
+        # A subclass may reduce layers in another way.
         cls.reduction = cls.__dict__.get("reduction")
 
     @abstractmethod
     def activation(self, name: str, output: torch.Tensor, multiplicity: int = 1) -> None:
-        """Takes the output [N, ...] of one activation layer, which counts `multiplicity` times.
+        """Receives the output of one activation layer.
 
-        Others read the output, too, so it must not be changed, and it carries no gradient.
+        Args:
+            name: Name of the layer.
+            output: Output [N, ...] without a gradient. It is shared, so it must not be changed.
+            multiplicity: Number of times that the layer counts.
         """
 
     def reduce(self, outputs: torch.Tensor) -> torch.Tensor | None:
-        """Reduces one layer's outputs of K candidates [K, N, ...] to what `take` takes of each, [K, ...], in one go.
+        """Reduces one layer's outputs [K, N, ...] of K candidates in one call, to the argument of `take` for each, [K, ...].
 
-        None, the default, means that there is no such form: `activation` is then called for each candidate.
+        None, the default, means that layers are not reduced together: `activation` is then called for each candidate.
         """
         return None
 
     def take(self, reduced: torch.Tensor, columns: int, multiplicity: int = 1) -> None:
-        """Takes this candidate's part of what `reduce` returned for a layer of `columns` units an image."""
+        """Receives this candidate's part of the result of `reduce` for a layer with `columns` units per image."""
         raise NotImplementedError(f"{type(self).__name__} reduces layers but takes none")
 
     def features(self, output: torch.Tensor, magnitude: torch.Tensor) -> None:  # noqa: B027 (most observers ignore it)
-        """Takes the classifier's input [N, L_Q]; `magnitude` [] is the largest absolute value of the map it was pooled from."""
+        """Receives the classifier's input [N, L_Q]; `magnitude` [] is the largest absolute value of the map before pooling."""
 
     def take_features(self, reduced: torch.Tensor, columns: int, magnitude: torch.Tensor) -> None:
-        """Takes the row sums of the classifier's input [N, columns] in place of `features`, where those are its reduction."""
+        """Receives the row sums of the classifier's input [N, columns] in place of `features`, if `reduction` is "row_sums"."""
         raise NotImplementedError(f"{type(self).__name__} takes no reduced features")
 
     def fork(self) -> Observer:
-        """Returns another observer that has seen the same so far."""
+        """Returns another observer that has seen the same layers so far."""
         return copy.deepcopy(self)
 
     @abstractmethod
@@ -88,5 +91,48 @@ class Observer(ABC):
         """Returns the statistics.
 
         Raises:
-            CandidateFailed: if the network is dead, saying why.
+            CandidateFailed: If the network is dead; the message is the reason.
         """
+
+
+class SummingObserver(Observer):
+    """Observer whose statistic is the sum over layers of what `reduce` returns."""
+
+    def __init__(self) -> None:
+        self.blocks: list[torch.Tensor] = []
+        self.multiplicities: list[int] = []
+
+    def activation(self, name: str, output: torch.Tensor, multiplicity: int = 1) -> None:
+        """Reduces one layer and adds it to the sum."""
+        self.take(self.reduce(output[None])[0], output[0].numel(), multiplicity)
+
+    @abstractmethod
+    def reduce(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Reduces one layer's outputs of K candidates [K, N, ...] to the summands of each, [K, ...]."""
+
+    def take(self, reduced: torch.Tensor, columns: int, multiplicity: int = 1) -> None:
+        """Adds one layer's summand, `multiplicity` times."""
+        self.blocks.append(reduced)
+        self.multiplicities.append(multiplicity)
+
+    def fork(self) -> SummingObserver:
+        """Returns another observer that has seen the same layers so far."""
+        other = type(self)()
+        other.blocks, other.multiplicities = self.blocks.copy(), self.multiplicities.copy()
+        return other
+
+    def total(self) -> np.ndarray:
+        """Returns the sum over layers, float64.
+
+        Raises:
+            CandidateFailed: If no layer was seen, or an activation is NaN or infinite.
+        """
+        import torch
+
+        if not self.blocks:
+            raise CandidateFailed(NO_ACTIVATION)
+        blocks = torch.stack(self.blocks).cpu().numpy().astype(float)
+        total = np.asarray((blocks * np.array(self.multiplicities, float).reshape(-1, *[1] * (blocks.ndim - 1))).sum(axis=0))
+        if not np.isfinite(total).all():
+            raise CandidateFailed("activations hold NaN or infinity")
+        return total

@@ -1,6 +1,6 @@
-"""The sums over the columns of N rows that RBFleX reads (eq. 1-3): the Gram matrix of normalised rows, and their moments.
+"""Sums over the columns of N rows that RBFleX reads (eq. 1-3): Gram matrix of the normalised rows, and moments of the raw rows.
 
-Squared distances add up over columns, so a layer is reduced to its Gram matrix while the forward runs and its rows are dropped.
+Squared distances add up over columns, so a layer is reduced to its Gram matrix while the forward runs, and its rows are dropped.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from .observer import CandidateFailed, sum_dtype
 if TYPE_CHECKING:
     import torch
 
-# Columns that one product reduces, more for many images; fixed, so that sums do not depend on the number of threads.
+# Number of columns that one product reduces, more for many images; fixed, so that sums do not depend on the number of threads.
 CHUNK = 512
-# A column whose range is below this many roundings of its map's largest value is constant.
+# A column is constant if its range is below this many roundings of the largest value of its map.
 ROUNDINGS = 64
 
 
 class RowStatistics:
-    """Sums over the columns of N rows that arrive block by block; nothing waits for the device until `finish`."""
+    """Sums over the columns of N rows, added block by block; nothing waits for the device until `finish`."""
 
     def __init__(self) -> None:
         self.columns = 0
@@ -31,34 +31,40 @@ class RowStatistics:
         self.multiplicities: list[int] = []
 
     def add(self, rows: torch.Tensor, magnitude: torch.Tensor | None, multiplicity: int = 1) -> None:
-        """Takes a block [N, L] that counts `multiplicity` times.
+        """Adds a block of columns.
 
         Args:
-            magnitude: the largest absolute value of the map that the block comes from; None if it is the block itself.
+            rows: The block, [N, L].
+            magnitude: Largest absolute value [] of the map that the block comes from; None if that is the block itself.
+            multiplicity: Number of times that the block counts.
         """
         self.take(reduce_rows(rows[None], magnitude)[0], rows.shape[1], multiplicity)
 
     def take(self, reduced: torch.Tensor, columns: int, multiplicity: int = 1) -> None:
-        """Takes a block of so many columns in the form that `reduce_rows` gives it."""
+        """Adds a block of `columns` columns in the reduced form of `reduce_rows`."""
         self.blocks.append(reduced)
         self.multiplicities.append(multiplicity)
         self.columns += columns * multiplicity
 
     def fork(self) -> RowStatistics:
-        """Returns other sums that start from these."""
+        """Returns a copy that is extended independently."""
         other = RowStatistics()
         other.columns, other.blocks, other.multiplicities = self.columns, self.blocks.copy(), self.multiplicities.copy()
         return other
 
     def finish(self) -> dict[str, np.ndarray]:
-        """Returns the sums as float64 arrays by name."""
+        """Returns the sums as float64 arrays by name.
+
+        Raises:
+            CandidateFailed: If no block was added.
+        """
         import torch
 
         if not self.blocks:
             raise CandidateFailed("the classifier was never called in the forward")
         blocks = torch.stack(self.blocks).cpu().numpy()
         totals = (blocks * np.array(self.multiplicities, float)[:, None]).sum(axis=0)
-        n = math.isqrt(len(totals))  # N^2 + 3 N + 1 numbers
+        n = math.isqrt(len(totals))  # There are N^2 + 3 N + 1 sums.
         while n * n + 3 * n + 1 > len(totals):
             n -= 1
         gram, rest = totals[: n * n].reshape(n, n), totals[n * n :]
@@ -74,14 +80,14 @@ class RowStatistics:
 
 
 def reduce_rows(rows: torch.Tensor, magnitude: torch.Tensor | None = None) -> torch.Tensor:
-    """Returns of each of K blocks [K, N, L] the N^2 + 3 N + 1 float64 sums that `RowStatistics` adds up: [K, N^2 + 3 N + 1].
+    """Returns the float64 sums [K, N^2 + 3 N + 1] of K blocks [K, N, L], in the form that `RowStatistics` adds.
 
-    They are the Gram matrix and the sums of the rows after eq. 1, the sums and sums of squares of the rows before, and the number
-    of columns that are not constant. Sums stay in the rows' precision only within fixed chunks of columns.
+    They are the Gram matrix and the sums of the rows after eq. 1, the sums and sums of squares of the rows before it, and the
+    number of columns that are not constant. Only sums within fixed chunks of columns are in the precision of the rows.
     """
     import torch
 
-    # Tiles of a CPU stay in its cache; an accelerator wants few launches. Nothing here is as large as the layer.
+    # Tiles stay in a CPU's cache; an accelerator needs few launches. No intermediate result is as large as the layer.
     tiles = _tiles(rows, 32 if rows.device.type == "cpu" else 8192)
     if magnitude is None and len(tiles) > 1:
         magnitude = functools.reduce(torch.maximum, (_largest(tile, tile) for tile in tiles))
@@ -89,27 +95,29 @@ def reduce_rows(rows: torch.Tensor, magnitude: torch.Tensor | None = None) -> to
 
 
 def _tiles(rows: torch.Tensor, chunks: int) -> list[torch.Tensor]:
-    """Cuts rows [K, N, L] into tiles [K, chunks, N, columns]; what is left of full chunks is a tile of one short chunk."""
+    """Cuts rows [K, N, L] into tiles [K, chunks, N, columns]; the remaining columns are a tile of one short chunk."""
+    import torch
+
     k, n, length = rows.shape
-    # Products of many rows outweigh the sums of their results only where chunks are long.
+    # For many rows, chunks must be long so that their products cost more than adding the results.
     chunk = max(CHUNK, 32 * n)
     chunk = chunk if length >= 2 * chunk else length
     whole, tile = length // chunk * chunk, chunk * chunks
     if whole == length <= tile:
         return [rows.view(k, n, -1, chunk).transpose(1, 2)]
-    parts = [part.unflatten(2, (-1, chunk)).transpose(1, 2) for part in rows[..., :whole].split(tile, dim=2)]
+    parts = [part.view(k, n, -1, chunk).transpose(1, 2) for part in torch.split(rows[..., :whole], tile, dim=2)]
     return parts if whole == length else [*parts, rows[:, None, :, whole:]]
 
 
 def _largest(low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
-    """Returns the largest absolute value [K, 1, 1, 1] between bounds [K, chunks, R, columns]; a tile is its own bounds."""
+    """Returns the largest absolute value [K, 1, 1, 1] between bounds [K, chunks, R, columns]; a tile is a bound of itself."""
     import torch
 
     return torch.maximum(high.amax(dim=(1, 2, 3), keepdim=True), low.amin(dim=(1, 2, 3), keepdim=True).neg_())
 
 
 def _reduce_tile(rows: torch.Tensor, magnitude: torch.Tensor | None) -> torch.Tensor:
-    """Returns the sums of one tile [K, chunks, N, columns], as `reduce_rows`; without a magnitude it is the whole layer."""
+    """Returns the sums of one tile [K, chunks, N, columns], as `reduce_rows`; without a magnitude the tile is the whole layer."""
     import torch
 
     k, chunks, n, columns = rows.shape
@@ -118,10 +126,10 @@ def _reduce_tile(rows: torch.Tensor, magnitude: torch.Tensor | None) -> torch.Te
     magnitude = _largest(low, high) if magnitude is None else magnitude
     width = high.sub_(low)
     least = (magnitude * (ROUNDINGS * precision.eps)).clamp_min_(precision.tiny)
-    # Ones and zeros in the precision of the rows: several times faster than a mask. A range of NaN is no constant: NaN stays NaN.
+    # Ones and zeros in the precision of the rows are several times faster than a mask. A range of NaN stays NaN.
     live = torch.gt(width, least, out=torch.empty_like(width))
     scale = live / torch.maximum(width, least)
-    # Each chunk lies in one piece: what products of small matrices are fastest with.
+    # Each chunk is contiguous, which is fastest for products of small matrices.
     normalised = torch.sub(rows, low, out=torch.empty_like(rows, memory_format=torch.contiguous_format)).mul_(scale)
     flat = normalised.view(k * chunks, n, columns)
     gram = torch.bmm(flat, flat.transpose(1, 2)).view(k, chunks, n * n)

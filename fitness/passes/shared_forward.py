@@ -1,11 +1,11 @@
-"""Built networks that begin alike share what they begin with: forwards along the chains that networks say they are.
+"""Forwards of built networks that share their first stages with the previous network.
 
-    for each candidate, neighbours in order:
-        the stages that it has in common with the one before are not run: maps and observers are those of that point
-        the others are run, and a mark is left after each that the next one has in common
+    for each candidate, in an order that keeps similar ones together:
+        stages in common with the previous candidate are not run: the forward continues from the mark after the last of them
+        the other stages are run, and a mark is kept after each stage in common with the next candidate
 
-Equal stages hold equal weights, since weights are a function of their names, so statistics are bit for bit those of one by one.
-Memory is that of the maps between the stages that two neighbours share.
+Weights are a function of their names, so equal stages hold equal weights, and statistics are bit for bit those of separate
+forwards. Memory is that of the maps between the stages that two neighbours share.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from rbflex_evo.spaces import ConfigError
-from rbflex_evo.spaces.architecture.chain import stages_of
+from rbflex_evo.spaces.architecture.chain import chain_of
 
 from .observer import Observer
 from .watch import Watch, watching
@@ -26,7 +26,7 @@ from .watch import Watch, watching
 
 @dataclass(frozen=True)
 class _Mark:
-    """Where a forward stands after a stage: what the next one takes, and all that was seen. It is never changed."""
+    """State of a forward after a stage: the input of the next stage and everything observed so far. It is never changed."""
 
     identity: Hashable
     state: Any
@@ -34,12 +34,14 @@ class _Mark:
 
 
 class SharedForward:
-    """Forwards of several candidates on `images` [N, ...] for the same observers, each from where it parts from the one before.
+    """Runs forwards of several candidates for the same observers, each from its first difference to the previous one.
 
     Args:
-        observers: by name, as they are before a forward; each candidate is observed by copies of them.
-        statistics_of, layers: what the observers see, as for `run_observed`.
-        convolutions: their precision where it is not that of the images.
+        observers: Observers by name, before a forward; each candidate is observed by forks of them.
+        images: Inputs [N, ...].
+        statistics_of: As for `run_observed`.
+        layers: As for `run_observed`.
+        convolutions: Precision of convolutions if it differs from that of the images.
     """
 
     def __init__(
@@ -61,13 +63,15 @@ class SharedForward:
         """Runs one candidate and returns its observers by name, ready to finish.
 
         Args:
-            following: the identities of the next candidate's stages; marks are kept for what they have in common with this.
+            network: The candidate's network.
+            classifier: Module whose input is the feature vector.
+            following: Identities of the next candidate's stages; marks are kept after the stages in common with it.
 
         Raises:
-            CandidateFailed: if the classifier was never called.
-            ConfigError: if a stage changed what it was given, which others still read.
+            CandidateFailed: If the classifier is never called.
+            ConfigError: If a stage changes its input in place, which other candidates still read.
         """
-        stages = stages_of(network)
+        stages = chain_of(network)
         identities = [stage.identity for stage in stages]
         start = common([mark.identity for mark in self.path[1:]], identities)
         kept = common(identities, following)
@@ -79,7 +83,7 @@ class SharedForward:
                 versions = _versions(state)
                 before, state = state, stage.run(state)
                 if _versions(before) != versions:
-                    raise ConfigError(f"{_name(stage.identity)} changes what it is given in place; let it make a new tensor")
+                    raise ConfigError(f"{_name(stage.identity)} changes its input in place; return a new tensor")
                 if position <= kept:
                     self.path.append(_Mark(stage.identity, state, watch.fork()))
         del self.path[kept + 1 :]
@@ -87,8 +91,8 @@ class SharedForward:
         return dict(zip(self.names, watch.observers, strict=True))
 
 
-def common(first: Sequence[Hashable], second: Sequence[Hashable]) -> int:
-    """Returns how many stages two chains have in common from their beginning."""
+def common(first: Sequence[object], second: Sequence[object]) -> int:
+    """Returns the length of the common prefix of two sequences."""
     count = 0
     for one, other in zip(first, second, strict=False):
         if one != other:

@@ -1,9 +1,9 @@
-"""One candidate as a score with passes of its own is given it: what it is, and whatever several scores may share.
+"""One candidate for scores with passes of their own, with everything that several scores share.
 
-subject.network       built and initialised on first use, so that a score that only counts never builds it
-subject.images        [N, ...], on the device: images, or word ids
+subject.network       the network, built and initialised on first use, so that a score that only counts never builds it
+subject.images        inputs [N, ...] on the device: images, or word ids
 subject.random_inputs noise images, or random words
-subject.labels        the data's, or seeded random ones where it has none (classification), or N(0, 1) targets (regression)
+subject.labels        the data's labels, seeded random labels if it has none (classification), or N(0, 1) targets (regression)
 subject.loss(output)  the loss of the space's task, over the whole batch or a part of it
 subject.shared(...)   a pass that several scores read, computed once
 """
@@ -27,12 +27,15 @@ Result = TypeVar("Result")
 
 
 class Subject:
-    """One candidate of one space under fixed weights and inputs.
+    """One candidate of a space with fixed weights and inputs.
 
     Args:
-        images: [N, ...] on the device: images in the precision of the forward, or word ids.
-        labels: int64 [N], None where the data has none.
-        dtype: precision of the forward; None for that of the images, float32 where they are word ids.
+        space: The search space.
+        genotype: Genotype of the candidate.
+        images: Inputs [N, ...] on the device: images in the precision of the forward, or word ids.
+        labels: Labels int64 [N], None if the data has none.
+        weights: Seed and distribution of the weights.
+        dtype: Precision of the forward; None for that of the images, or float32 for word ids.
     """
 
     def __init__(
@@ -54,7 +57,7 @@ class Subject:
 
     @cached_property
     def network(self) -> nn.Module:
-        """The raw network with its weights set; whoever changes it puts it back."""
+        """The raw network with its weights; a pass that changes it must restore it."""
         return self._built(self.weights)
 
     @cached_property
@@ -63,7 +66,7 @@ class Subject:
         return self.space.classifier(self.network)
 
     def initialised(self, distribution: Distribution) -> nn.Module:
-        """Returns the raw network with weights of the same seed drawn by `distribution`, whatever the configuration says."""
+        """Returns the raw network with weights of the same seed from `distribution` instead of the configured one."""
         weights = WeightParameters(seed=self.weights.seed, distribution=distribution)
         if weights == self.weights:
             return self.network
@@ -73,17 +76,17 @@ class Subject:
         return build_initialised(self.space, self.genotype, weights).to(self.images.device, self.dtype)
 
     def shared(self, name: str, compute: Callable[[], Result]) -> Result:
-        """Returns what `compute` returned when `name` was first asked for; nothing outlives the candidate."""
+        """Returns the result of `compute`, computed once per candidate and `name`."""
         if name not in self._shared:
             self._shared[name] = compute()
         return self._shared[name]  # type: ignore[return-value]
 
     def normal(self, name: str, shape: tuple[int, ...]) -> Tensor:
-        """Returns N(0, 1) noise of `shape`, a pure function of the weights' seed and `name`, like the images on their device."""
+        """Returns N(0, 1) noise of `shape` on the device, a pure function of the weights' seed and `name`."""
         return self._drawn(draw(self.weights.seed, f"noise/{name}", shape, True))
 
     def random_inputs(self, name: str, n: int) -> Tensor:
-        """Returns `n` inputs shaped like the data's, a pure function of the weights' seed and `name`: N(0, 1) noise or words."""
+        """Returns `n` inputs of the data's shape, noise or words, a pure function of the weights' seed and `name`."""
         shape = (n, *self.images.shape[1:])
         if self.space.inputs == "words":
             return torch.from_numpy(draw_words(self.weights.seed, name, shape, self.space.vocabulary)).to(self.images.device)
@@ -101,15 +104,19 @@ class Subject:
         return torch.from_numpy(values).to(self.images.device, self.dtype)
 
     def labels(self, output: Tensor, part: slice = slice(None)) -> Tensor:
-        """Returns the targets of `output`, what the network gives for the images of `part`: the data's labels, or random ones.
+        """Returns the targets of the network's output: the data's labels, or random ones.
 
-        Random labels are uniform over the classes (dimension 1 of the output), one an image, or one a pixel where the output
-        is a map; random targets of a regression are N(0, 1).
+        Random labels are uniform over the classes (dimension 1 of the output), one per image, or one per pixel if the output is a
+        map. Random targets of a regression are N(0, 1).
+
+        Args:
+            output: Output of the network for the images of `part`.
+            part: Part of the batch.
 
         Raises:
-            ConfigError: if the data has a label that the network has no output for.
+            ConfigError: If the data has a label for which the network has no output.
         """
-        # Drawn for the whole batch, so that an image has the same target in any part.
+        # Targets are drawn for the whole batch, so that an image has the same target in any part.
         n = len(self.images)
         if self.space.loss == "mean_squared_error":
             return self.normal("targets", (n, *output.shape[1:]))[part]

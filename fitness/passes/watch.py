@@ -1,14 +1,14 @@
-"""One forward for all observers: N images at once, each normalised by its own statistics, layer by layer, nothing kept.
+"""One observed forward: N images at once, each normalised by its own statistics, without storing maps.
 
 The published RBFleX score feeds each image alone through a network in training mode, so that batch normalisation uses that
-image's own statistics. A batch normalisation of one image is an instance normalisation with the layer's affine terms; run
-that way, rows are independent, so N images share one forward and give the published score.
+image's own statistics. A batch normalisation of one image is an instance normalisation with the layer's affine terms. In this
+form images are independent, so N images share one forward and give the published score.
 
-What happens inside the forward is seen and replaced through torch's function mode, so modules and functional calls are one case:
+The forward is observed and changed through torch's function mode, so modules and functional calls are one case:
 
-    batch normalisation -> per-image (or batch) statistics with the layer's affine terms; no buffer is touched
-    an activation       -> computed, then shown to the observers (what counts as one: `activations`)
-    a pooling           -> computed; how large the map was is remembered, not the map, until the classifier asks
+    batch normalisation -> per-image (or batch) statistics with the layer's affine terms; no buffer is changed
+    an activation       -> computed, then passed to the observers (see `activations` for the definition)
+    a pooling           -> computed; the magnitude of its input is kept for the features
 """
 
 from __future__ import annotations
@@ -38,7 +38,12 @@ CONVOLUTIONS = (functional.conv1d, functional.conv2d, functional.conv3d)
 
 
 class Rewired(TorchFunctionMode):
-    """A function mode with replacements (function -> what is called instead) and watchers (function -> told the result)."""
+    """Function mode that replaces and watches torch functions.
+
+    Args:
+        replaced: Replacements by torch function.
+        watched: Callbacks by torch function, called with the function, its arguments and its result.
+    """
 
     def __init__(
         self,
@@ -57,7 +62,7 @@ class Rewired(TorchFunctionMode):
 
 
 def given(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """Returns what a call works on, however it is passed: its first argument, as torch's functions and layers have it."""
+    """Returns the first argument of a call of a torch function or layer, positional or by name."""
     return args[0] if args else kwargs.get("input", next(iter(kwargs.values()), None))
 
 
@@ -71,7 +76,7 @@ def image_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Batch normalisation of each image alone, input [N, C, ...]; a group of one value passes through its affine terms only."""
+    """Normalises each image of `input` [N, C, ...] by its own statistics; a group of one value is only scaled and shifted."""
     if math.prod(input.shape[2:]) > 1:
         return functional.instance_norm(input, weight=weight, bias=bias, use_input_stats=True, eps=eps)
     shape = (1, -1) + (1,) * (input.dim() - 2)
@@ -90,19 +95,19 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Batch normalisation of the whole batch, as training mode does, without running averages."""
+    """Normalises by the statistics of the whole batch, as training mode does, without running averages."""
     return functional.batch_norm(input, None, None, weight, bias, training=True, eps=eps)
 
 
 def normalisations(norm: Callable[..., Tensor]) -> dict[Any, Callable[..., Tensor]]:
-    """Returns what is called instead of all in torch that may normalise by running statistics.
+    """Returns replacements of all torch functions that may normalise by running statistics.
 
     Args:
-        norm: what is computed for a batch normalisation, `image_norm` or `batch_norm`; an instance normalisation is the former.
+        norm: Replacement of batch normalisations, `image_norm` or `batch_norm`. Instance normalisations become `image_norm`.
     """
 
     def raw(of: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        # torch's own functions take their arguments in another order than those of torch.nn.functional.
+        # The functions of torch have another order of arguments than those of torch.nn.functional.
         def normalised(
             input: Tensor, weight: Any, bias: Any, mean: Any, variance: Any, training: Any, momentum: Any, eps: float, *_: Any
         ) -> Tensor:
@@ -122,7 +127,7 @@ def normalisations(norm: Callable[..., Tensor]) -> dict[Any, Callable[..., Tenso
 
 
 def _in_precision(convolve: Callable[..., Tensor], dtype: torch.dtype | None) -> Callable[..., Tensor]:
-    """Returns the convolution with its operands in `dtype` and its result in the input's own precision."""
+    """Returns the convolution with its operands in `dtype` and its result in the precision of the input."""
 
     def convolved(input: Tensor, weight: Tensor, bias: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
         if input.dtype == dtype:
@@ -135,7 +140,7 @@ def _in_precision(convolve: Callable[..., Tensor], dtype: torch.dtype | None) ->
 
 @contextmanager
 def evaluation_mode(network: nn.Module) -> Iterator[None]:
-    """Switches dropout, drop-path and auxiliary heads off, and every module's own mode back afterwards."""
+    """Context in which `network` is in evaluation mode; the mode of every module is restored afterwards."""
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:
@@ -147,7 +152,7 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def own_precision() -> Iterator[None]:
-    """Switches off the reduced precision that a caller may have switched on for the whole thread (`torch.autocast`)."""
+    """Context in which `torch.autocast` is off, even if a caller has enabled it for the thread."""
     with ExitStack() as stack:
         for device in ("cpu", "cuda", "mps"):
             if torch.is_autocast_enabled(device):
@@ -164,19 +169,23 @@ def run_observed(
     layers: Literal["activations", "published"] = "activations",
     convolutions: torch.dtype | None = None,
 ) -> None:
-    """Runs `network` once on `images` [N, ...] and shows every activation layer and the features to `observers`.
+    """Runs a network once and passes every activation layer and the features to the observers.
 
-    Weights, buffers and modes are the same afterwards.
+    Weights, buffers and modes are unchanged afterwards.
 
     Args:
-        classifier: the module whose input is the feature vector; ignored for ``published`` layers.
-        layers: ``activations``, or ``published``: the outputs of all modules whose class name contains "ReLU", and the
-            input of the module registered last, as the RBFleX code has it.
-        convolutions: their precision where it is not that of the images.
+        network: The network.
+        images: Inputs [N, ...].
+        observers: Observers of the forward.
+        classifier: Module whose input is the feature vector; ignored for ``published`` layers.
+        statistics_of: Inputs that batch normalisation takes its statistics from: each "image" alone, or the whole "batch".
+        layers: ``activations``, or ``published`` as in the RBFleX code: the outputs of all modules whose class name contains
+            "ReLU", and the input of the last registered module.
+        convolutions: Precision of convolutions if it differs from that of the images.
 
     Raises:
-        CandidateFailed: if the classifier was never called.
-        ConfigError: if the network is compiled or scripted.
+        CandidateFailed: If the classifier is never called.
+        ConfigError: If the network is compiled or scripted.
     """
     watch = Watch(observers, len(images))
     with watching(network, watch, classifier, statistics_of, layers, images.dtype, convolutions):
@@ -194,7 +203,20 @@ def watching(
     maps: torch.dtype,
     convolutions: torch.dtype | None,
 ) -> Iterator[None]:
-    """What `run_observed` does around a forward; inside, every part of `network` that is called tells `watch`."""
+    """Context in which the calls of `network` are reported to `watch`; see `run_observed`.
+
+    Args:
+        network: The network.
+        watch: Receiver of the calls.
+        classifier: As for `run_observed`.
+        statistics_of: As for `run_observed`.
+        layers: As for `run_observed`.
+        maps: Precision of the images.
+        convolutions: Precision of convolutions, None for that of the images.
+
+    Raises:
+        ConfigError: If the network is compiled or scripted.
+    """
     check_visible(network)
     norm = image_norm if statistics_of == "image" else batch_norm
     watched: dict[Any, Callable[[Any, tuple[Any, ...], Any], None]] = dict.fromkeys(POOLINGS, watch.pooling)
@@ -221,12 +243,17 @@ def watching(
 
 
 def sequence_first(module: nn.Module) -> bool:
-    """True for torch's Transformer layers whose maps are [T, N, C] instead of [N, T, C]."""
+    """Returns True for torch's Transformer layers whose maps are [T, N, C] instead of [N, T, C]."""
     return isinstance(module, nn.TransformerEncoderLayer | nn.TransformerDecoderLayer) and not module.self_attn.batch_first
 
 
 class Watch:
-    """Passes what a forward does on to the observers."""
+    """Passes the activation layers and features of a forward to observers.
+
+    Args:
+        observers: Observers of the forward.
+        n: Number of images.
+    """
 
     def __init__(self, observers: Sequence[Observer], n: int) -> None:
         self.observers = observers
@@ -234,26 +261,26 @@ class Watch:
         self.inside = 0
         self.turned = 0
         self.functions = 0
-        self.pooled: tuple[Tensor, int] | None = None  # magnitude of the map, numbers that were left of it
+        self.pooled: tuple[Tensor, int] | None = None  # Magnitude of the map, number of values after pooling.
         self.classified = False
 
     def check(self) -> None:
-        """Looks back at a whole forward.
+        """Checks a finished forward.
 
         Raises:
-            CandidateFailed: if the classifier was never called.
+            CandidateFailed: If the classifier was never called.
         """
         if not self.classified:
             raise CandidateFailed("the classifier was never called in the forward")
 
     def fork(self) -> Watch:
-        """Returns another one that has seen the same so far, and whose observers have."""
+        """Returns a copy that continues from the same point of the forward, with forks of the observers."""
         other = Watch([observer.fork() for observer in self.observers], self.n)
         other.functions, other.pooled, other.classified = self.functions, self.pooled, self.classified
         return other
 
     def hook(self, name: str, module: nn.Module, nested: bool) -> list[Any]:
-        """Shows what `module` returns, and nothing that runs inside of it unless it is `nested`."""
+        """Reports the output of `module`, and calls inside of it only if `nested`; returns the handles of the hooks."""
 
         def enter(module: nn.Module, inputs: Any) -> None:
             self.inside += 1
@@ -266,7 +293,7 @@ class Watch:
         return [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]
 
     def turn(self, module: nn.Module) -> list[Any]:
-        """Reads the maps inside of `module` as [T, N, C]."""
+        """Treats the maps inside of `module` as [T, N, C]; returns the handles of the hooks."""
 
         def enter(module: nn.Module, inputs: Any) -> None:
             self.turned += 1
@@ -277,37 +304,49 @@ class Watch:
         return [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]
 
     def function(self, func: Any, args: tuple[Any, ...], output: Tensor) -> None:
+        """Reports the result of an activation function outside of activation modules."""
         if not self.inside:
             self.functions += 1
             self.show(f"{func.__name__} {self.functions}", output)
 
     def show(self, name: str, output: Tensor) -> None:
+        """Passes the output of an activation layer to the observers.
+
+        Raises:
+            CandidateFailed: If the output is not a tensor.
+        """
         if not isinstance(output, Tensor):
             raise CandidateFailed(f"the activation {name!r} returns {type(output).__name__}; expected one tensor")
         if self.turned and output.dim() == 3:
             output = output.transpose(0, 1)
-        # An activation of something that is not per image (a gate's scalar, an embedding table) carries no distance.
+        # An activation that is not per image (of a gate's scalar, of an embedding table) carries no distance.
         if output.dim() > 1 and len(output) == self.n:
             with torch._C.DisableTorchFunction():
                 for observer in self.observers:
                     observer.activation(name, output)
 
     def pooling(self, func: Any, args: tuple[Any, ...], output: Any) -> None:
+        """Remembers the magnitude of the input of a pooling."""
         if isinstance(output, Tensor) and output.dim() > 1 and len(output) == self.n:
             with torch._C.DisableTorchFunction():
                 self.pooled = (_magnitude(args[0]), output.numel())
 
     def features(self, module: nn.Module, inputs: tuple[Any, ...], named: Mapping[str, Any]) -> None:
+        """Passes the input of the classifier to the observers.
+
+        Raises:
+            CandidateFailed: If the rows of the input are not those of the images.
+        """
         self.classified = True
         rows = given(inputs, named)
-        # Rows of one vector each may be [N x places, C]; anything else must say which image is which.
+        # Rows of one vector each may be [N x places, C]; any other map must have the images as its first dimension.
         if not (rows.shape[0] == self.n or (rows.dim() == 2 and rows.shape[0] % self.n == 0)):
             raise CandidateFailed(
                 f"the classifier reads {list(rows.shape)}; expected [{self.n}, ...], one entry an input (sequences: batch_first)"
             )
         features = rows.reshape(self.n, -1)
         with torch._C.DisableTorchFunction():
-            # Pooling may cancel what it averages: what is left is judged by the size of the map before it.
+            # Averages may cancel, so round-off is measured by the magnitude of the map before pooling.
             magnitude, left = self.pooled or (None, 0)
             if magnitude is None or left != features.numel():
                 magnitude = _magnitude(features)

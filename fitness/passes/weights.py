@@ -1,15 +1,14 @@
-"""Untrained weights as a pure function of (seed, parameter's name).
+"""Untrained weights as a pure function of the seed and the parameter's name.
 
-Every parameter is drawn by a counter-based generator (Philox) keyed by a hash of the seed and its name, at the largest shape
-that the name has in its space, sliced to the network's shape and then scaled by fan-in. A score then does not depend on the
-order, the batch, the process or the machine, and candidates share common random numbers, which makes their comparison less noisy.
+Every parameter is drawn by a counter-based generator (Philox) with a hash of the seed and its name as the key. It is drawn at the
+largest shape of that name in the space, sliced to the network's shape and scaled by fan-in. A score therefore does not depend on
+the order, the batch, the process or the machine, and candidates share random numbers, which makes their comparison less noisy.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -17,6 +16,8 @@ import numpy as np
 from pydantic import Field
 
 from rbflex_evo.spaces import Genotype, Parameters, SearchSpace
+
+from .byte_cache import ByteCache
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,34 +28,29 @@ Distribution = Literal[
 
 
 class WeightParameters(Parameters):
-    """How weights are drawn: ``pytorch`` is PyTorch's default, ``normal`` is N(0, 0.02^2), ``standard_normal`` N(0, 1)."""
+    """How weights are drawn: ``pytorch`` is PyTorch's default, ``normal`` is N(0, 0.02^2), ``standard_normal`` N(0, 1).
+
+    Attributes:
+        seed: Seed of the weights.
+        distribution: Distribution that weights are drawn from.
+    """
 
     seed: int = Field(default=0, ge=0)
     distribution: Distribution = "pytorch"
 
 
-class _Draws:
-    """The most recent raw draws of this process; a pure function's values, so forgetting one only costs time."""
+# The most recent raw draws of this process: values of a pure function, so that dropping one costs only time.
+_draws: ByteCache[np.ndarray] = ByteCache(128 * 2**20)
 
-    def __init__(self, limit: int = 128 * 2**20) -> None:
-        self.limit = limit
-        self.bytes = 0
-        self.known: OrderedDict[tuple[object, ...], np.ndarray] = OrderedDict()
 
-    def get(self, seed: int, name: str, shape: tuple[int, ...], normal: bool) -> np.ndarray:
-        key = (seed, name, shape, normal)
-        if key in self.known:
-            self.known.move_to_end(key)
-            return self.known[key]
+def _drawn(seed: int, name: str, shape: tuple[int, ...], normal: bool) -> np.ndarray:
+    """Returns `draw` of the same arguments, from the cache if it is there."""
+    key = (seed, name, shape, normal)
+    values = _draws.get(key)
+    if values is None:
         values = draw(seed, name, shape, normal)
-        self.known[key] = values
-        self.bytes += values.nbytes
-        while self.bytes > self.limit:
-            self.bytes -= self.known.popitem(last=False)[1].nbytes
-        return values
-
-
-_draws = _Draws()
+        _draws.keep(key, values, values.nbytes)
+    return values
 
 
 def _generator(seed: int, name: str) -> np.random.Generator:
@@ -63,7 +59,7 @@ def _generator(seed: int, name: str) -> np.random.Generator:
 
 
 def draw(seed: int, name: str, shape: Sequence[int], normal: bool) -> np.ndarray:
-    """Returns float32 values of `shape`: N(0, 1), or uniform in [-1, 1)."""
+    """Returns float32 values of `shape`, N(0, 1) or uniform in [-1, 1), a pure function of (seed, name)."""
     rng = _generator(seed, name)
     if normal:
         return rng.standard_normal(shape, dtype=np.float32)
@@ -86,15 +82,15 @@ def draw_words(seed: int, name: str, shape: Sequence[int], vocabulary: int) -> n
 
 
 def initialise(network: nn.Module, weights: WeightParameters, largest: Mapping[str, Sequence[int]] | None = None) -> None:
-    """Sets every weight and bias of `network` in place; vectors of normalisation layers stay as they were built.
+    """Sets every weight and bias of `network` in place; vectors of normalisation layers are unchanged.
 
-    An embedding looks a vector up and sums nothing, so no fan scales it: it is N(0, 1) as PyTorch has it, or N(0, 0.02^2) where
-    the distribution is ``normal``, and its row for padding is zero.
+    An embedding is not scaled by a fan, since it sums nothing: it is N(0, 1) as in PyTorch, or N(0, 0.02^2) if the distribution is
+    ``normal``, and its row for padding is zero.
 
     Args:
-        network: any module; its parameters' names select the draws.
-        weights: seed and distribution.
-        largest: the shape at which a name is drawn where it is larger than the network's own.
+        network: Any module; its parameters' names select the draws.
+        weights: Seed and distribution.
+        largest: Shapes by name at which parameters are drawn, if they are larger than the network's.
     """
     import torch
     from torch import nn
@@ -123,22 +119,24 @@ def parameter_values(
     largest: Mapping[str, Sequence[int]] | None = None,
     matrix: Sequence[int] = (),
 ) -> np.ndarray | None:
-    """Returns the float32 values of one parameter, or None for a vector that stays as it was built.
+    """Returns the float32 values of one parameter, or None for a vector of a normalisation layer.
 
     Args:
-        name: the parameter's name in its network.
-        largest: the shape at which a name is drawn where it is larger than `shape`.
-        matrix: the shape of the weight beside it, which scales a bias.
+        name: Name of the parameter in its network.
+        shape: Shape of the parameter.
+        weights: Seed and distribution.
+        largest: Shapes by name at which parameters are drawn, if they are larger than `shape`.
+        matrix: Shape of the weight of the same layer, which scales a bias; empty if there is none.
     """
     if len(shape) > 1:
         scale, normal = _scale(weights.distribution, *_fans(shape))
-    elif len(matrix) > 1:  # the bias of a layer with a matrix of weights
+    elif len(matrix) > 1:  # The bias of a layer with a matrix of weights.
         if weights.distribution != "pytorch":
             return np.zeros(tuple(shape), np.float32)
         scale, normal = 1 / math.sqrt(_fans(matrix)[0]), False
-    else:  # a vector with no matrix beside it is a normalisation's or a PReLU's
+    else:  # A vector without a matrix belongs to a normalisation or a PReLU.
         return None
-    values = _draws.get(weights.seed, name, tuple((largest or {}).get(name, shape)), normal)
+    values = _drawn(weights.seed, name, tuple((largest or {}).get(name, shape)), normal)
     return values[tuple(slice(size) for size in shape)] * np.float32(scale)
 
 
@@ -148,9 +146,9 @@ def _fans(shape: Sequence[int]) -> tuple[int, int]:
 
 
 def _scale(distribution: Distribution, fan_in: int, fan_out: int) -> tuple[float, bool]:
-    """Returns the factor of a raw draw, and whether that draw is normal rather than uniform."""
+    """Returns the factor of a raw draw, and whether the draw is normal rather than uniform."""
     return {
-        # kaiming_uniform with a = sqrt(5), as torch.nn.Conv2d and torch.nn.Linear do: a bound of 1 / sqrt(fan_in)
+        # kaiming_uniform with a = sqrt(5), as in torch.nn.Conv2d and torch.nn.Linear: a bound of 1 / sqrt(fan_in).
         "pytorch": (1 / math.sqrt(fan_in), False),
         "kaiming_uniform": (math.sqrt(6 / fan_in), False),
         "kaiming_normal": (math.sqrt(2 / fan_in), True),
@@ -162,10 +160,10 @@ def _scale(distribution: Distribution, fan_in: int, fan_out: int) -> tuple[float
 
 
 def build_initialised(space: SearchSpace, genotype: Genotype, weights: WeightParameters) -> nn.Module:
-    """Builds the genotype's network on the CPU with its weights set; no global random state is read or changed.
+    """Builds the genotype's network with its weights on the CPU; no global random state is read or changed.
 
-    Torch's own initialisation of matrices is skipped while building, since each is set afterwards; anything else that a
-    module draws when it is made comes from a generator that is seeded here and put back.
+    Torch's initialisation of matrices is skipped, since they are set afterwards. Other draws of a module's constructor come from a
+    generator that is seeded here and restored afterwards.
     """
     import torch
     from torch.nn import Parameter, init

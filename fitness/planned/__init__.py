@@ -1,1 +1,1 @@
-"""A forward without a network: plans interpreted by an eager or a compiled backend."""
+"""Forwards without a network: plans that are interpreted by an eager or a compiled backend."""

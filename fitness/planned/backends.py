@@ -1,4 +1,4 @@
-"""Which backend a plan's steps are computed with: plain torch (`eager`), or the fused kernels of `native` on a CPU (`compiled`)."""
+"""Choice of the backend of planned forwards: plain torch (`eager`), or the fused kernels of `native` on a CPU (`compiled`)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,16 @@ BACKENDS = ("auto", "eager", "compiled")
 
 
 def create_backend(name: str, device: torch.device, dtype: torch.dtype, convolutions: torch.dtype) -> Backend:
-    """Returns the backend of that name; ``auto`` takes the compiled one on a CPU that has a compiler, else the eager one.
+    """Returns a backend by name.
+
+    Args:
+        name: ``eager``, ``compiled``, or ``auto`` for the compiled one on a CPU with a compiler, else the eager one.
+        device: Device of the maps.
+        dtype: Precision of the maps.
+        convolutions: Precision of convolutions.
 
     Raises:
-        ConfigError: if there is no such name, or ``compiled`` cannot be had here.
+        ConfigError: If the name is unknown, or ``compiled`` is not available on this machine or device.
     """
     if name not in BACKENDS:
         raise ConfigError(f"backend must be one of {', '.join(BACKENDS)}, but it is {name!r}{near_name(name, BACKENDS)}")

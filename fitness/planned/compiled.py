@@ -1,8 +1,7 @@
-"""The compiled backend: a plan's convolutions, sums, activations and statistics in the fused kernels of `native`, on a CPU in one
-thread.
+"""The compiled backend: the steps of a plan in the fused kernels of `native`, on a CPU in one thread.
 
-A convolution that `native` knows is left to the sum that reads it and made there image by image, so that its result never leaves
-the cache. All others are torch's.
+A convolution that `native` implements is postponed to the sum that reads it and computed there image by image, so that its result
+stays in the cache. All other convolutions are torch's.
 """
 
 from __future__ import annotations
@@ -26,10 +25,11 @@ KINDS = {"alias": 0, "norm": 1, "pool": 2}
 REALS = {torch.float32: "float", torch.float64: "double"}
 # As in convolve.h.
 WINOGRAD, POINTWISE, POOLED, STRIDED, NONE = 0, 1, 2, 3, -1
-# Fewer channels fill too little of a vector for Winograd's transforms to pay.
+# With fewer channels, vectors are too empty for Winograd's transforms to be faster.
 WINOGRAD_CHANNELS = 16
 # Winograd's finite points, and the transform of a kernel's three weights: the values of their polynomial at the points over the
-# points' distances, and the last weight for the point at infinity (Lavin & Gray, CVPR 2016, section 4); scaled as convolve.h says.
+# distances of the points, and the last weight for the point at infinity (Lavin & Gray, CVPR 2016, section 4), scaled as in
+# convolve.h.
 FINITE = (0, 0.75, -0.75, 1.5, -1.5)
 AB = 0.75**2 * 1.5**2
 G = np.array(
@@ -38,25 +38,31 @@ G = np.array(
 
 
 class NativeWeight(NamedTuple):
-    """The weight of one of `native`'s convolutions, ``values`` [points, inputs, whole vectors of outputs]."""
+    """Prepared weight of a convolution of `native`.
+
+    Attributes:
+        kind: The convolution, as in convolve.h.
+        values: Weight [points, inputs, outputs padded to whole vectors].
+    """
 
     kind: int
     values: Tensor
 
     @property
     def nbytes(self) -> int:
+        """Size of the weight in bytes."""
         return self.values.nbytes
 
 
 class CompiledBackend(Backend):
-    """Equal to the eager backend but for round-off.
+    """Backend of compiled kernels, equal to the eager one up to round-off.
 
     Args:
-        dtype: of the maps.
-        convolutions: the precision of convolutions; where it is another one, all of them are torch's.
+        dtype: Precision of the maps.
+        convolutions: Precision of convolutions; if it differs from `dtype`, all convolutions are torch's.
 
     Raises:
-        NativeError: if the kernels cannot be compiled here.
+        NativeError: If the kernels cannot be compiled on this machine.
     """
 
     name = "compiled"
@@ -68,10 +74,11 @@ class CompiledBackend(Backend):
         self._scratch, self._room = torch.empty(0, dtype=dtype), 0
 
     def prepare(self, weight: Tensor, step: Convolve) -> Any:
+        """Returns a `NativeWeight` if `native` implements the step, else torch's weight."""
         kind = NONE if self.convolutions != self.dtype else _kind(step)
         if kind == NONE:
             return super().prepare(weight, step)
-        # [height, width, inputs, outputs] of the kernel
+        # The kernel as [height, width, inputs, outputs].
         matrices = weight.double().numpy().transpose(2, 3, 1, 0)
         if kind == WINOGRAD:
             matrices = np.einsum("ya,abio,xb->yxio", G, matrices, G)
@@ -80,9 +87,10 @@ class CompiledBackend(Backend):
         return NativeWeight(kind, torch.from_numpy(values).to(self.dtype))
 
     def convolve(self, x: Tensor, weight: Any, step: Convolve) -> Tensor:
+        """Returns a convolution without bias."""
         if not isinstance(weight, NativeWeight):
             return super().convolve(x, weight, step)
-        x = _in_order(x)
+        x = _channels_last(x)
         images, inputs, height, width = x.shape
         window = max(step.shape[2], step.pooled)
         made = [(size + 2 * step.padding - window) // step.stride + 1 for size in (height, width)]
@@ -92,9 +100,10 @@ class CompiledBackend(Backend):
         return out
 
     def postpone(self, x: Tensor, weight: Any, step: Convolve) -> Tensor | Postponed:
+        """Returns a postponed convolution if `native` implements the step."""
         if not isinstance(weight, NativeWeight):
             return super().convolve(x, weight, step)
-        return Postponed(_in_order(x), weight, step)
+        return Postponed(_channels_last(x), weight, step)
 
     def combine(
         self,
@@ -107,10 +116,11 @@ class CompiledBackend(Backend):
         value: bool,
         active: bool,
     ) -> Combined:
+        """Adds terms and takes the ReLU of the sum, as `Backend.combine`."""
         images, channels, height, width = shape
-        # Named, so that a copy lives until the call is over.
-        maps = [x if isinstance(x, Postponed) else _in_order(x) for x in inputs]
-        terms = (native.Term * len(maps))(*map(_term, kinds, maps))
+        # The list keeps copies in memory until the call has returned.
+        maps = [x if isinstance(x, Postponed) else _channels_last(x) for x in inputs]
+        terms = (native.NativeTerm * len(maps))(*map(_term, kinds, maps))
         total, relu = (self._empty(shape) if wanted else None for wanted in (value, active))
         magnitude = torch.empty(images, dtype=dtype)
         pointers = [None if x is None else x.data_ptr() for x in (total, relu, magnitude)]
@@ -118,6 +128,7 @@ class CompiledBackend(Backend):
         return Combined(total, relu, magnitude)
 
     def reduce(self, observer: Observer, outputs: Tensor, magnitude: Tensor | None) -> Tensor | None:
+        """Reduces the outputs of a layer, as `Backend.reduce`."""
         if observer.reduction == "row_sums" and magnitude is not None:
             return self._reduce_rows(outputs, magnitude)
         if observer.reduction == "sign_matches":
@@ -128,6 +139,7 @@ class CompiledBackend(Backend):
         return super().reduce(observer, outputs, magnitude)
 
     def show_features(self, observer: Observer, features: Tensor, magnitude: Tensor) -> None:
+        """Passes features to an observer, as row sums if it reads those."""
         if observer.reduction == "row_sums":
             reduced = self._reduce_rows(features.contiguous()[None], magnitude.repeat(len(features)))
             observer.take_features(reduced[0], features.shape[1], magnitude)
@@ -135,7 +147,7 @@ class CompiledBackend(Backend):
             super().show_features(observer, features, magnitude)
 
     def _reduce_rows(self, outputs: Tensor, magnitude: Tensor) -> Tensor:
-        """Returns `reduce_rows` of layers [K, N, ...] whose rows have those largest values [K N]."""
+        """Returns `reduce_rows` of layers [K, N, ...] with the largest values [K N] of their rows."""
         layers, n = outputs.shape[:2]
         blocks = torch.empty(layers, n * n + 3 * n + 1, dtype=torch.float64)
         sizes = (layers, n, outputs[0, 0].numel())
@@ -143,7 +155,7 @@ class CompiledBackend(Backend):
         return blocks
 
     def _run(self, function: Any, *arguments: Any) -> None:
-        """Calls a function of the library, which does nothing but say what it needs where it has too little scratch."""
+        """Calls a function of the library; if its scratch memory is too small, the function only returns the size that it needs."""
         while needed := function(*arguments, self._scratch.data_ptr(), self._room):
             self._scratch, self._room = torch.empty(needed, dtype=self.dtype), needed
 
@@ -152,7 +164,7 @@ class CompiledBackend(Backend):
 
 
 def _kind(step: Convolve) -> int:
-    """Returns which of `native`'s convolutions that is."""
+    """Returns the convolution of `native` for a step, or NONE."""
     outputs, inputs, *kernel = step.shape
     if kernel == [1, 1] and step.padding == 0 and step.stride == step.pooled and step.pooled in (1, 2):
         return POINTWISE if step.pooled == 1 else POOLED
@@ -163,11 +175,11 @@ def _kind(step: Convolve) -> int:
     return NONE
 
 
-def _in_order(x: Tensor) -> Tensor:
+def _channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def _term(kind: str, x: Tensor | Postponed) -> native.Term:
+def _term(kind: str, x: Tensor | Postponed) -> native.NativeTerm:
     if isinstance(x, Tensor):
-        return native.Term(KINDS[kind], NONE, 0, 0, 0, x.data_ptr(), None)
-    return native.Term(KINDS[kind], x.weight.kind, *x.source.shape[1:], x.source.data_ptr(), x.weight.values.data_ptr())
+        return native.NativeTerm(KINDS[kind], NONE, 0, 0, 0, x.data_ptr(), None)
+    return native.NativeTerm(KINDS[kind], x.weight.kind, *x.source.shape[1:], x.source.data_ptr(), x.weight.values.data_ptr())

@@ -1,6 +1,6 @@
-"""What a plan's steps are computed with: plain torch, on any device.
+"""The eager backend of planned forwards: plain torch, on any device.
 
-A backend is four primitives over maps [images, C, H, W] in channels_last memory: convolve, combine, reduce, and preparing a weight.
+A backend has four primitives for maps [images, C, H, W] in channels_last memory: prepare a weight, convolve, combine and reduce.
 """
 
 from __future__ import annotations
@@ -18,7 +18,13 @@ from rbflex_evo.spaces.architecture.plan import EPSILON, Convolve
 
 
 class Combined(NamedTuple):
-    """The sum of terms and its ReLU, [images, C, H, W]; ``magnitude`` [images]: the ReLU's largest value, where it is known."""
+    """Result of a combine step.
+
+    Attributes:
+        value: Sum of the terms, [images, C, H, W], None if it is not needed.
+        active: ReLU of the sum, None if it is not needed.
+        magnitude: Largest values of the ReLU, [images], None if they are unknown.
+    """
 
     value: Tensor | None
     active: Tensor | None
@@ -26,7 +32,13 @@ class Combined(NamedTuple):
 
 
 class Postponed(NamedTuple):
-    """A convolution that has not been computed: of `source`, by a weight that the backend has prepared for the step."""
+    """Convolution that has not been computed yet.
+
+    Attributes:
+        source: Map that is convolved, [images, C, H, W].
+        weight: Weight that the backend has prepared for the step.
+        step: Step of the plan.
+    """
 
     source: Tensor
     weight: Any
@@ -34,10 +46,10 @@ class Postponed(NamedTuple):
 
 
 class Backend:
-    """Plain eager torch: the reference, for every device and precision.
+    """Backend of plain torch for every device and precision, the reference for other backends.
 
     Args:
-        convolutions: the precision of convolutions; maps keep their own.
+        convolutions: Precision of convolutions; maps keep their own precision.
     """
 
     name: Literal["eager", "compiled"] = "eager"
@@ -46,21 +58,21 @@ class Backend:
         self.convolutions = convolutions
 
     def prepare(self, weight: Tensor, step: Convolve) -> Any:
-        """Returns a weight [outputs, inputs, height, width] in the form that `convolve` wants for that step; it has ``nbytes``."""
+        """Returns a weight [outputs, inputs, height, width] in the form that `convolve` takes for the step, with ``nbytes``."""
         if step.pooled > 1:
             weight = weight.expand(*step.shape[:2], step.pooled, step.pooled) / step.pooled**2
         return weight.to(self.convolutions).contiguous(memory_format=torch.channels_last)
 
     def convolve(self, x: Tensor, weight: Any, step: Convolve) -> Tensor:
-        """Returns a convolution without bias; `weight` is what `prepare` made of it."""
+        """Returns a convolution without bias, by a weight from `prepare`."""
         return torch.conv2d(x.to(self.convolutions), weight, None, step.stride, step.padding).to(x.dtype)
 
     def postpone(self, x: Tensor, weight: Any, step: Convolve) -> Tensor | Postponed:
-        """Returns a convolution that may be left to the `combine` that reads it; here it is computed at once."""
+        """Returns a convolution that may be postponed to the `combine` that reads it; this backend computes it at once."""
         return self.convolve(x, weight, step)
 
     def made(self, x: Tensor | Postponed) -> Tensor:
-        """Returns the map itself."""
+        """Returns the map, computed now if it was postponed."""
         return self.convolve(x.source, x.weight, x.step) if isinstance(x, Postponed) else x
 
     def combine(
@@ -74,14 +86,19 @@ class Backend:
         value: bool,
         active: bool,
     ) -> Combined:
-        """Adds terms of those kinds (see `rbflex_evo.spaces.architecture.plan.Term`) and takes the ReLU of the sum.
+        """Adds terms and takes the ReLU of the sum.
 
         Args:
-            shape: of the result, [images, C, H, W].
-            value, active: which of the two is wanted.
+            kinds: Kinds of the terms, see `rbflex_evo.spaces.architecture.plan.Term`.
+            inputs: Maps of the terms, [images, C, H, W].
+            shape: Shape of the result, [images, C, H, W].
+            dtype: Precision of the result.
+            device: Device of the result.
+            value: Whether the sum is needed.
+            active: Whether the ReLU is needed.
         """
         total: Tensor | None = None
-        own = False  # whether nobody else holds the sum, so that it may be changed
+        own = False  # Whether the sum is not shared, so that it may be changed in place.
         for kind, x in zip(kinds, map(self.made, inputs), strict=True):
             if kind == "norm":
                 total = _add_normalised(total, x)
@@ -99,16 +116,16 @@ class Backend:
         return Combined(total if value else None, (total.relu_() if own else total.relu()) if active else None)
 
     def reduce(self, observer: Observer, outputs: Tensor, magnitude: Tensor | None) -> Tensor | None:
-        """Returns what `observer.reduce` does of outputs [K, N, C, H, W]; `magnitude` is that of `Combined`."""
+        """Returns `observer.reduce` of outputs [K, N, C, H, W]; `magnitude` is that of `Combined`."""
         return observer.reduce(outputs)
 
     def show_features(self, observer: Observer, features: Tensor, magnitude: Tensor) -> None:
-        """Shows one candidate's features [N, L_Q] to an observer; `magnitude` [] is that of the map that they were pooled from."""
+        """Passes one candidate's features [N, L_Q] to an observer; `magnitude` [] is that of the map before pooling."""
         observer.features(features, magnitude)
 
 
 def _add_normalised(total: Tensor | None, x: Tensor) -> Tensor:
-    # [images, pixels, C]: means over the middle dimension are sums of rows, many times faster than over pixels of a channel.
+    # As [images, pixels, C], means over the pixels are sums of rows, many times faster than sums over the pixels of one channel.
     pixels = x.permute(0, 2, 3, 1).flatten(1, 2)
     result = pixels - pixels.mean(dim=1, keepdim=True)
     scale = (result * result).mean(dim=1, keepdim=True).add_(EPSILON).rsqrt_()
@@ -128,13 +145,13 @@ def _pool(x: Tensor) -> Tensor:
     channels, height, width = x.shape[1:]
     ones, parts = _pooling(channels, height, width)
     sums = torch.conv2d(x, ones, None, 1, 1, 1, channels)
-    # Whole rows at once: broadcasting over the channels of a pixel is several times slower.
+    # Operations on whole rows are several times faster than broadcasting over the channels of a pixel.
     means = sums.permute(0, 2, 3, 1).flatten(2).mul_(parts)
     return means.view(-1, height, width, channels).permute(0, 3, 1, 2)
 
 
 @functools.lru_cache(maxsize=32)
 def _pooling(channels: int, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Returns a depthwise kernel of ones, and 1 / the pixels in the window of each pixel, [height, width * channels]."""
+    """Returns a depthwise kernel of ones, and 1 / number of pixels in the window of each pixel, [height, width * channels]."""
     counts = functional.avg_pool2d(torch.ones(1, height, width), 3, stride=1, padding=1, divisor_override=1)
     return torch.ones(channels, 1, 3, 3), (1 / counts.squeeze(0))[:, :, None].expand(-1, -1, channels).flatten(1)

@@ -1,19 +1,18 @@
-"""Runs plans: the forward of one candidate, or of several of equal weights in shared calls, without building a network.
+"""Interpreter of plans: the forward of one candidate, or of several in shared calls, without building a network.
 
     for each place of the skeleton, over all candidates:
-        steps of one kind are one group; what several candidates feed it in common (one tensor) is computed once,
-        the rest is laid side by side along the image dimension and computed in one call
-        what observers are shown is reduced for all of the group at once and told to each candidate's own observers
+        steps of one kind form a group; inputs that several candidates have in common (one tensor) are computed once,
+        all other inputs are concatenated along the image dimension and computed in one call
+        observed maps are reduced for the whole group in one call, and each candidate's observers receive their part
 
-A single candidate is run step by step and nothing is copied: the form for a CPU, where one candidate stays in cache; what it begins
-with in common with the ones before is not computed again (`opening`). Candidates side by side are the form for an accelerator,
-where launches cost more than arithmetic. Rows are independent, so both give equal statistics but for round-off.
+A single candidate is run step by step and nothing is copied, which is fast on a CPU, where one candidate stays in the cache. Its
+first steps are reused from previous candidates (`common_beginnings`). Concatenated candidates are fast on an accelerator, where
+launches cost more than arithmetic. Images are independent, so both forms give equal statistics up to round-off.
 """
 
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,12 +20,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rbflex_evo.fitness.passes.byte_cache import ByteCache
 from rbflex_evo.fitness.passes.observer import Observer
 from rbflex_evo.fitness.passes.weights import WeightParameters, parameter_values
 from rbflex_evo.spaces.architecture.plan import INPUT, Combine, Convolve, Features, Plan, Register, Step, sources, targets
 
+from .common_beginnings import CommonBeginnings, KeptSum, Recipe
 from .eager import Backend, Postponed
-from .opening import Known, Node, Opening
 
 Member = tuple["_Candidate", Step]
 
@@ -45,11 +45,15 @@ class _Candidate:
 
 
 class Interpreter:
-    """Runs plans on one device in one precision, with weights drawn by name.
+    """Runs plans on one device in one precision, with weights that are drawn by name.
 
     Args:
-        largest: the shape at which a name is drawn, `SearchSpace.weight_shapes`.
-        memory: bytes of prepared weights that are kept for the next candidates.
+        weights: Seed and distribution of the weights.
+        largest: Shapes by name at which weights are drawn, `SearchSpace.weight_shapes`.
+        device: Device of the maps.
+        dtype: Precision of the maps.
+        backend: Backend of the steps.
+        memory: Size of the prepared weights that are kept for further candidates, in bytes.
     """
 
     def __init__(
@@ -66,23 +70,27 @@ class Interpreter:
         self.device = device
         self.dtype = dtype
         self.backend = backend
-        self.memory = memory
-        self.opening = Opening()
-        self._used = 0
-        self._prepared: OrderedDict[tuple[str, tuple[int, ...], int], Any] = OrderedDict()
+        self.beginnings = CommonBeginnings()
+        self._prepared: ByteCache[Any] = ByteCache(memory)
 
     @property
     def slices_outputs(self) -> bool:
-        """True if a narrow convolution's weights are a part of a wide one's: they are, where only the inputs scale them."""
+        """Whether a narrow convolution's weights are a slice of a wide one's, as they are if only the fan-in scales them."""
         return not self.weights.distribution.startswith("xavier")
 
     @torch.inference_mode()
     def run(self, plans: Sequence[Plan], images: Tensor, observers: Sequence[Sequence[Observer]]) -> None:
-        """Runs one forward of every plan on `images` [N, C, H, W] and shows it to that plan's observers."""
+        """Runs one forward of every plan and passes its layers to the plan's observers.
+
+        Args:
+            plans: Plans of the candidates.
+            images: Inputs [N, C, H, W].
+            observers: Observers of each plan.
+        """
         ordered, n = images.contiguous(memory_format=torch.channels_last), len(images)
         candidates = [_Candidate(own, plan.last_uses(), {INPUT: ordered}) for plan, own in zip(plans, observers, strict=True)]
         if len(plans) == 1:
-            known = self.opening.begin(images)
+            known = self.beginnings.begin(images)
             for step in plans[0].steps:
                 self._single(candidates[0], step, n, known)
             return
@@ -98,11 +106,14 @@ class Interpreter:
         n: int,
         shared: Callable[[Convolve, Tensor], Tensor | None],
     ) -> dict[Register, Tensor | Postponed]:
-        """Computes steps of one candidate on N images and returns the registers that are left.
+        """Computes steps of one candidate and returns its remaining registers.
 
         Args:
-            steps: each with the registers that are read no more after it.
-            shared: returns the convolution of a map where that is known, else None.
+            steps: Steps, each with the registers that no later step reads.
+            registers: Registers before the first step.
+            observers: Observers of the candidate.
+            n: Number of images.
+            shared: Returns the convolution of a map if it is already known, else None.
         """
         candidate = _Candidate(observers, tuple(tuple(last) for _, last in steps), dict(registers))
         for step, _ in steps:
@@ -116,19 +127,19 @@ class Interpreter:
         return candidate.registers
 
     def _group(self, group: Sequence[Member], n: int) -> None:
-        """Computes the steps of a group, which differ in their registers and multiplicities only."""
+        """Computes the steps of a group, which differ only in their registers and multiplicities."""
         if len(group) == 1:
             self._single(*group[0], n)
             return
         step = group[0][1]
         inputs = [tuple(map(self.backend.made, _read(candidate, own))) for candidate, own in group]
-        # Candidates that feed a step the very same tensors get the very same result.
+        # Candidates with identical input tensors share the result.
         positions: dict[tuple[int, ...], int] = {}
         at = [positions.setdefault(tuple(map(id, tensors)), len(positions)) for tensors in inputs]
         distinct = [inputs[at.index(position)] for position in range(len(positions))]
         joined = [_join(tensors) for tensors in zip(*distinct, strict=True)]
         if isinstance(step, Convolve):
-            results: list[Sequence[Tensor]] = [self.convolve(step, joined[0]).split(n)]
+            results: list[Sequence[Tensor]] = [torch.split(self.convolve(step, joined[0]), n)]
         elif isinstance(step, Combine):
             results = self._combine(step, joined, n, len(positions), [(c, own, p) for (c, own), p in zip(group, at, strict=True)])
         else:
@@ -137,23 +148,26 @@ class Interpreter:
         for (candidate, own), position in zip(group, at, strict=True):
             for register, parts in zip(targets(own), results, strict=True):
                 candidate.registers[register] = parts[position]
-        # A tensor's id is only its own while it lives, so nothing is freed before every result is stored.
+        # A tensor's id is unique only while it exists, so nothing is freed before every result is stored.
         for candidate, _ in group:
             candidate.free()
 
-    def _single(self, candidate: _Candidate, step: Step, n: int, known: dict[Register, Known] | None = None) -> None:
-        """Computes one step of one candidate: the same primitives, nothing to join or to split.
+    def _single(self, candidate: _Candidate, step: Step, n: int, known: dict[Register, Recipe] | None = None) -> None:
+        """Computes one step of one candidate with the same primitives, without concatenation.
 
         Args:
-            known: what the registers are known by in `opening`; None if nothing is looked up.
+            candidate: The candidate.
+            step: The step.
+            n: Number of images.
+            known: Recipes of the registers in `common_beginnings`; None if nothing is looked up.
         """
-        found = self.opening.key(step, known) if known else None
+        found = self.beginnings.key(step, known) if known else None
         if isinstance(step, Convolve):
             candidate.registers[step.target] = self._convolved(step, candidate.registers[step.source], found)
             if known is not None and found is not None:
                 known[step.target] = found
         elif isinstance(step, Combine):
-            node = self._node(step, candidate, n, found)
+            node = self._sum(step, candidate, n, found)
             if node.made.active is not None and step.active is not None:
                 self._show(step, node.reduced, node.made.active[None], node.made.magnitude, [(candidate, step, 0)])
             for register, made in ((step.value, node.made.value), (step.active, node.made.active)):
@@ -165,33 +179,33 @@ class Interpreter:
             self._features(self.backend.made(candidate.registers[step.source]), n, [(candidate, 0)])
         candidate.free()
 
-    def _convolved(self, step: Convolve, source: Tensor | Postponed, found: Known | None) -> Tensor | Postponed:
-        """Returns a convolution, from the opening or for it if it is `found` there; else the sum that reads it may compute it."""
+    def _convolved(self, step: Convolve, source: Tensor | Postponed, found: Recipe | None) -> Tensor | Postponed:
+        """Returns a convolution, from the cache or kept there if it has a recipe; otherwise it may be postponed."""
         if found is None:
-            # In most plans a sum is all that reads a convolution.
+            # In most plans only a sum reads a convolution.
             return self.backend.postpone(self.backend.made(source), self._weight(step), step)
-        made = self.opening.get(found[0])
+        made: Tensor | None = self.beginnings.get(found[0])
         if made is None:
             made = self.convolve(step, self.backend.made(source))
-            self.opening.keep(found[0], made, [made])
+            self.beginnings.keep(found[0], made, [made])
         return made
 
-    def _node(self, step: Combine, candidate: _Candidate, n: int, found: Known | None) -> Node:
-        """Returns a sum, from the opening or for it if it is `found` there."""
-        node = None if found is None else self.opening.get(found[0])
+    def _sum(self, step: Combine, candidate: _Candidate, n: int, found: Recipe | None) -> KeptSum:
+        """Returns a sum, from the cache or kept there if it has a recipe."""
+        node: KeptSum | None = None if found is None else self.beginnings.get(found[0])
         if node is not None:
             return node
         kinds, inputs = [term.kind for term in step.terms], _read(candidate, step)
-        # What is kept will be read by candidates that want the other of the two.
+        # A kept sum may be read by candidates that need the other one of value and ReLU.
         value, active = (found is not None or register is not None for register in (step.value, step.active))
-        node = Node(self.backend.combine(kinds, inputs, (n, *step.shape), self.dtype, self.device, value=value, active=active))
+        node = KeptSum(self.backend.combine(kinds, inputs, (n, *step.shape), self.dtype, self.device, value=value, active=active))
         if found is not None:
-            self.opening.keep(found[0], node, [x for x in (node.made.value, node.made.active) if x is not None])
+            self.beginnings.keep(found[0], node, [x for x in (node.made.value, node.made.active) if x is not None])
         return node
 
     @torch.inference_mode()
     def convolve(self, step: Convolve, x: Tensor) -> Tensor:
-        """Returns the step's convolution of any map."""
+        """Returns the step's convolution of the map `x`."""
         return self.backend.convolve(x, self._weight(step), step)
 
     def _combine(
@@ -203,9 +217,9 @@ class Interpreter:
             kinds, inputs, shape, self.dtype, self.device, value=step.value is not None, active=step.active is not None
         )
         if made.active is not None:
-            # Nodes that are fed nothing share no input that could tell them apart: one result serves them all.
-            self._show(step, {}, made.active.unflatten(0, (-1, n)), made.magnitude, members)
-        return [tensor.split(n) for tensor in (made.value, made.active) if tensor is not None]
+            # Nodes without inputs cannot differ, so they share one result.
+            self._show(step, {}, made.active.view(-1, n, *step.shape), made.magnitude, members)
+        return [torch.split(tensor, n) for tensor in (made.value, made.active) if tensor is not None]
 
     def _show(
         self,
@@ -229,35 +243,31 @@ class Interpreter:
                     observer.take(sums[position], columns, own.observed)
 
     def _features(self, source: Tensor, n: int, members: Sequence[tuple[_Candidate, int]]) -> None:
-        features, maps = source.mean(dim=(2, 3)).split(n), source.split(n)
+        features, maps = torch.split(source.mean(dim=(2, 3)), n), torch.split(source, n)
         for candidate, position in members:
-            # Pooling may cancel what it averages: what is left is judged by the size of the map before it.
+            # Averages may cancel, so round-off is measured by the magnitude of the map before pooling.
             magnitude = maps[position].abs().amax()
             for observer in candidate.observers:
                 self.backend.show_features(observer, features[position], magnitude)
 
     def _weight(self, step: Convolve) -> Any:
         key = (step.weight, step.shape, step.pooled)
-        if key in self._prepared:
-            self._prepared.move_to_end(key)
-            return self._prepared[key]
-        values = parameter_values(step.weight, step.shape, self.weights, self.largest)
-        assert values is not None
-        weight = self.backend.prepare(torch.from_numpy(values).to(self.device, self.dtype), step)
-        self._prepared[key] = weight
-        self._used += weight.nbytes
-        while self._used > self.memory:
-            self._used -= self._prepared.popitem(last=False)[1].nbytes
+        weight = self._prepared.get(key)
+        if weight is None:
+            values = parameter_values(step.weight, step.shape, self.weights, self.largest)
+            assert values is not None
+            weight = self.backend.prepare(torch.from_numpy(values).to(self.device, self.dtype), step)
+            self._prepared.keep(key, weight, weight.nbytes)
         return weight
 
 
 def _lockstep(plans: Sequence[Plan], candidates: Sequence[_Candidate]) -> Iterator[list[Member]]:
-    """Yields groups of steps that may share calls, in an order that every plan allows."""
+    """Yields groups of steps that can share calls, in an order that is valid for every plan."""
     groups: dict[tuple[object, ...], list[Member]] = {}
     for plan, candidate in zip(plans, candidates, strict=True):
         for step in plan.steps:
-            groups.setdefault((step.order, *_likeness(step)), []).append((candidate, step))
-    # A candidate's steps of one order may come in any order, so its registers are freed by what it has done, see `_reorder`.
+            groups.setdefault((step.order, *_properties(step)), []).append((candidate, step))
+    # Steps of one order may run in any sequence, so registers are freed by the sequence of the groups, see `_reorder`.
     ordered = sorted(groups.values(), key=lambda group: group[0][1].order)
     _reorder(ordered)
     yield from ordered
@@ -273,8 +283,8 @@ def _reorder(groups: Sequence[Sequence[Member]]) -> None:
         candidate.last_uses = Plan((0, 0, 0), tuple(own)).last_uses()
 
 
-def _likeness(step: Step) -> tuple[object, ...]:
-    """Returns what two steps of one place must have in common to share a call."""
+def _properties(step: Step) -> tuple[object, ...]:
+    """Returns the properties that two steps of one place must share to be computed in one call."""
     if isinstance(step, Convolve):
         return (Convolve, step.weight, step.shape, step.stride, step.padding, step.pooled)
     if isinstance(step, Combine):

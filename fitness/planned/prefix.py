@@ -1,20 +1,20 @@
-"""Networks that begin alike share what they begin with: a walk over the tree of their plans.
+"""Planned forwards that share their first steps: a walk over the tree of plans with common prefixes.
 
-    for each plan, in an order that keeps neighbours together:
-        the steps that it has in common with the plan before are not run: registers and observers are those of that point
-        the steps that it has in common with the plan after are run, and a mark is left after each
-        the rest is run as for a plan alone
+    for each plan, in an order that keeps similar ones together:
+        steps in common with the previous plan are not run: the forward continues from the mark after the last of them
+        steps in common with the next plan are run, and a mark is kept after each
+        the other steps are run as for a single plan
 
-Siblings that convolve one map to different widths share that too: weights are drawn at the widest and sliced, so a narrow result
-is a part of the widest one. It is kept for as long as the map that it comes from.
+Siblings that convolve one map to different widths share the convolution: weights are drawn at the largest width and sliced, so a
+narrow result is a part of the widest one. It is kept as long as the map that it is computed from.
 
-The five widths of nats_sss make a tree of 8 + 64 + 512 + 4,096 + 32,768 points, of which only the leaves are 32,768 times work.
-Statistics are those of one by one, but for round-off where a convolution is computed at another width.
+The five widths of nats_sss form a tree of 8 + 64 + 512 + 4,096 + 32,768 nodes, and only the leaves are computed 32,768 times.
+Statistics equal those of separate forwards, up to round-off if a convolution is computed at another width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from rbflex_evo.fitness.passes.observer import Observer
+from rbflex_evo.fitness.passes.shared_forward import common
 from rbflex_evo.spaces.architecture.plan import INPUT, Combine, Convolve, Features, Plan, Register, Step, targets
 
 from .eager import Postponed
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Mark:
-    """Where a walk stands after a step and what it let go of: what can still be read, and what observers have seen."""
+    """State of a walk after a step: the freed registers, the remaining registers, and observers with everything seen so far."""
 
     step: Step | None
     freed: Sequence[Register]
@@ -44,22 +45,28 @@ class _Mark:
 def walk(
     interpreter: Interpreter, plans: Iterable[Plan], images: Tensor, observers: Sequence[Observer]
 ) -> Iterator[list[Observer]]:
-    """Yields for each plan copies of `observers` that have seen its forward on `images` [N, C, H, W], ready to finish.
+    """Yields for each plan forks of the observers that have seen its forward, ready to finish.
 
     Memory is that of the maps along one path of the tree, and of their widest convolutions.
+
+    Args:
+        interpreter: Interpreter of the steps.
+        plans: Plans, similar ones together.
+        images: Inputs [N, C, H, W].
+        observers: Observers before a forward.
     """
     images = images.contiguous(memory_format=torch.channels_last)
     path = [_Mark(None, (), {INPUT: images}, list(observers))]
     walker = _Walker(interpreter, images)
-    # An equal step is not enough: this plan may still read what the one before let go of after it.
+    # Freed registers must be equal, too: this plan may still read a register that the previous plan freed.
     sequences = (list(zip(plan.steps, plan.last_uses(), strict=True)) for plan in plans)
     steps = next(sequences, None)
     while steps is not None:
         following = next(sequences, None)
-        common = _common([(mark.step, mark.freed) for mark in path[1:]], steps)
-        del path[common + 1 :]
-        ahead = max(common, _common(steps, following or []))
-        for step, last in steps[common:ahead]:
+        kept = common([(mark.step, mark.freed) for mark in path[1:]], steps)
+        del path[kept + 1 :]
+        ahead = max(kept, common(steps, following or []))
+        for step, last in steps[kept:ahead]:
             path.append(walker.advance(path[-1], step, last))
         own = [observer.fork() for observer in path[-1].observers]
         walker.finish(path[-1], steps[ahead:], own)
@@ -67,22 +74,14 @@ def walk(
         steps = following
 
 
-def _common(first: Sequence[object], second: Sequence[object]) -> int:
-    """Returns how many entries two sequences begin with in common."""
-    count = 0
-    while count < min(len(first), len(second)) and first[count] == second[count]:
-        count += 1
-    return count
-
-
 class _Walker:
     def __init__(self, interpreter: Interpreter, images: Tensor) -> None:
         self.interpreter = interpreter
         self.n = len(images)
-        # By the map that is convolved, if a mark holds it: the block that it was made in, and its convolutions at their widest.
-        self.made: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+        # For each convolved map that a mark holds: the block in which it was computed, and its convolutions at the largest width.
+        self.made: MutableMapping[Tensor, int] = WeakTensorKeyDictionary()
         self.made[images] = -1
-        self.wide: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+        self.wide: MutableMapping[Tensor, dict[tuple[object, ...], Tensor]] = WeakTensorKeyDictionary()
 
     def advance(self, mark: _Mark, step: Step, last: Sequence[Register]) -> _Mark:
         shows = isinstance(step, Features) or (isinstance(step, Combine) and step.observed > 0)
@@ -96,15 +95,15 @@ class _Walker:
         return _Mark(step, last, registers | {name: tensor for name, tensor in written.items() if name not in last}, observers)
 
     def finish(self, mark: _Mark, steps: Sequence[tuple[Step, Sequence[Register]]], observers: Sequence[Observer]) -> None:
-        """Runs the rest of a plan, which the next one has not in common with it."""
+        """Runs the remaining steps of a plan, which the next plan does not share."""
         self.interpreter.follow(steps, mark.registers, observers, self.n, self._shared)
 
     def _shared(self, step: Convolve, source: Tensor) -> Tensor | None:
-        """Returns a convolution that siblings have in common; None if it is this plan's alone."""
+        """Returns a convolution that siblings have in common, else None."""
         return self._narrowed(source, step) if self._is_shared(source, step) else None
 
     def _is_shared(self, source: Tensor, step: Convolve) -> bool:
-        """True for a map of an earlier block, which siblings have in common, where they convolve it to different widths."""
+        """Returns True for a map of an earlier block, common to siblings, that they convolve to different widths."""
         earlier = self.made.get(source, step.order[0]) < step.order[0]
         return self.interpreter.slices_outputs and earlier and (self._widest(step) > step.shape[0] or source in self.wide)
 

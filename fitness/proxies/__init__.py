@@ -1,1 +1,1 @@
-"""The registered scores, one family a file."""
+"""The registered scores, one file per family."""

@@ -1,16 +1,16 @@
 """AZ-NAS (Lee & Ham, CVPR 2024, arXiv 2403.19232, section 3): scores of the primary blocks, from one forward and backward.
 
-    f_0 .. f_L: the maps that the stem and the primary blocks put out, of images of N(0, 1) noise, normalised by the batch
+    f_0 .. f_L: the outputs of the stem and the primary blocks for images of N(0, 1) noise, normalised by the batch
     e_l = - sum_c p_c log p_c,  p = the eigenvalues of the covariance of f_l's channels over their sum
     s_l = the largest singular value of E[g_in g_out^T], g_out random signs at f_l, g_in the gradient that they give at f_(l-1)
 
 Every pixel of every image is one observation. Where a block strides, the pixels of f_(l-1) that become one pixel of f_l are
-laid side by side as its channels; a map that the stride does not divide is filled up with zeros. A space of words is given random
-words for noise, and every word of every sentence is one observation.
+concatenated as its channels; a map that the stride does not divide is padded with zeros. In a space of words, the noise is
+random words, and every word of every sentence is one observation.
 
-Pitfalls: the scores want deep networks of alike blocks, and compare only networks that have the same number of them. The
-backward stops at the block before, so that no more than one block's maps are alive at a time. The paper draws weights by
-`kaiming_normal` and takes 64 images; here weights are drawn as the configuration says, so that all scores share one network.
+Pitfalls: the scores are made for deep networks of similar blocks, and compare only networks with the same number of blocks. The
+backward stops at the previous block, so that only one block's maps are in memory at a time. The paper draws weights by
+`kaiming_normal` and uses 64 images; here weights are drawn as configured, so that all scores share one network.
 """
 
 from __future__ import annotations
@@ -32,72 +32,79 @@ if TYPE_CHECKING:
 
     from rbflex_evo.fitness.passes.subject import Subject
 
-# Products of that many rows are summed in the maps' precision, everything beyond in float64.
+# Number of rows whose products are summed in the maps' precision; the sums of such chunks are added in float64.
 CHUNK = 256
 
 
 class AzNasParameters(Parameters):
-    """``images``: how many images of noise; the paper takes 64."""
+    """Parameters of AZ-NAS's scores.
+
+    Attributes:
+        images: Number of noise images; the paper takes 64.
+    """
 
     images: int = Field(default=16, ge=2)
 
 
-class AzExpressivity(Proxy):
-    """sum_l e_l: how evenly each block uses its channels; higher is better. A backward, shared by the three scores."""
+class _BlockScore(Proxy):
+    """Contract of the three scores: they read one measurement."""
+
+    needs = "network"
+    cost = "backward"
+    Parameters = AzNasParameters
+    measured_by = ("images",)
+    parameters: AzNasParameters
+
+    def measure(self, subject: Subject) -> Statistics:
+        """Returns the statistics of the primary blocks, see `block_statistics`."""
+        return block_statistics(subject, self.parameters.images)
+
+
+class AzExpressivity(_BlockScore):
+    """Sum over blocks of the entropy e_l, how evenly each block uses its channels; higher is better.
+
+    Cost: one backward, shared by the three scores.
+    """
 
     name = "az_expressivity"
     description = "AZ-NAS: entropy of the spectrum of every block's map, summed"
-    needs = "network"
-    cost = "backward"
-    Parameters = AzNasParameters
-    measured_by = ("images",)
-    parameters: AzNasParameters
-
-    def measure(self, subject: Subject) -> Statistics:
-        return block_statistics(subject, self.parameters.images)
 
     def score(self, statistics: Statistics) -> float:
+        """Returns the sum of the entropies."""
         return float(_entropies(statistics).sum())
 
 
-class AzProgressivity(Proxy):
-    """min_l (e_l - e_(l-1)): whether every block adds to the one before; higher is better. A backward, shared by the three."""
+class AzProgressivity(_BlockScore):
+    """Least increase of the entropy from one block to the next, min_l (e_l - e_(l-1)); higher is better.
+
+    Cost: one backward, shared by the three scores.
+    """
 
     name = "az_progressivity"
     description = "AZ-NAS: least increase of that entropy from one block to the next"
-    needs = "network"
-    cost = "backward"
-    Parameters = AzNasParameters
-    measured_by = ("images",)
-    parameters: AzNasParameters
-
-    def measure(self, subject: Subject) -> Statistics:
-        return block_statistics(subject, self.parameters.images)
 
     def score(self, statistics: Statistics) -> float:
+        """Returns the least difference of successive entropies."""
         return float(np.diff(_entropies(statistics)).min())
 
 
-class AzTrainability(Proxy):
-    """mean_l (2 - s_l - 1 / s_l): whether gradients neither grow nor vanish from block to block; higher is better, at most 0.
+class AzTrainability(_BlockScore):
+    """Stability of gradients from block to block, mean_l (2 - s_l - 1 / s_l); higher is better, at most 0.
 
-    A backward, shared by the three. A block that hands its gradient on unchanged (a skip connection and nothing else) is one
-    that nothing can be trained in; the paper's code gives -infinity, the last rank. Here the candidate fails with that reason.
+    Cost: one backward, shared by the three scores. A block that passes its gradient on unchanged (a skip connection alone) has
+    nothing to train. The paper's code gives it -infinity, the last rank; here the candidate fails with that reason.
     """
 
     name = "az_trainability"
     description = "AZ-NAS: whether gradients neither grow nor vanish from block to block"
-    needs = "network"
-    cost = "backward"
-    Parameters = AzNasParameters
-    measured_by = ("images",)
-    parameters: AzNasParameters
-
-    def measure(self, subject: Subject) -> Statistics:
-        return block_statistics(subject, self.parameters.images)
 
     def score(self, statistics: Statistics) -> float:
-        _entropies(statistics)  # a dead network fails with the reason that is its own
+        """Returns the mean over blocks.
+
+        Raises:
+            CandidateFailed: If a block passes its gradient on unchanged, or a gradient vanishes or is not finite.
+        """
+        _entropies(statistics)  # A dead network fails with the reason of `_entropies`.
         gains, unchanged = statistics["gains"], statistics["unchanged"]
         if unchanged.any():
             where = int(unchanged.argmax()) + 1
@@ -110,10 +117,10 @@ class AzTrainability(Proxy):
 
 
 def _entropies(statistics: Statistics) -> np.ndarray:
-    """Returns e_0 .. e_L of a network that is alive.
+    """Returns e_0 .. e_L.
 
     Raises:
-        CandidateFailed: if it is not, saying why.
+        CandidateFailed: If the network is dead or has fewer than two blocks.
     """
     variances, last = statistics["variances"], len(statistics["variances"]) - 1
     if last < 1:
@@ -126,10 +133,14 @@ def _entropies(statistics: Statistics) -> np.ndarray:
 
 
 def block_statistics(subject: Subject, images: int) -> Statistics:
-    """Returns what the three scores are computed from, measured once a candidate.
+    """Returns the statistics of the three scores, measured once per candidate.
+
+    Args:
+        subject: The candidate.
+        images: Number of images of noise.
 
     Returns:
-        ``variances`` [L + 1], of all channels together, ``entropies`` [L + 1], NaN where a map is constant or not finite,
+        ``variances`` [L + 1], the sum over the channels, ``entropies`` [L + 1], NaN where a map is constant or not finite,
         ``gains`` [L], the s_l, and ``unchanged`` [L], whether g_in equals g_out.
     """
     return subject.shared(f"az_nas/{images}", lambda: _measure(subject, images))
@@ -150,12 +161,12 @@ def _measure(subject: Subject, images: int) -> Statistics:
         stack.enter_context(evaluation_mode(network))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(Rewired(normalisations(batch_norm), {}))
-        network(channels_last(noise))  # its pixels are rows
+        network(channels_last(noise))  # A pixel is then a row in memory.
     return watch.finish()
 
 
 class _Watch:
-    """Measures each block's map as it is put out, goes back to the map before it, and cuts the graph there."""
+    """Measures each block's output, runs the backward to the previous output, and detaches the graph there."""
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
@@ -175,7 +186,7 @@ class _Watch:
             if self.previous is not None:
                 self.backward(self.previous, output)
             self.previous = leaf.requires_grad_()
-            # A block may work on its input in place, which a leaf of the graph does not allow.
+            # A block may change its input in place, which a leaf of the graph does not allow.
             return leaf.clone()
 
     def backward(self, before: Tensor, output: Tensor) -> None:
@@ -190,7 +201,7 @@ class _Watch:
         if incoming is None:
             incoming = torch.zeros_like(before)
         self.unchanged.append(incoming.shape == outgoing.shape and torch.equal(incoming, outgoing))
-        incoming_rows = _rows(_side_by_side(incoming, output))
+        incoming_rows = _rows(_unshuffled(incoming, output))
         if len(incoming_rows) != len(rows):
             raise CandidateFailed(f"AZ-NAS finds no pixels of {list(before.shape)} for those of {list(output.shape)}")
         correlation = (_product(incoming_rows, signs) / len(rows)).cpu().numpy()
@@ -219,13 +230,13 @@ def _rows(maps: Tensor) -> Tensor:
 
 
 def _like(rows: Tensor, maps: Tensor) -> Tensor:
-    """Returns observations in the shape of the maps that they belong to; no copy."""
+    """Returns observations in the shape of `maps`, without a copy."""
     if maps.dim() <= 3:
         return rows.view(maps.shape)
     return rows.view(len(maps), *maps.shape[2:], maps.shape[1]).movedim(-1, 1)
 
 
-def _side_by_side(gradient: Tensor, output: Tensor) -> Tensor:
+def _unshuffled(gradient: Tensor, output: Tensor) -> Tensor:
     """Returns a gradient [N, C, H, W] as [N, C s^2, H / s, W / s], s = the stride from it to `output`."""
     from torch.nn import functional
 
@@ -239,7 +250,6 @@ def _side_by_side(gradient: Tensor, output: Tensor) -> Tensor:
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
     """Returns a^T b of rows [R, A] and [R, B]."""
-
     double = sum_dtype(a.device)
     whole = len(a) // CHUNK * CHUNK
     chunks = a[:whole].reshape(-1, CHUNK, a.shape[1]).mT @ b[:whole].reshape(-1, CHUNK, b.shape[1])

@@ -1,12 +1,12 @@
-"""What a network counts up to: the naive baselines that every training-free score is compared with.
+"""Counts of a network: the naive baselines that every training-free score is compared with.
 
     params   parameters                                           flops    multiply-accumulates of one image
     depth    weighted layers on the longest path                   n_conv   convolutions of one kernel size
 
 Parameters and FLOPs order NAS benchmarks better than most scores do (Ning et al., NeurIPS 2021, arXiv 2008.03064; Krishnakumar
 et al., NAS-Bench-Suite-Zero, NeurIPS 2022, arXiv 2210.03230; the survey of Li et al., arXiv 2307.01998, section 4). All four
-are counted of the network that is scored, which has nothing that reaches nothing, so they differ from the benchmark's records
-of a raw cell. No network is built where the space plans its forwards or counts its costs by arithmetic.
+are counted on the scored network, which has no dead branches, so they differ from the benchmark's records of a raw cell. No
+network is built if the space plans its forwards or computes its costs by arithmetic.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from rbflex_evo.fitness.passes.graph import Operation
     from rbflex_evo.fitness.passes.subject import Subject
 
-# Square kernels are counted by side below this.
+# Square kernels with smaller sides are counted by side.
 KERNEL_LIMIT = 32
 
 
-class Params(Proxy):
+class NumberOfParameters(Proxy):
     """Number of parameters; higher is better.
 
-    Cost class: data-free. Pitfalls: it says nothing within one size, and a constraint on the size leaves nothing of it; on
-    NATS-Bench TSS it is the same order as FLOPs but for the classifier.
+    Cost class: data-free. Pitfalls: it cannot rank networks of one size, and a constraint on the size removes most of its
+    information. On NATS-Bench TSS it gives the same order as FLOPs except for the classifier.
     """
 
     name = "params"
@@ -42,17 +42,19 @@ class Params(Proxy):
     cost = "data-free"
 
     def measure(self, subject: Subject) -> Statistics:
+        """Returns ``params`` []."""
         return {"params": np.array(_costs(subject).params)}
 
     def score(self, statistics: Statistics) -> float:
+        """Returns the number of parameters."""
         return float(statistics["params"])
 
 
-class Flops(Proxy):
+class NumberOfFlops(Proxy):
     """Multiply-accumulates of one forward of one image, as the benchmark counts them; higher is better.
 
-    Cost class: data-free. Pitfalls: those of the number of parameters; it depends on the size of the image, which is that of
-    the data.
+    Cost class: data-free. Pitfalls: as for the number of parameters. It depends on the size of the image, which is that of the
+    data.
     """
 
     name = "flops"
@@ -61,16 +63,18 @@ class Flops(Proxy):
     cost = "data-free"
 
     def measure(self, subject: Subject) -> Statistics:
+        """Returns ``flops`` []."""
         return {"flops": np.array(_costs(subject).flops)}
 
     def score(self, statistics: Statistics) -> float:
+        """Returns the number of multiply-accumulates."""
         return float(statistics["flops"])
 
 
-class Depth(Proxy):
+class NetworkDepth(Proxy):
     """Convolutions and linear layers on the longest path from input to output; higher is better.
 
-    Cost class: data-free. Pitfalls: few values, so many ties; a projection on a skip connection is a layer like any other, but
+    Cost class: data-free. Pitfalls: there are few values, so many ties. A projection on a skip connection counts as a layer, but
     is rarely on the longest path. A network without a path fails.
     """
 
@@ -80,18 +84,28 @@ class Depth(Proxy):
     cost = "data-free"
 
     def measure(self, subject: Subject) -> Statistics:
+        """Returns ``depth`` [], in layers."""
         from rbflex_evo.fitness.passes.graph import depth
 
         return {"depth": np.array(depth(_operations(subject)))}
 
     def score(self, statistics: Statistics) -> float:
+        """Returns the number of layers.
+
+        Raises:
+            CandidateFailed: If there is no path from input to output.
+        """
         if not statistics["depth"]:
             raise CandidateFailed("no path from input to output has a layer")
         return float(statistics["depth"])
 
 
 class NumberOfConvolutionsParameters(Parameters):
-    """``kernel``: side of the square kernels that are counted; ``spatial`` for all that are larger than 1 x 1, ``all`` for all."""
+    """Parameters of the count.
+
+    Attributes:
+        kernel: Side of the square kernels that are counted; ``spatial`` for all that are larger than 1 x 1, ``all`` for all.
+    """
 
     kernel: Annotated[int, Field(ge=1, lt=KERNEL_LIMIT)] | Literal["spatial", "all"] = 3
 
@@ -99,7 +113,7 @@ class NumberOfConvolutionsParameters(Parameters):
 class NumberOfConvolutions(Proxy):
     """Number of 3 x 3 convolutions on paths from input to output (NASLib's baseline); higher is better.
 
-    Cost class: data-free. Pitfalls: few values, so many ties; it counts those of stem and reductions, too, and a network
+    Cost class: data-free. Pitfalls: there are few values, so many ties. Convolutions of stem and reductions count, too. A network
     without a path has none.
     """
 
@@ -111,6 +125,7 @@ class NumberOfConvolutions(Proxy):
     parameters: NumberOfConvolutionsParameters
 
     def measure(self, subject: Subject) -> Statistics:
+        """Returns ``square`` [KERNEL_LIMIT], the counts by side, and ``spatial`` [], those larger than 1 x 1."""
         from rbflex_evo.fitness.passes.graph import live_operations
 
         counts = np.zeros(KERNEL_LIMIT, np.int64)
@@ -123,6 +138,7 @@ class NumberOfConvolutions(Proxy):
         return {"square": counts, "spatial": np.array(spatial)}
 
     def score(self, statistics: Statistics) -> float:
+        """Returns the number of convolutions of the chosen kernels."""
         kernel = self.parameters.kernel
         if kernel == "spatial":
             return float(statistics["spatial"])

@@ -1,10 +1,10 @@
-"""Eproxy (Li et al. 2023, arXiv 2210.09459): how well the network regresses to a fixed random signal after a few steps.
+"""Eproxy (Li et al. 2023, arXiv 2210.09459): how well the network fits a fixed random signal after a few training steps.
 
     a copy of the network, its map before global pooling -> head (1 x 1 convolution, ReLU, batch normalisation, trained)
     -> barrier (3 x 3 convolution, drawn once, never trained) -> mean squared error to sine waves
-    `steps` steps of SGD on all images;  score = -(the loss of the last one)
+    `steps` steps of SGD on all images;  score = -(loss before the last step)
 
-The barrier keeps the head from doing the work, so that architectures part after ten steps.
+The barrier prevents the head from fitting the signal alone, so that architectures differ after ten steps.
 """
 
 from __future__ import annotations
@@ -26,12 +26,18 @@ if TYPE_CHECKING:
 
     from rbflex_evo.fitness.passes.subject import Subject
 
-# As the paper's code has them.
+# As in the paper's code.
 MOMENTUM, DECAY = 0.9, 4e-5
 
 
 class EproxyParameters(Parameters):
-    """``steps`` and ``learning_rate`` of SGD; ``channels`` of the head, the barrier and the target."""
+    """Parameters of the few training steps.
+
+    Attributes:
+        steps: Steps of SGD.
+        learning_rate: Learning rate of SGD.
+        channels: Channels of the head, the barrier and the target.
+    """
 
     steps: int = Field(default=10, ge=1)
     learning_rate: float = Field(default=1.2, gt=0)
@@ -39,11 +45,11 @@ class EproxyParameters(Parameters):
 
 
 class Eproxy(Proxy):
-    """Minus the loss of the last step; higher is better, at most 0. The slow one: `steps` forwards and whole backwards.
+    """Minus the loss of the last training step; higher is better, at most 0.
 
-    Pitfalls: the paper then searches these settings on architectures whose accuracy is known (DPS), which a training-free
-    search must not do; here they are its plain defaults, on the last map alone, where the paper may add earlier ones. A large
-    learning rate is meant: a network that it breaks fails.
+    Cost: `steps` forwards and complete backwards, so it is slow. Pitfalls: the paper optimises these settings on architectures of
+    known accuracy (DPS), which a training-free search must not do. Here they are the paper's defaults, on the last map alone,
+    where the paper may add earlier ones. The large learning rate is intended: a network that diverges fails.
     """
 
     name = "eproxy"
@@ -55,7 +61,11 @@ class Eproxy(Proxy):
     parameters: EproxyParameters
 
     def measure(self, subject: Subject) -> Statistics:
-        """Returns ``losses`` [steps], each before its step."""
+        """Returns ``losses`` [steps], each before its step.
+
+        Raises:
+            CandidateFailed: If the map before pooling is constant or not finite, or the training diverges.
+        """
         import torch
         from torch.nn import functional
 
@@ -87,11 +97,12 @@ class Eproxy(Proxy):
                 if not math.isfinite(losses[-1]):
                     raise CandidateFailed(f"training broke in step {len(losses)}: the loss is {losses[-1]}")
                 optimiser.zero_grad()
-                loss.backward()
+                torch.autograd.backward(loss)
                 optimiser.step()
         return {"losses": np.array(losses)}
 
     def score(self, statistics: Statistics) -> float:
+        """Returns minus the last loss."""
         return -float(statistics["losses"][-1])
 
 
@@ -115,6 +126,6 @@ def _sine_waves(subject: Subject, images: int, channels: int, height: int, width
 
 
 def _convolution(subject: Subject, name: str, shape: tuple[int, int, int, int]) -> tuple[Tensor, Tensor]:
-    """Returns weight and bias of a convolution as PyTorch draws them by default, uniform within 1 / sqrt(fan-in)."""
+    """Returns weight and bias of a convolution with PyTorch's default distribution, uniform within 1 / sqrt(fan-in)."""
     bound = 1 / math.sqrt(math.prod(shape[1:]))
     return subject.uniform(f"eproxy/{name}.weight", shape) * bound, subject.uniform(f"eproxy/{name}.bias", shape[:1]) * bound

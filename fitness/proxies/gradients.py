@@ -6,8 +6,8 @@
     grasp     = - sum over weights of w (H g), g = dL/dw, H = d2L/dw2  (Wang et al. 2020; eq. 4)
     fisher    = sum over layers, channels of 1/2 mean_n (sum over pixels of z dL/dz)^2   (Turner et al. 2020; eq. 6)
 
-Layers are convolutions and linear layers, z their outputs, w their weights without biases. One forward and backward serves the
-first-order scores; grasp differentiates twice and takes a pass of its own.
+Layers are convolutions and linear layers, z their outputs, w their weights without biases. The first-order scores share one
+forward and backward; grasp differentiates twice and has a pass of its own.
 """
 
 from __future__ import annotations
@@ -28,7 +28,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LossPass:
-    """What one forward and backward of the loss leaves: float64 scalars, a layer each."""
+    """Sums of one forward and backward of the loss, float64 scalars, one per layer.
+
+    Attributes:
+        norms: Norms of the gradients.
+        saliencies: Sums of |w dL/dw|.
+        fisher: Sums over channels of 1/2 mean_n (sum over pixels of z dL/dz)^2.
+    """
 
     norms: list[torch.Tensor]
     saliencies: list[torch.Tensor]
@@ -36,10 +42,10 @@ class LossPass:
 
 
 class GradNorm(Proxy):
-    """The sum over layers of the norm of the loss's gradient (survey eq. 1); higher is better.
+    """Sum over layers of the norm of the loss's gradient (survey eq. 1); higher is better.
 
-    Cost: one backward, shared with snip and fisher. Loss: the task's; labels are the data's or seeded random ones. Pitfalls: it
-    grows with depth, and scales with the loss, so only one data set's scores compare.
+    Cost: one backward, shared with snip and fisher. The loss is the task's; labels are the data's or seeded random ones.
+    Pitfalls: it grows with depth and scales with the loss, so only scores on the same data set are comparable.
     """
 
     name = "grad_norm"
@@ -49,20 +55,22 @@ class GradNorm(Proxy):
     uses_labels = True
 
     def measure(self, subject: Subject) -> Statistics:
+        """Returns ``norms`` [layers], float64."""
         from rbflex_evo.fitness.passes.backward import collect
 
         return {"norms": collect(loss_pass(subject).norms, "gradients of the loss")}
 
     def score(self, statistics: Statistics) -> float:
+        """Returns the sum of the norms."""
         return float(statistics["norms"].sum())
 
 
 class Snip(Proxy):
-    """The sum over weights of |w dL/dw| (Lee et al., ICLR 2019; survey eq. 2); higher is better.
+    """Sum over weights of |w dL/dw| (Lee et al., ICLR 2019; survey eq. 2); higher is better.
 
-    Cost: one backward, shared with grad_norm and fisher. Loss: the task's; labels are the data's or seeded random ones. Pitfalls:
-    the survey writes |<w, dL/dw>| for a layer, but that inner product is 0 before any batch normalisation, which ignores the
-    scale of w; Lee and Abdelfattah take the absolute value weight by weight, as here.
+    Cost: one backward, shared with grad_norm and fisher. The loss is the task's; labels are the data's or seeded random ones.
+    Pitfalls: the survey writes |<w, dL/dw>| for a layer, but that inner product is 0 before any batch normalisation, which
+    ignores the scale of w. Lee and Abdelfattah take the absolute value of each weight, as here.
     """
 
     name = "snip"
@@ -72,21 +80,23 @@ class Snip(Proxy):
     uses_labels = True
 
     def measure(self, subject: Subject) -> Statistics:
+        """Returns ``saliencies`` [layers], float64."""
         from rbflex_evo.fitness.passes.backward import collect
 
         return {"saliencies": collect(loss_pass(subject).saliencies, "products of weights and gradients")}
 
     def score(self, statistics: Statistics) -> float:
+        """Returns the sum of the saliencies."""
         return float(statistics["saliencies"].sum())
 
 
 class Fisher(Proxy):
-    """The sum over channels of 1/2 mean_n (sum over pixels of z dL/dz)^2 (Turner et al. 2020; survey eq. 6); higher is better.
+    """Sum over channels of 1/2 mean_n (sum over pixels of z dL/dz)^2 (Turner et al. 2020; survey eq. 6); higher is better.
 
-    Cost: one backward, shared with grad_norm and snip. Loss: the task's; labels are the data's or seeded random ones. Pitfalls:
-    the published code multiplies each channel by its number of weights, which the paper does not; a hook on the output would
-    see what an in-place activation left of z, so the gradient is taken with respect to a factor of 1 on each channel instead:
-    it is the sum of z dL/dz, and z is never read again.
+    Cost: one backward, shared with grad_norm and snip. The loss is the task's; labels are the data's or seeded random ones.
+    Pitfalls: the published code multiplies each channel by its number of weights, which the paper does not. A hook on the output
+    would read z after an in-place activation has changed it, so the gradient is taken with respect to a factor of 1 on each
+    channel: it equals the sum of z dL/dz without reading z again.
     """
 
     name = "fisher"
@@ -96,23 +106,25 @@ class Fisher(Proxy):
     uses_labels = True
 
     def measure(self, subject: Subject) -> Statistics:
+        """Returns ``fisher`` [layers], float64."""
         from rbflex_evo.fitness.passes.backward import collect
 
         done = loss_pass(subject)
-        # The logits have a gradient even where they are the same for every image.
+        # The logits have a gradient even if they are the same for every image.
         collect(done.norms, "gradients of the loss")
         return {"fisher": collect(done.fisher, "gradients of the feature maps")}
 
     def score(self, statistics: Statistics) -> float:
+        """Returns the sum over the layers."""
         return float(statistics["fisher"].sum())
 
 
 class Grasp(Proxy):
-    """- sum over weights of w (H g) (Wang et al., ICLR 2020; survey eq. 4); higher is better.
+    """Minus the sum over weights of w (H g) (Wang et al., ICLR 2020; survey eq. 4); higher is better.
 
-    Cost: a backward through a backward, the dearest of the family. Loss: the task's; labels are the data's or seeded random
-    ones. Pitfalls: the sign. Pruning keeps the weights of lowest -w (H g); as a score of networks Abdelfattah et al. take
-    the sum of -w (H g) and find higher to be better. It may be negative, and 0 is a value like any other.
+    Cost: a backward through a backward, the most expensive of the family. The loss is the task's; labels are the data's or seeded
+    random ones. Pitfalls: the sign. Pruning keeps the weights of lowest -w (H g); as a score of networks, Abdelfattah et al. take
+    the sum of -w (H g) and find that higher is better. The score may be negative, and 0 is a valid score.
     """
 
     name = "grasp"
@@ -122,6 +134,7 @@ class Grasp(Proxy):
     uses_labels = True
 
     def measure(self, subject: Subject) -> Statistics:
+        """Returns ``products`` [layers], minus the sum of w (H g) of each layer, float64."""
         import torch
 
         from rbflex_evo.fitness.passes.backward import collect, gradients, inputs_of, training, weights_of
@@ -140,11 +153,12 @@ class Grasp(Proxy):
         return {"products": collect(terms, "products of Hessian and gradient", scored=False)}
 
     def score(self, statistics: Statistics) -> float:
+        """Returns the sum over the layers."""
         return float(statistics["products"].sum())
 
 
 def loss_pass(subject: Subject) -> LossPass:
-    """Returns the first-order sums of the loss's gradient, computed once for a candidate."""
+    """Returns the first-order sums of the loss's gradient, computed once per candidate."""
     return subject.shared("loss pass", lambda: _loss_pass(subject))
 
 
@@ -162,7 +176,7 @@ def _loss_pass(subject: Subject) -> LossPass:
     def with_factor(function: Callable[..., torch.Tensor], channels: int) -> Callable[..., torch.Tensor]:
         def run(*args: Any, **kwargs: Any) -> torch.Tensor:
             output = function(*args, **kwargs)
-            # What is not computed per image (a table of positions) has no feature map.
+            # An output that is not computed per image (a table of positions) is no feature map.
             if output.dim() < 2 or len(output) != len(images):
                 return output
             shape = [1] * output.dim()

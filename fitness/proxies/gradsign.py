@@ -1,4 +1,4 @@
-"""GradSign (Zhang & Jia, ICLR 2022, arXiv 2110.08616): how far the images agree on the way in which each weight should move.
+"""GradSign (Zhang & Jia, ICLR 2022, arXiv 2110.08616): how far the images agree on the sign of each weight's gradient.
 
 score = sum over weights of |sum_n sign(dL_n/dw)|,  L_n the loss of image n alone   (survey, arXiv 2307.01998, eq. 5)
 """
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 class Gradsign(Proxy):
-    """The sum over weights of |sum_n sign(dL_n/dw)|; higher is better.
+    """Sum over weights of |sum_n sign(dL_n/dw)|; higher is better.
 
-    Cost: N backwards of one image, as dear together as one of all. Loss: the task's; labels are the data's or seeded random
-    ones. The paper feeds images one by one in training mode, so each is normalised by its own statistics. Pitfalls: it grows with
-    the number of weights and of images. Weights of convolutions and linear layers count, as in the published code: a
-    bias before a batch normalisation has a gradient of 0, whose sign would be one of rounding.
+    Cost: N backwards of one image, together as expensive as one of the batch. The loss is the task's; labels are the data's or
+    seeded random ones. The paper feeds images one by one in training mode, so each is normalised by its own statistics. Pitfalls:
+    it grows with the number of weights and of images. Only weights of convolutions and linear layers count, as in the published
+    code: a bias before a batch normalisation has a gradient of 0, whose sign would be round-off.
     """
 
     name = "gradsign"
@@ -31,6 +31,7 @@ class Gradsign(Proxy):
     uses_labels = True
 
     def measure(self, subject: Subject) -> Statistics:
+        """Returns ``agreements`` [layers], the sum over each layer's weights, float64."""
         import torch
 
         from rbflex_evo.fitness.passes.backward import collect, gradients, inputs_of, training, weights_of
@@ -39,17 +40,18 @@ class Gradsign(Proxy):
         network, images = subject.network, inputs_of(subject)
         weights = weights_of(network)
         signs = [torch.zeros_like(w, requires_grad=False) for w in weights]
-        # One image at a time: memory stays that of one image and one gradient, and its maps stay in a CPU's cache.
+        # One image at a time bounds memory by one image and one gradient, and its maps stay in a CPU's cache.
         for i in range(len(images)):
             part = slice(i, i + 1)
             with training(network, image_norm):
                 found = gradients(subject.loss(network(images[part]), part), weights)
             for total, gradient in zip(signs, found, strict=True):
                 if gradient is not None:
-                    # The sign of infinity is 1; 0 times it is NaN, which stays.
+                    # The sign of infinity is 1; 0 times infinity is NaN, so the sum is NaN.
                     total += gradient.sign() + 0 * gradient
         agreements = [total.abs().sum(dtype=sum_dtype(images.device)) for total in signs]
         return {"agreements": collect(agreements, "gradients of the loss")}
 
     def score(self, statistics: Statistics) -> float:
+        """Returns the sum over the layers."""
         return float(statistics["agreements"].sum())

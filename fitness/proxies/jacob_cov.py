@@ -1,4 +1,4 @@
-"""Jacobian covariance (Mellor et al. 2020, arXiv 2006.04647v1; Abdelfattah et al. 2021): how differently images move the output.
+"""Jacobian covariance (Mellor et al. 2020, arXiv 2006.04647v1; Abdelfattah et al. 2021): correlation of the input gradients.
 
 J_n = d(sum of outputs)/dx_n, each image's row centred; S = their correlations, v its eigenvalues
 score = - sum_i (log(v_i + k) + 1 / (v_i + k)),  k = 1e-5        (survey, arXiv 2307.01998, eq. 7-10)
@@ -23,12 +23,12 @@ K = 1e-5
 
 
 class JacobCov(Proxy):
-    """- sum_i (log(v_i + k) + 1 / (v_i + k)) over the eigenvalues of the input gradients' correlations; higher is better.
+    """Minus sum_i (log(v_i + k) + 1 / (v_i + k)) over the eigenvalues of the input gradients' correlations; higher is better.
 
-    Cost: one backward, to the images only. No loss and no labels: the outputs are summed. Batch normalisation uses the batch's
-    statistics, so a row holds what its image does to all outputs. Pitfalls: eq. 10 of the survey lost the logarithm, which the
-    papers and their code have; correlations are symmetric, so their eigenvalues are real; an image whose gradient is
-    constant has no correlation, and the network fails.
+    Cost: one backward, to the images only. There is no loss and no labels: the outputs are summed. Batch normalisation uses the
+    batch's statistics, so a row is the effect of its image on all outputs. Pitfalls: eq. 10 of the survey omits the logarithm,
+    which the papers and their code have. Correlations are symmetric, so their eigenvalues are real. If an image's gradient is
+    constant, it has no correlation and the network fails.
     """
 
     name = "jacob_cov"
@@ -37,6 +37,11 @@ class JacobCov(Proxy):
     cost = "backward"
 
     def check(self, space: SearchSpace) -> None:
+        """Refuses a space of words, whose inputs have no gradient.
+
+        Raises:
+            ConfigError: If the inputs of `space` are words.
+        """
         refuse_words(self.name, "takes gradients with respect to the inputs", space)
 
     def measure(self, subject: Subject) -> Statistics:
@@ -58,6 +63,7 @@ class JacobCov(Proxy):
         return {"covariances": covariances}
 
     def score(self, statistics: Statistics) -> float:
+        """Returns the score of the correlations."""
         covariances = statistics["covariances"]
         deviations = np.sqrt(np.diag(covariances))
         values = np.linalg.eigvalsh(covariances / deviations[:, None] / deviations) + K

@@ -1,12 +1,11 @@
-"""Number of linear regions (TE-NAS: Chen et al., ICLR 2021, arXiv 2102.11535): in how many pieces a network cuts its input space.
+"""Number of linear regions of the input space (TE-NAS: Chen et al., ICLR 2021, arXiv 2102.11535).
 
-    pattern of an input = which units of all activation layers it makes positive
+    pattern of an input = the units of all activation layers that it makes positive
     score               = number of distinct patterns among many random inputs, mean over initialisations      (survey eq. 16-17)
 
-A network of full width tells any two images apart, so that on a batch of images the count would be N for nearly every network.
-TE-NAS counts it where it is not: 3,000 inputs of 3 x 3 pixels, through the network at width 1 with one cell a stage. This does
-the same, on passes of its own with N(0, 1) inputs, in batches by whose statistics batch normalisation goes, as in the paper's
-code.
+A network of full width distinguishes any two images, so the count on a batch of images would be N for nearly every network.
+TE-NAS therefore counts 3,000 inputs of 3 x 3 pixels, through the network at width 1 with one cell per stage. This does the same,
+in passes of its own with N(0, 1) inputs, and batch normalisation uses the statistics of a batch, as in the paper's code.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ if TYPE_CHECKING:
 
 
 class LinearRegionsParameters(Parameters):
-    """What is counted.
+    """Parameters of the count.
 
     Attributes:
-        inputs: random inputs of one batch.
-        batches: batches that are counted together.
-        size: height and width of an input.
-        initialisations: sets of weights whose counts are averaged.
+        inputs: Number of random inputs in one batch.
+        batches: Number of batches that are counted together.
+        size: Height and width of an input, in pixels.
+        initialisations: Number of sets of weights whose counts are averaged.
     """
 
     inputs: int = Field(default=1000, ge=2)
@@ -47,10 +46,10 @@ class LinearRegionsParameters(Parameters):
 class LinearRegions(Proxy):
     """Mean number of distinct activation patterns of small random inputs; higher is better.
 
-    Cost class: forward, its own passes over small networks and inputs. Pitfalls: the network that is counted is not the one
-    that is scored but its thin form, `SearchSpace.thin`, and a space without one is refused: there every input has a pattern of
-    its own and all networks tie (all of 3,000 on nats_sss, even with widths of 1 .. 8). Counts near the number of inputs are
-    close to that. Networks of one channel vary much with their weights, hence the mean.
+    Cost class: forward, in passes of its own over small networks and inputs. Pitfalls: the counted network is the thin form of the
+    scored one, `SearchSpace.thin`. A space without thin networks is refused: every input would have a pattern of its own and all
+    networks would tie (all of 3,000 on nats_sss, even with widths of 1 .. 8). Counts near the number of inputs are close to such a
+    tie. Networks of one channel vary much with their weights, hence the mean over initialisations.
     """
 
     name = "linear_regions"
@@ -61,11 +60,21 @@ class LinearRegions(Proxy):
     parameters: LinearRegionsParameters
 
     def check(self, space: SearchSpace) -> None:
+        """Refuses a space of words, and a space without thin networks.
+
+        Raises:
+            ConfigError: If the space is refused.
+        """
         refuse_words(self.name, "counts regions of inputs of noise", space)
         if space.thin() is None:
             raise ConfigError(f"{self.name} counts on thin networks, and {space.name} has none (SearchSpace.thin); leave it out")
 
     def measure(self, subject: Subject) -> Statistics:
+        """Returns ``regions`` [initialisations], the number of distinct patterns.
+
+        Raises:
+            CandidateFailed: If the space has no thin networks, or an activation is not finite.
+        """
         from rbflex_evo.fitness.passes.watch import run_observed
         from rbflex_evo.fitness.passes.weights import build_initialised
 
@@ -88,6 +97,11 @@ class LinearRegions(Proxy):
         return {"regions": np.array(counts)}
 
     def score(self, statistics: Statistics) -> float:
+        """Returns the mean over initialisations.
+
+        Raises:
+            CandidateFailed: If all inputs have one activation pattern.
+        """
         regions = statistics["regions"]
         if regions.max() < 2:
             raise CandidateFailed("all inputs have one activation pattern")
@@ -95,18 +109,20 @@ class LinearRegions(Proxy):
 
 
 class PatternObserver(Observer):
-    """Keeps each input's pattern: ``patterns`` [N, bytes], a bit for each unit."""
+    """Observer that keeps each input's pattern: ``patterns`` [N, bytes], one bit per unit."""
 
     def __init__(self) -> None:
         self.bits: list[np.ndarray] = []
 
     def activation(self, name: str, output: torch.Tensor, multiplicity: int = 1) -> None:
+        """Adds the bits of one activation layer."""
         values = output.flatten(1).cpu().numpy()
         if not np.isfinite(values).all():
             raise CandidateFailed("activations hold NaN or infinity")
         self.bits.append(np.packbits(values > 0, axis=1))
 
     def finish(self) -> Statistics:
+        """Returns ``patterns`` [N, bytes], uint8."""
         if not self.bits:
             raise CandidateFailed(NO_ACTIVATION)
         return {"patterns": np.concatenate(self.bits, axis=1)}

@@ -1,95 +1,77 @@
-"""MeCo (Jiang et al., NeurIPS 2023): how far the channels of each layer are from being copies of each other, on one random image.
+"""MeCo (Jiang et al., NeurIPS 2023): least eigenvalues of the correlations between the channels of each layer, on one image.
 
     P(layer)  = Pearson's correlation matrix of its channels, each a vector over the positions of the map, [C, C]
     score     = sum over layers of the least eigenvalue of P
 
 The paper's theory bounds convergence and generalisation by that eigenvalue. It takes one N(0, 1) image of 64 x 64, which batch
-normalisation in training mode then normalises by itself. Its code sums over the outputs of all modules, containers and the
-modules inside them alike, so a score depends on how a network is written down. Here the layers are the activation layers and
-the image is the first of the batch, in the forward that RBFleX uses: each activation layer counts once, as everywhere in this
-package.
+normalisation in training mode normalises by its own statistics. Its code sums over the outputs of all modules, containers
+included, so a score depends on how the modules of a network are nested. Here the layers are the activation layers and the image
+is the first of the batch, in the forward that RBFleX uses. Each activation layer counts once, as everywhere in this package.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from rbflex_evo.fitness.passes.observer import NO_ACTIVATION, CandidateFailed, Observer, Statistics, sum_dtype
+from rbflex_evo.fitness.passes.observer import CandidateFailed, Observer, Statistics, SummingObserver, sum_dtype
 
 from .proxy import Proxy
 
 if TYPE_CHECKING:
     import torch
 
-# An eigenvalue below this is zero but for rounding.
+# An eigenvalue below this is zero up to round-off.
 ROUNDING = 1e-9
-# A channel whose values stay within this many roundings of its map's largest one is constant.
+# A channel is constant if its values stay within this many roundings of the largest value of its map.
 ROUNDINGS = 64
 
 
 class Meco(Proxy):
     """Sum over activation layers of the least eigenvalue of the channels' correlations; higher is better.
 
-    Cost class: forward. Pitfalls: a map of no more positions than channels has the eigenvalue 0, so small images make late
-    layers count for nothing (the paper's 64 x 64 leave 256 positions to the 64 channels of a NATS-Bench network's last stage;
-    32 x 32 leave 64, and then that stage is silent). A constant channel makes its layer's eigenvalue 0. One image decides; the
-    others of the batch are not read. For the paper's image set ``data: {source: noise, shape: [3, 64, 64]}``.
+    Cost class: forward. Pitfalls: a map with no more positions than channels has the eigenvalue 0, so with small images late
+    layers contribute nothing (the paper's 64 x 64 give 256 positions to the 64 channels of the last stage of a NATS-Bench network;
+    32 x 32 give 64, and that stage contributes nothing). A constant channel makes its layer's eigenvalue 0. Only the first image
+    of the batch is read. For the paper's image, set ``data: {source: noise, shape: [3, 64, 64]}``.
     """
 
     name = "meco"
     description = "least eigenvalues of the correlations between a layer's channels, on one image"
 
     def observer(self) -> Observer:
+        """Returns an observer that adds up least eigenvalues."""
         return MecoObserver()
 
     def score(self, statistics: Statistics) -> float:
+        """Returns the sum over the layers.
+
+        Raises:
+            CandidateFailed: If no layer has linearly independent channels.
+        """
         total = float(statistics["eigenvalues"])
         if total <= 0:
             raise CandidateFailed("no activation layer has linearly independent channels")
         return total
 
 
-class MecoObserver(Observer):
-    """Adds up least eigenvalues: ``eigenvalues`` [], float64."""
-
-    def __init__(self) -> None:
-        self.values: list[torch.Tensor] = []
-        self.multiplicities: list[int] = []
-
-    def activation(self, name: str, output: torch.Tensor, multiplicity: int = 1) -> None:
-        self.take(self.reduce(output[None])[0], output[0].numel(), multiplicity)
+class MecoObserver(SummingObserver):
+    """Observer that adds up the layers' least eigenvalues; statistic ``eigenvalues`` [], float64."""
 
     def reduce(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Returns the least eigenvalues [K] of the first image's map in the outputs [K, N, C, ...] of one layer."""
         first = outputs[:, 0]
-        first = first.mT if first.dim() == 3 else first  # words [K, T, C]: positions before channels
+        first = first.mT if first.dim() == 3 else first  # Words are [K, T, C]: positions before channels.
         return least_eigenvalues(first.reshape(*first.shape[:2], -1))
 
-    def take(self, reduced: torch.Tensor, columns: int, multiplicity: int = 1) -> None:
-        self.values.append(reduced)
-        self.multiplicities.append(multiplicity)
-
-    def fork(self) -> MecoObserver:
-        other = MecoObserver()
-        other.values, other.multiplicities = self.values.copy(), self.multiplicities.copy()
-        return other
-
     def finish(self) -> Statistics:
-        import torch
-
-        if not self.values:
-            raise CandidateFailed(NO_ACTIVATION)
-        values = torch.stack(self.values).cpu().numpy().astype(float)
-        if not np.isfinite(values).all():
-            raise CandidateFailed("activations hold NaN or infinity")
-        return {"eigenvalues": (values * np.array(self.multiplicities, float)).sum()}
+        """Returns ``eigenvalues`` [], their sum over the layers."""
+        return {"eigenvalues": self.total()}
 
 
 def least_eigenvalues(maps: torch.Tensor) -> torch.Tensor:
     """Returns the least eigenvalue [K] of the correlations between the channels of K maps [K, C, positions].
 
-    It is 0 where a channel is constant or there are no more positions than channels, and NaN where a map holds NaN or infinity.
+    It is 0 if a channel is constant or there are no more positions than channels, and NaN if a map holds NaN or infinity.
     """
     import torch
 
@@ -104,7 +86,7 @@ def least_eigenvalues(maps: torch.Tensor) -> torch.Tensor:
     varies = (centred.abs().amax(dim=2) > rounding[:, None]).all(dim=1)
     unit = torch.where((varies & finite)[:, None, None], torch.nn.functional.normalize(centred, dim=2, eps=0.0), 0.0)
     correlations = unit @ unit.transpose(1, 2)
-    # Apple's devices have no eigenvalues.
+    # Eigenvalues are not implemented on Apple's devices.
     solved = correlations.cpu() if correlations.device.type == "mps" else correlations
     least = torch.linalg.eigvalsh(solved)[:, 0].to(correlations.device)
     return nothing + torch.where(least > ROUNDING, least, 0.0)

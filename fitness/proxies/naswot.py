@@ -4,8 +4,9 @@
     K_H[i, j] = N_A - hamming(c_i, c_j),  score = log|K_H|
 
 Each activation layer counts once. The paper normalises by the batch's statistics; the default here shares RBFleX's forward, in
-which each image is normalised alone (``statistics: batch`` is the paper's). On nats_tss the scores of others are of raw cells,
-whose dead convolutions count, too: Spearman 0.99 with them for ``mode: published``, 0.94 for the cells without dead edges.
+which each image is normalised alone (``statistics: batch`` is the paper's choice). Published scores of nats_tss are of raw cells,
+whose dead convolutions count, too: the Spearman correlation with them is 0.99 for ``mode: published``, and 0.94 for cells without
+dead edges.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from rbflex_evo.fitness.passes.observer import NO_ACTIVATION, CandidateFailed, Observer, Statistics, rows_of, sum_dtype
+from rbflex_evo.fitness.passes.observer import CandidateFailed, Observer, Statistics, SummingObserver, rows_of, sum_dtype
 from rbflex_evo.spaces import Parameters
 
 from .proxy import Proxy
@@ -22,19 +23,19 @@ from .proxy import Proxy
 if TYPE_CHECKING:
     import torch
 
-# At most this many codes are summed in float32, which counts exactly up to 2^24.
+# Number of codes that are summed in float32, which counts exactly up to 2^24.
 CHUNK = 2**16
-# On a CPU no more than its cache holds.
+# The same on a CPU, bounded by its cache.
 CPU_CHUNK = 2**14
 
 
 class NaswotParameters(Parameters):
-    """How batch normalisation sees the images, and what is observed.
+    """Parameters of the score.
 
     Attributes:
-        statistics: each ``image`` alone, or the ``batch``.
-        mode: ``published`` observes what the published code observes, on raw cells, by the batch's statistics: also the
-            convolutions that reach nothing, and every block whose class is named after its ReLU.
+        statistics: Inputs that batch normalisation takes its statistics from: each ``image`` alone, or the whole ``batch``.
+        mode: ``standard``, or ``published`` for the layers of the published code on raw cells, by the batch's statistics.
+            These include dead convolutions, and every block whose class name contains "ReLU".
     """
 
     statistics: Literal["image", "batch"] = "image"
@@ -42,7 +43,7 @@ class NaswotParameters(Parameters):
 
 
 class Naswot(Proxy):
-    """log|K_H|; higher is better."""
+    """NASWOT score log|K_H|; higher is better."""
 
     name = "naswot"
     description = "how differently N images switch activations on and off"
@@ -51,64 +52,50 @@ class Naswot(Proxy):
 
     @property
     def statistics_of(self) -> Literal["image", "batch"]:
-        return "batch" if self.parameters.mode == "published" else self.parameters.statistics
+        """The inputs that batch normalisation takes its statistics from."""
+        return "batch" if self.scores_raw_network else self.parameters.statistics
 
     @property
-    def layers(self) -> Literal["activations", "published"]:
-        return "published" if self.parameters.mode == "published" else "activations"
+    def scores_raw_network(self) -> bool:
+        """True in mode ``published``."""
+        return self.parameters.mode == "published"
 
     def observer(self) -> Observer:
+        """Returns an observer that counts matching activation codes."""
         return NaswotObserver()
 
     def score(self, statistics: Statistics) -> float:
+        """Returns log|K_H|.
+
+        Raises:
+            CandidateFailed: If two images have equal activation codes.
+        """
         sign, value = np.linalg.slogdet(statistics["matches"])
         if sign <= 0 or not np.isfinite(value):
             raise CandidateFailed("two images have equal activation codes")
         return float(value)
 
 
-class NaswotObserver(Observer):
-    """Counts, for each pair of images, the units that both switch the same way: ``matches`` [N, N], float64."""
+class NaswotObserver(SummingObserver):
+    """Observer that counts the units that two images switch the same way; statistic ``matches`` [N, N], float64."""
 
     reduction = "sign_matches"
 
-    def __init__(self) -> None:
-        self.blocks: list[torch.Tensor] = []
-        self.multiplicities: list[int] = []
-
-    def activation(self, name: str, output: torch.Tensor, multiplicity: int = 1) -> None:
-        self.take(self.reduce(output[None])[0], output[0].numel(), multiplicity)
-
     def reduce(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Returns the matches [K, N, N] of the outputs [K, N, ...] of one layer, NaN if an activation is not finite."""
         import torch
 
         rows = rows_of(outputs)
         double = sum_dtype(rows.device)
         total = torch.zeros((), dtype=double, device=rows.device)
-        for part in rows.split(CPU_CHUNK if rows.device.type == "cpu" else CHUNK, dim=2):
+        for part in torch.split(rows, CPU_CHUNK if rows.device.type == "cpu" else CHUNK, dim=2):
             # With codes of +-1 a product counts matches minus mismatches.
             codes = (part > 0).float().mul_(2).sub_(1)
-            # A NaN compares as False everywhere; it must not pass for a dead unit.
+            # A NaN compares as False with everything; it must not be taken for a dead unit.
             poison = part.amax(dim=(1, 2), keepdim=True) * 0 + part.amin(dim=(1, 2), keepdim=True) * 0
             total = total + (codes @ codes.transpose(1, 2)).to(double) + poison
         return (total + rows.shape[2]) / 2
 
-    def take(self, reduced: torch.Tensor, columns: int, multiplicity: int = 1) -> None:
-        self.blocks.append(reduced)
-        self.multiplicities.append(multiplicity)
-
-    def fork(self) -> NaswotObserver:
-        other = NaswotObserver()
-        other.blocks, other.multiplicities = self.blocks.copy(), self.multiplicities.copy()
-        return other
-
     def finish(self) -> Statistics:
-        import torch
-
-        if not self.blocks:
-            raise CandidateFailed(NO_ACTIVATION)
-        blocks = torch.stack(self.blocks).cpu().numpy().astype(float)
-        matches = (blocks * np.array(self.multiplicities, float)[:, None, None]).sum(axis=0)
-        if not np.isfinite(matches).all():
-            raise CandidateFailed("activations hold NaN or infinity")
-        return {"matches": matches}
+        """Returns ``matches`` [N, N], the number of units that both images make positive or neither does."""
+        return {"matches": self.total()}

@@ -1,9 +1,9 @@
 """Noise immunity (Wu et al., IEEE TEVC 2023; Rank-based NAS, Hsieh, section 2.1): how little noise on the input changes the maps.
 
-    X' = X + sigma z, z ~ N(0, 1);  p_k: the map that the k-th pooling layer takes
+    X' = X + sigma z, z ~ N(0, 1);  p_k: the input of the k-th pooling layer
     eta = sum over pooling layers of the mean of (p_k(X) - p_k(X'))^2,  score = -eta
 
-Images of one kind should stay alike, so a small eta is good.
+Images of one class should stay similar under noise, so a small eta is good.
 """
 
 from __future__ import annotations
@@ -26,17 +26,22 @@ if TYPE_CHECKING:
 
 
 class NoiseImmunityParameters(Parameters):
-    """``sigma``: the standard deviation of the noise; images are usually normalised to about 1."""
+    """Parameters of the score.
+
+    Attributes:
+        sigma: Standard deviation of the noise; images are usually normalised to about 1.
+    """
 
     sigma: float = Field(default=1.0, gt=0)
 
 
 class NoiseImmunity(Proxy):
-    """-eta; higher is better, at most 0. Two forwards on the run's own images.
+    """Noise immunity -eta; higher is better, at most 0.
 
-    A pooling layer is any pooling, a module or a function, the global one included. A sum over layers grows with how many of
-    them a cell has. The TEVC article divides by eta a size of the network and its share of pooling layers; those are scores
-    of their own here. A network that noise cannot change would be the best of all: it is dead, and fails.
+    Cost: two forwards on the run's images. Any pooling counts, a module or a function, the global one included. Pitfalls: the sum
+    grows with the number of pooling layers in a cell. The TEVC article divides a size of the network and its share of pooling
+    layers by eta; these are separate scores here. A network that noise does not change would have the best score, but is dead, so
+    it fails.
     """
 
     name = "ni"
@@ -48,6 +53,11 @@ class NoiseImmunity(Proxy):
     parameters: NoiseImmunityParameters
 
     def check(self, space: SearchSpace) -> None:
+        """Refuses a space of words, whose inputs take no noise.
+
+        Raises:
+            ConfigError: If the inputs of `space` are words.
+        """
         refuse_words(self.name, "adds noise to the inputs", space)
 
     def measure(self, subject: Subject) -> Statistics:
@@ -63,7 +73,7 @@ class NoiseImmunity(Proxy):
         changes: list[float] = []
 
         def remember(func: Any, args: tuple[Any, ...], output: Any) -> None:
-            # What is not per image is no map.
+            # A value that is not per image is no map.
             if len(args[0]) == len(images):
                 clean.append(args[0].clone())
 
@@ -79,6 +89,11 @@ class NoiseImmunity(Proxy):
         return {"changes": np.array(changes)}
 
     def score(self, statistics: Statistics) -> float:
+        """Returns minus the sum over the pooling layers.
+
+        Raises:
+            CandidateFailed: If there is no pooling layer, a map is not finite, or noise changes nothing.
+        """
         changes = statistics["changes"]
         if not len(changes):
             raise CandidateFailed("the network has no pooling layer")

@@ -1,4 +1,4 @@
-"""The neural tangent kernel's condition number (TE-NAS, Chen et al., ICLR 2021, arXiv 2102.11535): how evenly images are learnt.
+"""Condition number of the neural tangent kernel (TE-NAS, Chen et al., ICLR 2021, arXiv 2102.11535): how evenly images are learnt.
 
 J_n = d(sum of image n's outputs)/d parameters;  Theta = J J^T [N, N], eigenvalues v_1 <= .. <= v_N
 score = - v_N / v_1                                   (survey, arXiv 2307.01998, eq. 15)
@@ -20,21 +20,20 @@ if TYPE_CHECKING:
 
     from rbflex_evo.fitness.passes.subject import Subject
 
-# Numbers of all N gradients that are held at once; more parameters than that take more backwards.
+# Number of entries of all N gradients in memory; if there are more parameters, more backwards are run.
 HELD = 2**26
-# Columns that are in float64 at once.
+# Number of columns that are converted to float64 at once.
 TILE = 2**16
 
 
 class NtkCond(Proxy):
     """Minus the condition number of the neural tangent kernel of N images; higher is better.
 
-    Cost: one forward and N backwards of the whole batch, by far the dearest score: batch normalisation uses the batch's
-    statistics, as in the paper, so what one image puts out depends on all of them. No loss and no labels: outputs are summed, as
-    in the published code, which makes the kernel N x N rather than (N x outputs)^2. All trainable parameters
-    count, as in the paper; the published code leaves biases out. Pitfalls: the paper means over initialisations, this is one; the
-    smallest eigenvalue is a small difference, so one that is not above the rounding of the largest is none, and the
-    network fails.
+    Cost: one forward and N backwards of the whole batch, by far the most expensive score. Batch normalisation uses the batch's
+    statistics, as in the paper, so the output for one image depends on all images. There is no loss and no labels: outputs are
+    summed, as in the published code, which makes the kernel N x N rather than (N x outputs)^2. All trainable parameters count, as
+    in the paper; the published code omits biases. Pitfalls: the paper averages over initialisations, and this is one. The smallest
+    eigenvalue is a small difference; if it is not above the round-off of the largest, it is unknown and the network fails.
     """
 
     name = "ntk_cond"
@@ -43,7 +42,11 @@ class NtkCond(Proxy):
     cost = "backward"
 
     def measure(self, subject: Subject) -> Statistics:
-        """Returns ``kernel`` [N, N], float64, and ``rounding``, the relative precision of its entries."""
+        """Returns ``kernel`` [N, N], float64, and ``rounding`` [], the relative precision of its entries.
+
+        Raises:
+            CandidateFailed: If a gradient is not finite, or no gradient reaches a parameter.
+        """
         import torch
 
         from rbflex_evo.fitness.passes.backward import gradients, inputs_of, training
@@ -52,17 +55,17 @@ class NtkCond(Proxy):
         n = len(images)
         with training(network):
             output = network(images)
-        totals = [part.sum() for part in output.split(1)]
+        totals = [part.sum() for part in torch.split(output, 1)]
         kernel = torch.zeros(n, n, dtype=sum_dtype(images.device), device=images.device)
         chunks = list(_chunks([p for p in network.parameters() if p.requires_grad], HELD // n))
         for chunk in chunks:
             rows = torch.zeros(n, sum(p.numel() for p in chunk), dtype=subject.dtype, device=images.device)
             for row, total in zip(rows, totals, strict=True):
                 found = gradients(total, chunk, retain_graph=True)
-                for place, gradient in zip(row.split([p.numel() for p in chunk]), found, strict=True):
+                for place, gradient in zip(torch.split(row, [p.numel() for p in chunk]), found, strict=True):
                     if gradient is not None:
                         place.copy_(gradient.flatten())
-            for tile in rows.split(TILE, dim=1):
+            for tile in torch.split(rows, TILE, dim=1):
                 wide = tile.to(kernel.dtype)
                 kernel += wide @ wide.T
         entries = kernel.cpu().numpy().astype(float)
@@ -73,6 +76,11 @@ class NtkCond(Proxy):
         return {"kernel": entries, "rounding": np.array(torch.finfo(subject.dtype).eps)}
 
     def score(self, statistics: Statistics) -> float:
+        """Returns minus the condition number.
+
+        Raises:
+            CandidateFailed: If the smallest eigenvalue is not above round-off.
+        """
         values = np.linalg.eigvalsh(statistics["kernel"])
         least = len(values) * float(statistics["rounding"]) * values[-1]
         if values[0] <= least:

@@ -1,7 +1,7 @@
-"""A training-free score, in two halves: statistics (slow, cached) and a score computed from them (fast, pure).
+"""The contract of a training-free score: statistics (slow, cached) and a score computed from them (fast, pure).
 
-`statistics` name all that a network has to be run for, so changing a hyperparameter that only `score` reads (a gamma, a
-kernel) costs no forward. The evaluator groups proxies by what they need, so that all of those that watch a forward share one.
+Statistics hold everything that a network has to be run for, so that changing a parameter that only `score` reads (a gamma, a
+kernel) costs no forward. The evaluator groups proxies by their needs: all scores that observe a forward share one.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ PROXIES.register("das", "rbflex_evo.fitness.proxies.das:Das")
 PROXIES.register("swap", "rbflex_evo.fitness.proxies.swap:Swap")
 PROXIES.register("meco", "rbflex_evo.fitness.proxies.meco:Meco")
 PROXIES.register("linear_regions", "rbflex_evo.fitness.proxies.linear_regions:LinearRegions")
-PROXIES.register("params", "rbflex_evo.fitness.proxies.counts:Params")
-PROXIES.register("flops", "rbflex_evo.fitness.proxies.counts:Flops")
-PROXIES.register("depth", "rbflex_evo.fitness.proxies.counts:Depth")
+PROXIES.register("params", "rbflex_evo.fitness.proxies.counts:NumberOfParameters")
+PROXIES.register("flops", "rbflex_evo.fitness.proxies.counts:NumberOfFlops")
+PROXIES.register("depth", "rbflex_evo.fitness.proxies.counts:NetworkDepth")
 PROXIES.register("n_conv", "rbflex_evo.fitness.proxies.counts:NumberOfConvolutions")
 PROXIES.register("nn_mass", "rbflex_evo.fitness.proxies.topology:NnMass")
 PROXIES.register("nn_degree", "rbflex_evo.fitness.proxies.topology:NnDegree")
@@ -53,17 +53,17 @@ PROXIES.register("vkdnw", "rbflex_evo.fitness.proxies.vkdnw:Vkdnw")
 
 
 class Proxy(ABC):
-    """A score. Everything is maximised: a subclass returns it with the sign that makes higher better.
+    """Training-free score of a network; higher is better, so a subclass chooses the sign accordingly.
 
     Attributes:
-        name: the registered name.
-        version: raised when the statistics change meaning.
-        needs: "forward" (an observer of a shared forward) or "network" (its own passes over one network).
-        cost: "data-free" (no image is read), "forward" or "backward": the dearest pass that it takes.
-        uses_labels: whether labels or targets decide the statistics.
-        measured_by: names of the parameters that decide the statistics; the others are read by `score` alone.
-        statistics_of: how batch normalisation sees the N images: each "image" alone, or the whole "batch".
-        layers: "activations" (every activation layer), or "published" (the RBFleX code's choice, on the raw network).
+        name: The registered name.
+        version: Version of the statistics, raised when their meaning changes.
+        description: One line for lists and reports.
+        needs: "forward" for an observer of a shared forward, "network" for passes of its own over one network.
+        cost: The most expensive pass of the score: "data-free" (no image is read), "forward" or "backward".
+        uses_labels: Whether labels or targets influence the statistics.
+        measured_by: Names of the parameters that influence the statistics; the others are read by `score` alone.
+        Parameters: Model of the parameters.
     """
 
     name: ClassVar[str]
@@ -80,31 +80,38 @@ class Proxy(ABC):
 
     @property
     def statistics_of(self) -> Literal["image", "batch"]:
+        """The inputs that batch normalisation takes its statistics from: each "image" alone, or the whole "batch"."""
         return "image"
 
     @property
+    def scores_raw_network(self) -> bool:
+        """True if the score is of the raw network, with everything that its genotype names, as in the RBFleX code."""
+        return False
+
+    @property
     def layers(self) -> Literal["activations", "published"]:
-        return "activations"
+        """The layers that observers see: every activation layer, or the RBFleX code's choice for a raw network."""
+        return "published" if self.scores_raw_network else "activations"
 
     @property
     def identity(self) -> dict[str, object]:
-        """All that the statistics depend on besides network, weights and inputs, as plain data; part of the cache key."""
+        """Everything that the statistics depend on except network, weights and inputs, as plain data; part of the cache key."""
         decisive = self.parameters.model_dump(mode="json", include=set(self.measured_by))
         return {"proxy": self.name, "version": self.version, "of": self.statistics_of, "layers": self.layers, **decisive}
 
     def for_space(self, space: SearchSpace) -> Proxy:
-        """Returns this proxy as it scores networks of `space`; the default scores all spaces alike."""
+        """Returns the proxy that scores networks of `space`; by default the same one for every space."""
         return self
 
     def check(self, space: SearchSpace) -> None:  # noqa: B027 (most scores take any space)
-        """Called once before anything is measured.
+        """Checks that the score is defined on `space`; called once before anything is measured.
 
         Raises:
-            ConfigError: if the space cannot give what this score needs.
+            ConfigError: If the space lacks something that the score needs.
         """
 
     def facts(self, space: SearchSpace, genotype: Genotype) -> Statistics:
-        """Returns statistics that need no forward, to join those of the observer (needs == "forward"); cheap, none by default."""
+        """Returns statistics that need no forward, in addition to those of the observer (needs == "forward"); none by default."""
         return {}
 
     def observer(self) -> Observer:
@@ -112,29 +119,29 @@ class Proxy(ABC):
         raise NotImplementedError
 
     def measure(self, subject: Subject) -> Statistics:
-        """Runs the candidate as the score wants and returns its statistics (needs == "network"); restores all it changes.
+        """Runs the candidate and returns its statistics (needs == "network"); everything that it changes is restored.
 
         Raises:
-            CandidateFailed: if the network is dead.
+            CandidateFailed: If the network is dead.
         """
         raise NotImplementedError
 
     @property
     def calibration_networks(self) -> int:
-        """How many networks of the space must be measured before anything can be scored, outside every budget."""
+        """Number of networks of the space that a calibration measures before anything is scored, outside every budget."""
         return 0
 
     @property
     def calibration_identity(self) -> dict[str, object]:
-        """All that a calibration depends on besides those networks' statistics, as plain data."""
+        """Everything that a calibration depends on except those networks' statistics, as plain data."""
         return {}
 
     def calibrate(self, samples: Sequence[Statistics], rng: np.random.Generator) -> dict[str, float]:
-        """Returns what the score needs to know of the space (RBFleX: its gammas), as plain data."""
+        """Returns the calibration values of the space (RBFleX: its gammas), as plain data."""
         return {}
 
     def calibrated(self, values: Mapping[str, float]) -> Proxy:
-        """Returns this proxy with those calibration values set."""
+        """Returns the proxy with these calibration values."""
         return self
 
     @abstractmethod
@@ -142,11 +149,11 @@ class Proxy(ABC):
         """Returns the score, a finite float; higher is better.
 
         Raises:
-            CandidateFailed: if there is none.
+            CandidateFailed: If the score is undefined for these statistics.
         """
 
     def score_many(self, statistics: Statistics) -> np.ndarray:
-        """Returns the scores [M] of M candidates whose statistics are stacked [M, ...]; NaN where there is none."""
+        """Returns the scores [M] of M candidates whose statistics are stacked [M, ...], NaN where a candidate fails."""
         count = len(next(iter(statistics.values())))
         scores = np.full(count, np.nan)
         for i in range(count):
@@ -156,11 +163,15 @@ class Proxy(ABC):
 
 
 def create_proxy(name: str, **values: Any) -> Proxy:
-    """Returns the registered proxy `name` with those parameters.
+    """Returns the registered proxy `name` with the parameters `values`.
+
+    Args:
+        name: The registered name.
+        values: Parameters of the proxy, as in a configuration.
 
     Raises:
-        UnknownNameError: if no proxy has that name.
-        ConfigError: if a parameter is unknown or of a wrong type.
+        UnknownNameError: If no proxy has that name.
+        ConfigError: If a parameter is unknown or has a wrong type.
     """
-    proxy = PROXIES.get(name)
+    proxy: type[Proxy] = PROXIES.get(name)
     return proxy(parse(proxy.Parameters, values, f"fitness.proxies.{name}"))

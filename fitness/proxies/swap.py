@@ -1,12 +1,12 @@
-"""SWAP (Peng et al., ICLR 2024, arXiv 2403.04161): in how many ways units respond to the N images.
+"""SWAP (Peng et al., ICLR 2024, arXiv 2403.04161): number of distinct responses of the units to the N images.
 
     pattern of a unit  = for each image, whether it makes the unit positive: N bits
     SWAP               = number of distinct patterns among all units of all activation layers
     regularised SWAP   = SWAP exp(-(P - mu)^2 / sigma),  P the parameters in thousands
 
-NASWOT compares images over units; this compares units over images, so its limit is 2^N and grows with the batch rather than
-with the network. The paper normalises by the batch's statistics; the default here shares RBFleX's forward, in which each image
-is normalised alone (``statistics: batch`` is the paper's).
+NASWOT compares images over units; SWAP compares units over images, so its limit is 2^N and grows with the batch rather than with
+the network. The paper normalises by the batch's statistics; the default here shares RBFleX's forward, in which each image is
+normalised alone (``statistics: batch`` is the paper's choice).
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from .proxy import Proxy
 if TYPE_CHECKING:
     import torch
 
-# Up to this many images, which patterns were seen is a table of 2^N bits; sums of 2^16 are exact in float32.
+# Up to this many images, the set of patterns is a table of 2^N bits; sums of 2^16 are exact in float32.
 TABLE = 16
-# Words of 16 bits that one int64 holds.
+# Number of words of 16 bits in one int64.
 WORDS = 3
 
 
@@ -35,9 +35,9 @@ class SwapParameters(Parameters):
     """Parameters of the score.
 
     Attributes:
-        statistics: how batch normalisation sees the images.
-        mu: size that is aimed at, in thousands of parameters; with sigma it makes the regularised form.
-        sigma: how far off a size may be, in thousands of parameters squared.
+        statistics: Inputs that batch normalisation takes its statistics from: each ``image`` alone, or the whole ``batch``.
+        mu: Target size in thousands of parameters; with `sigma` it selects the regularised form.
+        sigma: Width of the range of sizes, in squared thousands of parameters.
     """
 
     statistics: Literal["image", "batch"] = "image"
@@ -54,8 +54,9 @@ class SwapParameters(Parameters):
 class Swap(Proxy):
     """Number of distinct patterns of units over the images; higher is better.
 
-    Cost class: forward. Pitfalls: at most 2^N patterns exist, so few images saturate it on large networks; it says nothing of
-    how often a pattern occurs. The regularised form decides by size as much as by patterns, and is 0 for sizes far from mu.
+    Cost class: forward. Pitfalls: there are at most 2^N patterns, so with few images large networks reach the limit. The score
+    does not depend on how often a pattern occurs. The regularised form depends on size as much as on patterns, and is 0 for sizes
+    far from mu.
     """
 
     name = "swap"
@@ -65,15 +66,23 @@ class Swap(Proxy):
 
     @property
     def statistics_of(self) -> Literal["image", "batch"]:
+        """The inputs that batch normalisation takes its statistics from."""
         return self.parameters.statistics
 
     def observer(self) -> Observer:
+        """Returns an observer that collects patterns of units."""
         return SwapObserver()
 
     def facts(self, space: SearchSpace, genotype: Genotype) -> Statistics:
+        """Returns ``params`` [], the number of parameters."""
         return {"params": np.array(space.costs(genotype).params)}
 
     def score(self, statistics: Statistics) -> float:
+        """Returns the number of patterns, or its regularised form.
+
+        Raises:
+            CandidateFailed: If all units have the same pattern.
+        """
         patterns = int(statistics["patterns"])
         if patterns < 2:
             raise CandidateFailed("all units respond to the images alike")
@@ -84,17 +93,18 @@ class Swap(Proxy):
 
 
 class SwapObserver(Observer):
-    """Collects the patterns of the units that pass: ``patterns`` [], their number."""
+    """Observer that collects the distinct patterns of units: ``patterns`` [], their number."""
 
     def __init__(self) -> None:
         self.table: torch.Tensor | None = None
         self.codes: list[torch.Tensor] = []
 
     def activation(self, name: str, output: torch.Tensor, multiplicity: int = 1) -> None:
+        """Adds the patterns of one activation layer."""
         self.take(self.reduce(output[None])[0], output[0].numel(), multiplicity)
 
     def reduce(self, outputs: torch.Tensor) -> torch.Tensor:
-        """Returns which patterns the units have: for few images a table [K, 2^N + 1], its last entry for NaN; else their words."""
+        """Returns the patterns of one layer: for few images a table [K, 2^N + 1] with a last entry for NaN, else their words."""
         import torch
 
         rows = rows_of(outputs)
@@ -102,11 +112,12 @@ class SwapObserver(Observer):
         if n > TABLE:
             return patterns_of(rows)
         table = torch.zeros(len(rows), 2**n + 1, dtype=torch.bool, device=rows.device)
-        for part in rows.split(CPU_CHUNK if rows.device.type == "cpu" else CHUNK, dim=2):
+        for part in torch.split(rows, CPU_CHUNK if rows.device.type == "cpu" else CHUNK, dim=2):
             table.scatter_(1, patterns_of(part)[..., 0].remainder(2**n + 1), True)
         return table
 
     def take(self, reduced: torch.Tensor, columns: int, multiplicity: int = 1) -> None:
+        """Adds the patterns that `reduce` found in one layer."""
         import torch
 
         if reduced.dim() == 1:
@@ -115,11 +126,17 @@ class SwapObserver(Observer):
             self.codes.append(torch.unique(reduced, dim=0))
 
     def fork(self) -> SwapObserver:
+        """Returns another observer that has seen the same layers so far."""
         other = SwapObserver()
         other.table, other.codes = self.table, self.codes.copy()
         return other
 
     def finish(self) -> Statistics:
+        """Returns ``patterns`` [], the number of distinct patterns.
+
+        Raises:
+            CandidateFailed: If there is no activation layer, or an activation is not finite.
+        """
         import torch
 
         if self.table is not None:
@@ -136,11 +153,11 @@ class SwapObserver(Observer):
 
 
 def patterns_of(rows: torch.Tensor) -> torch.Tensor:
-    """Returns the bits of each unit of rows [K, N, L] in int64 words of 48 images, [K, L, words]; -1 where rows are not finite."""
+    """Returns the bits of each unit of rows [K, N, L] as int64 words of 48 images, [K, L, words], -1 if rows are not finite."""
     import torch
 
     words: list[torch.Tensor] = []
-    for i, images in enumerate(rows.split(TABLE, dim=1)):
+    for i, images in enumerate(torch.split(rows, TABLE, dim=1)):
         powers = 2.0 ** torch.arange(images.shape[1], dtype=torch.float32, device=rows.device)
         word = (powers @ (images > 0).float()).long()
         if i % WORDS:

@@ -4,8 +4,8 @@
     synflow    = log sum over weights of |w| dR/d|w|             (survey, arXiv 2307.01998, eq. 3, in logarithm)
     logsynflow = sum over weights of |w| log(dR/d|w| + 1)        (Rank-based NAS, eq. 7)
 
-The gradient reaches 1e60 on NATS-Bench, hence float64 and the logarithms. Both need no data and share one pass; the network itself
-is never changed. An input of ones is an image of ones, or a sentence whose words are all the word 1.
+The gradient reaches 1e60 on NATS-Bench, hence float64 and the logarithms. Both scores need no data and share one pass on a copy of
+the network. An input of ones is an image of ones, or a sentence whose word ids are all 1.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ NO_FLOW = "no weight carries any flow: no path from input to output, or an activ
 
 
 class Synflow(Proxy):
-    """log sum |w| dR/d|w| over the weights of convolutions and linear layers; higher is better.
+    """Logarithm of the sum of |w| dR/d|w| over the weights of convolutions and linear layers; higher is better.
 
-    Cost: one backward of one image of ones; no data, loss or labels. Pitfalls: it reaches 1e61, so it is summed in float64 and
-    its logarithm is the score, which changes no rank; the sum is one network's depth and width as much as its wiring. Layer
-    normalisation and attention let signs through and are not bypassed: a sum over layer-normalised outputs is round-off by
-    construction (the paper's figures for BERT are about 1e-13), and one that comes out below zero fails.
+    Cost: one backward of one image of ones; no data, loss or labels. Pitfalls: the sum reaches 1e61, so it is computed in float64
+    and its logarithm is the score, which changes no rank. The sum depends on depth and width as much as on connections. Layer
+    normalisation and attention preserve signs and are not bypassed: a sum over layer-normalised outputs is round-off by
+    construction (the paper's values for BERT are about 1e-13), and a network with a sum below zero fails.
     """
 
     name = "synflow"
@@ -43,12 +43,18 @@ class Synflow(Proxy):
     cost = "data-free"
 
     def measure(self, subject: Subject) -> Statistics:
+        """Returns ``flow`` [], the sum over all weights, float64."""
         import torch
 
         terms = [(weight * gradient).sum() for weight, gradient in synaptic_flow(subject)]
         return {"flow": torch.stack(terms).sum().cpu().numpy() if terms else np.zeros(())}
 
     def score(self, statistics: Statistics) -> float:
+        """Returns the logarithm of the flow.
+
+        Raises:
+            CandidateFailed: If the flow is zero, negative or not finite.
+        """
         flow = float(statistics["flow"])
         if flow == 0:
             raise CandidateFailed(NO_FLOW)
@@ -60,11 +66,11 @@ class Synflow(Proxy):
 
 
 class LogSynflow(Proxy):
-    """sum |w| log(dR/d|w| + 1) over the weights of convolutions and linear layers; higher is better.
+    """Sum of |w| log(dR/d|w| + 1) over the weights of convolutions and linear layers; higher is better.
 
-    Cost: one backward of one image of ones, shared with synflow; no data, loss or labels. Pitfalls: those of synflow; the paper
-    writes w, and its code takes |w| throughout, as here; a layer that lets signs through (attention) may have a gradient
-    below -1, which has no logarithm, and the network fails.
+    Cost: one backward of one image of ones, shared with synflow; no data, loss or labels. Pitfalls: as for synflow. The paper
+    writes w, and its code takes |w| throughout, as here. A layer that preserves signs (attention) may have a gradient below -1,
+    which has no logarithm; the network then fails.
     """
 
     name = "logsynflow"
@@ -73,7 +79,11 @@ class LogSynflow(Proxy):
     cost = "data-free"
 
     def measure(self, subject: Subject) -> Statistics:
-        """Returns ``flows`` [layers], the sum over each layer's weights, float64."""
+        """Returns ``flows`` [layers], the sum over each layer's weights, float64.
+
+        Raises:
+            CandidateFailed: If no weight has any flow, or a logarithm is undefined.
+        """
         from rbflex_evo.fitness.passes.backward import collect
 
         terms = [(weight * gradient.log1p()).sum() for weight, gradient in synaptic_flow(subject)]
@@ -83,11 +93,12 @@ class LogSynflow(Proxy):
         return {"flows": flows}
 
     def score(self, statistics: Statistics) -> float:
+        """Returns the sum over the layers."""
         return float(statistics["flows"].sum())
 
 
 def synaptic_flow(subject: Subject) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Returns |w| and dR/d|w| of every layer that R depends on, float64, computed once for a candidate."""
+    """Returns |w| and dR/d|w| of every layer that R depends on, float64, computed once per candidate."""
     return subject.shared("synaptic flow", lambda: _synaptic_flow(subject))
 
 
@@ -97,7 +108,7 @@ def _synaptic_flow(subject: Subject) -> list[tuple[torch.Tensor, torch.Tensor]]:
     from rbflex_evo.fitness.passes.backward import gradients, training, weights_of
 
     network, images = subject.network, subject.images
-    # Apple's devices have no float64; everywhere else the copy stays where the network is.
+    # Apple's devices have no float64; elsewhere the copy stays on the network's device.
     device = torch.device("cpu") if images.device.type == "mps" else images.device
     linear = copy.deepcopy(network).to(device).double()
     with torch.no_grad():

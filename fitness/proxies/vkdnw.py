@@ -1,11 +1,11 @@
-"""VKDNW (Tybl & Neumann, CVPR 2025, arXiv 2502.04975): how evenly certain the weights would be of what they learn.
+"""VKDNW (Tybl & Neumann, CVPR 2025, arXiv 2502.04975): entropy of the spectrum of the Fisher information of the weights.
 
     F = mean_n J_n^T (diag(p_n) - p_n p_n^T) J_n     Fisher information; J_n [classes, weights] of the logits, p_n the softmax
     d_1 .. d_9 = the deciles of F's eigenvalues, normalised to sum 1
     VKDNW = - sum_k d_k log d_k       (eq. 11)
     VKDNW_single = layers + VKDNW     (eq. 12)
 
-F is taken over one weight a layer, the first, of the first layers. With q = sqrt(p), diag(p) - p p^T is the square of
+F covers one weight per layer, the first, of the first layers. With q = sqrt(p), diag(p) - p p^T is the square of
 diag(q) (I - q q^T), so F's eigenvalues are squared singular values and never negative.
 """
 
@@ -30,7 +30,12 @@ if TYPE_CHECKING:
 
 
 class VkdnwParameters(Parameters):
-    """``form``: ``single`` (layers + entropy, what the paper ranks by) or ``entropy``; ``layers``: most layers that F covers."""
+    """Parameters of the score.
+
+    Attributes:
+        form: ``single`` is the number of layers plus the entropy, by which the paper ranks; ``entropy`` is the entropy alone.
+        layers: Most layers that the Fisher information covers.
+    """
 
     form: Literal["single", "entropy"] = "single"
     layers: int = Field(128, ge=2)
@@ -39,11 +44,12 @@ class VkdnwParameters(Parameters):
 class Vkdnw(Proxy):
     """Entropy of the Fisher spectrum's deciles, plus the number of layers with parameters in the form ``single``; higher is better.
 
-    Cost: one forward and a backward for each class, to one weight of each of 128 layers. No loss and no labels: the expectation
-    over labels is the network's own. As in the published code, batch normalisation is in evaluation mode
-    with the running statistics that the network was built with (mean 0, variance 1), so images are independent.
-    Pitfalls: F has at most N (classes - 1) eigenvalues that are not 0, so with few images deciles of 0 appear, which add nothing;
-    layers decide first, entropy (at most log 9) among equals; only for classifiers with one output vector an image.
+    Cost: one forward and one backward per class, to one weight of each of 128 layers. There is no loss and no labels: the
+    expectation over labels is that of the network's softmax. As in the published code, batch normalisation is in evaluation mode
+    with the initial running statistics (mean 0, variance 1), so images are independent. Pitfalls: F has at most N (classes - 1)
+    eigenvalues that are not 0, so with few images some deciles are 0 and add nothing. The number of layers decides first, and the
+    entropy (at most log 9) orders networks of equal depth. The score is only defined for classifiers with one output vector per
+    image.
     """
 
     name = "vkdnw"
@@ -55,11 +61,20 @@ class Vkdnw(Proxy):
     parameters: VkdnwParameters
 
     def check(self, space: SearchSpace) -> None:
+        """Refuses a space whose networks are not classifiers.
+
+        Raises:
+            ConfigError: If the loss of `space` is not the cross-entropy.
+        """
         if space.loss != "cross_entropy":
             raise ConfigError(f"{self.name} is defined for classifiers, but {space.name} is none; leave it out")
 
     def measure(self, subject: Subject) -> Statistics:
-        """Returns ``eigenvalues`` of F, ascending, and ``layers``, the number of modules with parameters of their own."""
+        """Returns ``eigenvalues`` [weights] of F, ascending, and ``layers`` [], the number of modules with own parameters.
+
+        Raises:
+            CandidateFailed: If a gradient is not finite, or the output is not one vector per image.
+        """
         self.check(subject.space)
         jacobian, probabilities = _jacobian(subject, self.parameters.layers)
         if not (np.isfinite(jacobian).all() and np.isfinite(probabilities).all()):
@@ -74,6 +89,11 @@ class Vkdnw(Proxy):
         return {"eigenvalues": values, "layers": np.array(layers)}
 
     def score(self, statistics: Statistics) -> float:
+        """Returns the entropy, plus the number of layers in the form ``single``.
+
+        Raises:
+            CandidateFailed: If all deciles are zero.
+        """
         deciles = np.quantile(statistics["eigenvalues"], np.arange(1, 10) / 10)
         if not deciles.any():
             raise CandidateFailed("no more than a tenth of the weights change the prediction: no path, or the signal died")
@@ -84,7 +104,7 @@ class Vkdnw(Proxy):
 
 
 def _jacobian(subject: Subject, layers: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns each image's gradients [N, classes, weights] of its logits and its softmax [N, classes], float64."""
+    """Returns the gradients [N, classes, weights] of each image's logits and the softmax [N, classes], float64."""
     import torch
     from torch.nn import functional
 
@@ -92,7 +112,7 @@ def _jacobian(subject: Subject, layers: int) -> tuple[np.ndarray, np.ndarray]:
     from rbflex_evo.fitness.passes.watch import CONVOLUTIONS, Rewired, evaluation_mode
 
     network, images = subject.network, inputs_of(subject)
-    # What image n's copy of each weight is changed by: shared weights, but a gradient for every image in one backward.
+    # Change of each weight for image n: the weights are shared, but one backward gives a gradient per image.
     changes = {
         weight: torch.zeros(len(images), dtype=subject.dtype, device=images.device, requires_grad=True)
         for weight in weights_of(network)[:layers]
@@ -114,7 +134,7 @@ def _jacobian(subject: Subject, layers: int) -> tuple[np.ndarray, np.ndarray]:
 def _changed_convolution(
     convolve: Callable[..., torch.Tensor], changes: dict[nn.Parameter, torch.Tensor]
 ) -> Callable[..., torch.Tensor]:
-    """Returns the convolution, with the first weight of each image's copy moved by that image's change."""
+    """Returns the convolution with a change of its first weight for each image."""
 
     def run(
         x: torch.Tensor,
@@ -139,7 +159,7 @@ def _changed_convolution(
 
 
 def _changed_linear(changes: dict[nn.Parameter, torch.Tensor]) -> Callable[..., torch.Tensor]:
-    """Returns the linear layer, with the first weight of each image's copy moved by that image's change."""
+    """Returns the linear layer with a change of its first weight for each image."""
     from torch.nn import functional
 
     def run(x: torch.Tensor, weight: nn.Parameter, bias: Any = None) -> torch.Tensor:

@@ -1,9 +1,9 @@
-"""Zen-score (Lin et al., Zen-NAS, ICCV 2021, arXiv 2102.01063, algorithm 1): how fast the network's map changes with its input.
+"""Zen-score (Lin et al., Zen-NAS, ICCV 2021, arXiv 2102.01063, algorithm 1): sensitivity of the network's last map to its input.
 
     n, e: images of N(0, 1) noise;  f: the map before global pooling, of a network with weights of N(0, 1), no biases
     score = log E ||f(n) - f(n + alpha e)||_F + sum over batch normalisations of log sqrt(mean_c variance_c)
 
-The second term puts back what each batch normalisation divided by, so that depth and width count.
+The second term restores the scale that each batch normalisation divides by, so that depth and width count.
 """
 
 from __future__ import annotations
@@ -26,18 +26,23 @@ if TYPE_CHECKING:
 
 
 class ZenParameters(Parameters):
-    """``images``: how many images of noise; ``alpha``: the size of the perturbation, the paper's 0.01."""
+    """Parameters of the score.
+
+    Attributes:
+        images: Number of noise images.
+        alpha: Size of the perturbation; the paper takes 0.01.
+    """
 
     images: int = Field(default=16, ge=2)
     alpha: float = Field(default=0.01, gt=0)
 
 
 class Zen(Proxy):
-    """The Zen-score; higher is better. Two forwards of a network that is built for this score alone.
+    """Zen-score; higher is better.
 
-    Pitfalls: weights are N(0, 1) whatever the configuration says, because the score depends on their scale. The paper takes
-    residual links away first, which here are part of what is searched: on topology spaces it ranks poorly. It averages 32
-    draws of the weights; here there is one, a function of the seed.
+    Cost: two forwards of a network that is built for this score alone. Pitfalls: weights are N(0, 1) in any configuration, because
+    the score depends on their scale. The paper removes residual links first; here they are part of the search space, and on
+    topology spaces the score ranks poorly. The paper averages 32 draws of the weights; here there is one, a function of the seed.
     """
 
     name = "zen"
@@ -49,10 +54,15 @@ class Zen(Proxy):
     parameters: ZenParameters
 
     def check(self, space: SearchSpace) -> None:
+        """Refuses a space of words, whose inputs take no noise.
+
+        Raises:
+            ConfigError: If the inputs of `space` are words.
+        """
         refuse_words(self.name, "moves inputs of noise by a little noise", space)
 
     def measure(self, subject: Subject) -> Statistics:
-        """Returns ``change`` [], the mean norm, and ``variances`` [batch normalisations], means over channels."""
+        """Returns ``change`` [], the mean norm, and ``variances`` [batch normalisations], the means over channels."""
         import torch
 
         from rbflex_evo.fitness.passes.last_map import last_map
@@ -80,6 +90,11 @@ class Zen(Proxy):
         }
 
     def score(self, statistics: Statistics) -> float:
+        """Returns the logarithm of the change plus the scales of the batch normalisations.
+
+        Raises:
+            CandidateFailed: If a map is not finite or does not depend on the input.
+        """
         change, variances = float(statistics["change"]), statistics["variances"]
         if not np.isfinite(change) or not np.isfinite(variances).all():
             raise CandidateFailed("the map before pooling, or one on the way to it, holds NaN or infinity")

@@ -1,1 +1,1 @@
-"""What is known of a network without scoring it: its plan, chain, blocks and drawing."""
+"""Descriptions of a network that need no score: plan, chain of stages, primary blocks and drawing."""

@@ -1,4 +1,4 @@
-"""The primary blocks of any network: what a score compares from one to the next where a space does not say so itself."""
+"""The primary blocks of a network, which AZ-NAS compares with each other, for spaces that do not define them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ if TYPE_CHECKING:
 
 
 def primary_blocks(network: nn.Module, classifier: nn.Module | None = None) -> list[nn.Module]:
-    """Returns the parts of `network` that are chained one after another, in the order in which they were registered.
+    """Returns the consecutive parts of a network, in the order in which they are registered.
 
         a list of modules, and a sequence of modules that have children themselves (torchvision's stages)  -> its members
         any other child with a matrix of weights (a stem)                                                  -> itself
-        a child that holds the classifier, or that only normalises, activates or pools                     -> left out
+        a child that holds the classifier, or that only normalises, activates or pools                     -> omitted
 
-    Where that gives fewer than two, as in a plain chain of layers (VGG), every convolution and linear layer is a block.
+    If this gives fewer than two parts, as for a plain chain of layers (VGG), every convolution and linear layer is a block.
 
     Args:
-        classifier: the last layer, which is no block.
+        network: The network.
+        classifier: The last layer, which is not a block.
     """
     from torch import nn
 

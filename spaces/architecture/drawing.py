@@ -1,19 +1,19 @@
-"""An architecture as a small graph for the report: what is drawn, not how."""
+"""An architecture as a small graph for the report, independent of its layout."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A part of a drawing that stands by itself, such as one of two cells.
+    """A separate part of a drawing, such as one of two cells.
 
     Attributes:
-        title: what is written above it.
-        nodes: how many of the drawing's nodes are in it.
-        inputs: how many of those, the first ones, are inputs; the last one is the output.
+        title: Title above the part.
+        nodes: Number of nodes of the part.
+        inputs: Number of inputs; the first nodes are inputs, the last one is the output.
     """
 
     title: str
@@ -26,10 +26,11 @@ class Drawing:
     """An architecture as a graph.
 
     Attributes:
-        nodes: labels in order, first the input, last the output.
-        edges: (from, to, label, live) with node positions; an edge that is not live is drawn grey.
-        panels: parts that are drawn below each other, in the order of their nodes; no edge leads from one to another. Without
-            any, all is one part without a title.
+        nodes: Labels in order, the input first and the output last.
+        edges: Edges (from, to, label, live) with node positions; an edge that is not live is drawn grey.
+        title: Title of the drawing.
+        panels: Parts that are drawn below each other, in the order of their nodes; no edge connects two of them. If empty, the
+            drawing is one part without a title.
     """
 
     nodes: tuple[str, ...]
@@ -38,13 +39,11 @@ class Drawing:
     panels: tuple[Panel, ...] = ()
 
 
-def carrying(edges: Sequence[tuple[int, int]], inputs: Collection[int], output: int) -> list[bool]:
-    """Returns for each edge, which leads to a later node, whether it is on a path from an input to the output."""
-    reached, needed = set(inputs), {output}
-    for source, target in sorted(edges):
-        if source in reached:
-            reached.add(target)
-    for source, target in sorted(edges, key=lambda edge: -edge[1]):
-        if target in needed:
-            needed.add(source)
-    return [source in reached and target in needed for source, target in edges]
+def chain_drawing(nodes: Sequence[str], title: str) -> Drawing:
+    """Returns the drawing of a network whose layers follow one another.
+
+    Args:
+        nodes: Labels of the input, the layers and the output, in order.
+        title: Title of the drawing.
+    """
+    return Drawing(tuple(nodes), tuple((i, i + 1, "", True) for i in range(len(nodes) - 1)), title)

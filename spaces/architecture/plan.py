@@ -1,15 +1,15 @@
-"""A genotype's forward as plain data: what is computed, in which order, and what observers are shown how often.
+"""The forward of a network as plain data: the computations, their order, and the activations that observers are shown.
 
-A plan says less than a network and so costs less: what reaches nothing is left out, a skip connection is its source, an
-activation that several convolutions share is computed and observed once, with their number as its multiplicity. Parameters are
-referred to by the names that the built network gives them, so their values need no network either.
+A plan is cheaper to run than the built network: it omits computations without effect, replaces a skip connection by its source,
+and computes and shows an activation that several convolutions share once, with their number as its multiplicity. Parameters are
+referred to by their names in the built network, so that drawing their values needs no network either.
 
     Convolve   target = weight * source
     Combine    value  = sum of terms (an alias, a normalised map, a pooled map);  active = ReLU(value), shown to the observers
     Features   the classifier's input: the mean of each channel of the source
 
-Steps of different genotypes of one space that have equal `order` stand at the same place of the skeleton. They are independent
-of each other and depend only on steps of smaller order, so they may share calls.
+Steps of different genotypes of one space with equal `order` have the same place in the skeleton. They are independent of each
+other and depend only on steps of smaller order, so they can be batched.
 """
 
 from __future__ import annotations
@@ -28,10 +28,15 @@ class Convolve:
     """A convolution without bias.
 
     Attributes:
-        weight: the parameter's name in the built network.
-        shape: of that parameter, [outputs, inputs, height, width].
-        pooled: the convolution sees its source averaged over windows of this size and stride. The mean is folded into the
-            weights, so for ``pooled`` > 1 the kernel must be 1 x 1.
+        order: Place in the skeleton.
+        target: Register of the result.
+        source: Register of the input.
+        weight: Name of the parameter in the built network.
+        shape: Shape [outputs, inputs, height, width] of that parameter.
+        stride: Stride, pooling included.
+        padding: Zero padding of each side.
+        pooled: Size and stride of the average pooling of the input. The mean is folded into the weights, so for ``pooled`` > 1
+            the kernel must be 1 x 1.
     """
 
     order: Order
@@ -46,29 +51,31 @@ class Convolve:
 
 @dataclass(frozen=True)
 class Term:
-    """One summand.
+    """One summand of a sum of maps.
 
-    ``alias``: the source itself. ``norm``: each image's channels shifted and scaled to mean 0 and variance 1 (plus `EPSILON`).
-    ``pool``: the mean of each 3 x 3 window, stride 1, over those of its pixels that lie inside the map.
+    ``alias``: the source itself. ``norm``: the channels of each image normalised to mean 0 and variance 1 (plus `EPSILON`).
+    ``pool``: the mean of each 3 x 3 window, stride 1, over the pixels inside the map.
     """
 
     kind: Literal["alias", "norm", "pool"]
     source: Register
 
 
-# What batch normalisation adds to a variance, torch's default.
+# Added to a variance by batch normalisation; the default of torch.
 EPSILON = 1e-5
 
 
 @dataclass(frozen=True)
 class Combine:
-    """A sum of terms, and its ReLU; no terms make zeros.
+    """A sum of terms, and its ReLU; a sum without terms is zero.
 
     Attributes:
-        value: where the sum is kept, or None if only its ReLU is used.
-        active: where its ReLU is kept, or None.
-        observed: how many activation layers of the built network that ReLU stands for.
-        shape: [channels, height, width] of the sum.
+        order: Place in the skeleton.
+        value: Register of the sum, or None if only its ReLU is used.
+        active: Register of its ReLU, or None.
+        observed: Number of activation layers of the built network that the ReLU represents.
+        shape: Shape [channels, height, width] of the sum.
+        terms: The summands.
     """
 
     order: Order
@@ -81,7 +88,7 @@ class Combine:
 
 @dataclass(frozen=True)
 class Features:
-    """Global average pooling of `source`, of `shape`, into the classifier's input."""
+    """Global average pooling of a register into the input of the classifier."""
 
     order: Order
     source: Register
@@ -93,17 +100,18 @@ Step = Convolve | Combine | Features
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in order, over named registers; ``images`` is the input.
+    """The forward of a network: steps over named registers, of which ``images`` is the input.
 
     Attributes:
-        input_shape: [channels, height, width] of one image.
+        input_shape: Shape [channels, height, width] of one image.
+        steps: The steps in the order of computation.
     """
 
     input_shape: Shape
     steps: tuple[Step, ...]
 
     def last_uses(self) -> tuple[tuple[Register, ...], ...]:
-        """Returns for each step the registers that no later step reads."""
+        """Returns for each step the registers that it is the last to read."""
         seen: set[Register] = set()
         uses: list[tuple[Register, ...]] = []
         for step in reversed(self.steps):
@@ -135,7 +143,7 @@ def targets(step: Step) -> tuple[Register, ...]:
 
 @dataclass
 class Value:
-    """A sum while a plan is drawn: who reads it decides later what is kept of it."""
+    """A sum in a draft; its readers decide whether the sum, its ReLU or both are kept."""
 
     order: Order
     name: Register
@@ -147,19 +155,21 @@ class Value:
 
 @dataclass
 class Draft:
-    """Collects values and convolutions of one forward; `finish` turns what is live into a plan."""
+    """Collects the sums and convolutions of one forward; `finish` turns the live ones into a plan."""
 
     input_shape: Shape
     convolutions: list[Convolve] = field(default_factory=list)
     values: list[Value] = field(default_factory=list)
 
     def sum(self, order: tuple[int, int], name: Register, shape: Shape, terms: Sequence[Term], values: Sequence[Value]) -> Value:
-        """Adds a value; one that is an alias of another is that other.
+        """Adds a sum and returns it; a sum of a single value is that value.
 
         Args:
-            order: place in the skeleton, without the last position.
-            terms: summands that are read from registers.
-            values: summands that are values themselves.
+            order: Place in the skeleton, without the last position.
+            name: Register of the sum.
+            shape: Shape [channels, height, width] of the sum.
+            terms: Summands that are read from registers.
+            values: Summands that are sums themselves.
         """
         if len(values) == 1 and not terms:
             return values[0]
@@ -168,17 +178,17 @@ class Draft:
         return value
 
     def alias(self, value: Value) -> Term:
-        """Reads a value as it is."""
+        """Returns a sum itself as a term."""
         value.read = True
         return Term("alias", value.name)
 
     def pool(self, value: Value) -> Term:
-        """Reads a value through average pooling."""
+        """Returns the average pooling of a sum as a term."""
         value.read = True
         return Term("pool", value.name)
 
     def norm(self, value: Value) -> Term:
-        """Reads a value normalised; a map of one pixel has nothing to normalise by and stays as it is."""
+        """Returns a normalised sum as a term; a map of one pixel is not normalised."""
         value.read = True
         return Term(_norm_of(value.shape), value.name)
 
@@ -195,11 +205,18 @@ class Draft:
         active: bool = True,
         normalised: bool = True,
     ) -> tuple[Term, Shape]:
-        """Adds a convolution of a value (of the images if None) and returns its result as a term, and that term's shape.
+        """Adds a convolution and returns its result as a term, and the shape of that term.
 
         Args:
-            active: the convolution sees the value's ReLU, which is an activation layer of the built network.
-            normalised: its result is normalised.
+            order: Place in the skeleton, without the last position.
+            weight: Name of the parameter in the built network.
+            source: The sum to convolve, or None for the images.
+            outputs: Number of output channels.
+            kernel: Side of the kernel.
+            stride: Stride of the convolution.
+            pooled: Size and stride of the average pooling of its input.
+            active: Whether it reads the ReLU of the sum, which is an activation layer of the built network.
+            normalised: Whether its result is normalised.
         """
         if source is None:
             register, shape = INPUT, self.input_shape
@@ -219,7 +236,7 @@ class Draft:
         return Term(_norm_of(made) if normalised else "alias", weight), made
 
     def finish(self, order: tuple[int, int], last: Value) -> Plan:
-        """Returns the plan that ends with the features of the ReLU of `last`."""
+        """Returns the plan whose features are pooled from the ReLU of `last`."""
         last.activations += 1
         combines = [
             Combine(
@@ -242,7 +259,7 @@ def _norm_of(shape: Shape) -> Literal["alias", "norm"]:
 
 
 def _live(steps: Sequence[Step]) -> list[Step]:
-    """Drops what nothing reads; an observed activation is always kept."""
+    """Returns the steps that a later step reads, and every observed activation."""
     needed: set[Register] = set()
     live: list[Step] = []
     for step in reversed(steps):

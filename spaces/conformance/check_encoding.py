@@ -1,4 +1,4 @@
-"""Conformance tests for authors of encodings.
+"""Conformance tests for authors of encodings; `rbflex_evo.engine.conformance` has all of them.
 
 from rbflex_evo.engine.conformance import check_encoding
 check_encoding(MyEncoding())
@@ -14,23 +14,29 @@ from typing import Any
 
 import numpy as np
 
-from rbflex_evo.spaces.encodings.encoding import Encoding, Genotype, VectorEncoding
+from rbflex_evo.spaces.encodings.encoding import Encoding, Genotype
+from rbflex_evo.spaces.encodings.vector import VectorEncoding
 from rbflex_evo.spaces.errors import GenotypeError
 
 from .checking import CheckFailed, called, pure, require
 
-# Up to this many genotypes or keys are enumerated, and this many neighbours of one genotype looked at.
+# Largest number of genotypes or keys that are enumerated, and of neighbours of one genotype that are checked.
 ENUMERABLE = 20_000
 NEIGHBOURS = 40
-# Genes that no encoding has.
+# A gene that is out of range in every encoding.
 ABSURD = 10**18
 
 
 def check_encoding(encoding: Encoding, *, samples: int = 20, seed: int = 0) -> None:
-    """Checks that an encoding keeps the contract of `Encoding`.
+    """Checks that an encoding satisfies the contract of `Encoding`.
+
+    Args:
+        encoding: The encoding to check.
+        samples: Number of genotypes that are drawn.
+        seed: Seed of the random generators.
 
     Raises:
-        CheckFailed: at the first thing that is wrong.
+        CheckFailed: At the first violation.
     """
     name = type(encoding).__name__
     require(
@@ -59,16 +65,22 @@ def check_encoding(encoding: Encoding, *, samples: int = 20, seed: int = 0) -> N
 
 
 def sampled(encoding: Encoding, name: str, samples: int, seed: int) -> list[Genotype]:
-    """Returns distinct sampled genotypes, in the order drawn.
+    """Returns the distinct genotypes among `samples` draws, in the order in which they were drawn.
+
+    Args:
+        encoding: The encoding to sample from.
+        name: Its name in messages.
+        samples: Number of draws.
+        seed: Seed of the random generator.
 
     Raises:
-        CheckFailed: if sampling breaks the contract.
+        CheckFailed: If sampling violates the contract.
     """
 
     def draw() -> list[Genotype]:
         rng = rng_of(seed)
         with called(f"{name}.sample()", "it must draw a valid genotype from any state of the generator"):
-            # One is not enough to see that all are alike.
+            # A single draw cannot show that all draws are equal.
             return [encoding.sample(rng) for _ in range(max(samples, 20))]
 
     genotypes = pure(draw, f"{name}.sample()")
@@ -83,11 +95,16 @@ def sampled(encoding: Encoding, name: str, samples: int, seed: int) -> list[Geno
 
 
 def rng_of(seed: int) -> np.random.Generator:
-    """Returns the generator that an operator is passed."""
+    """Returns a random generator to pass to an operator."""
     return np.random.Generator(np.random.PCG64(seed))
 
 
 def check_valid(encoding: Encoding, genotype: Any, what: str) -> None:
+    """Checks that `what` returned a valid genotype.
+
+    Raises:
+        CheckFailed: If it is not a tuple of integers, or the encoding rejects it.
+    """
     require(
         isinstance(genotype, tuple) and all(type(gene) is int for gene in genotype),
         f"{what} gave {genotype!r}; a genotype is a tuple of Python integers",
@@ -144,7 +161,7 @@ def _mutated(encoding: Encoding, genotype: Genotype, seed: int, probability: flo
 
 
 def _check_varied(encoding: Encoding, name: str, genotype: Genotype) -> None:
-    """Operators reach more than one genotype, where there are more."""
+    """Checks that operators reach more than one genotype, if there are more."""
     near = list(itertools.islice(encoding.neighbours(genotype), 2))
     require(near or encoding.size == 1, f"{name}.neighbours({genotype}) yields nothing; a local search could never leave it")
     mutants = {_mutated(encoding, genotype, seed, None) for seed in range(20)}

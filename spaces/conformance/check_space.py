@@ -1,11 +1,9 @@
-"""Conformance tests for authors of spaces, as `check_estimator` is in scikit-learn.
-
-`rbflex_evo.engine.conformance` has the whole kit.
+"""Conformance tests for authors of spaces, like `check_estimator` of scikit-learn; `rbflex_evo.engine.conformance` has all of them.
 
     from rbflex_evo.engine.conformance import check_space
     check_space(MySpace())
 
-Each check raises `CheckFailed` with one line that says what is wrong, with which genotype, and how to mend it.
+Each check raises `CheckFailed` with one line that states what is wrong, for which genotype, and how to fix it.
 """
 
 from __future__ import annotations
@@ -27,19 +25,24 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-# Networks that are run for real; the costs of every sample are counted besides, on the meta device.
+# Number of networks that are run; the costs of every sample are counted on the meta device.
 FORWARDS = 3
 
 __all__ = ["CheckFailed", "check_encoding", "check_space"]
 
 
 def check_space(space: SearchSpace, *, samples: int = 20, seed: int = 0) -> None:
-    """Checks that a space keeps the contract of `SearchSpace`, and its encoding that of `Encoding`.
+    """Checks that a space satisfies the contract of `SearchSpace`, and its encoding that of `Encoding`.
 
-    Runs a few networks on the CPU; torch's global generator is as it was before.
+    A few networks are run on the CPU. The state of the global generator of torch is restored.
+
+    Args:
+        space: The space to check.
+        samples: Number of genotypes that are drawn.
+        seed: Seed of the random generators.
 
     Raises:
-        CheckFailed: at the first thing that is wrong.
+        CheckFailed: At the first violation.
     """
     import torch
 
@@ -143,16 +146,17 @@ def _check_key(space: SearchSpace, name: str, genotype: Genotype) -> None:
 
 
 def _check_representatives(space: SearchSpace, name: str, genotypes: Sequence[Genotype]) -> None:
-    """A representative that forgets a part of the architecture passes every check of one key: many keys then share one.
+    """Checks that different keys have different representatives.
 
-    Some may: cells of other keys that are one network once what carries nothing is pruned.
+    A representative that omits a part of the architecture passes every check of a single key, but many keys then share it. Some
+    keys may share one: cells that are the same network after pruning.
     """
     keys = {space.key(genotype) for genotype in genotypes}
     representatives = {space.representative(key) for key in keys}
     require(
         2 * len(representatives) >= len(keys),
         f"{name}.representative() gave {len(representatives)} genotypes for {len(keys)} keys; "
-        "genotypes of different keys are different networks, so each key wants its own",
+        "genotypes of different keys are different networks, so each key needs its own",
     )
 
 
@@ -208,7 +212,7 @@ def _check_forward(space: SearchSpace, name: str, genotype: Genotype) -> None:
     )
     given = space.example_inputs(2)
     if space.inputs == "words":
-        given[1, (given.shape[1] + 1) // 2 :] = 0  # the second sentence is shorter
+        given[1, (given.shape[1] + 1) // 2 :] = 0  # make the second sentence shorter
     with torch.no_grad(), called(f"the forward of {what}", f"it takes inputs [N, *{name}.input_shape], here {list(given.shape)}"):
         output = network(first := given.clone())
     hook.remove()
@@ -249,12 +253,12 @@ def _largest(output: torch.Tensor) -> float:
 
 
 def _built(space: SearchSpace, name: str, genotype: Genotype) -> nn.Module:
-    """Returns the network in evaluation mode, built twice and found the same but for its weights."""
+    """Returns the network in evaluation mode, after checking that building it twice gives equal parameters but for their values."""
     from torch import nn
 
     what = f"{name}.build({genotype})"
     networks: list[nn.Module] = []
-    # Torch's own initialisation draws from its global generator, as everybody's does: the weights are set afterwards.
+    # The initialisation of torch draws from its global generator, which is allowed because weights are set afterwards.
     with called(what, "it must build the network of every valid genotype"):
         pure(lambda: networks.append(space.build(genotype)), what, generators=("random", "numpy.random"))
     for network in networks:

@@ -1,4 +1,4 @@
-"""Conformance tests for authors of tables; `rbflex_evo.engine.conformance` has all of the kit.
+"""Conformance tests for authors of tables; `rbflex_evo.engine.conformance` has all of them.
 
 from rbflex_evo.engine.conformance import check_table
 check_table(MyTable, MySpace(), path="known.txt")
@@ -20,20 +20,26 @@ from rbflex_evo.spaces.tables.table import TABLES, Table
 from .check_encoding import rng_of
 from .checking import CheckFailed, called, require, shown
 
-# Draws among which one is looked for that the table does not know.
+# Number of draws among which an architecture that the table does not contain is searched.
 DRAWS = 1000
-MENDING = "raise TableError, in one line that names the file, for whatever may be wrong with one"
+REMEDY = "raise TableError, in one line that names the file, for whatever may be wrong with one"
 
 
 def check_table(table: str | type[Table], space: SearchSpace, **values: Any) -> None:
-    """Checks that a table, a class or a registered name with parameters `values`, keeps the contract of `Table`.
+    """Checks that a table satisfies the contract of `Table`.
 
-    Where it has a parameter ``path``, files that are missing, empty, or no table are tried, too.
+    If it has a parameter ``path``, missing, empty and arbitrary files are tried as well.
+
+    Args:
+        table: A class, or a registered name.
+        space: The space that the table belongs to.
+        **values: Parameters of the table.
 
     Raises:
-        CheckFailed: at the first thing that is wrong.
-        UnknownNameError: if no table has that name.
-        ConfigError, TableError: if it cannot be made with those parameters.
+        CheckFailed: At the first violation.
+        UnknownNameError: If no table has that name.
+        ConfigError: If a parameter is invalid.
+        TableError: If the table cannot be created with those parameters.
     """
     kind: type[Table] = TABLES.get(table) if isinstance(table, str) else table
     name = getattr(kind, "__name__", repr(kind))
@@ -46,12 +52,12 @@ def check_table(table: str | type[Table], space: SearchSpace, **values: Any) -> 
 
     def make(values: Mapping[str, Any], space: SearchSpace) -> Table:
         parameters = parse(kind.Parameters, values, "table")
-        with called(f"{name}(parameters, space)", MENDING, TableError, ConfigError):
+        with called(f"{name}(parameters, space)", REMEDY, TableError, ConfigError):
             return kind(parameters, space)  # type: ignore[call-arg]
 
     made = make(values, space)
     _check_belongs(made, name, space)
-    with called(f"{name}.accuracies()", MENDING, TableError):
+    with called(f"{name}.accuracies()", REMEDY, TableError):
         accuracies = made.accuracies()
     _check_accuracies(accuracies, name, space)
     _check_lookups(made, accuracies, name, space)
@@ -132,7 +138,7 @@ def _check_files(make: Any, name: str, values: Mapping[str, Any], space: SearchS
 def _refused(make: Any, name: str, values: Mapping[str, Any], space: SearchSpace, what: str, how: str) -> None:
     try:
         made: Table = make(values, space)
-        with called(f"{name} {what}", MENDING, TableError):
+        with called(f"{name} {what}", REMEDY, TableError):
             made.check(space)
             made.accuracies()
     except (TableError, ConfigError) as error:

@@ -1,4 +1,4 @@
-"""What all conformance checks share: how one fails, and how it makes sure that global random state is left alone."""
+"""Helpers of all conformance checks: failing with a message, and detecting the use of global random state."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ GENERATORS = ("random", "numpy.random", "torch")
 
 
 class CheckFailed(AssertionError):
-    """Something breaks its contract; the message is one line that says what is wrong, with what, and how to mend it."""
+    """A component violates its contract; the message states in one line what is wrong, for which input, and how to fix it."""
 
 
 def require(condition: object, message: str) -> None:
-    """Does nothing if `condition` holds.
+    """Raises an error if `condition` is false.
 
     Raises:
-        CheckFailed: with `message` if it does not.
+        CheckFailed: With `message`, if `condition` is false.
     """
     if not condition:
         raise CheckFailed(message)
@@ -34,10 +34,15 @@ def require(condition: object, message: str) -> None:
 
 @contextmanager
 def called(what: str, remedy: str, *meant: type[Exception]) -> Iterator[None]:
-    """Turns an exception of the code that is checked into a line about `what`; those that are `meant` pass.
+    """Turns an exception of the checked code into a one-line failure.
+
+    Args:
+        what: The call that is checked, for the message.
+        remedy: How to fix the code, for the message.
+        *meant: Exceptions that are passed on unchanged.
 
     Raises:
-        CheckFailed: with the exception as its cause.
+        CheckFailed: If any other exception is raised, which becomes its cause.
     """
     passing: tuple[type[Exception], ...] = (CheckFailed, *meant)
     try:
@@ -50,9 +55,9 @@ def called(what: str, remedy: str, *meant: type[Exception]) -> Iterator[None]:
 
 @contextmanager
 def poisoned(seed: int) -> Iterator[Callable[[], dict[str, bytes]]]:
-    """Seeds the global generators of `random`, numpy and, where it is loaded, torch, and yields what reads them.
+    """Seeds the global generators of `random`, numpy and, if it is loaded, torch, and yields a function that reads their states.
 
-    Afterwards they are what they were.
+    Their previous states are restored afterwards.
     """
     torch = sys.modules.get("torch")
     old_random, old_numpy = random.getstate(), np.random.get_state()
@@ -82,15 +87,17 @@ def pure(
     source: str = "the generator that is passed in",
     generators: Sequence[str] = GENERATORS,
 ) -> Value:
-    """Returns ``draw()``, which must give the same twice and neither read nor change global random state.
+    """Returns ``draw()``, after checking that it is repeatable and neither reads nor changes global random state.
 
     Args:
-        same: how two results are compared where equal types and values would not do.
-        source: where it may draw from, for the message.
-        generators: those that `draw` must leave alone.
+        draw: The function to check.
+        what: Its name in messages.
+        same: Compares two results; by default they must have equal types and values.
+        source: Where `draw` may draw random numbers from, for the message.
+        generators: Global generators that `draw` must not use.
 
     Raises:
-        CheckFailed: if it does not.
+        CheckFailed: If two results differ, or `draw` changed the state of a generator.
     """
     values = []
     for seed in (1, 2):
@@ -107,16 +114,16 @@ def pure(
 
 
 def shown(value: object) -> str:
-    """Returns a value as it is written in a message, on one line and not too long."""
+    """Returns the representation of a value on one line of at most 120 characters."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 120 else f"{text[:117]}..."
 
 
 def check_pickled(thing: object, name: str) -> None:
-    """Checks that worker processes can be given it.
+    """Checks that an object can be pickled, and so sent to worker processes.
 
     Raises:
-        CheckFailed: if it cannot be sent to another process.
+        CheckFailed: If it cannot be pickled or unpickled.
     """
     with called(
         f"sending {name} to a worker process",

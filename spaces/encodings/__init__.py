@@ -1,1 +1,1 @@
-"""Genotype encodings: what may be done with the genes of a genotype."""
+"""Genotype encodings: the genes of a genotype and the operators on them."""

@@ -1,15 +1,16 @@
-"""Directed acyclic graphs with an operation on every inner node: pruned, in canonical form, enumerated, and as an encoding.
+"""Directed acyclic graphs with an operation on every inner node: pruning, canonical form, enumeration and encoding.
 
-    pruned(dag)      without what does not lie on a path from input to output
-    canonical(dag)   the same for all graphs that differ only in the order of their inner nodes
+    pruned(dag)      without the nodes and edges that are on no path from input to output
+    canonical(dag)   equal for all graphs that differ only in the order of their inner nodes
 
-With at most five inner nodes the canonical form is found exactly, as the least of all orders; it is no hash that could collide.
+The canonical form is exact, the least graph over all orders of the inner nodes, so that it has no collisions as a hash would. It is
+feasible for about five inner nodes.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -17,17 +18,18 @@ import numpy as np
 
 from rbflex_evo.spaces.errors import GenotypeError
 
-from .encoding import Encoding, Genotype
+from .encoding import Encoding, Genotype, check_genes, hamming_distance
 
 Edge = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Dag:
-    """Node 0 is the input and the last one the output; edges (source, target) lead to later nodes and are sorted.
+    """A directed acyclic graph whose node 0 is the input and whose last node is the output.
 
     Attributes:
-        operations: of the inner nodes, in order.
+        edges: Edges (source, target), each to a later node, sorted.
+        operations: Operation of each inner node, in order.
     """
 
     edges: tuple[Edge, ...]
@@ -35,33 +37,46 @@ class Dag:
 
     @property
     def nodes(self) -> int:
+        """Number of nodes, input and output included."""
         return len(self.operations) + 2
 
 
 def all_edges(nodes: int) -> tuple[Edge, ...]:
-    """Returns every edge that a graph of so many nodes may have, row by row of its adjacency matrix."""
+    """Returns every possible edge of a graph with that many nodes, row by row of the adjacency matrix."""
     return tuple(itertools.combinations(range(nodes), 2))
 
 
+def carrying(edges: Sequence[Edge], inputs: Collection[int], output: int) -> list[bool]:
+    """Returns for each edge whether it is on a path from an input to the output.
+
+    Args:
+        edges: Edges (source, target), each to a later node, in any order.
+        inputs: Input nodes.
+        output: Output node.
+    """
+    reached, needed = set(inputs), {output}
+    for source, target in sorted(edges):
+        if source in reached:
+            reached.add(target)
+    for source, target in sorted(edges, key=lambda edge: -edge[1]):
+        if target in needed:
+            needed.add(source)
+    return [source in reached and target in needed for source, target in edges]
+
+
 def pruned(dag: Dag) -> Dag | None:
-    """Returns the graph of the nodes that lie on a path from input to output, in their order; None where there is no path."""
-    from_input, to_output = {0}, {dag.nodes - 1}
-    for source, target in sorted(dag.edges):
-        if source in from_input:
-            from_input.add(target)
-    for source, target in sorted(dag.edges, reverse=True):
-        if target in to_output:
-            to_output.add(source)
-    live = sorted(from_input & to_output)
-    if len(live) < 2:
+    """Returns the graph of the nodes on a path from input to output, in their order, or None if there is no path."""
+    kept = carrying(dag.edges, {0}, dag.nodes - 1)
+    edges = sorted(edge for edge, carries in zip(dag.edges, kept, strict=True) if carries)
+    if not edges:
         return None
+    live = sorted({node for edge in edges for node in edge})
     position = {node: i for i, node in enumerate(live)}
-    edges = tuple((position[a], position[b]) for a, b in sorted(dag.edges) if a in position and b in position)
-    return Dag(edges, tuple(dag.operations[node - 1] for node in live[1:-1]))
+    return Dag(tuple((position[a], position[b]) for a, b in edges), tuple(dag.operations[node - 1] for node in live[1:-1]))
 
 
 def canonical(dag: Dag) -> Dag:
-    """Returns the least of the graphs that are `dag` with its inner nodes in another order, by edges and then operations."""
+    """Returns the least graph, by edges and then operations, over all orders of the inner nodes."""
     places = _places(dag.nodes)
     best: tuple[int, tuple[int, ...]] | None = None
     for order in itertools.permutations(range(1, dag.nodes - 1)):
@@ -78,7 +93,13 @@ def canonical(dag: Dag) -> Dag:
 
 
 def canonical_dags(nodes: int, operations: int, edges: int) -> Iterator[Dag]:
-    """Yields every canonical pruned graph once: with 2 .. nodes nodes, at most `edges` edges and so many kinds of operations."""
+    """Yields every canonical pruned graph once.
+
+    Args:
+        nodes: Largest number of nodes, input and output included.
+        operations: Number of operations that an inner node may have.
+        edges: Largest number of edges.
+    """
     for count in range(2, nodes + 1):
         places = _places(count)
         for code, orders in _canonical_codes(count, edges):
@@ -94,7 +115,7 @@ def _places(nodes: int) -> dict[Edge, int]:
 
 
 def _code(edges: Sequence[Edge], moved: Sequence[int], places: dict[Edge, int]) -> int | None:
-    """Returns the edges as bits after every node moved, or None where one then leads backwards."""
+    """Returns the edges as bits after moving every node, or None if an edge then leads backwards."""
     code = 0
     for source, target in edges:
         place = places.get((moved[source], moved[target]))
@@ -110,7 +131,7 @@ def _reordered(operations: Sequence[int], order: Sequence[int]) -> tuple[int, ..
 
 
 def _canonical_codes(nodes: int, edges: int) -> Iterator[tuple[int, list[tuple[int, ...]]]]:
-    """Yields the edges, as bits, of every canonical pruned graph without operations, and the orders that leave them as they are."""
+    """Yields the edges, as bits, of every canonical pruned graph without operations, and its automorphisms."""
     places = _places(nodes)
     codes = np.arange(1 << len(places), dtype=np.int64)
     bits = {edge: (codes >> place & 1).astype(bool) for edge, place in places.items()}
@@ -145,15 +166,15 @@ def _canonical_codes(nodes: int, edges: int) -> Iterator[tuple[int, list[tuple[i
 
 
 class DagEncoding(Encoding):
-    """Graphs of a fixed number of nodes, valid where a path leads to the output and few enough edges are left after pruning.
+    """Graphs with a path from input to output and a limited number of edges after pruning.
 
     A genotype holds one gene, 0 or 1, for each possible edge, row by row of the upper triangle, and then the operation of each
     inner node. Samples are uniform over valid genotypes.
 
     Args:
-        nodes: with input and output.
-        operations: kinds of operations of an inner node.
-        edges: the most that may be left after pruning.
+        nodes: Number of nodes, input and output included.
+        operations: Number of operations that an inner node may have.
+        edges: Largest number of edges after pruning.
     """
 
     def __init__(self, nodes: int, operations: int, edges: int) -> None:
@@ -167,12 +188,12 @@ class DagEncoding(Encoding):
         self.categories = (*[2] * len(self.places), *[operations] * (nodes - 2))
 
     def dag(self, genotype: Genotype) -> Dag:
-        """Returns the graph as it is written, with what will be pruned."""
+        """Returns the graph of a genotype before pruning."""
         edges = tuple(edge for edge, gene in zip(self.places, genotype, strict=False) if gene)
         return Dag(edges, tuple(genotype[len(self.places) :]))
 
     def genotype(self, dag: Dag) -> Genotype:
-        """Returns the genotype of a graph of at most `nodes` nodes; nodes without edges fill it up before the output."""
+        """Returns the genotype of a graph of at most `nodes` nodes; nodes without edges are added before the output."""
         moved = {node: node for node in range(dag.nodes - 1)} | {dag.nodes - 1: self.nodes - 1}
         edges = {(moved[a], moved[b]) for a, b in dag.edges}
         filling = (0,) * (self.nodes - dag.nodes)
@@ -181,11 +202,8 @@ class DagEncoding(Encoding):
         return genotype
 
     def validate(self, genotype: Genotype) -> None:
-        if len(genotype) != len(self.categories):
-            raise GenotypeError(f"a genotype has {len(self.categories)} genes, but {genotype} has {len(genotype)}")
-        for name, gene, count in zip(self.names, genotype, self.categories, strict=True):
-            if not 0 <= gene < count:
-                raise GenotypeError(f"{name} of {genotype} must be in 0..{count - 1}, but it is {gene}")
+        """Checks the genes, the path from input to output, and the number of edges after pruning."""
+        check_genes(genotype, self.names, map(range, self.categories))
         rest = pruned(self.dag(genotype))
         if rest is None:
             raise GenotypeError(f"{genotype} has no path from input to output")
@@ -193,20 +211,21 @@ class DagEncoding(Encoding):
             raise GenotypeError(f"{genotype} has {len(rest.edges)} edges after pruning, but at most {self.edges} are allowed")
 
     def is_valid(self, genotype: Genotype) -> bool:
-        """True if a genotype of genes in their ranges is one of the space."""
+        """Returns whether a genotype whose genes are in their ranges is valid."""
         rest = pruned(self.dag(genotype))
         return rest is not None and len(rest.edges) <= self.edges
 
     def sample(self, rng: np.random.Generator) -> Genotype:
+        """Draws one valid genotype uniformly, by rejection."""
         while True:
             genotype = tuple(int(gene) for gene in rng.integers(0, self.categories))
             if self.is_valid(genotype):
                 return genotype
 
     def mutate(self, genotype: Genotype, rng: np.random.Generator, probability: float | None = None) -> Genotype:
-        """Changes each gene with `probability`, in random order and where the graph stays valid; None changes exactly one.
+        """Changes each gene with `probability`, in random order, if the graph stays valid; None changes exactly one.
 
-        Where the draws change nothing, one gene is changed all the same.
+        If no gene is drawn, one gene is changed.
         """
         order = [int(i) for i in rng.permutation([i for i, count in enumerate(self.categories) if count > 1])]
         offsets = {i: int(rng.integers(1, self.categories[i])) for i in order}
@@ -223,7 +242,7 @@ class DagEncoding(Encoding):
         return genotype
 
     def crossover(self, first: Genotype, second: Genotype, rng: np.random.Generator) -> tuple[Genotype, Genotype]:
-        """Swaps genes with probability 1/2, in random order; a child takes a gene over only where its graph stays valid."""
+        """Swaps each gene with probability 1/2, in random order; a child takes a gene only if its graph stays valid."""
         one, two = first, second
         for i in rng.permutation(len(self.categories)):
             if first[i] != second[i] and rng.random() < 0.5:
@@ -241,7 +260,8 @@ class DagEncoding(Encoding):
                         yield changed
 
     def distance(self, first: Genotype, second: Genotype) -> float:
-        return float(sum(a != b for a, b in zip(first, second, strict=True)))
+        """Returns the number of genes that differ."""
+        return hamming_distance(first, second)
 
     def _with(self, genotype: Genotype, place: int, gene: int) -> Genotype | None:
         changed = (*genotype[:place], gene, *genotype[place + 1 :])

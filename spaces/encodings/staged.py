@@ -1,14 +1,15 @@
-"""An encoding of networks in stages of varying depth, each genotype one network: no gene is without effect.
+"""An encoding of networks in stages of variable depth, with one genotype for each network.
 
-    genotype = plain genes, then for every stage max_depth block genes: 0 is no block, 1 .. choices is one of them
+    genotype = plain genes, then max_depth block genes for each stage: 0 is an empty place, 1 .. choices is a block
 
-The blocks of a stage come first and its empty places last, so a genotype has a fixed length, and there is one for each network.
-A stage's depth is a gene like the others, though it is not written: it is where the zeros begin.
+The blocks of a stage come first and its empty places last, so that genotypes have a fixed length and are unique. The depth of a
+stage is an implicit gene: the number of places before the first 0.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,14 +17,20 @@ import numpy as np
 
 from rbflex_evo.spaces.errors import GenotypeError
 
-from .encoding import Encoding, Genotype
+from .encoding import Encoding, Genotype, check_genes, check_length, hamming_distance
 
 EMPTY = 0
 
 
 @dataclass(frozen=True)
-class Stage:
-    """How deep a stage may be, and how many kinds of blocks each of its places has."""
+class StageRange:
+    """The depths that a stage may have, and the number of blocks to choose from.
+
+    Attributes:
+        min_depth: Smallest number of blocks.
+        max_depth: Largest number of blocks.
+        choices: Number of kinds of blocks.
+    """
 
     min_depth: int
     max_depth: int
@@ -37,16 +44,16 @@ class Stage:
 class StagedEncoding(Encoding):
     """Plain categorical genes, and stages of blocks.
 
-    `sample` draws every plain gene, every depth and every block that is there uniformly. That is not uniform over genotypes:
-    nearly all of those have the greatest depth everywhere.
+    `sample` draws every plain gene, every depth and every block uniformly. This is not uniform over genotypes, nearly all of which
+    have the largest depth in every stage.
 
     Args:
-        plain: the number of values of each plain gene; gene i takes 0 .. plain[i] - 1.
-        stages: in the network's order.
-        names: what each plain gene is called in errors and reports.
+        plain: Number of values of each plain gene; gene i takes 0 .. plain[i] - 1.
+        stages: The stages in the order of the network.
+        names: Name of each plain gene in errors and reports.
     """
 
-    def __init__(self, plain: Sequence[int], stages: Sequence[Stage], names: Sequence[str] | None = None) -> None:
+    def __init__(self, plain: Sequence[int], stages: Sequence[StageRange], names: Sequence[str] | None = None) -> None:
         self.plain = tuple(int(count) for count in plain)
         self.stages = tuple(stages)
         if not self.stages or any(count < 1 for count in self.plain):
@@ -59,12 +66,10 @@ class StagedEncoding(Encoding):
 
     @property
     def size(self) -> int:
-        size = 1
-        for count in self.plain:
-            size *= count
-        for stage in self.stages:
-            size *= sum(stage.choices**depth for depth in range(stage.min_depth, stage.max_depth + 1))
-        return size
+        """Number of valid genotypes."""
+        depths = [range(stage.min_depth, stage.max_depth + 1) for stage in self.stages]
+        blocks = [sum(stage.choices**depth for depth in of) for stage, of in zip(self.stages, depths, strict=True)]
+        return math.prod([*self.plain, *blocks])
 
     def split(self, genotype: Genotype) -> tuple[Genotype, list[Genotype]]:
         """Returns the plain genes, and the blocks of each stage without its empty places."""
@@ -80,7 +85,7 @@ class StagedEncoding(Encoding):
         """Returns the genotype of plain genes and the blocks of each stage.
 
         Raises:
-            GenotypeError: if there is none.
+            GenotypeError: If the number of stages, a depth or a gene is invalid.
         """
         if len(stages) != len(self.stages):
             raise GenotypeError(f"expected {len(self.stages)} stages, but there are {len(stages)}")
@@ -96,12 +101,8 @@ class StagedEncoding(Encoding):
         return genotype
 
     def validate(self, genotype: Genotype) -> None:
-        if len(genotype) != len(self.names):
-            raise GenotypeError(f"a genotype has {len(self.names)} genes, but {genotype} has {len(genotype)}")
-        lowest, highest = self._bounds()
-        for name, gene, low, high in zip(self.names, genotype, lowest, highest, strict=True):
-            if not low <= gene <= high:
-                raise GenotypeError(f"{name} of {genotype} must be in {low}..{high}, but it is {gene}")
+        """Checks the range of each gene, and that the empty places of a stage come last."""
+        check_genes(genotype, self.names, self._ranges())
         start = len(self.plain)
         for i, stage in enumerate(self.stages):
             places = genotype[start : start + stage.max_depth]
@@ -109,16 +110,16 @@ class StagedEncoding(Encoding):
                 raise GenotypeError(f"stage {i + 1} of {genotype} has a block after an empty place; put empty places last")
             start += stage.max_depth
 
-    def _bounds(self) -> tuple[list[int], list[int]]:
-        """Returns the least and the greatest value of each gene."""
-        lowest = [0] * len(self.plain)
-        highest = [count - 1 for count in self.plain]
+    def _ranges(self) -> list[range]:
+        """Returns the allowed values of each gene."""
+        ranges = [range(count) for count in self.plain]
         for stage in self.stages:
-            lowest += [1] * stage.min_depth + [EMPTY] * (stage.max_depth - stage.min_depth)
-            highest += [stage.choices] * stage.max_depth
-        return lowest, highest
+            for place in range(stage.max_depth):
+                ranges.append(range(1 if place < stage.min_depth else EMPTY, stage.choices + 1))
+        return ranges
 
     def sample(self, rng: np.random.Generator) -> Genotype:
+        """Draws every plain gene, every depth and every block uniformly."""
         plain = [int(rng.integers(count)) for count in self.plain]
         stages = [_blocks(stage, int(rng.integers(stage.min_depth, stage.max_depth + 1)), rng) for stage in self.stages]
         return self.join(plain, stages)
@@ -126,8 +127,8 @@ class StagedEncoding(Encoding):
     def mutate(self, genotype: Genotype, rng: np.random.Generator, probability: float | None = None) -> Genotype:
         """Changes each plain gene, depth and block with `probability`; None, or a draw that changes nothing, changes one of them.
 
-        A new depth is uniform among the others: blocks are taken off the stage's end, or drawn and put there. A change of one
-        gene is of one drawn uniformly, where a depth changes by one block.
+        A new depth is uniform among the other depths: blocks are removed from or drawn for the end of the stage. A single change
+        is of a gene drawn uniformly, where a depth changes by one block.
         """
         if self.size == 1:
             return genotype
@@ -161,7 +162,7 @@ class StagedEncoding(Encoding):
         return chosen[int(rng.integers(len(chosen)))]
 
     def crossover(self, first: Genotype, second: Genotype, rng: np.random.Generator) -> tuple[Genotype, Genotype]:
-        """Swaps each plain gene, depth and block with probability 1/2; a place that only one parent has comes from that one."""
+        """Swaps each plain gene, depth and block with probability 1/2; a place that only one parent fills comes from it."""
         one, two = list(first), list(second)
         for i in range(len(self.plain)):
             if rng.random() < 0.5:
@@ -183,11 +184,11 @@ class StagedEncoding(Encoding):
         return self.join(one[:plain], blocks[0]), self.join(two[:plain], blocks[1])
 
     def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
-        """Yields every genotype that differs in one plain gene, one block, or one block more or less at a stage's end."""
+        """Yields every genotype that differs in one plain gene, in one block, or by one block at the end of a stage."""
         return (neighbour for *_, neighbour in self._steps(genotype))
 
     def _steps(self, genotype: Genotype) -> Iterator[tuple[int, bool, Genotype]]:
-        """Yields (the gene's position or the stage's first, whether its depth changes, the neighbour)."""
+        """Yields (position of the gene, or of the first gene of the stage; whether the depth changes; the neighbour)."""
 
         def changed(place: int, gene: int) -> Genotype:
             return (*genotype[:place], gene, *genotype[place + 1 :])
@@ -207,18 +208,18 @@ class StagedEncoding(Encoding):
             start += stage.max_depth
 
     def distance(self, first: Genotype, second: Genotype) -> float:
-        """Returns the number of plain genes and places that differ; a place that one has and the other has not differs."""
-        return float(sum(a != b for a, b in zip(first, second, strict=True)))
+        """Returns the number of plain genes and places that differ; a place that only one of them fills differs."""
+        return hamming_distance(first, second)
 
     def repair(self, genotype: Sequence[int]) -> Genotype:
         """Returns the genotype with every gene moved into its range, and empty places moved to the end of their stages."""
-        if len(genotype) != len(self.names):
-            raise GenotypeError(f"a genotype has {len(self.names)} genes, but {tuple(genotype)} has {len(genotype)}")
-        lowest, highest = self._bounds()
-        clipped = [min(max(int(gene), low), high) for gene, low, high in zip(genotype, lowest, highest, strict=True)]
+        check_length(genotype, len(self.names))
+        ranges = self._ranges()
+        clipped = [min(max(int(gene), allowed.start), allowed.stop - 1) for gene, allowed in zip(genotype, ranges, strict=True)]
         return self.join(*self.split(tuple(clipped)))
 
     def enumerate(self) -> Iterator[Genotype]:
+        """Yields every genotype once, in lexicographic order."""
         parts: list[list[Genotype]] = [[(gene,) for gene in range(count)] for count in self.plain]
         for stage in self.stages:
             depths = range(stage.min_depth, stage.max_depth + 1)
@@ -233,10 +234,10 @@ class StagedEncoding(Encoding):
             yield tuple(itertools.chain.from_iterable(combination))
 
 
-def _blocks(stage: Stage, depth: int, rng: np.random.Generator) -> list[int]:
+def _blocks(stage: StageRange, depth: int, rng: np.random.Generator) -> list[int]:
     return [int(gene) for gene in rng.integers(1, stage.choices + 1, size=depth)]
 
 
 def _other(value: int, lowest: int, count: int, rng: np.random.Generator) -> int:
-    """Returns another of lowest .. lowest + count - 1, each equally often."""
+    """Draws another value of lowest .. lowest + count - 1, uniformly."""
     return lowest + (value - lowest + int(rng.integers(1, count))) % count

@@ -1,1 +1,1 @@
-"""The registered search spaces, one family a folder."""
+"""The registered search spaces, one folder for each family."""

@@ -1,4 +1,4 @@
-"""The architectures that a file names, in the notation of the space that it belongs to."""
+"""Notations of architectures in a table file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,16 @@ from rbflex_evo.spaces.space import SearchSpace
 
 
 def checked_notations(where: str, space: SearchSpace, notations: Iterable[Any]) -> list[str]:
-    """Returns `notations` as the space writes them."""
+    """Returns notations as the space writes them.
+
+    Args:
+        where: Name of the file, for error messages.
+        space: The space that the file belongs to.
+        notations: Notations in the order of the rows.
+
+    Raises:
+        TableError: If there is no row, a notation is invalid, or two rows have the same notation.
+    """
     rows: dict[str, int] = {}
     for row, text in enumerate(notations, start=1):
         try:

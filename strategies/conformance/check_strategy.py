@@ -1,12 +1,12 @@
-"""The conformance kit of strategies, what `check_estimator` is to scikit-learn; `rbflex_evo.engine.conformance` has all of the kit.
+"""Conformance checks of strategies, like scikit-learn's `check_estimator`; `rbflex_evo.engine.conformance` exports the whole kit.
 
     from rbflex_evo.engine.conformance import check_strategy
 
     def test_my_strategy_keeps_the_contract():
         check_strategy(MyStrategy)                 # or its registered name, and parameters by keyword
 
-Every check runs the strategy on a small synthetic space where two genotypes may share a key, against a view that has
-the contract's five methods and nothing else, and evaluations whose scores cannot be read. No network is built.
+Every check runs the strategy on a small synthetic space in which two genotypes may share a key. The view has only the five
+methods of the contract, and the scores of an evaluation cannot be read. No network is built.
 """
 
 from __future__ import annotations
@@ -22,24 +22,28 @@ from rbflex_evo.spaces import Encoding, Genotype, GenotypeError, Parameters, Vec
 from rbflex_evo.spaces.conformance.checking import CheckFailed, called, poisoned, require
 from rbflex_evo.strategies.strategy import STRATEGIES, Strategy
 
-from .synthetic import OBJECTIVES, Chain, World
+from .synthetic import OBJECTIVES, VariableLengthEncoding, World
 
 Make = Callable[[Encoding, int], Strategy]
 
 SPACE = VectorEncoding((4, 4, 4, 4, 4))
 TINY = VectorEncoding((2, 2, 3))
-OPEN = Chain(8)
+OPEN = VariableLengthEncoding(8)
 ASKS = (1000, 7, 1, 1000, 30, 1000, 1000, 3)
-"""What each round asks for: more than a natural batch, less, and one."""
+"""Number of genotypes asked for in each round: more than a natural batch, less, and one."""
 
 
 def check_strategy(strategy: str | type[Strategy], **values: Any) -> None:
-    """Checks that a strategy, a class or a registered name with parameters `values`, keeps the ask/tell contract.
+    """Checks that a strategy keeps the ask/tell contract.
+
+    Args:
+        strategy: Class of the strategy, or its registered name.
+        **values: Values of the strategy's parameters; the others keep their defaults.
 
     Raises:
-        CheckFailed: an AssertionError that names the first promise broken, and how to keep it.
-        UnknownNameError: if no strategy has that name.
-        ConfigError: if a parameter is unknown or of a wrong type.
+        CheckFailed: If a promise of the contract is broken; the AssertionError names the first one and how to keep it.
+        UnknownNameError: If no strategy has that name.
+        ConfigError: If a parameter is unknown, of a wrong type or out of bounds.
     """
     chosen: type[Strategy] = STRATEGIES.get(strategy) if isinstance(strategy, str) else strategy
     _check_class(chosen)
@@ -51,7 +55,9 @@ def check_strategy(strategy: str | type[Strategy], **values: Any) -> None:
     for check in CHECKS:
         promise = (check.__doc__ or "").partition("\n")[0].rstrip(".")
         try:
-            with called(f'while it was checked that "{promise}", it', "let ask and tell cope with whatever the view may show"):
+            with called(
+                f'while it was checked that "{promise}", it', "ask and tell must work with everything that the view may return"
+            ):
                 check(make)
         except CheckFailed as error:
             raise CheckFailed(f"{chosen.__name__}: {error}") from error.__cause__
@@ -65,16 +71,16 @@ def _check_class(strategy: type[Strategy]) -> None:
     name = getattr(strategy, "name", None)
     require(
         isinstance(name, str) and bool(name),
-        f"{strategy.__name__}.name must be the name that a configuration gives, but it is {name!r}",
+        f"{strategy.__name__}.name must be the name used in a configuration, a non-empty string, but it is {name!r}",
     )
     require(
         issubclass(strategy.Parameters, Parameters),
-        f"{strategy.__name__}.Parameters must derive from rbflex_evo.spaces.Parameters, so that a wrong key is one clear error",
+        f"{strategy.__name__}.Parameters must derive from rbflex_evo.spaces.Parameters, so that a wrong key gives a clear error",
     )
 
 
 def check_proposals(make: Make) -> None:
-    """ask(n) gives 1 to n valid genotypes of distinct keys, under a raw score and under ranks."""
+    """ask(n) returns 1 to n valid genotypes of distinct keys, for every kind of objective."""
     for objective in OBJECTIVES:
         world = World(SPACE, objective=objective)
         strategy = make(SPACE, 0)
@@ -86,12 +92,12 @@ def check_seed(make: Make) -> None:
     """The same seed gives the same proposals."""
     runs = []
     for _ in range(2):
-        # The same global state twice: a strategy that reads it is told so by `check_global_random`.
+        # Both runs start from the same global random state; `check_global_random` finds a strategy that reads it.
         with poisoned(0):
             runs.append(_proposals(make))
     require(
         runs[0] == runs[1],
-        "two runs with one seed proposed different genotypes; draw only from self.rng, and let nothing hang on the "
+        "two runs with one seed proposed different genotypes; draw only from self.rng, and let nothing depend on the "
         "order of a set, on id() or on the time",
     )
 
@@ -115,7 +121,7 @@ def check_global_random(make: Make) -> None:
 
 
 def check_state(make: Make) -> None:
-    """state_dict is JSON data, and a strategy restored from it goes on as the other would have."""
+    """state_dict is JSON data, and a strategy restored from it continues as the original does."""
     for rounds in (0, 1, 3, 6):
         for asked in (False, True):
             _check_state_at(make, rounds, asked)
@@ -127,7 +133,7 @@ def _check_state_at(make: Make, rounds: int, asked: bool) -> None:
     for n in ASKS[:rounds]:
         _round(strategy, world, n)
     pending = _ask(strategy, world, 8) if asked else None
-    where = f"after {rounds} rounds" + (" and an ask that was not told yet" if asked else "")
+    where = f"after {rounds} rounds" + (" and an ask whose evaluations were not told yet" if asked else "")
     state = strategy.state_dict()
     text = _json(state, where)
 
@@ -141,13 +147,13 @@ def _check_state_at(make: Make, rounds: int, asked: bool) -> None:
     expected, actual = (_go_on(s, w, pending) for s, w in ((strategy, world), (twin, twin_world)))
     require(
         expected == actual,
-        f"restored {where}, it proposed other genotypes than the one that went on; keep in get_state everything that "
-        "changes or is drawn, also in __init__: a checkpoint is that value and nothing else",
+        f"restored {where}, it proposed other genotypes than the original; keep in get_state everything that "
+        "changes or is drawn, including what __init__ draws: a checkpoint holds that value only",
     )
     for value, method in ((state, "get_state"), (loaded, "set_state")):
         require(
             _json(value, where) == text,
-            f"a state changed after it was taken {where}; {method} must copy lists and dicts, not share them",
+            f"a state taken {where} changed later; {method} must copy lists and dicts, not share them",
         )
 
 
@@ -158,7 +164,7 @@ def _go_on(strategy: Strategy, world: World, pending: list[Genotype] | None) -> 
 
 
 def check_failures(make: Make) -> None:
-    """The search goes on when most candidates fail, and when all do."""
+    """The search continues when most candidates fail, and when all fail."""
     for every in (5, None):
         world = World(SPACE, succeeds_every=every)
         strategy = make(SPACE, 0)
@@ -167,7 +173,7 @@ def check_failures(make: Make) -> None:
 
 
 def check_ties(make: Make) -> None:
-    """The search goes on when all candidates are worth the same."""
+    """The search continues when all candidates have the same utility."""
     for objective in ("score", "archive"):
         world = World(SPACE, objective=objective, flat=True)
         strategy = make(SPACE, 0)
@@ -176,7 +182,7 @@ def check_ties(make: Make) -> None:
 
 
 def check_exhaustion(make: Make) -> None:
-    """A tiny finite space is evaluated to its last key; then ask returns nothing, and goes on returning nothing."""
+    """Every key of a tiny space is evaluated; then ask returns an empty list, also when it is called again."""
     for n in (1, 5, 1000):
         world = World(TINY)
         strategy = make(TINY, 3)
@@ -188,20 +194,23 @@ def check_exhaustion(make: Make) -> None:
             strategy.tell(world.evaluate(genotypes), world.view)
         else:
             raise CheckFailed(
-                f"ask({n}, view) still proposes after all rounds of a space of {len(keys)} keys, of which "
-                f"{len(world)} were evaluated; propose unseen genotypes (rbflex_evo.strategies.candidates.Unseen), then return []"
+                f"ask({n}, view) still proposes after {50 * len(keys)} rounds in a space of {len(keys)} keys, of which "
+                f"{len(world)} were evaluated; propose unseen genotypes (rbflex_evo.strategies.Unseen), then return []"
             )
         left = sorted(keys - {evaluation.key for evaluation in world.archive.evaluations})
         require(
             not left,
             f"ask({n}, view) returned [] with {len(left)} of {len(keys)} keys never evaluated, such as {left[:1]}; "
-            "[] ends the search, so return it only when nothing is left",
+            "[] ends the search, so return it only if no unseen key is left",
         )
-        require(not _ask(strategy, world, n), "ask() proposed again after it had returned []; the space is exhausted")
+        require(
+            not _ask(strategy, world, n),
+            "ask() proposed again after it had returned []; return [] again, because the space is exhausted",
+        )
 
 
 def check_constraints(make: Make) -> None:
-    """It works where a constraint rejects most of a space or orders it, and a small space is evaluated to what is allowed."""
+    """It works with a constraint that rejects or orders candidates, and every allowed key of a tiny space is evaluated."""
     for handling in ("reject", "deb"):
         world = World(SPACE, limit=8.0, handling=handling)
         strategy = make(SPACE, 0)
@@ -220,7 +229,7 @@ def check_constraints(make: Make) -> None:
     require(
         not left,
         f"under a constraint, {len(left)} of {len(allowed)} allowed keys were never evaluated, such as {sorted(left)[:1]}; a "
-        "rejected candidate is one that was seen, so go on to others (rbflex_evo.strategies.candidates.Unseen)",
+        "rejected candidate counts as seen, so propose others (rbflex_evo.strategies.Unseen)",
     )
 
 
@@ -234,7 +243,7 @@ def check_open_space(make: Make) -> None:
 
 
 def check_warm_start(make: Make) -> None:
-    """Evaluations told before the first ask are taken, be they few or many, and are no generation."""
+    """Few or many evaluations may be told before the first ask, and they do not count as a generation."""
     for count in (1, 5, 120):
         world = World(SPACE)
         strategy = make(SPACE, 0)
@@ -250,16 +259,16 @@ def check_warm_start(make: Make) -> None:
 
 
 def check_generation(make: Make) -> None:
-    """`generation` starts at 0 and rises with every batch asked for and told."""
+    """`generation` starts at 0 and rises with every batch."""
     world = World(SPACE)
     strategy = make(SPACE, 0)
-    require(strategy.generation == 0, f"`generation` must start at 0, but it is {strategy.generation}")
+    require(strategy.generation == 0, f"`generation` must start at 0, but it is {strategy.generation}; count it in ask")
     for n in ASKS:
         before = strategy.generation
         _round(strategy, world, n)
         require(
             strategy.generation > before,
-            f"`generation` stayed {before} over a batch; add 1 to self.generation, or a budget of generations never ends",
+            f"`generation` stayed {before} over a batch; add 1 to self.generation in ask, or a budget of generations never ends",
         )
 
 
@@ -285,11 +294,12 @@ def _proposals(make: Make) -> list[list[Genotype]]:
 
 
 def _round(strategy: Strategy, world: World, n: int) -> list[Genotype]:
-    """Asks, evaluates and tells once, in a space where much is left."""
+    """Asks, evaluates and tells once, in a space with many unseen keys."""
     genotypes = _ask(strategy, world, n)
     require(
         bool(genotypes),
-        f"ask({n}, view) returned nothing with {len(world)} keys evaluated and many left; [] ends the search",
+        f"ask({n}, view) returned [] with {len(world)} keys evaluated and many left; [] ends the search, so propose an unseen "
+        "genotype (rbflex_evo.strategies.Unseen)",
     )
     evaluations: Sequence[Evaluation] = world.evaluate(genotypes)
     strategy.tell(evaluations, world.view)
@@ -301,7 +311,7 @@ def _ask(strategy: Strategy, world: World, n: int) -> list[Genotype]:
     require(isinstance(genotypes, list), f"ask() must return a list of genotypes, but it returned {type(genotypes).__name__}")
     require(
         len(genotypes) <= n,
-        f"ask({n}, view) returned {len(genotypes)} genotypes; cut the batch to n, which is what the budget still allows",
+        f"ask({n}, view) returned {len(genotypes)} genotypes; cut the batch to n, the number that the budget still allows",
     )
     for genotype in genotypes:
         _check_genotype(genotype, world.encoding)
@@ -309,7 +319,7 @@ def _ask(strategy: Strategy, world: World, n: int) -> list[Genotype]:
     twice = sorted({key for key in keys if keys.count(key) > 1})
     require(
         not twice,
-        f"one batch holds the key {twice[:1]} more than once; genotypes of one key are one architecture: compare view.key()",
+        f"one batch contains the key {twice[:1]} more than once; genotypes of one key are one architecture: compare view.key()",
     )
     return list(genotypes)
 
@@ -336,7 +346,7 @@ def _json(state: Any, where: str) -> str:
         ) from error
     require(
         json.loads(text) == state,
-        f"state_dict() {where} does not survive JSON unchanged; tuples become lists and keys become str there, so "
-        "write lists and str keys, and restore them in set_state",
+        f"state_dict() {where} is different after it was written to JSON and read back; tuples become lists and keys become "
+        "str, so write lists and str keys, and restore them in set_state",
     )
     return text

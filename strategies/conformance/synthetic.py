@@ -1,4 +1,7 @@
-"""A search without networks: a known landscape behind the strategies' narrow view. The conformance kit runs on it."""
+"""A search without networks: a known landscape behind a view that has only the contract's methods.
+
+The conformance checks of strategies run on it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Literal, cast
 import numpy as np
 
 from rbflex_evo.fitness.costs.book import CostBook
-from rbflex_evo.fitness.costs.metric import Architecture, Metric
+from rbflex_evo.fitness.costs.metric import CostSubject, Metric
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.fitness.objective.constraints import Constraint, Constraints
@@ -27,25 +30,25 @@ OBJECTIVES = {
 
 
 class Size(Metric):
-    """The sum of the genes, as a cost."""
+    """Cost metric: the sum of the genes."""
 
     name = "size"
     walkable = True
 
-    def cost(self, architecture: Architecture) -> float:
+    def cost(self, architecture: CostSubject) -> float:
         return float(sum(architecture.genotype))
 
 
 class World:
-    """Candidates that are worth more the nearer their genes are to a fixed target; two genotypes may share a key.
+    """A landscape in which candidates score higher the nearer their genes are to a fixed target; two genotypes may share a key.
 
     Args:
-        encoding: of the genotypes.
-        objective: a name of `OBJECTIVES`.
-        succeeds_every: one key in that many succeeds, the others fail; None: all fail.
-        flat: every candidate scores the same.
-        limit: the largest sum of genes that a constraint allows, None without one.
-        handling: of what breaks it.
+        encoding: Encoding of the genotypes.
+        objective: Name of an objective of `OBJECTIVES`.
+        succeeds_every: One key in this many succeeds and the others fail; None if all fail.
+        flat: True if every candidate gets the same scores.
+        limit: Largest sum of genes that the constraint allows; None for no constraint.
+        handling: Handling of candidates that break the constraint.
     """
 
     def __init__(
@@ -64,7 +67,7 @@ class World:
         self.limit, self.handling = limit, handling
         constraints = Constraints(() if limit is None else (Constraint("size", maximum=limit),), handling)
         self.archive = ArchiveView(OBJECTIVES[objective], key_of, constraints.ordering)
-        # There are no networks here, so the one metric reads genes and no space.
+        # The only metric reads genes, so no space is needed.
         nowhere = cast(SearchSpace, None)
         self.book = CostBook([Size(Parameters(), nowhere)], nowhere, genes_of)
         self.limits = LimitedView(self.archive, constraints, self.book, cap=None)
@@ -74,14 +77,14 @@ class World:
         return len(self.archive)
 
     def copy(self) -> World:
-        """Returns a world where the same has been evaluated."""
+        """Returns a world with the same evaluated candidates."""
         twin = World(self.encoding, self.objective, self.succeeds_every, self.flat, self.limit, self.handling)
         for evaluation in self.archive.evaluations:
             twin.archive.add(evaluation)
         return twin
 
     def evaluate(self, genotypes: Sequence[Genotype]) -> list[Evaluation]:
-        """Returns evaluations whose scores cannot be read; the archive behind the view knows them."""
+        """Evaluates genotypes; the returned scores cannot be read, but the archive behind the view holds them."""
         return [self._evaluate(genotype) for genotype in genotypes]
 
     def _evaluate(self, genotype: Genotype) -> Evaluation:
@@ -104,7 +107,7 @@ class World:
 
 
 def canonical(genotype: Genotype) -> Genotype:
-    """Returns the genotype that stands for its key: the first two genes are interchangeable."""
+    """Returns the representative of the key of a genotype: the first two genes are interchangeable."""
     return (*sorted(genotype[:2]), *genotype[2:])
 
 
@@ -114,28 +117,44 @@ def key_of(genotype: Genotype) -> str:
 
 
 def genes_of(key: str) -> Genotype:
-    """Returns the genotype that stands for a key."""
+    """Returns the representative genotype of a key."""
     return tuple(map(int, key.split("-")))
 
 
 class NarrowView:
-    """The view of the contract and nothing besides."""
+    """A view with the methods of the contract only.
+
+    Args:
+        archive: View of the evaluated candidates and the constraints.
+    """
 
     def __init__(self, archive: LimitedView) -> None:
         self._archive = archive
 
     def utility(self, keys: Sequence[str]) -> np.ndarray:
-        """Returns what those keys are worth; a key that was not evaluated breaks the contract."""
+        """Returns the utility of each key.
+
+        Raises:
+            CheckFailed: If a key was not evaluated.
+        """
         self._check(keys, "utility")
         return self._archive.utility(keys)
 
     def objectives(self, keys: Sequence[str]) -> np.ndarray:
-        """Returns the objectives of those keys, likewise."""
+        """Returns the objectives of each key.
+
+        Raises:
+            CheckFailed: If a key was not evaluated.
+        """
         self._check(keys, "objectives")
         return self._archive.objectives(keys)
 
     def violations(self, keys: Sequence[str]) -> np.ndarray:
-        """Returns by how much those keys break the constraint, likewise."""
+        """Returns the constraint violation of each key.
+
+        Raises:
+            CheckFailed: If a key was not evaluated.
+        """
         self._check(keys, "violations")
         return self._archive.violations(keys)
 
@@ -147,11 +166,11 @@ class NarrowView:
                 )
 
     def key(self, genotype: Genotype) -> str:
-        """Returns the canonical key."""
+        """Returns the canonical key of a genotype."""
         return self._archive.key(genotype)
 
     def seen(self, key: str) -> bool:
-        """True if that key was evaluated."""
+        """True if the key was evaluated or is rejected by the constraint."""
         return self._archive.seen(key)
 
     def __getattr__(self, name: str) -> object:
@@ -163,10 +182,10 @@ class NarrowView:
 
 
 class HiddenScores(Mapping[str, float]):
-    """Scores that no strategy may read."""
+    """Scores that raise CheckFailed when they are read, because a strategy must not read them."""
 
     def __getitem__(self, name: str) -> float:
-        raise CheckFailed("it read Evaluation.scores; ask view.utility(keys), which knows the objective")
+        raise CheckFailed("it read Evaluation.scores; ask view.utility(keys) instead, which applies the objective")
 
     def __iter__(self) -> Iterator[str]:
         self[""]
@@ -177,10 +196,13 @@ class HiddenScores(Mapping[str, float]):
         return 0
 
 
-class Chain(Encoding):
-    """1 to `longest` genes of 0..2: no vector, of varying length, and it tells neither its size nor its genotypes.
+class VariableLengthEncoding(Encoding):
+    """Encoding of 1 to `longest` genes of 0..2, of unknown size and without enumeration.
 
-    That is how an encoding of a space too large to be walked looks to a strategy.
+    It presents itself as the encoding of a space that is too large to enumerate.
+
+    Args:
+        longest: Largest number of genes.
     """
 
     def __init__(self, longest: int) -> None:

@@ -20,7 +20,7 @@ from benchmarks.shared.comparison import Comparison
 from benchmarks.shared.samples import Score
 from rbflex_evo.engine.correlation.ordering import Statistic
 from rbflex_evo.fitness import create_batch
-from rbflex_evo.fitness.proxies.rbflex.kernels import flat_log_determinant, linear_kernel, squared_distances
+from rbflex_evo.fitness.proxies.rbflex.kernels import NormalisedRows, flat_log_determinants, linear_matrices, squared_distances
 from rbflex_evo.fitness.proxies.rbflex.score import Rbflex, RbflexParameters
 from rbflex_evo.spaces import UnknownNameError, create_space
 
@@ -118,7 +118,8 @@ def test_the_determinant_as_written_agrees_until_its_digits_are_gone():
 
 def test_the_unscaled_linear_kernel_is_the_determinant_of_the_gram_matrices():
     statistics = statistics_of(np.random.default_rng(0).random((3, 5, 40)))
-    scaled = [2 * np.linalg.slogdet(linear_kernel(gram))[1] * 5 for gram in statistics["k_gram"]]
+    rows = NormalisedRows(statistics["k_gram"], statistics["k_normalised_sums"], statistics["k_live"])
+    scaled = [2 * np.linalg.slogdet(matrix)[1] * 5 for matrix in linear_matrices(rows)]
     unscaled = [2 * np.linalg.slogdet(gram)[1] * 5 for gram in statistics["k_gram"]]
     np.testing.assert_allclose(np.array(scaled) + rbflex_ablations.scale(statistics), unscaled, rtol=1e-9)
 
@@ -127,7 +128,7 @@ def test_ablations_of_a_space_whose_accuracy_is_the_flat_score_find_it():
     rng = np.random.default_rng(0)
     vectors = rng.random((200, 6, 40)) * rng.uniform(0.2, 1, (200, 1, 1))
     statistics = statistics_of(vectors)
-    flat = np.array([flat_log_determinant(squared_distances(gram)) for gram in statistics["k_gram"]])
+    flat = flat_log_determinants(squared_distances(statistics["k_gram"]))
     measured = rbflex_ablations.Measured(np.arange(200)[::-1].copy(), statistics)
     accuracies = stats.rankdata(flat)[::-1]
     found = rbflex_ablations.correlations(measured, accuracies, draws=3, networks=50)

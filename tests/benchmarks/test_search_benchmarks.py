@@ -22,7 +22,7 @@ from benchmarks.searches import every_strategy, size_baseline
 from benchmarks.shared import replays, score_tables, scoring_seconds
 from benchmarks.shared.samples import SIZES
 from benchmarks.shared.score_tables import Choice, Scores
-from rbflex_evo.engine.configuration.assembly import objective_of
+from rbflex_evo.engine.configuration.assembly import Assembly
 from rbflex_evo.engine.configuration.config import as_values, parse_config
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.fitness.objective.archive import ArchiveView
@@ -328,8 +328,9 @@ def test_a_replay_has_the_settings_that_its_table_was_made_with(tables: dict[str
     choice = scores.choice("rank_nas")
     assert choice is not None
     plain = replays.config_of(scores, choice, ["random"], name="a", folder=tmp_path, evaluations=10, seeds=1)
-    assert (plain.data.name, plain.fitness.proxies["ni"]) == ("noise", {})
-    assert (objective_of(plain).rule, objective_of(plain).members) == ("linear", choice.members)
+    assert (plain.data.name, as_values(plain)["fitness"]["proxies"]["ni"]) == ("noise", {})
+    objective = Assembly(plain).objective
+    assert (objective.rule, objective.members) == ("linear", choice.members)
     made = parse_config(
         {
             "name": "made",
@@ -344,7 +345,7 @@ def test_a_replay_has_the_settings_that_its_table_was_made_with(tables: dict[str
     moved = Scores(tmp_path / "scores.npz", scores.space, scores.of)
     beside = replays.config_of(moved, choice, ["random"], name="a", folder=tmp_path, evaluations=10, seeds=1)
     assert beside.data.values["n"] == 8
-    assert beside.fitness.proxies["naswot"] == {"statistics": "batch"}
+    assert as_values(beside)["fitness"]["proxies"]["naswot"] == {"statistics": "batch"}
 
 
 def test_every_registered_strategy_takes_part_and_random_search_is_first() -> None:

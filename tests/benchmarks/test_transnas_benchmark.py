@@ -14,7 +14,9 @@ from torch.nn import functional
 from benchmarks.published import transnas
 from benchmarks.published.transnas_published import PUBLISHED
 from rbflex_evo.fitness import create_proxy
+from rbflex_evo.fitness.data.batch import Batch
 from rbflex_evo.fitness.measuring.cache import default_path
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.measurer import Measurer
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
 from rbflex_evo.fitness.proxies.rbflex.kernels import squared_distances
@@ -110,7 +112,7 @@ def test_the_published_row_is_the_published_procedure_on_its_own_network(name, t
     images = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     network = build_initialised(space, space.parse(text), WeightParameters())
     proxy = create_proxy("rbflex", mode="published").for_space(space)
-    measurer = Measurer(space, images, WeightParameters(), torch.device("cpu"), "float64")
+    measurer = Measurer(Conditions.of(space, Batch(images), device="cpu", precision="float64"))
     statistics = measurer.measure([(space.parse(text), {"rbflex": proxy})])[0].statistics["rbflex"]
     for part, expected in zip("kq", literal(network, images), strict=True):
         np.testing.assert_allclose(squared_distances(statistics[f"{part}_gram"]), expected, rtol=1e-9)

@@ -170,7 +170,7 @@ def test_a_broken_package_costs_one_line_and_nothing_else(plugins, capsys):
     assert len(broken) == 3 and "Traceback" not in err
     assert broken[0].startswith("warning: space 'absent' of their-plugin 2.0 cannot be loaded from 'no_such_module:Space' (Module")
     assert broken[1].startswith("warning: space 'gone' of their-plugin 2.0 cannot be loaded from 'their_spaces:Gone' (Attribute")
-    assert broken[0].endswith("; mend or uninstall that package")
+    assert broken[0].endswith("; fix or uninstall that package")
     assert broken[2].startswith("warning: 'no_space' of their-plugin 2.0 cannot be described (AttributeError")
     assert run(["list", "spaces", "--json"]) == 0
     assert [(entry["name"], entry.get("package")) for entry in json.loads(capsys.readouterr().out)] == [

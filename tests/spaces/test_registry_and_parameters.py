@@ -82,7 +82,7 @@ def test_a_plug_in_is_found_through_its_entry_point(tmp_path, monkeypatch):
 
 def test_naming_a_wrong_space_imports_neither_torch_nor_scipy():
     code = (
-        "import sys; from rbflex_evo import spaces\n"
+        "import sys; import rbflex_evo.spaces\n"
         "try: rbflex_evo.spaces.create_space('nope')\n"
         "except rbflex_evo.spaces.UnknownNameError: pass\n"
         "print([name for name in ('torch', 'scipy', 'deap', 'matplotlib') if name in sys.modules])"

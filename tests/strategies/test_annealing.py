@@ -1,4 +1,4 @@
-"""Annealing: its schedule, its acceptance, its restarts."""
+"""Tests of simulated annealing: schedule, acceptance and restarts."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_where_all_neighbours_are_seen_it_looks_further_away():
 
 
 def told_step(strategy, world, genotypes):
-    """One step with given proposals, so that what is accepted is known."""
+    """Tells one step with given proposals, so that the expected acceptance is known."""
     strategy.generation = max(strategy.generation, 1)
     strategy.tell(world.evaluate(genotypes), world.view)
 

@@ -1,4 +1,4 @@
-"""FreeREA: two mutants and a crossover a step; the oldest goes, then the worst."""
+"""Tests of FreeREA: two mutants and a crossover per step; the oldest member is removed, then the worst."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def worth(world, genotypes):
 
 
 def filled(world, population, seed=0, **values):
-    """A strategy with a full population of given genotypes, the first the oldest."""
+    """Returns a strategy with a full population of given genotypes, oldest first."""
     strategy = create_strategy("free_rea", ENCODING, seed, population=len(population), **values)
     strategy.tell(world.evaluate(population), world.view)
     return strategy
@@ -68,7 +68,7 @@ def test_several_steps_at_once_remove_as_many_of_the_oldest():
     assert population[1] not in left
 
 
-def test_nobody_is_old_while_the_population_fills():
+def test_no_member_is_removed_for_its_age_while_the_population_fills():
     world, strategy = World(ENCODING), create_strategy("free_rea", ENCODING, 0, population=12)
     first = strategy.ask(7, world.view)
     strategy.tell(world.evaluate(first), world.view)

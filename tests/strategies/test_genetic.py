@@ -1,4 +1,4 @@
-"""The genetic algorithm: elitist, generational, never paying for a key twice."""
+"""Tests of the genetic algorithm: elitist, generational, each key evaluated once."""
 
 import pytest
 
@@ -71,7 +71,7 @@ def test_failed_candidates_leave_as_soon_as_others_succeed():
 
 
 def test_children_come_from_tournament_winners():
-    # A tournament over everyone: with neither crossover nor more than a gene's change, all children are mutants of the best.
+    # The tournament includes all members. Without crossover, and with one-gene changes, all children are mutants of the best.
     world = World(ENCODING)
     strategy = create_strategy("genetic", ENCODING, 0, population=6, tournament=200, crossover=0.0, mutation=0.0)
     first, second = rounds(world, strategy, 2)

@@ -1,4 +1,4 @@
-"""Large-space evolution: two edits of any survivor, the lowest removed."""
+"""Tests of large-space evolution: two edits of a random survivor, the lowest removed."""
 
 import pytest
 
@@ -34,7 +34,7 @@ def test_children_are_so_many_edits_from_a_survivor(edits):
     strategy = create_strategy("large_space_evolution", ENCODING, 0, edits=edits, initial=1, batch=20)
     (parent,), children = rounds(world, strategy, 2)
     distances = [ENCODING.distance(parent, child) for child in children]
-    # Edits of one gene twice or back leave fewer; a child that was seen is mutated on, by one gene.
+    # Editing one gene twice leaves a smaller distance; a seen child is mutated again in one gene.
     assert max(distances) in (edits, edits + 1)
     assert sum(distance == edits for distance in distances) > 10
 

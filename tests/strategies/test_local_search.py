@@ -1,4 +1,4 @@
-"""Local search: all neighbours of the current candidate, then the best of them, and a restart at a local optimum."""
+"""Tests of local search: all neighbours of the current member, a move to the best, and a restart at a local optimum."""
 
 import pytest
 
@@ -56,7 +56,7 @@ def test_a_climb_ends_where_no_neighbour_is_better_and_begins_again():
             climbed.append(world.archive.utility([strategy.current.key])[0])
         strategy.tell(world.evaluate(genotypes), world.view)
     assert climbed == sorted(set(climbed))
-    # The landscape has one optimum; all of its neighbours are known, then one random genotype is asked for.
+    # The landscape has one optimum. When all of its neighbours are known, one random genotype is asked for.
     assert world.archive.incumbent().genotype == (1,) * 8
     assert all(world.view.seen(key) for key in keys(ENCODING.neighbours((1,) * 8)))
     assert len(genotypes) == 1
@@ -90,7 +90,7 @@ def test_a_climb_begins_at_the_best_of_its_random_genotypes():
 
 
 def test_ranks_that_contradict_each_other_end_a_climb_over_known_ground():
-    # Everything is seen, so nothing but the climb itself could end: "generation" ranks are taken anew in each comparison.
+    # Every key is seen, so only the climb could run forever: "generation" ranks are computed anew in each comparison.
     encoding = VectorEncoding([3] * 4)
     world = World(encoding, "generation")
     world.evaluate(list({key_of(genotype): genotype for genotype in encoding.enumerate()}.values()))

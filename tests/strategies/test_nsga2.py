@@ -1,4 +1,4 @@
-"""NSGA-II: constrained domination, selection against the paper's literal loop, and that it finds a known front."""
+"""Tests of NSGA-II: constrained domination, selection against the paper's definition, and a known front that it finds."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from rbflex_evo.fitness.objective.pareto import fronts
 from rbflex_evo.spaces import ConfigError, VectorEncoding
 from rbflex_evo.strategies import create_strategy
-from rbflex_evo.strategies.candidates import Candidate
 from rbflex_evo.strategies.conformance.synthetic import World, canonical, key_of
 from rbflex_evo.strategies.nsga2 import Worth, _select
+from rbflex_evo.strategies.population import Member
 
 ENCODING = VectorEncoding([5] * 6)
 
 
 class Known:
-    """A view of given objectives and violations by key."""
+    """A view with given objectives and violations by key."""
 
     def __init__(self, rows, broken):
         self.rows, self.broken = np.array(rows), np.array(broken)
@@ -43,7 +43,7 @@ ROWS = st.lists(
 
 
 def dominates(a, b):
-    """The definition of constrained domination (Deb et al. 2002, section VI), failed ones behind all."""
+    """Constrained domination as defined by Deb et al. (2002, section VI); failed candidates are dominated by all others."""
     (row_a, broken_a), (row_b, broken_b) = a, b
     if np.isnan(row_a[0]) or np.isnan(row_b[0]):
         return not np.isnan(row_a[0]) and bool(np.isnan(row_b[0]))
@@ -62,9 +62,9 @@ def test_domination_is_constrained(rows):
 def test_selection_takes_whole_fronts_and_of_the_last_the_least_crowded(rows, count):
     count = min(count, len(rows))
     view = Known(*zip(*rows, strict=True))
-    candidates = [Candidate((i,), str(i)) for i in range(len(rows))]
-    chosen = _select(candidates, count, view)
-    kept = {int(individual.candidate.key) for individual in chosen}
+    members = [Member((i,), str(i)) for i in range(len(rows))]
+    chosen = _select(members, count, view)
+    kept = {int(individual.member.key) for individual in chosen}
     assert len(kept) == count
     left = set(range(len(rows)))
     while True:
@@ -74,9 +74,9 @@ def test_selection_takes_whole_fronts_and_of_the_last_the_least_crowded(rows, co
         left -= front
         if not left:
             return
-    # Of the front that does not fit, those kept; behind it, none.
+    # Only members of the last front are kept in part; no member of a later front is kept.
     assert kept & left == kept & front
-    crowd = {int(individual.candidate.key): individual.fitness.crowding_dist for individual in _select(candidates, len(rows), view)}
+    crowd = {int(individual.member.key): individual.fitness.crowding_dist for individual in _select(members, len(rows), view)}
     assert min([crowd[i] for i in kept & front], default=np.inf) >= max(crowd[i] for i in front - kept)
 
 

@@ -1,4 +1,4 @@
-"""The softmax policy: its draws, its gradient and its steps, held against torch's own."""
+"""Tests of the softmax policy: draws, gradient and steps, compared with torch."""
 
 from collections import Counter
 
@@ -16,7 +16,7 @@ def generator(seed=0):
 
 
 def trained(seed=0):
-    """A policy away from uniform."""
+    """Returns a policy that is not uniform."""
     policy, rng = Policy(CATEGORIES), generator(seed)
     for _ in range(20):
         genotypes = policy.draw(4, rng)

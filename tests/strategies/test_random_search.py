@@ -1,11 +1,11 @@
-"""Random search walks a finite space once and rejects its way through a large one."""
+"""Tests of random search: it enumerates a small space once and rejects seen draws in a large one."""
 
 from collections import Counter
 
 from rbflex_evo.spaces import VectorEncoding
 from rbflex_evo.strategies import create_strategy
-from rbflex_evo.strategies.candidates import ENUMERABLE
 from rbflex_evo.strategies.conformance.synthetic import World, key_of
+from rbflex_evo.strategies.unseen import ENUMERABLE
 from tests.support.open_encoding import OpenEncoding
 
 

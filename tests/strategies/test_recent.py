@@ -1,4 +1,4 @@
-"""Percentiles among recent candidates: in [0, 1], blind to the scale, of the latest ones only."""
+"""Tests of percentiles among recent candidates: in [0, 1], independent of scale, among the last told ones only."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Regularised evolution: the oldest die, the best of them too; children are mutants of tournament winners."""
+"""Tests of regularised evolution: the oldest are removed, even the best; children are mutants of tournament winners."""
 
 import pytest
 

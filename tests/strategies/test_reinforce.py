@@ -1,4 +1,4 @@
-"""REINFORCE: its policy moves to what is rewarded, on any encoding; rewards are percentiles."""
+"""Tests of REINFORCE: the policy learns rewarded genes of any encoding; rewards are percentiles."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ ENCODING = VectorEncoding([5] * 8)
 
 
 def run(encoding, score, rounds, seed=0, **values):
-    """The strategy after some rounds on a score of one's own, and the batches it asked for."""
+    """Returns the strategy after some rounds on the given score, and the batches that it asked for."""
     view = ArchiveView(Objective(("rbflex",)), str)
     strategy = create_strategy("reinforce", encoding, seed, **values)
     batches = []

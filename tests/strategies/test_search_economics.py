@@ -1,4 +1,4 @@
-"""Search economics: regions, what they promise, and where the investment goes."""
+"""Tests of search economics: regions, their expected values, and the distribution of evaluations."""
 
 from collections import Counter
 
@@ -101,7 +101,7 @@ def test_a_region_waits_until_it_has_candidates_and_counts_the_rounds_in_a_row_t
 
 
 def shares_of_regions(target, **values):
-    """The share of ten searches' candidates in each region, where scores rise towards one region's anchor."""
+    """Returns the share of ten searches' candidates in each region; scores rise towards one region's anchor."""
     counts = np.zeros(4)
     for seed in range(10):
         view = ArchiveView(Objective(("rbflex",)), str)

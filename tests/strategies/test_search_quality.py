@@ -1,4 +1,4 @@
-"""The guided strategies beat the random one at the same budget, on landscapes where there is something to follow."""
+"""Guided strategies find better candidates than random search at the same budget, on smooth landscapes."""
 
 import statistics
 from functools import cache
@@ -18,7 +18,7 @@ SEEDS = range(9)
 
 
 def smooth(genotype):
-    """Additive with one interaction: most genes can be improved alone."""
+    """Returns an additive score with one interaction, so that most genes can be improved independently."""
     worth = np.sin(np.arange(32).reshape(8, 4) * 1.7)
     return float(sum(worth[i, gene] for i, gene in enumerate(genotype)) + 0.5 * (genotype[0] == genotype[7]))
 

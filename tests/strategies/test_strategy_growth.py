@@ -1,4 +1,4 @@
-"""How much a strategy asks of the view, counted in keys, and keeps, counted in bytes: late in a run as much as early in it."""
+"""Tests that cost per evaluation (keys asked of the view) and state size (bytes) do not grow during a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rbflex_evo.strategies import STRATEGIES, create_strategy
 from rbflex_evo.strategies.conformance.synthetic import World
 from rbflex_evo.strategies.strategy import View
 
-# Populations and memories that are full early.
+# Populations and memories small enough to be full early.
 PARAMETERS = {
     "annealing": {"memory": 100, "cooling": 0.3},
     "large_space_evolution": {"population": 100, "batch": 16},
@@ -21,7 +21,7 @@ PARAMETERS = {
 
 
 class CountingView:
-    """Passes everything on and counts the keys whose utility or place in the archive is asked for."""
+    """Forwards all calls and counts the keys that are asked about."""
 
     def __init__(self, view: View) -> None:
         self.view = view
@@ -48,7 +48,7 @@ class CountingView:
 
 
 def asked_and_kept(name: str, objective: str, checkpoints: Sequence[int], **values: object) -> list[tuple[int, int]]:
-    """Returns the keys asked for and the bytes of the state at each number of evaluations, in the space of 4^30 genotypes."""
+    """Returns the keys asked about and the bytes of the state at each number of evaluations, in a space of 4^30 genotypes."""
     encoding = VectorEncoding([4] * 30)
     world, strategy = World(encoding, objective), create_strategy(name, encoding, 0, **values)
     view = CountingView(world.view)

@@ -29,9 +29,8 @@ class InstantEvaluator:
     def prepare(self, progress: Callable[[int, int], None] | None = None) -> None:
         self.prepared += 1
 
-    def evaluate(self, genotypes: Sequence[Genotype]) -> Iterator[Evaluation]:
-        for genotype in genotypes:
-            key = self.key(genotype)
+    def evaluate(self, pairs: Sequence[tuple[str, Genotype]]) -> Iterator[Evaluation]:
+        for key, genotype in pairs:
             self.asked.append(key)
             digest = key.encode()
             for _ in range(self.rounds):

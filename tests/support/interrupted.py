@@ -31,8 +31,8 @@ class Stopping(InstantEvaluator):
         super().__init__(create_space("toy", genes=12, choices=4))
         self.limit = limit
 
-    def evaluate(self, genotypes: Sequence[Genotype]) -> Iterator[Evaluation]:
-        for evaluation in super().evaluate(genotypes):
+    def evaluate(self, pairs: Sequence[tuple[str, Genotype]]) -> Iterator[Evaluation]:
+        for evaluation in super().evaluate(pairs):
             if len(self.asked) > self.limit:
                 raise PulledPlugError
             yield evaluation

@@ -1,10 +1,10 @@
-"""A vector encoding that hides that it is one."""
+"""A vector encoding that presents itself as an encoding of unknown size."""
 
 from rbflex_evo.spaces import Encoding
 
 
 class OpenEncoding(Encoding):
-    """A vector encoding that does not tell its size and cannot be enumerated, as of a space too large for both."""
+    """A vector encoding of unknown size that cannot be enumerated, like that of a very large space."""
 
     def __init__(self, inner):
         self.inner = inner

@@ -22,7 +22,7 @@ def write_scores(path: Path, space: SearchSpace | None = None, without: str = ""
     evaluator = InstantEvaluator(space)
     first = {space.key(genotype): genotype for genotype in space.encoding.enumerate()}
     first.pop(without, None)
-    found = list(evaluator.evaluate(list(first.values())))
+    found = list(evaluator.evaluate(list(first.items())))
     arrays: dict[str, np.ndarray] = {
         "key": np.array(list(first)),
         "notation": np.array([space.notation(space.representative(key)) for key in first]),

@@ -12,8 +12,7 @@ from pydantic import Field
 
 from rbflex_evo.fitness import Evaluation
 from rbflex_evo.spaces import Encoding, Genotype, Parameters
-from rbflex_evo.strategies import Strategy, View
-from rbflex_evo.strategies.candidates import Candidate, Unseen, best
+from rbflex_evo.strategies import Member, Population, Strategy, Unseen, View, best
 
 
 class LateAcceptanceParameters(Parameters):
@@ -28,7 +27,7 @@ class LateAcceptance(Strategy):
 
     def __init__(self, encoding: Encoding, seed: int, parameters: LateAcceptanceParameters | None = None) -> None:
         super().__init__(encoding, seed, parameters)
-        self.current: Candidate | None = None
+        self.current: Member | None = None
         self.past: list[str] = []  # keys, never what they are worth: that changes as others are evaluated
         self._unseen = Unseen(encoding)  # holds nothing that a checkpoint needs
 
@@ -42,7 +41,7 @@ class LateAcceptance(Strategy):
         return genotypes
 
     def tell(self, evaluations: Sequence[Evaluation], view: View) -> None:
-        candidate = best([Candidate.of(evaluation) for evaluation in evaluations], 1, view)[0]
+        candidate = best(Population.of(evaluations), 1, view)[0]
         if self.current is None:
             self.current, self.past = candidate, [candidate.key] * self.parameters.history
         place = self.generation % len(self.past)
@@ -56,4 +55,4 @@ class LateAcceptance(Strategy):
         return {"current": self.current and self.current.to_json(), "past": list(self.past)}
 
     def set_state(self, state: Any) -> None:
-        self.current, self.past = state["current"] and Candidate.from_json(state["current"]), list(state["past"])
+        self.current, self.past = state["current"] and Member.from_json(state["current"]), list(state["past"])

@@ -1,7 +1,7 @@
-"""The compiled kernels: `fused.c`, made once by the machine's own C compiler and kept in the user's cache folder.
+"""The compiled kernels of `fused.c`, built once by the machine's C compiler and kept in the user's cache folder.
 
-A library's name holds a hash of the source, the flags and all that the compiler predefines, which names its version and the
-processor's instructions; so a home folder that several machines share never gives one the other's code.
+The name of a library contains a hash of the source, the flags and the compiler's predefined macros, which include its version and
+the processor's instructions. Machines that share a home folder therefore never load each other's code.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rbflex_evo.spaces.cache_folder import cache_folder
 
 SOURCE = Path(__file__).with_name("fused.c")
 SOURCES = [SOURCE, *sorted(SOURCE.parent.glob("*.h"))]
-# Sums may be reordered, which is what makes them vectors; NaN and infinity keep their meaning.
+# Sums may be reordered, so that they can be vectorised; NaN and infinity keep their meaning.
 FLAGS = (
     "-O3", "-std=c11", "-shared", "-fPIC",
     "-fassociative-math", "-fno-signed-zeros", "-fno-trapping-math", "-fno-math-errno", "-ffp-contract=fast",
@@ -29,8 +29,8 @@ WHOLE = {"float": "int32_t", "double": "int64_t"}
 TARGETS = (("-march=native",), ("-mcpu=native",), ())
 
 
-class Term(ctypes.Structure):
-    """A summand, as `struct term` of fused.c has it."""
+class NativeTerm(ctypes.Structure):
+    """Summand of `combine`, as `struct term` in fused.c."""
 
     _fields_ = [
         ("kind", ctypes.c_long),
@@ -44,7 +44,7 @@ class Term(ctypes.Structure):
 
 
 class NativeError(RbflexEvoError, RuntimeError):
-    """The kernels cannot be compiled or loaded here; the message says why."""
+    """The kernels cannot be compiled or loaded on this machine; the message is the reason."""
 
 
 def find_compiler() -> str | None:
@@ -54,10 +54,10 @@ def find_compiler() -> str | None:
 
 @cache
 def load(real: str) -> ctypes.CDLL:
-    """Returns the kernels for ``float`` or ``double``, compiled if that has not been done on this machine.
+    """Returns the kernels for ``float`` or ``double``, compiled on the first use on this machine.
 
     Raises:
-        NativeError: if there is no compiler, or it or the cache folder fails.
+        NativeError: If there is no compiler, or the compiler or the cache folder fails.
     """
     compiler = find_compiler()
     if compiler is None:
@@ -76,7 +76,7 @@ def load(real: str) -> ctypes.CDLL:
 
 
 def _target(compiler: str) -> tuple[tuple[str, ...], bytes]:
-    """Returns the flags for this very processor that the compiler knows, and what it predefines with them."""
+    """Returns the compiler's flags for this processor, and its predefined macros with them."""
     for flags in TARGETS:
         found = subprocess.run([compiler, *flags, "-dM", "-E", "-x", "c", os.devnull], capture_output=True, timeout=60)
         if found.returncode == 0:
@@ -91,18 +91,18 @@ def _compile(command: list[str], library: Path) -> None:
         done = subprocess.run([*command, str(SOURCE), "-o", str(made)], capture_output=True, timeout=300)
         if done.returncode != 0:
             raise NativeError(f"{command[0]} failed on {SOURCE.name}: {_last_line(done.stderr)}")
-        # Several processes may compile at once; each puts a whole file in place.
+        # Several processes may compile at once; each moves a complete file to its place.
         os.replace(made, library)
 
 
 def _last_line(text: bytes) -> str:
     lines = text.decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it says nothing"
+    return lines[-1] if lines else "it printed no message"
 
 
 def _typed(library: ctypes.CDLL) -> ctypes.CDLL:
     long, double, pointer = ctypes.c_long, ctypes.c_double, ctypes.c_void_p
-    terms = ctypes.POINTER(Term)
+    terms = ctypes.POINTER(NativeTerm)
     signatures = {
         "lanes": [],
         "convolve": [long] * 6 + [pointer] * 4 + [long],

@@ -1,13 +1,13 @@
-/* Convolutions of maps [images, height, width, channels], small enough to be made where they are summed, one thread.
+/* Convolutions of maps [images, height, width, channels] in one thread, for use inside of `combine`.
  *
  *   WINOGRAD   3 x 3, stride 1, padding 1 (Lavin & Gray, CVPR 2016, F(4 x 4, 3 x 3)): 36 products for 16 pixels instead of 144
  *   POINTWISE  1 x 1
  *   POOLED     1 x 1 of the means of 2 x 2 windows
  *   STRIDED    3 x 3, stride 2, padding 1, as a product with gathered windows
  *
- * Weights come prepared, their outputs padded with zeros to whole vectors: [36, inputs, outputs] in Winograd's domain, else
- * [pixels of the kernel, inputs, outputs]. Rows of tiles are taken a few at a time, so that what is between the transforms stays in
- * the nearest caches.
+ * Weights are prepared, with outputs padded with zeros to whole vectors: [36, inputs, outputs] in Winograd's domain, else
+ * [pixels of the kernel, inputs, outputs]. A few rows of tiles are processed at a time, so that transformed values stay in the
+ * nearest caches.
  */
 
 #include "vectors.h"
@@ -16,9 +16,9 @@ enum { WINOGRAD = 0, POINTWISE = 1, POOLED = 2, STRIDED = 3 };
 
 #define EDGE 4         /* pixels of a tile */
 #define POINTS 36      /* (EDGE + 2) squared */
-#define TILES 16       /* that one block has at least, where the map has so many: what loading the weights is shared by */
+#define TILES 16       /* minimum of tiles in a block, if the map has so many; they share loads of the weights */
 
-/* out[row] = sum over c of x[row, c] * weight[c], for `rows` rows and `across` vectors; both are known when this is compiled. */
+/* out[row] = sum over c of x[row, c] * weight[c], for `rows` rows and `across` vectors, both known at compile time. */
 INLINE void multiply_block(const int rows, const int across, const REAL *restrict x, const long x_step, const REAL *restrict weight,
                            const long outputs, const long inputs, REAL *restrict out, const long out_step) {
     vec sums[8][4];
@@ -40,7 +40,7 @@ INLINE void multiply_block(const int rows, const int across, const REAL *restric
     for (; rows - r >= count; r += count)                                                                                          \
         multiply_block(count, across, x + r * x_step, x_step, weight + k, outputs, inputs, out + r * out_step + k, out_step);
 
-/* The product of x [rows, inputs] and weight [inputs, outputs]; outputs are whole vectors. */
+/* Product of x [rows, inputs] and weight [inputs, outputs]; outputs are whole vectors. */
 INLINE void multiply_any(const REAL *restrict x, const long x_step, long rows, const REAL *restrict weight, const long outputs,
                          const long inputs, REAL *restrict out, const long out_step) {
     long k = 0;
@@ -60,7 +60,7 @@ INLINE void multiply_any(const REAL *restrict x, const long x_step, long rows, c
     }
 }
 
-/* Steps that are known when this is compiled are addresses, not arithmetic: worth half of the time where channels are few. */
+/* Strides that are known at compile time become addresses instead of arithmetic, which halves the time for few channels. */
 #define SQUARE(width)                                                                                                              \
     if (inputs == width && outputs == width && x_step == points * width && out_step == points * width)                             \
         return multiply_any(x, points * width, rows, weight, width, width, out, points * width);
@@ -71,14 +71,14 @@ INLINE void multiply(const long points, const REAL *restrict x, long x_step, lon
     multiply_any(x, x_step, rows, weight, outputs, inputs, out, out_step);
 }
 
-/* Points of the transforms: 0, +-A, +-B and infinity. The usual 1 and 2 make twice the rounding error of these. */
+/* Points of the transforms: 0, +-A, +-B and infinity. The usual 1 and 2 have twice the rounding error. */
 #define A ((REAL)0.75)
 #define B ((REAL)1.5)
 #define AB (A * A * B * B)
 #define SUM (A * A + B * B)
 
-/* One dimension of the transform of six inputs (B^T) and of six products (A^T). Weights come transformed (G), and scaled by what
- * spares operations here: rows of B^T at 0 and infinity are over AB, columns of A^T at +-A and +-B over A and B. */
+/* One dimension of the transform of six inputs (B^T) and of six products (A^T). Weights are already transformed (G) and scaled to
+ * save operations here: rows of B^T at 0 and infinity are divided by AB, columns of A^T at +-A and +-B by A and B. */
 INLINE void transform_inputs(vec a, vec b, vec c, vec d, vec e, vec f, vec *out) {
     vec p = e - B * B * c, q = d - B * B * b, r = e - A * A * c, s = d - A * A * b;
     out[0] = (a - SUM / AB * c) + 1 / AB * e;
@@ -142,10 +142,10 @@ static void write_row(const REAL *restrict products, long width, long channels, 
     }
 }
 
-/* How many groups of so many tiles, or of pixels, make a block. */
+/* Number of groups of `size` tiles or pixels in a block. */
 INLINE long groups(long size) { return (TILES + size - 1) / size; }
 
-/* Returns the numbers of scratch that `make` needs. */
+/* Size of the scratch memory of `make`, in numbers. */
 static long convolve_room(long kind, long images, long height, long width, long inputs, long outputs) {
     long down = (height + EDGE - 1) / EDGE, across = (width + EDGE - 1) / EDGE, columns = padded(outputs);
     if (kind == WINOGRAD)
@@ -162,7 +162,7 @@ static void winograd(long images, long height, long width, long inputs, long out
     REAL *zero = scratch, *line = zero + padded(width * inputs), *tiles = line + 6 * span * LANES;
     REAL *products = tiles + most * across * POINTS * in_row;
     memset(zero, 0, (size_t)(width * inputs) * sizeof(REAL));
-    for (int r = 0; r < 6; r++) /* columns outside the map */
+    for (int r = 0; r < 6; r++) /* Columns outside the map are zero. */
         for (long w = 0; w < span; w = w == 0 ? width + 1 : w + 1) store(line + (r * span + w) * LANES, (vec){0});
     for (long first = 0; first < images * down; first += most) {
         long count = least(most, images * down - first);
@@ -186,7 +186,7 @@ static void winograd(long images, long height, long width, long inputs, long out
     }
 }
 
-/* The product of pixels [rows, inputs] and weight, whose outputs may need no padding. */
+/* Product of pixels [rows, inputs] and weight, without scratch if the outputs are whole vectors. */
 static void pointwise(long rows, long inputs, long outputs, const REAL *x, const REAL *weight, REAL *out, REAL *scratch) {
     long out_row = padded(outputs);
     if (out_row == outputs) {
@@ -197,7 +197,7 @@ static void pointwise(long rows, long inputs, long outputs, const REAL *x, const
     for (long r = 0; r < rows; r++) memcpy(out + r * outputs, scratch + r * out_row, (size_t)outputs * sizeof(REAL));
 }
 
-/* The means of the 2 x 2 windows of two rows of pixels. */
+/* Means of the 2 x 2 windows of two rows of pixels. */
 static void average(const REAL *restrict x, long width, long channels, REAL *restrict out) {
     const REAL *restrict below = x + width * channels;
     for (long w = 0; w < width / 2; w++)
@@ -232,7 +232,7 @@ static void strided(long images, long height, long width, long inputs, long outp
     }
 }
 
-/* A convolution without bias of x [images, height, width, inputs]; of POOLED and STRIDED, out has half the height and width. */
+/* Convolution without bias of x [images, height, width, inputs]; out of POOLED and STRIDED has half the height and width. */
 static void make(long kind, long images, long height, long width, long inputs, long outputs, const REAL *x, const REAL *weight,
                  REAL *out, REAL *scratch) {
     if (kind == WINOGRAD) {
@@ -253,7 +253,7 @@ static void make(long kind, long images, long height, long width, long inputs, l
     }
 }
 
-/* `make`, where there is room for it; else it returns the numbers of scratch that are needed. */
+/* Calls `make` and returns 0 if `room` suffices; else returns the size of scratch that is needed, in numbers. */
 long convolve(long kind, long images, long height, long width, long inputs, long outputs, const REAL *x, const REAL *weight,
               REAL *out, REAL *scratch, long room) {
     long needed = convolve_room(kind, images, height, width, inputs, outputs);

@@ -1,11 +1,12 @@
-/* The fused passes of a plan's forward on a CPU, one thread, maps in memory as [images, height, width, channels].
+/* Fused kernels of planned forwards on a CPU, in one thread, for maps [images, height, width, channels].
  *
- *   combine   per image, while it is in cache: convolutions that nothing else reads, sum of {alias, normalised map, pooled map}
- *             -> value, and its ReLU -> active
- *   reduce    tile of columns by tile, while it is in cache: column min and max over the images -> rows in [0, 1] -> Gram matrix
+ *   combine   per image, in cache: convolutions that no other step reads, sum of {alias, normalised map, pooled map} -> value,
+ *             and its ReLU -> active
+ *   reduce    per tile of columns, in cache: column minimum and maximum over the images -> rows in [0, 1] -> Gram matrix
  *
- * Compiled with -DREAL=float -DWHOLE=int32_t or -DREAL=double -DWHOLE=int64_t. Loops run over rows of pixels, so that nothing depends on the number of channels,
- * and are plain enough for a compiler to vectorise. Results equal those of the eager backend but for the order of sums.
+ * Compiled with -DREAL=float -DWHOLE=int32_t or -DREAL=double -DWHOLE=int64_t. Loops run over rows of pixels, so that their speed
+ * does not depend on the number of channels, and are simple enough for a compiler to vectorise. Results equal those of the eager
+ * backend up to the order of sums.
  */
 
 #include <float.h>
@@ -16,18 +17,18 @@
 #include "convolve.h"
 
 #define EPS (sizeof(REAL) == 4 ? (REAL)FLT_EPSILON : (REAL)DBL_EPSILON)
-#define TILE 256     /* columns that are reduced at once: sixteen rows of them are half of a cache of the first level */
-#define CHUNK 4096   /* columns whose sums stay in the maps' precision */
+#define TILE 256     /* columns that are reduced at once; sixteen rows of them fill half of a first-level cache */
+#define CHUNK 4096   /* columns whose sums are in the precision of the maps */
 
 enum { ALIAS = 0, NORM = 1, POOL = 2 };
 
-/* An integer of a number's size, by -DWHOLE. */
+/* Integer of the size of REAL, by -DWHOLE. */
 typedef WHOLE whole;
 
 static REAL square_root(REAL x) { return sizeof(REAL) == 4 ? (REAL)__builtin_sqrtf((float)x) : (REAL)__builtin_sqrt((double)x); }
 
-/* Finds the mean and 1 / deviation of `count` (at most LANES) channels of one image [height, width, channels], in one pass: numbers
- * are taken relative to the first pixel, which is as near to the mean as they are to each other, so that no digits cancel. */
+/* Computes the mean and 1 / deviation of `count` (at most LANES) channels of one image [height, width, channels] in one pass. Values
+ * are relative to the first pixel, which is as close to the mean as they are to each other, so that no digits cancel. */
 INLINE void moments_of(const REAL *restrict x, long height, long width, long channels, long count, REAL eps, vec *mean, vec *scale) {
     vec first = load_part(x, count), sum = {0}, square = {0};
     for (long h = 0; h < height; h++) {
@@ -47,7 +48,7 @@ INLINE void moments_of(const REAL *restrict x, long height, long width, long cha
     for (long k = 0; k < LANES; k++) (*scale)[k] = 1 / square_root((variance[k] < 0 ? 0 : variance[k]) + eps);
 }
 
-/* Finds each channel's mean and 1 / deviation of one image, repeated over a row of pixels. */
+/* Computes each channel's mean and 1 / deviation of one image, repeated over a row of pixels. */
 static void moments(const REAL *restrict x, long height, long width, long channels, REAL eps, REAL *restrict mean, REAL *restrict scale) {
     for (long c = 0; c < channels; c += LANES) {
         vec m, s;
@@ -81,18 +82,18 @@ static void add_pooled(const REAL *restrict x, long h, long height, long row, lo
     }
 }
 
-/* A summand. What is convolved comes of `source` [images, ...] of the term's own size, and is made here image by image. */
+/* Summand. If it is a convolution, `source` [images, height, width, inputs] is its input, and it is computed image by image. */
 struct term {
     long kind;        /* ALIAS, NORM or POOL */
-    long convolution; /* of convolve.h, or -1 where `source` is the map itself */
-    long inputs;      /* channels, height and width of what is convolved */
+    long convolution; /* kind of convolve.h, or -1 if `source` is the map itself */
+    long inputs;      /* channels, height and width of the input of the convolution */
     long height;
     long width;
     const REAL *source;
     const REAL *weight;
 };
 
-/* How many images are convolved before they are summed: one, or more of them where they are so small that they share loads. */
+/* Number of images that are convolved before they are summed: one, or several small ones that share loads of the weights. */
 static long images_together(long images, long height, long width) {
     long tiles = ((height + EDGE - 1) / EDGE) * ((width + EDGE - 1) / EDGE);
     return least(images, groups(tiles));
@@ -109,7 +110,7 @@ static long combine_room(long images, long height, long width, long channels, lo
     return (2 + 2 * terms) * row + padded(2 * channels) + made + most;
 }
 
-/* A row of a sum: what is there already, where there is something, and a part: the row itself, or shifted and scaled. */
+/* Value r of a row of a sum: the previous terms unless this is the first, plus the term itself, shifted and scaled for NORM. */
 INLINE REAL summed(const int kind, const int first, const REAL *restrict before, const REAL *restrict x, const REAL *restrict mean,
                    const REAL *restrict scale, long r) {
     REAL part = kind == ALIAS ? x[r] : (x[r] - mean[r]) * scale[r];
@@ -121,7 +122,7 @@ INLINE void add_part(const int kind, const int first, REAL *restrict total, cons
     for (long r = 0; r < row; r++) total[r] = summed(kind, first, total, x, mean, scale, r);
 }
 
-/* Adds row `h` of a map to total, or writes it there if it is the `first`; patterns [2, padded row]: mean and 1 / deviation. */
+/* Adds row `h` of a map to total, or writes it if it is the `first`; patterns [2, padded row] are mean and 1 / deviation. */
 static void add_term(long kind, int first, const REAL *restrict map, long h, long height, long row, long channels,
                      const REAL *restrict patterns, REAL *restrict window, REAL *restrict total) {
     const REAL *restrict x = map + h * row, *restrict mean = patterns, *restrict scale = patterns + padded(row);
@@ -137,8 +138,8 @@ static void add_term(long kind, int first, const REAL *restrict map, long h, lon
     }
 }
 
-/* Adds the last part, keeps the sum in value and its ReLU in out, where these are wanted, and finds the ReLU's largest number:
- * numbers that are not negative are ordered as the integers with their bits are, which a compiler can compare in any order. */
+/* Adds the last term, stores the sum in value and its ReLU in out, if they are needed, and updates the ReLU's largest value.
+ * Non-negative numbers are ordered as the integers with the same bits, which a compiler may compare in any order. */
 INLINE void close_row(const int kind, const int first, const int kept, const int active, const REAL *restrict total,
                       const REAL *restrict x, const REAL *restrict mean, const REAL *restrict scale, long row, REAL *restrict value,
                       REAL *restrict out, whole *largest) {
@@ -147,7 +148,7 @@ INLINE void close_row(const int kind, const int first, const int kept, const int
         REAL v = summed(kind, first, total, x, mean, scale, r);
         if (kept) value[r] = v;
         if (!active) continue;
-        v = v < 0 ? 0 : v; /* NaN stays NaN */
+        v = v < 0 ? 0 : v; /* NaN stays NaN. */
         whole bits;
         memcpy(&bits, &v, sizeof(REAL));
         out[r] = v;
@@ -163,7 +164,8 @@ INLINE void close_row(const int kind, const int first, const int kept, const int
         else close_row(kind, first, 0, 1, total, x, mean, scale, row, value, out, largest);                                        \
     } while (0)
 
-/* close_row for what is known when it runs: a last part of a kind, the `first` or not; `value` or `out` may be NULL. */
+/* close_row with arguments that are known at run time: kind of the last term, and whether it is the first; `value` or `out` may be
+ * NULL. */
 static void close_sum(long kind, int first, const REAL *total, const REAL *x, const REAL *patterns, long row, REAL *value, REAL *out,
                       whole *largest) {
     const REAL *mean = patterns, *scale = patterns + padded(row);
@@ -176,8 +178,8 @@ static void close_sum(long kind, int first, const REAL *total, const REAL *x, co
     }
 }
 
-/* `value` or `active` may be NULL; magnitude [images]: the largest of active. Like each function below, it does nothing but return
- * the numbers of scratch that it needs where there is less `room`; else it returns 0. */
+/* Computes a combine step; `value` or `active` may be NULL, and magnitude [images] is the largest value of active. If `room`, the
+ * size of scratch in numbers, is too small, this and each function below only return the size that they need; else they return 0. */
 long combine(long images, long height, long width, long channels, long terms, const struct term *term, double eps, REAL *value,
              REAL *active, REAL *magnitude, REAL *scratch, long room) {
     long needed = combine_room(images, height, width, channels, terms, term);
@@ -205,7 +207,7 @@ long combine(long images, long height, long width, long channels, long terms, co
         whole largest = 0;
         for (long h = 0; h < height; h++) {
             REAL *kept = value ? value + i * size + h * row : NULL, *out = active ? active + i * size + h * row : NULL;
-            /* A pooled map that comes last, or no map at all, is added before and leaves nothing but the sum. */
+            /* A pooled map at the end, or a sum without terms, is added before, so that only the sum itself remains. */
             long last = terms > 0 && term[terms - 1].kind != POOL ? terms - 1 : terms;
             if (terms == 0) memset(sum, 0, row * sizeof(REAL));
             for (long t = 0; t < last; t++)
@@ -220,13 +222,13 @@ long combine(long images, long height, long width, long channels, long terms, co
     return 0;
 }
 
-/* A Gram matrix is found in blocks of 4 x ACROSS pairs of rows on and above the diagonal; each pair has a vector of sums. */
+/* A Gram matrix is computed in blocks of 4 x ACROSS pairs of rows on and above the diagonal; each pair has a vector of sums. */
 #define ACROSS MOST_ACROSS
 #define PAIRS (4 * ACROSS)
 
 static long gram_blocks(long n) { return n / 4 * (n / ACROSS); }
 
-/* Adds the products of four rows p and ACROSS rows q, which begin `offset` rows later, for pairs on and above the diagonal. */
+/* Adds the products of four rows p and ACROSS rows q, which start `offset` rows later, for pairs on and above the diagonal. */
 INLINE void gram_block(const int offset, const REAL *restrict p, const REAL *restrict q, REAL *restrict sums) {
     vec a[4][ACROSS];
     for (int r = 0; r < 4; r++)
@@ -256,7 +258,7 @@ static void add_gram(const REAL *restrict t, long n, REAL *restrict sums) {
         }
 }
 
-/* Adds the vectors of sums to both triangles of gram [n, n], where `rows` [>= n] of them were multiplied, and clears them. */
+/* Adds the vectors of sums of `rows` (at least n) rows to both triangles of gram [n, n], and clears them. */
 static void take_gram(REAL *restrict sums, long rows, long n, double *restrict gram) {
     for (long i = 0; i < rows; i += 4)
         for (long j = i; j < rows; j += ACROSS)
@@ -265,19 +267,19 @@ static void take_gram(REAL *restrict sums, long rows, long n, double *restrict g
                     double sum = 0;
                     for (long lane = 0; lane < LANES; lane++) sum += sums[lane];
                     memset(sums, 0, LANES * sizeof(REAL));
-                    if (i + r > j + s || j + s >= n) continue; /* of a block on the diagonal, the half above it */
+                    if (i + r > j + s || j + s >= n) continue; /* Blocks on the diagonal only use their upper half. */
                     gram[(i + r) * n + j + s] += sum;
                     if (i + r < j + s) gram[(j + s) * n + i + r] += sum;
                 }
 }
 
-/* Numbers of scratch that the reductions of n rows need. */
+/* Size of the scratch memory of the reductions of n rows, in numbers. */
 static long reduce_room(long n) {
     long rows = (n + 3) / 4 * 4;
     return (rows + 2) * TILE + gram_blocks(rows) * PAIRS * LANES;
 }
 
-/* Copies columns of x [n, length] to tile [rows, TILE], zeros where there are none. */
+/* Copies columns of x [n, length] to tile [rows, TILE], padded with zeros. */
 static long take_tile(const REAL *restrict x, long n, long rows, long length, long start, REAL *restrict tile) {
     long width = least(TILE, length - start);
     if (width < TILE) memset(tile, 0, rows * TILE * sizeof(REAL));
@@ -288,7 +290,7 @@ static long take_tile(const REAL *restrict x, long n, long rows, long length, lo
 INLINE REAL smaller(REAL a, REAL b) { return a < b ? a : b; }
 INLINE REAL larger(REAL a, REAL b) { return a > b ? a : b; }
 
-/* Lowers `low` and raises `high` to n more rows [n, TILE], four at a time, since each time costs a store. */
+/* Extends the bounds `low` and `high` by n rows [n, TILE], four at a time to save stores. */
 static void bounds(const REAL *restrict t, long n, REAL *restrict low, REAL *restrict high) {
     for (; n >= 4; n -= 4, t += 4 * TILE)
         for (long c = 0; c < TILE; c++) {
@@ -300,8 +302,8 @@ static void bounds(const REAL *restrict t, long n, REAL *restrict low, REAL *res
         for (long c = 0; c < TILE; c++) low[c] = smaller(t[c], low[c]), high[c] = larger(t[c], high[c]);
 }
 
-/* Eq. 1 and the sums that RowStatistics adds up, of one layer x [n, length]: block [n^2 + 3 n + 1] is gram, sums of the rows in
- * [0, 1], sums and sums of squares of the rows, live columns: those whose range is not below `shortest`. */
+/* Computes the sums of RowStatistics of one layer x [n, length] (RBFleX eq. 1): block [n^2 + 3 n + 1] holds the Gram matrix and sums
+ * of the rows in [0, 1], sums and sums of squares of the raw rows, and the number of columns with a range above `shortest`. */
 static void reduce_layer(const REAL *x, long n, long length, REAL shortest, double *block, REAL *scratch) {
     long rows = (n + 3) / 4 * 4, live = 0;
     REAL *restrict tile = scratch, *restrict low = tile + rows * TILE, *restrict scale = low + TILE, *pairs = scale + TILE;
@@ -330,7 +332,7 @@ static void reduce_layer(const REAL *x, long n, long length, REAL shortest, doub
                 normalised += z;
                 row[c] = z;
             }
-            sums[i] += sum; /* NaN and infinity end here, whatever becomes of them below */
+            sums[i] += sum; /* NaN and infinity reach these sums, even if they are lost in the others. */
             squares[i] += square;
             normalised_sums[i] += normalised;
         }
@@ -340,7 +342,8 @@ static void reduce_layer(const REAL *x, long n, long length, REAL shortest, doub
     block[n * n + 3 * n] = (double)live;
 }
 
-/* reduce_layer of layers x [layers, n, length] whose rows' largest magnitudes are [layers, n]; ranges count roundings of these. */
+/* Computes reduce_layer of layers x [layers, n, length]; `magnitude` [layers, n] are the rows' largest values, and a column is live
+ * if its range exceeds `roundings` roundings of the layer's largest value. */
 long reduce_rows(const REAL *x, long layers, long n, long length, const REAL *magnitude, double roundings, double *blocks,
                  REAL *scratch, long room) {
     if (room < reduce_room(n)) return reduce_room(n);
@@ -352,7 +355,7 @@ long reduce_rows(const REAL *x, long layers, long n, long length, const REAL *ma
     return 0;
 }
 
-/* For each pair of rows of a layer x [n, length], in how many columns both or neither are positive: matches [n, n]. */
+/* Counts the columns in which both or neither of two rows are positive, for a layer x [n, length]: matches [n, n]. */
 static void match_layer(const REAL *x, long n, long length, double *matches, REAL *scratch) {
     long rows = (n + 3) / 4 * 4;
     REAL *restrict tile = scratch, *pairs = tile + (rows + 2) * TILE;
@@ -366,7 +369,7 @@ static void match_layer(const REAL *x, long n, long length, double *matches, REA
         for (long i = 0; i < n; i++) {
             REAL *restrict row = tile + i * TILE;
             for (long c = 0; c < width; c++) {
-                finite &= row[c] >= -most && row[c] <= most; /* NaN is neither, and must not pass for a dead unit */
+                finite &= row[c] >= -most && row[c] <= most; /* NaN must not be taken for a dead unit. */
                 row[c] = row[c] > 0 ? 1 : -1;
             }
         }
@@ -376,7 +379,7 @@ static void match_layer(const REAL *x, long n, long length, double *matches, REA
     for (long k = 0; k < n * n; k++) matches[k] = finite ? (matches[k] + (double)length) / 2 : (double)NAN;
 }
 
-/* match_layer of layers x [layers, n, length]. */
+/* Computes match_layer of layers x [layers, n, length]. */
 long reduce_signs(const REAL *x, long layers, long n, long length, double *matches, REAL *scratch, long room) {
     if (room < reduce_room(n)) return reduce_room(n);
     for (long k = 0; k < layers; k++) match_layer(x + k * n * length, n, length, matches + k * n * n, scratch);

@@ -1,4 +1,4 @@
-/* Vectors of the machine's own width, in the form that gcc and clang share; numbers need no alignment. */
+/* Vectors of the machine's width, in the extension of gcc and clang, without alignment. */
 
 #ifndef VECTORS_H
 #define VECTORS_H
@@ -13,7 +13,7 @@
 #define VECTOR_BYTES 16
 #endif
 
-/* How many vectors across a kernel sums at once: what 32 registers hold, or the 16 of AVX2. */
+/* Number of vectors across that a kernel sums at once, for 32 registers or the 16 of AVX2. */
 #if defined(__AVX512F__) || defined(__aarch64__)
 #define MOST_ACROSS 4
 #else
@@ -25,7 +25,7 @@
 
 typedef REAL vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
 
-/* Tells a compiler that v must be in a register here; gcc would rather load it again for each product. */
+/* Forces v into a register; gcc would otherwise load it again for each product. */
 #if defined(__x86_64__)
 #define IN_REGISTER(v) __asm__("" : "+v"(v))
 #elif defined(__aarch64__)
@@ -38,7 +38,7 @@ INLINE vec load(const REAL *p) { return *(const vec *)p; }
 INLINE void store(REAL *p, vec v) { *(vec *)p = v; }
 INLINE long least(long a, long b) { return a < b ? a : b; }
 
-/* The first `count` numbers at p, zeros behind; half a vector, the commonest part, is a single move. */
+/* Loads `count` numbers at p, followed by zeros; half a vector, the most frequent part, is a single move. */
 INLINE vec load_part(const REAL *p, long count) {
     vec v = {0};
     if (count >= LANES) return load(p);
@@ -53,7 +53,7 @@ INLINE void store_part(REAL *p, vec v, long count) {
     else memcpy(p, &v, (size_t)count * sizeof(REAL));
 }
 
-/* Numbers in whole vectors. */
+/* Rounds up to whole vectors. */
 INLINE long padded(long count) { return (count + LANES - 1) / LANES * LANES; }
 
 #endif

@@ -1,1 +1,1 @@
-"""RBFleX (Yamasaki et al., IEEE TNNLS 36(6), 2025): score, kernels, gamma detection."""
+"""RBFleX (Yamasaki et al., IEEE TNNLS 36(6), 2025): score, kernels and detection of gamma."""

@@ -1,11 +1,11 @@
-"""Which layers of one candidate carry the distances that RBFleX reads (RBFleX eq. 1-3).
+"""Share of each layer of one candidate in the squared distances that RBFleX reads (RBFleX eq. 1-3).
 
 Normalisation is per column, so the squared distance of two images is a sum over layers:
 
     ||x_i - x_j||^2 = sum over layers l, sum over units u of l, of (x_iu - x_ju)^2
 
-The built network is run once more with the sums of every layer kept apart. A layer belongs to the block that the forward is in
-when the layer is computed, or else to the block before it, so functional activations have a place too.
+The built network is run once more with separate sums for every layer. A layer belongs to the block that the forward is in when
+the layer is computed, or else to the previous block, so that functional activations belong to a block, too.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-# Where a layer is counted that is computed before the first block.
+# Block of a layer that is computed before the first block.
 BEFORE = "input"
 
 
 @dataclass(frozen=True)
 class LayerDistances:
-    """One layer's part of the squared distances.
+    """Part of one layer in the squared distances.
 
     Attributes:
-        name: the module's, or the function's and its number among the functional activations of the forward.
-        block: the name of the primary block that it belongs to.
-        units: columns, values an image.
-        live: columns that are not constant over the images.
-        distance: its squared distances (each unit normalised to [0, 1]), summed over all pairs of images.
+        name: Name of the module, or of the function with its number among the functional activations of the forward.
+        block: Name of the primary block that the layer belongs to.
+        units: Number of columns, the values per image.
+        live: Number of columns that are not constant over the images.
+        distance: Squared distances of the layer, each unit normalised to [0, 1], summed over all pairs of images.
     """
 
     name: str
@@ -56,27 +56,30 @@ class LayerDistances:
 
 
 class LayerObserver(Observer):
-    """Reduces every activation layer as `RbflexObserver` does, but keeps the layers apart.
+    """Observer that reduces every activation layer as `RbflexObserver` does, with separate sums for each layer.
 
-    Statistics: ``distance`` float64 [layers], ``units`` and ``live`` int64 [layers], and the same of Y as ``q_distance`` [], ...
+    Statistics: ``distance`` float64 [layers], ``units`` and ``live`` int64 [layers], and the same for Y as ``q_distance`` [], ...
     """
 
     def __init__(self) -> None:
         self.block = BEFORE
-        self.places: list[tuple[str, str]] = []  # name and block, in the order of the forward
+        self.places: list[tuple[str, str]] = []  # Name and block, in the order of the forward.
         self.rows: list[RowStatistics] = []
         self.last = RowStatistics()
 
     def activation(self, name: str, output: torch.Tensor, multiplicity: int = 1) -> None:
+        """Reduces one activation layer and stores it with the current block."""
         rows = RowStatistics()
         rows.add(rows_of(output[None])[0], None, multiplicity)
         self.places.append((name, self.block))
         self.rows.append(rows)
 
     def features(self, output: torch.Tensor, magnitude: torch.Tensor) -> None:
+        """Adds the features."""
         self.last.add(output, magnitude)
 
     def finish(self) -> Statistics:
+        """Returns the sums of each layer and of the features."""
         found = [_sums(rows) for rows in self.rows]
         return {name: np.array([sums[name] for sums in found]) for name in ("distance", "units", "live")} | {
             f"q_{name}": np.asarray(value) for name, value in _sums(self.last).items()
@@ -98,18 +101,20 @@ def layer_distances(
     precision: str = "float32",
     layers: Literal["activations", "published"] = "activations",
 ) -> tuple[list[LayerDistances], LayerDistances]:
-    """Returns each activation layer's part of X's squared distances, in the order of the forward, and those of Y.
+    """Returns the part of each activation layer in the squared distances of X, in the order of the forward, and that of Y.
 
     The parts of X add up to the distances that the score reads.
 
     Args:
-        genotype: what is built; the representative of its key, where that is what the score builds.
-        images: [N, ...] on the device to run on.
-        precision: of the forward, as the evaluator's.
-        layers: which are observed, as the proxy's.
+        space: The search space.
+        genotype: Genotype of the network that the score builds, usually the representative of a key.
+        images: Inputs [N, ...] on the device of the forward.
+        weights: Seed and distribution of the weights.
+        precision: Precision of the forward, a key of `PRECISIONS`.
+        layers: Observed layers, `Proxy.layers`.
 
     Raises:
-        CandidateFailed: if the classifier is never called.
+        CandidateFailed: If the classifier is never called.
     """
     dtype, convolutions = PRECISIONS[precision]
     subject = Subject(space, genotype, placed(images, images.device, dtype), None, weights, dtype)

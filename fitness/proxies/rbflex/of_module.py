@@ -21,23 +21,24 @@ def rbflex_score(
     gamma: str | Sequence[float] = "published",
     kernel: str = "rbf",
 ) -> float:
-    """Returns N (log|K| + log|Q|) of `model` as it is, on `images` [N, ...] (RBFleX eq. 1-7).
+    """Returns the RBFleX score N (log|K| + log|Q|) of `model` on `images` [N, ...] (RBFleX eq. 1-7).
 
-    Weights, buffers and training modes are the same afterwards. Compare scores only under the same images and gammas.
-    Fewer features than N - 1, or images that are nearly equal, span no volume: eigenvalues below 1e-5 of a determinant's largest
-    are raised to that (`kernels`), where the formula itself would give round-off or -infinity.
+    Weights, buffers and training modes are unchanged afterwards. Scores are comparable only for the same images and gammas. If
+    there are fewer features than N - 1, or images are nearly equal, the formula would give round-off or -infinity; eigenvalues
+    below 1e-5 of the largest one of a matrix are therefore raised to that value (see `kernels`).
 
     Args:
-        model: any module; its weights are used as they are.
-        images: at least 2, on the model's device, one an entry of the first dimension, in every map of the model too.
-        classifier: the layer whose input is the feature vector Y, or its name; by default the last registered Linear layer.
+        model: Any module; its weights are used as they are.
+        images: At least 2 inputs on the model's device. The first dimension of every map of the model must be the image.
+        classifier: Layer whose input is the feature vector Y, or its name; by default the last registered Linear layer.
         gamma: ``published`` (the constants of the paper's scripts), ``flat`` (the gamma-free limit), two numbers
-            [gamma_k, gamma_q], or ``hda``: detected on this model alone (M = 1), so not comparable with another model's.
+            [gamma_k, gamma_q], or ``hda``. The latter is detected on this model alone (M = 1), so its scores are not comparable
+            between models.
         kernel: ``rbf``, ``linear``, ``psnr`` or ``ssim``.
 
     Raises:
-        ConfigError: if a parameter is wrong or there is no classifier.
-        CandidateFailed: if the model cannot be scored, saying why.
+        ConfigError: If a parameter is wrong or there is no classifier.
+        CandidateFailed: If the model cannot be scored; the message is the reason.
     """
     import numpy as np
     from torch import nn
@@ -47,7 +48,7 @@ def rbflex_score(
 
     given: object = gamma
     if not isinstance(gamma, str):
-        # What is no sequence of numbers is for `parse` to refuse.
+        # `parse` refuses anything but a sequence of numbers.
         with contextlib.suppress(TypeError, ValueError):
             given = [float(g) for g in gamma]
     parameters = parse(RbflexParameters, {"gamma": given, "kernel": kernel, "networks": 1}, "")
@@ -56,7 +57,7 @@ def rbflex_score(
     for what, tensor in (("images are", images), *((f"parameter {name!r} is", p) for name, p in model.named_parameters())):
         if tensor.is_floating_point() and tensor.itemsize < 4:
             raise ConfigError(
-                f"the {what} {tensor.dtype}, too coarse to tell how far images lie apart; score model.float() on images.float()"
+                f"the {what} {tensor.dtype}, too coarse to measure distances between images; score model.float() on images.float()"
             )
     modules = dict(model.named_modules())
     if isinstance(classifier, str):
@@ -75,7 +76,7 @@ def rbflex_score(
     proxy = Rbflex(parameters)
     observer = proxy.observer()
     with own_precision():
-        # A first layer may change in place what it is given.
+        # The first layer may change its input in place.
         run_observed(model, images.clone(), [observer], last)
     statistics = observer.finish()
     values = proxy.calibrate([statistics], np.random.default_rng(0))

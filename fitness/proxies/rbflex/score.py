@@ -1,21 +1,20 @@
-"""RBFleX (Yamasaki et al., IEEE TNNLS 36(6), 2025, arXiv 2503.22733): how far apart N images lie in an untrained network.
+"""RBFleX (Yamasaki et al., IEEE TNNLS 36(6), 2025, arXiv 2503.22733): distances between N images in an untrained network.
 
     X [N, L_K]: all activation outputs of an image, Y [N, L_Q]: the input of the classifier
     normalise each column to [0, 1] over the N rows (eq. 1); a constant column carries no distance
     K = exp(-gamma_k ||x_i - x_j||^2), Q = exp(-gamma_q ||y_i - y_j||^2)                       (eq. 2-5)
     score = log|K (x) Q| = N (log|K| + log|Q|)                                                 (eq. 6-7)
 
-A space whose features are round-off (`SearchSpace.features` is "none") is scored by K alone: N log|K|. Its networks are dead where
-the map that the features come from is zero.
+A space whose features are round-off (`SearchSpace.features` is "none") is scored by K alone: N log|K|. Its networks are dead if the
+map that the features are pooled from is zero.
 
-Normalisation is per column and squared distances add up over layers, so X never exists: each layer is reduced to its Gram
+Normalisation is per column and squared distances add up over layers, so X is never stored: each layer is reduced to its Gram
 matrix while the forward runs, and memory is bounded by the largest layer. Gammas, kernels and HDA rules read these statistics
-only; changing one costs no forward. Gamma hardly matters once it is small (the flat limit): then it only adds a constant.
+only, so changing one costs no forward. If gamma is small (the flat limit), its value hardly matters: it only adds a constant.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -29,26 +28,17 @@ from rbflex_evo.spaces import ConfigError
 from rbflex_evo.spaces import Parameters as AnyParameters
 
 from .hda import detect
-from .kernels import (
-    flat_log_determinant,
-    floored_log_determinant,
-    linear_kernel,
-    log_determinants,
-    psnr_kernel,
-    rbf_log_determinant,
-    squared_distances,
-    ssim_kernel,
-)
+from .kernels import Flat, Kernel, Linear, NormalisedRows, Psnr, Rbf, Ssim
 
 if TYPE_CHECKING:
     import torch
 
     from rbflex_evo.spaces import SearchSpace
 
-# The constants of the published scripts for convolutional networks, the same for every space.
+# Constants of the published scripts for convolutional networks, the same for every space.
 PUBLISHED_GAMMAS = (2.68690173088039e-12, 1.02460061284506e-11)
 
-# What the rows of each part are.
+# Content of the rows of each part.
 ROWS = {"k": "activations", "q": "features"}
 
 Gamma = Annotated[float, Field(gt=0)]
@@ -58,11 +48,12 @@ class RbflexParameters(AnyParameters):
     """Parameters of the score.
 
     Attributes:
-        gamma: ``hda`` (the minimum over detected candidates), ``hda_max``, ``random`` (log-uniform in [1e-20, 1e-1]),
-            ``published`` (the paper's scripts' constants), ``flat`` (the gamma-free limit), or two numbers [gamma_k, gamma_q].
-        networks: how many networks HDA looks at (the paper's M).
+        gamma: ``hda`` (the minimum over detected candidates), ``hda_max`` (the maximum), ``random`` (log-uniform in
+            [1e-20, 1e-1]), ``published`` (the constants of the paper's scripts), ``flat`` (the gamma-free limit), or two numbers
+            [gamma_k, gamma_q].
+        networks: Number of networks that HDA reads (the paper's M).
         kernel: ``rbf``, or one of the paper's comparisons (Fig. 10).
-        mode: ``published`` observes what the published code observes, on raw cells, and sets its gammas.
+        mode: ``standard``, or ``published`` for the layers of the published code on raw cells, with its gammas.
     """
 
     gamma: Literal["hda", "hda_max", "random", "published", "flat"] | Annotated[list[Gamma], Field(min_length=2, max_length=2)] = (
@@ -74,11 +65,12 @@ class RbflexParameters(AnyParameters):
 
 
 class Rbflex(Proxy):
-    """N (log|K| + log|Q|); higher is better, always negative for the RBF kernel.
+    """RBFleX score N (log|K| + log|Q|); higher is better, always negative for the RBF kernel.
 
     Args:
-        gammas: gamma_k and gamma_q where they are known.
-        parts: "kq", or "k" for spaces whose features say nothing.
+        parameters: Parameters of the score.
+        kernels: Kernel of each part, as a calibration gives them. Ignored if the parameters decide the kernels.
+        parts: "kq", or "k" for spaces whose features carry no information.
     """
 
     name = "rbflex"
@@ -89,30 +81,29 @@ class Rbflex(Proxy):
     def __init__(
         self,
         parameters: AnyParameters | None = None,
-        gammas: Sequence[float] | None = None,
+        kernels: Mapping[str, Kernel] | None = None,
         parts: Literal["kq", "k"] = "kq",
     ) -> None:
         super().__init__(parameters)
-        self.gammas = gammas
+        self.kernels = _decided_kernels(self.parameters) or kernels or {}
         self.parts = parts
-        gamma = self.parameters.gamma
-        if gamma == "published" or self.parameters.mode == "published":
-            self.gammas = PUBLISHED_GAMMAS
-        elif isinstance(gamma, list):
-            self.gammas = (gamma[0], gamma[1])
 
     @property
-    def layers(self) -> Literal["activations", "published"]:
-        return "published" if self.parameters.mode == "published" else "activations"
+    def scores_raw_network(self) -> bool:
+        """True in mode ``published``."""
+        return self.parameters.mode == "published"
 
     @property
     def identity(self) -> dict[str, object]:
+        """Everything that the statistics depend on, with the parts if the features are left out."""
         return super().identity | ({} if self.parts == "kq" else {"parts": self.parts})
 
     def for_space(self, space: SearchSpace) -> Rbflex:
-        return Rbflex(self.parameters, self.gammas, "k" if space.features == "none" else "kq")
+        """Returns the score for `space`: of activations alone if its features carry no information."""
+        return Rbflex(self.parameters, self.kernels, "k" if space.features == "none" else "kq")
 
     def observer(self) -> Observer:
+        """Returns an observer that reduces activations and features to Gram matrices and moments."""
         return RbflexObserver(self.parts)
 
     @property
@@ -121,73 +112,63 @@ class Rbflex(Proxy):
 
     @property
     def calibration_networks(self) -> int:
-        wanted = self.parameters.kernel == "rbf" and self.gammas is None
-        return self.parameters.networks if wanted and self._rule in ("hda", "hda_max") else 0
+        """Number of networks that HDA looks at, 0 if nothing has to be detected."""
+        return self.parameters.networks if not self.kernels and self._rule in ("hda", "hda_max") else 0
 
     @property
     def calibration_identity(self) -> dict[str, object]:
+        """Rule and number of networks of the calibration."""
         return {"rule": self._rule, "networks": self.calibration_networks}
 
     def calibrate(self, samples: Sequence[Statistics], rng: np.random.Generator) -> dict[str, float]:
-        if self.gammas is not None or self._rule == "flat" or self.parameters.kernel != "rbf":
+        """Returns ``gamma_k`` and ``gamma_q``, detected or random, or an empty dictionary if the kernels are known."""
+        if self.kernels:
             return {}
         if self._rule == "random":
             return {f"gamma_{part}": float(10.0 ** rng.uniform(-20, -1)) for part in self.parts}
         return {f"gamma_{part}": detect([_moments(statistics, part) for statistics in samples], self._rule) for part in self.parts}
 
     def calibrated(self, values: Mapping[str, float]) -> Rbflex:
+        """Returns the score with RBF kernels of these gammas."""
         if not values:
             return self
-        return Rbflex(self.parameters, [values[f"gamma_{part}"] for part in self.parts], self.parts)
+        return Rbflex(self.parameters, {part: Rbf(values[f"gamma_{part}"]) for part in self.parts}, self.parts)
 
     def score(self, statistics: Statistics) -> float:
-        n = len(statistics["k_gram"])
-        total = 0.0
-        for position, part in enumerate(self.parts):
-            gram = statistics[f"{part}_gram"]
-            live = int(statistics[f"{part}_live"])
-            total += self._log_determinant(gram, statistics[f"{part}_normalised_sums"], live, position)
-        score = n * total
-        if not math.isfinite(score):
-            raise CandidateFailed(f"the determinant is {score:g}")
+        """Returns log|K (x) Q| (eq. 6-7).
+
+        Raises:
+            CandidateFailed: If a kernel matrix has no positive eigenvalue.
+            ConfigError: If the kernels are not known yet.
+        """
+        score = float(self.score_many({name: array[None] for name, array in statistics.items()})[0])
+        if np.isnan(score):
+            raise CandidateFailed("the kernel has no positive eigenvalue")
         return score
 
     def score_many(self, statistics: Statistics) -> np.ndarray:
-        if self.parameters.kernel != "rbf":
-            return super().score_many(statistics)
-        flat = self._rule == "flat" and self.gammas is None
-        if self.gammas is None and not flat:
-            raise ConfigError(_NO_GAMMAS)
-        total = np.zeros(len(statistics["k_gram"]))
-        for position, part in enumerate(self.parts):
-            gamma = None if self.gammas is None else self.gammas[position]
-            values = log_determinants(statistics[f"{part}_gram"], gamma)
-            total += np.where(statistics[f"{part}_live"] > 0, values, np.nan)
-        return statistics["k_gram"].shape[1] * total
-
-    def _log_determinant(self, gram: np.ndarray, sums: np.ndarray, length: int, position: int) -> float:
-        kernel = self.parameters.kernel
-        try:
-            if kernel == "rbf":
-                distances = squared_distances(gram)
-                if self._rule == "flat" and self.gammas is None:
-                    return flat_log_determinant(distances)
-                if self.gammas is None:
-                    raise ConfigError(_NO_GAMMAS)
-                return rbf_log_determinant(distances, self.gammas[position])
-            matrix = {
-                "linear": lambda: linear_kernel(gram),
-                "psnr": lambda: psnr_kernel(gram, length),
-                "ssim": lambda: ssim_kernel(gram, sums, length),
-            }[kernel]()
-            return floored_log_determinant(matrix)
-        except ConfigError:
-            raise
-        except ValueError as error:
-            raise CandidateFailed(str(error)) from None
+        """Returns log|K (x) Q| = N (log|K| + log|Q|) of M candidates (eq. 6-7), NaN where a kernel has no positive eigenvalue."""
+        if not self.kernels:
+            raise ConfigError("rbflex has no gammas yet: calibrate it on networks of the space, or set gamma")
+        n = statistics["k_gram"].shape[1]
+        log_determinants = np.sum([self.kernels[part].log_determinants(_rows(statistics, part)) for part in self.parts], axis=0)
+        scores: np.ndarray = n * log_determinants
+        return scores
 
 
-_NO_GAMMAS = "rbflex has no gammas yet: calibrate it on networks of the space, or set gamma"
+def _decided_kernels(parameters: RbflexParameters) -> dict[str, Kernel]:
+    """Returns the kernel of each part if the parameters decide it, else an empty dictionary: gammas have to be found."""
+    rivals: dict[str, Kernel] = {"linear": Linear(), "psnr": Psnr(), "ssim": Ssim()}
+    gamma = PUBLISHED_GAMMAS if parameters.mode == "published" or parameters.gamma == "published" else parameters.gamma
+    if parameters.kernel != "rbf":
+        return dict.fromkeys(ROWS, rivals[parameters.kernel])
+    if gamma == "flat":
+        return dict.fromkeys(ROWS, Flat())
+    return {} if isinstance(gamma, str) else dict(zip(ROWS, map(Rbf, gamma), strict=True))
+
+
+def _rows(statistics: Statistics, part: str) -> NormalisedRows:
+    return NormalisedRows(statistics[f"{part}_gram"], statistics[f"{part}_normalised_sums"], statistics[f"{part}_live"])
 
 
 def _moments(statistics: Statistics, part: str) -> tuple[np.ndarray, np.ndarray, int]:
@@ -195,45 +176,59 @@ def _moments(statistics: Statistics, part: str) -> tuple[np.ndarray, np.ndarray,
 
 
 class RbflexObserver(Observer):
-    """Reduces X and Y to what the score needs, while they pass.
+    """Observer that reduces X and Y to Gram matrices and moments.
 
-    Statistics, for part k (X) and q (Y): ``gram`` [N, N] of the normalised rows (its diagonal is their sums of squares),
-    ``normalised_sums`` [N], ``sums`` [N] and ``squares`` [N] of the raw rows, ``length`` (all columns), ``live`` (columns
-    that are not constant); all float64 or int64.
+    Statistics, for part k (X) and q (Y), float64 or int64: ``gram`` [N, N] and ``normalised_sums`` [N] of the normalised rows,
+    ``sums`` [N] and ``squares`` [N] of the raw rows, ``length`` [], the number of columns, and ``live`` [], the number of columns
+    that are not constant.
+
+    Args:
+        parts: "kq", or "k" without the features.
     """
 
     reduction = "row_sums"
 
     def __init__(self, parts: str = "kq") -> None:
         self.parts = {part: RowStatistics() for part in parts}
-        self.magnitude: torch.Tensor | None = None  # the largest number of the map that the features come from
+        self.magnitude: torch.Tensor | None = None  # Largest value of the map that the features come from.
 
     def activation(self, name: str, output: torch.Tensor, multiplicity: int = 1) -> None:
+        """Reduces one activation layer."""
         self.parts["k"].add(rows_of(output[None])[0], None, multiplicity)
 
     def reduce(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Returns `reduce_rows` of one layer's outputs [K, N, ...]."""
         return reduce_rows(rows_of(outputs))
 
     def take(self, reduced: torch.Tensor, columns: int, multiplicity: int = 1) -> None:
+        """Adds one reduced layer."""
         self.parts["k"].take(reduced, columns, multiplicity)
 
     def features(self, output: torch.Tensor, magnitude: torch.Tensor) -> None:
+        """Reduces the features [N, L_Q]."""
         self.magnitude = magnitude
         if "q" in self.parts:
             self.parts["q"].add(output, magnitude)
 
     def take_features(self, reduced: torch.Tensor, columns: int, magnitude: torch.Tensor) -> None:
+        """Adds the reduced features."""
         self.magnitude = magnitude
         if "q" in self.parts:
             self.parts["q"].take(reduced, columns)
 
     def fork(self) -> RbflexObserver:
+        """Returns another observer that has seen the same layers so far."""
         other = RbflexObserver()
         other.parts = {part: rows.fork() for part, rows in self.parts.items()}
         other.magnitude = self.magnitude
         return other
 
     def finish(self) -> Statistics:
+        """Returns the statistics of both parts.
+
+        Raises:
+            CandidateFailed: If there is no activation layer, a value is not finite, or all images have equal rows.
+        """
         if not self.parts["k"].columns:
             raise CandidateFailed(NO_ACTIVATION)
         found = {f"{part}_{name}": array for part, rows in self.parts.items() for name, array in rows.finish().items()}

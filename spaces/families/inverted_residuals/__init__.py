@@ -1,1 +1,1 @@
-"""Chains of inverted residual blocks: MobileNetV2's family and NAS-Bench-Macro."""
+"""Networks of inverted residual blocks: MobileNetV2's family and NAS-Bench-Macro."""

@@ -1,6 +1,6 @@
-"""Chains of inverted residual blocks as data, and what they cost by arithmetic on their shapes, without building them.
+"""Networks of inverted residual blocks as data, and their parameters and multiply-accumulates, counted from their shapes.
 
-Costs are those of the built network, module by module, as torch's flop counter has them halved; tests hold them against it.
+The counts equal half of those of torch's flop counter for the built network; tests compare the two.
 """
 
 from __future__ import annotations
@@ -8,18 +8,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rbflex_evo.spaces.errors import ConfigError
+from rbflex_evo.spaces.families.counting import CountedConvolution, count, halved, image_size, with_classifier
 from rbflex_evo.spaces.space import Costs
 
 
 @dataclass(frozen=True)
-class Block:
-    """One inverted residual block, or a skip.
+class InvertedResidualBlock:
+    """One inverted residual block (MobileNetV2, Sandler et al. 2018), or a skip connection.
 
     Attributes:
-        name: of its weights within the network.
-        expansion: hidden channels a channel of the input; 1 has no expanding convolution, 0 is a skip (projected where the
-            shapes differ).
+        name: Name of the block in the network, and so of its parameters.
+        inputs: Input channels.
+        outputs: Output channels.
+        stride: Stride of the depthwise convolution.
+        kernel: Side of the kernel of the depthwise convolution.
+        expansion: Ratio of hidden to input channels; 1 has no expanding convolution, 0 is a skip connection, which is projected
+            if the shapes differ.
     """
 
     name: str
@@ -31,48 +35,46 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Chain:
-    """A network: stem, blocks, a last 1 x 1 convolution, classifier.
+class MobileNetLayout:
+    """The layers of a network: stem, blocks, a last 1 x 1 convolution and classifier.
 
     Attributes:
-        stem: output channels of the first convolution, 3 x 3.
-        stride: of the first convolution.
-        blocks: each with the output channels of the one before as its input channels.
-        head: output channels of the last convolution.
-        classes: outputs of the classifier.
+        stem: Output channels of the first convolution, 3 x 3.
+        stride: Stride of the first convolution.
+        blocks: The blocks in order; the output channels of each are the input channels of the next one.
+        head: Output channels of the last convolution.
+        classes: Outputs of the classifier.
     """
 
     stem: int
     stride: int
-    blocks: tuple[Block, ...]
+    blocks: tuple[InvertedResidualBlock, ...]
     head: int
     classes: int
 
 
-def chain_costs(chain: Chain, input_shape: Sequence[int]) -> Costs:
+def mobilenet_costs(layout: MobileNetLayout, input_shape: Sequence[int]) -> Costs:
     """Returns the parameters and multiply-accumulates of a network on one image.
 
     Args:
-        input_shape: [3, height, width] of one image.
+        layout: The layers of the network.
+        input_shape: Shape [3, height, width] of one image.
 
     Raises:
-        ConfigError: if the network takes no such images.
+        ConfigError: If the network cannot process images of that shape.
     """
-    if len(input_shape) != 3 or input_shape[0] != 3 or min(input_shape) < 1:
-        raise ConfigError(f"expected images of shape [3, height, width], but they are {list(input_shape)}")
-    params, flops = (chain.head + 1) * chain.classes, chain.head * chain.classes
-    size = (input_shape[1], input_shape[2])
-    for weights, outputs, stride in _convolutions(chain):
-        size = ((size[0] - 1) // stride + 1, (size[1] - 1) // stride + 1)
-        params += weights + 2 * outputs
-        flops += weights * size[0] * size[1]
-    return Costs(float(params), float(flops))
+    size = image_size(input_shape)
+    convolutions: list[CountedConvolution] = []
+    for weights, outputs, stride in _convolutions(layout):
+        size = halved(size, stride - 1)
+        convolutions.append(CountedConvolution(weights, outputs, size))
+    return with_classifier(*count(convolutions), layout.head, layout.classes)
 
 
-def _convolutions(chain: Chain) -> Iterator[tuple[int, int, int]]:
-    """Yields weights, output channels and stride of every convolution, each followed by a batch normalisation."""
-    yield 27 * chain.stem, chain.stem, chain.stride
-    for block in chain.blocks:
+def _convolutions(layout: MobileNetLayout) -> Iterator[tuple[int, int, int]]:
+    """Yields the weights, output channels and stride of every convolution, each followed by batch normalisation."""
+    yield 27 * layout.stem, layout.stem, layout.stride
+    for block in layout.blocks:
         hidden = block.inputs * block.expansion
         if block.expansion > 1:
             yield block.inputs * hidden, hidden, 1
@@ -81,4 +83,4 @@ def _convolutions(chain: Chain) -> Iterator[tuple[int, int, int]]:
             yield hidden * block.outputs, block.outputs, 1
         elif block.stride != 1 or block.inputs != block.outputs:
             yield block.inputs * block.outputs, block.outputs, block.stride
-    yield chain.blocks[-1].outputs * chain.head, chain.head, 1
+    yield layout.blocks[-1].outputs * layout.head, layout.head, 1

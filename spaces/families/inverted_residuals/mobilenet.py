@@ -1,8 +1,8 @@
-"""MobileNetV2's stages with free kernels, expansions, depths and widths (Sandler et al. 2018; ProxylessNAS, Cai et al. 2019).
+"""MobileNetV2's stages with variable kernels, expansions, depths and widths (Sandler et al. 2018; ProxylessNAS, Cai et al. 2019).
 
-Stages, strides and the widths at multiplier 1 are MobileNetV2's, and the multipliers are the paper's, so all its published
-networks are in the space; kernels of 3, 5 and 7 and expansions of 3 and 6 are ProxylessNAS's. Papers search it under 450, 600 or
-1,000 million multiply-accumulates, which is a limit on ``flops`` in a configuration.
+Stages, strides, base widths and width multipliers are those of MobileNetV2, so that the space contains all its published networks.
+Kernels of 3, 5 and 7 and expansions of 3 and 6 are those of ProxylessNAS. Papers search this space under 450, 600 or 1,000 million
+multiply-accumulates, which is a limit on ``flops`` in a configuration.
 
     stem 1.0 | 1.0: k3e1 | 0.75: k5e6 k3e3 | ... | head 1.0         a width multiplier and the blocks of every stage
 """
@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from rbflex_evo.spaces.architecture.drawing import Drawing
+from rbflex_evo.spaces.architecture.drawing import Drawing, chain_drawing
 from rbflex_evo.spaces.encodings.encoding import Genotype
-from rbflex_evo.spaces.encodings.staged import Stage, StagedEncoding
+from rbflex_evo.spaces.encodings.staged import StagedEncoding, StageRange
 from rbflex_evo.spaces.errors import GenotypeError, near_name
 from rbflex_evo.spaces.parameters import Parameters as AnyParameters
 from rbflex_evo.spaces.space import Costs, SearchSpace
 
-from .costs import Block, Chain, chain_costs
+from .costs import InvertedResidualBlock, MobileNetLayout, mobilenet_costs
 
 if TYPE_CHECKING:
     from .network import MobileNetwork
 
 MULTIPLIERS = (0.35, 0.5, 0.75, 1.0, 1.4)
 HEAD_MULTIPLIERS = (1.0, 1.4)
-# Width at multiplier 1, stride of the first block, and how deep the stage may be.
+# Width at multiplier 1, stride of the first block, and largest depth of each stage.
 STAGES = ((16, 1, 1), (24, 2, 4), (32, 2, 4), (64, 2, 4), (96, 1, 4), (160, 2, 4), (320, 1, 1))
 KERNELS = (3, 5, 7)
 FIRST_BLOCKS = tuple((kernel, expansion) for kernel in KERNELS for expansion in (1, 3, 6))
@@ -37,14 +37,19 @@ STEM, HEAD = 32, 1280
 
 
 class MobileNetParameters(AnyParameters):
-    """The classifier's outputs, and the sides of the images that costs are counted on."""
+    """Parameters of the MobileNet space.
+
+    Attributes:
+        classes: Outputs of the classifier.
+        size: Height and width of the images.
+    """
 
     classes: int = Field(default=1000, ge=2)
     size: int = Field(default=224, ge=32)
 
 
 class MobileNetSpace(SearchSpace):
-    """MobileNet-like networks; a genotype holds width multipliers of stem, stages and head, then each stage's blocks."""
+    """MobileNet-like networks; genes are the width multipliers of stem, stages and head, then the blocks of each stage."""
 
     name = "mobilenet"
     description = "MobileNetV2 stages: kernel 3, 5, 7, expansion 3, 6 (1 in the first), depth 1..4, widths 0.35..1.4"
@@ -56,10 +61,11 @@ class MobileNetSpace(SearchSpace):
         self.input_shape = (3, self.parameters.size, self.parameters.size)
         plain = [len(MULTIPLIERS)] * (1 + len(STAGES)) + [len(HEAD_MULTIPLIERS)]
         names = ["stem width", *(f"stage {i + 1} width" for i in range(len(STAGES))), "head width"]
-        stages = [Stage(1, depth, len(_kinds(i))) for i, (*_, depth) in enumerate(STAGES)]
+        stages = [StageRange(1, depth, len(_kinds(i))) for i, (*_, depth) in enumerate(STAGES)]
         self.encoding: StagedEncoding = StagedEncoding(plain, stages, names)
 
     def notation(self, genotype: Genotype) -> str:
+        """Writes the width multipliers and the blocks of every stage."""
         self.encoding.validate(genotype)
         (stem, *widths, head), stages = self.encoding.split(genotype)
         parts = [f"stem {MULTIPLIERS[stem]}"]
@@ -69,11 +75,12 @@ class MobileNetSpace(SearchSpace):
         return " | ".join([*parts, f"head {HEAD_MULTIPLIERS[head]}"])
 
     def parse(self, text: str) -> Genotype:
+        """Reads the width multipliers and the blocks of every stage."""
         stem, *stages, head = text.strip().split("|") if text.count("|") else ("", "")
         if len(stages) != len(STAGES):
             raise GenotypeError(
                 f"{text!r} is not a network of {self.name}; expected 'stem W', {len(STAGES)} stages as 'W: k3e6 k5e3' "
-                "and 'head W', divided by '|', with W a width multiplier"
+                "and 'head W', separated by '|', with W a width multiplier"
             )
         widths, blocks = [], []
         for i, stage in enumerate(stages):
@@ -85,8 +92,8 @@ class MobileNetSpace(SearchSpace):
         plain = [_position(stem, "stem", MULTIPLIERS), *widths, _position(head, "head", HEAD_MULTIPLIERS)]
         return self.encoding.join(plain, blocks)
 
-    def chain(self, genotype: Genotype) -> Chain:
-        """Returns the network as data."""
+    def layout(self, genotype: Genotype) -> MobileNetLayout:
+        """Returns the layers of the network."""
         self.encoding.validate(genotype)
         (stem, *widths, head), stages = self.encoding.split(genotype)
         first = previous = scaled(STEM, MULTIPLIERS[stem])
@@ -97,31 +104,34 @@ class MobileNetSpace(SearchSpace):
             for position, kind in enumerate(kinds):
                 kernel, expansion = _kinds(i)[kind - 1]
                 name = f"stage{i + 1}_block{position + 1}_{_block_name(kernel, expansion)}_{previous}to{width}"
-                blocks.append(Block(name, previous, width, 1 if position else stride, kernel, expansion))
+                blocks.append(InvertedResidualBlock(name, previous, width, 1 if position else stride, kernel, expansion))
                 previous = width
-        return Chain(first, 2, tuple(blocks), scaled(HEAD, HEAD_MULTIPLIERS[head]), self.parameters.classes)
+        return MobileNetLayout(first, 2, tuple(blocks), scaled(HEAD, HEAD_MULTIPLIERS[head]), self.parameters.classes)
 
     def build(self, genotype: Genotype) -> MobileNetwork:
+        """Builds the raw network of a genotype."""
         from torch import nn
 
         from .network import MobileNetwork
 
-        return MobileNetwork(self.chain(genotype), nn.ReLU6, dropout=0.2)
+        return MobileNetwork(self.layout(genotype), nn.ReLU6, dropout=0.2)
 
     def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
-        return chain_costs(self.chain(genotype), input_shape or self.input_shape)
+        """Counts parameters and multiply-accumulates of the raw network from its shapes."""
+        return mobilenet_costs(self.layout(genotype), input_shape or self.input_shape)
 
     def drawing(self, genotype: Genotype) -> Drawing:
-        chain = self.chain(genotype)
+        """Returns the architecture as a graph."""
+        layout = self.layout(genotype)
         labels = [
-            f"k{block.kernel} e{block.expansion}\n{block.outputs}{' /2' if block.stride == 2 else ''}" for block in chain.blocks
+            f"k{block.kernel} e{block.expansion}\n{block.outputs}{' /2' if block.stride == 2 else ''}" for block in layout.blocks
         ]
-        nodes = ("input", f"stem\n{chain.stem} /2", *labels, f"head\n{chain.head}", "classifier")
-        return Drawing(nodes, tuple((i, i + 1, "", True) for i in range(len(nodes) - 1)), self.notation(genotype))
+        nodes = ("input", f"stem\n{layout.stem} /2", *labels, f"head\n{layout.head}", "classifier")
+        return chain_drawing(nodes, self.notation(genotype))
 
 
 def scaled(width: int, multiplier: float) -> int:
-    """Returns the multiple of 8 nearest to width x multiplier, at least 8 and no more than 10 % below it (MobileNetV2's rule)."""
+    """Returns the multiple of 8 nearest to width x multiplier, at least 8 and at most 10 % below it (rule of MobileNetV2)."""
     wanted = width * multiplier
     nearest = max(8, 8 * int(wanted / 8 + 0.5))
     return nearest if nearest >= 0.9 * wanted else nearest + 8
@@ -143,7 +153,7 @@ def _kind(name: str, stage: int) -> int:
 
 
 def _position(text: str, word: str, multipliers: Sequence[float]) -> int:
-    """Returns the position of the multiplier that `text` is, after `word`."""
+    """Returns the position of the multiplier in `text`, which follows `word`."""
     known = [str(multiplier) for multiplier in multipliers]
     name, _, value = text.strip().rpartition(" ") if word else ("", "", text.strip())
     if name != word or value not in known:

@@ -1,6 +1,6 @@
-"""Networks of inverted residual blocks (MobileNetV2, Sandler et al. 2018): those of NAS-Bench-Macro and of `mobilenet`.
+"""Networks of inverted residual blocks (MobileNetV2, Sandler et al. 2018), for NAS-Bench-Macro and the MobileNet space.
 
-Weights are drawn by parameter name, so a block's name holds whatever its shapes depend on: equal names mean equal shapes.
+Weights are drawn by parameter name, so the name of a block contains everything that its shapes depend on.
 """
 
 from __future__ import annotations
@@ -8,15 +8,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from rbflex_evo.spaces.architecture.chain import Stage, run_stages
+from rbflex_evo.spaces.architecture.chain import Stage, run_chain
 
-from .costs import Block, Chain
+from .costs import InvertedResidualBlock, MobileNetLayout
 
 
 def convolution(
     inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, activation: type[nn.Module] | None = None
 ) -> list[nn.Module]:
-    """Returns a convolution without bias, its batch normalisation, and its activation where there is one."""
+    """Returns a convolution without bias, its batch normalisation, and its activation if there is one."""
     layers: list[nn.Module] = [
         nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(outputs),
@@ -25,9 +25,9 @@ def convolution(
 
 
 class InvertedResidual(nn.Module):
-    """Expand (1 x 1), filter each channel (k x k), project (1 x 1, not activated); added to the input where shapes allow."""
+    """Expansion (1 x 1), depthwise convolution (k x k) and linear projection (1 x 1), residual if shapes allow."""
 
-    def __init__(self, block: Block, activation: type[nn.Module]) -> None:
+    def __init__(self, block: InvertedResidualBlock, activation: type[nn.Module]) -> None:
         super().__init__()
         hidden = block.inputs * block.expansion
         layers = convolution(block.inputs, hidden, 1, activation=activation) if block.expansion != 1 else []
@@ -36,10 +36,12 @@ class InvertedResidual(nn.Module):
         self.residual = block.stride == 1 and block.inputs == block.outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.layers(x) if self.residual else self.layers(x)
+        """Maps a feature map to a feature map, both [N, channels, height, width]."""
+        output: Tensor = x + self.layers(x) if self.residual else self.layers(x)
+        return output
 
 
-def block_module(block: Block, activation: type[nn.Module]) -> nn.Module:
+def block_module(block: InvertedResidualBlock, activation: type[nn.Module]) -> nn.Module:
     """Returns the module of one block."""
     if block.expansion:
         return InvertedResidual(block, activation)
@@ -52,35 +54,37 @@ class MobileNetwork(nn.Module):
     """Stem, blocks, a last 1 x 1 convolution, global average pooling, linear classifier.
 
     Args:
-        activation: after every convolution but a block's last.
-        dropout: before the classifier.
+        layout: The layers of the network.
+        activation: Activation after every convolution except the projection of a block.
+        dropout: Dropout probability before the classifier.
     """
 
-    def __init__(self, chain: Chain, activation: type[nn.Module], dropout: float = 0.0) -> None:
+    def __init__(self, layout: MobileNetLayout, activation: type[nn.Module], dropout: float = 0.0) -> None:
         super().__init__()
-        self.chain = chain
+        self.layout = layout
         self.features = nn.Sequential()
-        stem = convolution(3, chain.stem, 3, chain.stride, activation=activation)
-        self.features.add_module(f"stem_{chain.stem}", nn.Sequential(*stem))
-        for block in chain.blocks:
+        stem = convolution(3, layout.stem, 3, layout.stride, activation=activation)
+        self.features.add_module(f"stem_{layout.stem}", nn.Sequential(*stem))
+        for block in layout.blocks:
             self.features.add_module(block.name, block_module(block, activation))
-        last = chain.blocks[-1].outputs
-        head = convolution(last, chain.head, 1, activation=activation)
-        self.features.add_module(f"head_{last}to{chain.head}", nn.Sequential(*head))
+        last = layout.blocks[-1].outputs
+        head = convolution(last, layout.head, 1, activation=activation)
+        self.features.add_module(f"head_{last}to{layout.head}", nn.Sequential(*head))
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Sequential()
         self.classifier.add_module("dropout", nn.Dropout(dropout))
-        self.classifier.add_module(f"linear_{chain.head}", nn.Linear(chain.head, chain.classes))
+        self.classifier.add_module(f"linear_{layout.head}", nn.Linear(layout.head, layout.classes))
 
     def as_stages(self) -> list[Stage]:
-        """Returns stem, blocks and the rest; a space has one activation, so a block's numbers are all that it depends on."""
+        """Returns stem, blocks and head; the identity of a block is its description, since a space has one activation."""
         stem, *blocks, head = self.features
-        chain = self.chain
+        layout = self.layout
         return [
-            Stage((chain.stem, chain.stride), stem),
-            *(Stage(*pair) for pair in zip(chain.blocks, blocks, strict=True)),
-            Stage((chain.head, chain.classes), lambda x: self.classifier(torch.flatten(self.pool(head(x)), 1))),
+            Stage((layout.stem, layout.stride), stem),
+            *(Stage(*pair) for pair in zip(layout.blocks, blocks, strict=True)),
+            Stage((layout.head, layout.classes), lambda x: self.classifier(torch.flatten(self.pool(head(x)), 1))),
         ]
 
     def forward(self, images: Tensor) -> Tensor:
-        return run_stages(self.as_stages(), images)
+        """Maps images [N, 3, height, width] to logits [N, classes]."""
+        return run_chain(self.as_stages(), images)

@@ -1,10 +1,10 @@
-"""NAFBee (BERT): which activation function BERT-base has between the two linear layers of each layer (Yamasaki et al. 2025).
+"""NAFBee (BERT): the activation function between the two linear layers of each layer of BERT-base (Yamasaki et al. 2025).
 
     11 networks for SST-2, or 11^12 with `per_layer`: one gene for each of the 12 layers
 
-The tanh before the classifier is part of the network and no gene. Sentences have 50 words, as in RBFleX's script.
-Weights are drawn. That script starts from a network that was fine-tuned on SST-2, and draws the matrices of its linear
-layers alone (xavier_uniform): ``weights: FILE`` with ``pretrained: published``.
+The tanh before the classifier is fixed. Sentences have 50 words, as in the published script of RBFleX. By default, all weights are
+drawn. That script starts from a network that was fine-tuned on SST-2 and draws only the matrices of its linear layers
+(xavier_uniform): ``weights: FILE`` with ``pretrained: published``.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
+from rbflex_evo.spaces.architecture.drawing import Drawing, chain_drawing
 from rbflex_evo.spaces.encodings.encoding import Genotype
 from rbflex_evo.spaces.errors import ConfigError
 from rbflex_evo.spaces.parameters import Parameters as AnyParameters
-from rbflex_evo.spaces.space import Costs, Drawing, SearchSpace
+from rbflex_evo.spaces.space import Costs
 
-from .activations import ACTIVATIONS, ActivationGenes, chain
+from .activations import ACTIVATIONS, ActivationGenes, ActivationSpace
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -30,18 +31,19 @@ if TYPE_CHECKING:
 
 
 class BertParameters(AnyParameters):
-    """What is searched, the size, and where weights come from.
+    """Genes, size and initial weights of the BERT space.
 
     Attributes:
-        per_layer: whether every layer has an activation of its own.
-        classes: outputs of the classifier.
-        layers: of attention and two linear layers each.
-        hidden: width of every layer; the inner one's is four times that.
-        heads: of attention; they share `hidden` evenly.
-        length: words of a sentence, padding included.
-        vocabulary: word ids, padding included.
-        weights: a state dictionary of transformers' BERT (``pytorch_model.bin``) that networks start from; None draws all.
-        pretrained: ``all`` of it, or all but the matrices of linear layers, as the ``published`` script has it.
+        per_layer: Whether each layer has its own activation.
+        classes: Outputs of the classifier.
+        layers: Number of layers, each of attention and two linear layers.
+        hidden: Width of every layer; the inner layer is four times as wide.
+        heads: Number of attention heads, a divisor of `hidden`.
+        length: Number of words of a sentence, padding included.
+        vocabulary: Number of word ids, padding included.
+        weights: State dictionary of transformers' BERT (``pytorch_model.bin``) with initial weights; None draws all weights.
+        pretrained: Which of these weights are used: ``all``, or all but the matrices of linear layers, as in the ``published``
+            script.
     """
 
     per_layer: bool = False
@@ -61,8 +63,8 @@ class BertParameters(AnyParameters):
         return self
 
 
-class BertSpace(SearchSpace):
-    """BERT with an activation to choose, or one a layer."""
+class BertSpace(ActivationSpace):
+    """BERT networks; a gene chooses the activation of all layers, or of one layer."""
 
     name = "nafbee_bert"
     description = "NAFBee: BERT-base on SST-2 with one of 11 activations, or with `per_layer` one for each of 12 layers"
@@ -79,7 +81,7 @@ class BertSpace(SearchSpace):
 
     @property
     def identity(self) -> dict[str, object]:
-        """As of any space, with the content of the file of weights in place of its path."""
+        """Identity of the space, with a digest of the file of weights in place of its path."""
         return {**super().identity, "weights": self._weights_digest}
 
     @cached_property
@@ -96,12 +98,14 @@ class BertSpace(SearchSpace):
         return digest.hexdigest()
 
     def build(self, genotype: Genotype) -> BertNetwork:
+        """Builds the raw network of a genotype."""
         from .bert_network import BertNetwork
 
         p = self.parameters
         return BertNetwork(p.vocabulary, p.hidden, p.heads, self.genes.names(genotype), p.classes)
 
     def known_weights(self) -> Mapping[str, Tensor]:
+        """Returns the weights of the file by parameter name, or none if the space has no file."""
         if self.parameters.weights is None:
             return {}
         import torch
@@ -112,22 +116,12 @@ class BertSpace(SearchSpace):
             network = self.build(self.parse(ACTIVATIONS[0]))
         return read_weights(self.parameters.weights, network, self.parameters.pretrained)
 
-    def notation(self, genotype: Genotype) -> str:
-        return self.genes.notation(genotype)
-
-    def parse(self, text: str) -> Genotype:
-        return self.genes.parse(text)
-
-    def key(self, genotype: Genotype) -> str:
-        """Returns the notation with ELU for CELU, which is the same function."""
-        return self.notation(self.genes.canonical(genotype))
-
     def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
-        """Returns the embeddings and every layer."""
+        """Returns the embeddings and the layers."""
         return [network.embeddings, *network.layers]  # type: ignore[list-item,misc]
 
     def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
-        """Counts by arithmetic; an activation has no parameters and no multiplications, so all networks cost the same."""
+        """Counts from the shapes; activations have no parameters and no multiplications, so all networks have equal costs."""
         from .bert_network import POSITIONS, SEGMENTS, WIDENING
 
         self.encoding.validate(genotype)
@@ -147,5 +141,8 @@ class BertSpace(SearchSpace):
         )
 
     def drawing(self, genotype: Genotype) -> Drawing:
+        """Returns the architecture as a graph."""
         layers = [f"attention\n{name}" for name in self.genes.names(genotype)]
-        return chain(self.notation(genotype), [f"words\n{self.parameters.hidden}", *layers, "first word\nTanh"])
+        return chain_drawing(
+            ("input", f"words\n{self.parameters.hidden}", *layers, "first word\nTanh", "classifier"), self.notation(genotype)
+        )

@@ -1,6 +1,6 @@
-"""Weights of a BERT that somebody trained, from the state dictionary that the transformers library saves.
+"""Pretrained weights of BERT, read from a state dictionary of the transformers library.
 
-Read with torch's restricted unpickler: a file can hold tensors and plain containers, and runs nothing.
+The file is read with torch's restricted unpickler, which admits tensors and plain containers and runs no code.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-# Modules of our network and what that library calls them; {} is a layer's number.
+# Names of our modules and of those of the transformers library; {} is the number of a layer.
 NAMES = {
     "embeddings.words": "bert.embeddings.word_embeddings",
     "embeddings.positions": "bert.embeddings.position_embeddings",
@@ -33,21 +33,22 @@ NAMES = {
     "pooler.linear": "bert.pooler.dense",
     "classifier": "classifier",
 }
-# What the first checkpoints call a normalisation's vectors.
+# Names of the vectors of a normalisation in early checkpoints.
 OLD_NAMES = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
 
 
 def read_weights(path: str, network: nn.Module, which: Literal["all", "published"]) -> dict[str, torch.Tensor]:
-    """Returns the file's weights by the names of our network's parameters.
+    """Returns the weights of a file by the parameter names of our network.
 
-    A checkpoint from before fine-tuning has no classifier, which is then left out, to be drawn.
+    A checkpoint from before fine-tuning has no classifier, whose weights are then omitted and so drawn.
 
     Args:
-        network: of the size that is wanted, on any device.
-        which: ``all`` of them, or without the matrices of linear layers (``published``).
+        path: Path of the file.
+        network: A network of the expected size, on any device.
+        which: ``all`` weights, or without the matrices of linear layers (``published``).
 
     Raises:
-        ConfigError: if the file is none, lacks a weight, or has one of another shape.
+        ConfigError: If the file is not a state dictionary, a weight is missing, or its shape differs.
     """
     from torch import nn
 
@@ -74,7 +75,7 @@ def read_weights(path: str, network: nn.Module, which: Literal["all", "published
 
 
 def official_name(name: str) -> str:
-    """Returns what the transformers library calls our parameter `name`."""
+    """Returns the name of our parameter `name` in the transformers library."""
     module, _, kind = name.rpartition(".")
     number = re.search(r"\d+", module)
     pattern = module if number is None else module.replace(number[0], "{}", 1)
@@ -82,7 +83,7 @@ def official_name(name: str) -> str:
 
 
 def _also_called(name: str) -> list[str]:
-    """Returns the name, without the prefix that a network without a head lacks, and both as the first checkpoints have them."""
+    """Returns the name, the name without the prefix that networks without a head lack, and both as in early checkpoints."""
     names = [name, name.removeprefix("bert.")]
     for new, old in OLD_NAMES.items():
         names += [known.replace(new, old) for known in names if new in known]
@@ -97,7 +98,7 @@ def _read(path: str) -> Mapping[str, Any]:
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise ConfigError(f"{path!r} is no state dictionary that torch.load reads safely: {reason(error)}") from None
+        raise ConfigError(f"{path!r} is not a state dictionary that torch.load reads safely: {reason(error)}") from None
     if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
-        raise ConfigError(f"{path!r} is no state dictionary; expected tensors by name")
+        raise ConfigError(f"{path!r} is not a state dictionary; expected tensors by name")
     return found

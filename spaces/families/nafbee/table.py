@@ -1,38 +1,41 @@
 """Accuracies of NAFBee (Yamasaki et al. 2025, arXiv 2503.22733): the benchmark's JSON files, or a csv of the same fields.
 
     {"1": {"network": "VGG19", "activation": "ReLU", "accuracy": 91.06}, ...}         NAFBee_VGG19.json, NAFBee_BERT.json
-    id,network,activation,accuracy,...                                                both networks in one file; other columns pass
+    id,network,activation,accuracy,...                                                both networks in one file, with other columns
 
-VGG-19 was trained for 200 epochs on CIFAR-10, BERT fine-tuned on SST-2. A network with one activation a layer is known where it has
-the same one in all of them.
+VGG-19 was trained for 200 epochs on CIFAR-10, BERT was fine-tuned on SST-2. With one activation for each layer, only networks
+with equal activations in all layers are known.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from rbflex_evo.spaces.errors import GenotypeError, TableError, near_name, reason
+from rbflex_evo.spaces.errors import GenotypeError, TableError, near_name
 from rbflex_evo.spaces.parameters import Parameters
 from rbflex_evo.spaces.space import SearchSpace
-from rbflex_evo.spaces.tables.table import Table, read_csv
+from rbflex_evo.spaces.tables.files import existing_file, read_csv, read_json
+from rbflex_evo.spaces.tables.table import LoadedTable
 
-# What the benchmark calls a space's networks, and what they were trained on. RBFleX's VGG-11 is not in it.
+# Name of the networks of a space in the benchmark, and their data set. The VGG-11 of RBFleX is not in the benchmark.
 NETWORKS = {"nafbee_vgg19": ("VGG19", "cifar10"), "nafbee_bert": ("BERT", "sst2")}
 FIELDS = ("network", "activation", "accuracy")
 
 
 class NafbeeParameters(Parameters):
-    """``path``: a JSON file of the benchmark, or a .csv or .csv.gz with the columns network, activation and accuracy."""
+    """File of the NAFBee table.
+
+    Attributes:
+        path: A JSON file of the benchmark, or a .csv or .csv.gz file with the columns network, activation and accuracy.
+    """
 
     path: str
 
 
-class NafbeeTable(Table):
-    """Test accuracies of the eleven networks of one space."""
+class NafbeeTable(LoadedTable):
+    """Test accuracies of the networks of one NAFBee space."""
 
     name = "nafbee"
     description = "accuracies of NAFBee_VGG19.json or NAFBee_BERT.json, or of a csv of them, for nafbee_vgg19 and nafbee_bert"
@@ -42,7 +45,7 @@ class NafbeeTable(Table):
         if space.name not in NETWORKS:
             raise TableError(
                 f"table {self.name!r} is for spaces {' and '.join(map(repr, NETWORKS))}, "
-                f"but the search space is {space.name!r}; drop the table or choose one of those"
+                f"but the search space is {space.name!r}; remove the table or choose one of those"
             )
         self.space = space.name
         network, self.dataset = NETWORKS[space.name]
@@ -61,17 +64,12 @@ class NafbeeTable(Table):
         if not found:
             there = ", ".join(sorted({str(record["network"]) for record in records.values()})) or "no network"
             raise TableError(f"{parameters.path!r} holds {there}; space {space.name!r} is of {network}")
-        self._accuracies = found
-
-    def accuracies(self) -> Mapping[str, float]:
-        return self._accuracies
+        self.loaded = found
 
 
 def _records(path: str) -> dict[str, Mapping[str, Any]]:
-    """Returns the file's records by what an error calls them."""
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise TableError(f"no table file {path!r}; check table.path")
+    """Returns the records of a file by their name in error messages."""
+    file = existing_file(path)
     if file.suffix != ".json":
         columns = read_csv(file)
         missing = [field for field in FIELDS if field not in columns]
@@ -79,12 +77,9 @@ def _records(path: str) -> dict[str, Mapping[str, Any]]:
             raise TableError(f"{path!r} has no column {missing[0]!r}{near_name(missing[0], columns)}")
         rows = zip(*columns.values(), strict=True)
         return {f"{path!r}, row {i}": dict(zip(columns, row, strict=True)) for i, row in enumerate(rows, start=1)}
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise TableError(f"{path!r} is not a JSON file: {reason(error)}") from None
+    content = read_json(path)
     if not isinstance(content, dict) or not all(isinstance(record, dict) for record in content.values()):
-        raise TableError(f"{path!r} is no NAFBee file; expected records by number, as '1': {{'network': 'VGG19', ...}}")
+        raise TableError(f"{path!r} is not a NAFBee file; expected records by number, as '1': {{'network': 'VGG19', ...}}")
     return {f"{path!r}, record {number!r}": record for number, record in content.items()}
 
 
@@ -92,7 +87,7 @@ def _notation(space: SearchSpace, activation: Any, where: str) -> str:
     try:
         return space.notation(space.parse(str(activation)))
     except GenotypeError as error:
-        raise TableError(f"{where} is no network of space {space.name!r}: {error}") from None
+        raise TableError(f"{where} is not a network of space {space.name!r}: {error}") from None
 
 
 def _accuracy(value: Any, where: str) -> float:

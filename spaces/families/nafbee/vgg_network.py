@@ -1,4 +1,4 @@
-"""VGG networks (Simonyan & Zisserman 2015) with batch normalisation, an activation a convolution, and one linear layer."""
+"""VGG networks (Simonyan & Zisserman 2015) with batch normalisation, one activation for each convolution, and one linear layer."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from rbflex_evo.spaces.architecture.chain import Stage, run_stages
+from rbflex_evo.spaces.architecture.chain import Stage, run_chain
 
 
 class VggNetwork(nn.Module):
-    """Stages of convolutions, each ended by a 2 x 2 maximum, then a linear classifier.
+    """Stages of convolutions, each followed by 2 x 2 max-pooling, then a linear classifier.
 
-    An image of 32 x 32 pixels ends in a map of one. Others are served too: odd maps are halved upwards, and what is left of a
-    large image is averaged.
+    An image of 32 x 32 pixels is reduced to one pixel. For other sizes, halving rounds up and the last map is averaged.
 
     Args:
-        stages: output channels of every convolution, stage by stage.
-        activations: names in `torch.nn`, one for every convolution.
+        stages: Output channels of each convolution, stage by stage.
+        activations: Names of activation modules in `torch.nn`, one for each convolution.
+        classes: Outputs of the classifier.
     """
 
     def __init__(self, stages: Sequence[Sequence[int]], activations: Sequence[str], classes: int) -> None:
@@ -41,9 +41,10 @@ class VggNetwork(nn.Module):
         self.classifier = nn.Linear(inputs, classes)
 
     def as_stages(self) -> list[Stage]:
-        """Returns the layers and the classifier; in a space they differ by their activation alone."""
+        """Returns the layers and the classifier; a layer is identified by its position and activation."""
         layers = [Stage(pair, layer) for pair, layer in zip(enumerate(self.activations), self.layers, strict=True)]
         return [*layers, Stage("classifier", lambda x: self.classifier(torch.flatten(self.pool(x), 1)))]
 
     def forward(self, images: Tensor) -> Tensor:
-        return run_stages(self.as_stages(), images)
+        """Maps images [N, 3, height, width] to logits [N, classes]."""
+        return run_chain(self.as_stages(), images)

@@ -1,7 +1,7 @@
-"""Channels of NAS-Bench-101's cells, and what its networks cost by arithmetic; what `networks/nasbench101.py` builds, without it.
+"""Channels of the cells of NAS-Bench-101, and parameters and multiply-accumulates of its networks, counted from their shapes.
 
-The output's channels are split evenly among the inner nodes that it reads, the first ones taking one more where that leaves a
-remainder; any other node has as many as the widest that reads it (Ying et al. 2019, section 2.3).
+The channels of the output are split evenly among the inner nodes that it reads, and the first ones take one more if there is a
+remainder. Any other node has as many channels as the widest node that reads it (Ying et al. 2019, section 2.3).
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from rbflex_evo.spaces.encodings.dag import Dag
-from rbflex_evo.spaces.errors import ConfigError
+from rbflex_evo.spaces.families.counting import CountedConvolution, count, halved, image_size, with_classifier
 from rbflex_evo.spaces.space import Costs
 
 OPERATIONS = ("conv1x1-bn-relu", "conv3x3-bn-relu", "maxpool3x3")
-# The kernel of those operations that have one.
+# Kernel size of each convolution, by position in `OPERATIONS`.
 CONVOLUTIONS = {0: 1, 1: 3}
-# (stack, position in it) of every cell.
+# (stack, position in the stack) of each cell.
 CELLS = tuple((stack, position) for stack in range(3) for position in range(3))
 
 
 @dataclass(frozen=True)
 class Shapes:
-    """The channels of one cell.
+    """Channels of the nodes of one cell.
 
     Attributes:
-        channels: of each inner node.
-        projections: channels of the projected input, for each inner node and the output that reads the cell's input.
-        sources: the inner nodes that each inner node and the output reads.
+        channels: Channels of each inner node.
+        projections: Channels of the projected input of the cell, for each inner node or output that reads it.
+        sources: The inner nodes that each inner node and the output reads.
     """
 
     channels: Mapping[int, int]
@@ -38,7 +38,7 @@ class Shapes:
 
 @lru_cache(maxsize=4096)
 def cell_shapes(dag: Dag, outputs: int) -> Shapes:
-    """Returns the channels of a pruned cell with so many output channels."""
+    """Returns the channels of the nodes of a pruned cell with `outputs` output channels."""
     last = dag.nodes - 1
     sources = {node: tuple(a for a, b in dag.edges if b == node and a != 0) for node in range(1, dag.nodes)}
     channels: dict[int, int] = {}
@@ -53,34 +53,32 @@ def cell_shapes(dag: Dag, outputs: int) -> Shapes:
 
 
 def cell_channels(stem: int, stack: int, position: int) -> tuple[int, int]:
-    """Returns input and output channels of a cell; each stack but the first doubles them in its first cell."""
+    """Returns the input and output channels of a cell; the first cell of each later stack doubles them."""
     outputs = stem * 2**stack
     return (outputs // 2 if stack and not position else outputs), outputs
 
 
 def nasbench101_costs(dag: Dag, channels: int, classes: int, input_shape: Sequence[int]) -> Costs:
-    """Returns the parameters and multiply-accumulates of a pruned cell's network on one image.
+    """Returns the parameters and multiply-accumulates of a network on one image.
 
     Args:
-        channels: of the stem.
-        input_shape: [3, height, width] of one image.
+        dag: The pruned cell.
+        channels: Channels of the stem.
+        classes: Outputs of the classifier.
+        input_shape: Shape [3, height, width] of one image.
 
     Raises:
-        ConfigError: if the network takes no such images.
+        ConfigError: If the network cannot process images of that shape.
     """
-    if len(input_shape) != 3 or input_shape[0] != 3 or min(input_shape) < 1:
-        raise ConfigError(f"expected images of shape [3, height, width], but they are {list(input_shape)}")
+    size = image_size(input_shape)
+    convolutions = _convolutions(dag, channels)
+    counted = [CountedConvolution(weights, outputs, halved(size, stack)) for weights, outputs, stack in convolutions]
     _, last = cell_channels(channels, *CELLS[-1])
-    params, flops = (last + 1) * classes, last * classes
-    for weights, outputs, stack in _convolutions(dag, channels):
-        height, width = (-(-side // 2**stack) for side in input_shape[1:])
-        params += weights + 2 * outputs
-        flops += weights * height * width
-    return Costs(float(params), float(flops))
+    return with_classifier(*count(counted), last, classes)
 
 
 def _convolutions(dag: Dag, channels: int) -> Iterator[tuple[int, int, int]]:
-    """Yields weights, output channels and the stack of every convolution, each followed by a batch normalisation."""
+    """Yields the weights, output channels and stack of every convolution, each followed by batch normalisation."""
     yield 27 * channels, channels, 0
     for stack, position in CELLS:
         inputs, outputs = cell_channels(channels, stack, position)

@@ -1,6 +1,6 @@
 """The networks of NAS-Bench-101 (Ying et al. 2019): stem, three stacks of three cells, max-pooling between stacks.
 
-Weights are drawn by parameter name, so names hold the channels that a convolution's shape depends on.
+Weights are drawn by parameter name, so names contain the channels that the shape of a convolution depends on.
 """
 
 from __future__ import annotations
@@ -26,18 +26,21 @@ class ConvNormReLU(nn.Module):
         self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.relu(self.norm(self.conv(x)))
+        """Maps a feature map to a feature map, both [N, channels, height, width]."""
+        output: Tensor = self.relu(self.norm(self.conv(x)))
+        return output
 
 
-class Cell(nn.Module):
-    """Inner nodes apply an operation to the sum of what they read; the output concatenates them and adds the projected input.
+class NasBench101Cell(nn.Module):
+    """A cell: inner nodes transform the sum of their inputs; the output concatenates nodes and adds the projected input.
 
-    A node that reads the cell's input reads it through a 1 x 1 convolution of its own. One that reads a node with a channel more
-    than itself leaves that channel out.
+    A node that reads the input of the cell reads it through its own 1 x 1 convolution. A node that reads a node with one more
+    channel omits the last channel.
 
     Args:
-        dag: the pruned cell, operations as positions in `OPERATIONS`.
-        inputs, outputs: channels.
+        dag: The pruned cell, with operations as positions in `OPERATIONS`.
+        inputs: Input channels.
+        outputs: Output channels.
     """
 
     def __init__(self, dag: Dag, inputs: int, outputs: int) -> None:
@@ -58,6 +61,7 @@ class Cell(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Maps a feature map to a feature map, both [N, channels, height, width]."""
         values: dict[int, Tensor] = {}
         for node, name in enumerate(self.nodes, start=1):
             read = [values[source][:, : self.shapes.channels[node]] for source in self.shapes.sources[node]]
@@ -79,9 +83,9 @@ class NasBench101Network(nn.Module):
     """Stem, nine cells, global average pooling, classifier; the later two stacks halve the map and double the channels.
 
     Args:
-        dag: the pruned cell.
-        channels: of the stem.
-        classes: outputs of the classifier.
+        dag: The pruned cell.
+        channels: Channels of the stem.
+        classes: Outputs of the classifier.
     """
 
     def __init__(self, dag: Dag, channels: int, classes: int) -> None:
@@ -91,12 +95,14 @@ class NasBench101Network(nn.Module):
         self.halved = [stack > 0 and position == 0 for stack, position in CELLS]
         for stack, position in CELLS:
             inputs, outputs = cell_channels(channels, stack, position)
-            self.cells.append(Cell(dag, inputs, outputs))
+            self.cells.append(NasBench101Cell(dag, inputs, outputs))
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Linear(outputs, classes)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Maps images [N, 3, height, width] to logits [N, classes]."""
         x = self.stem(images)
         for cell, halved in zip(self.cells, self.halved, strict=True):
             x = cell(functional.max_pool2d(x, 2, ceil_mode=True) if halved else x)
-        return self.classifier(torch.flatten(self.pool(x), 1))
+        output: Tensor = self.classifier(torch.flatten(self.pool(x), 1))
+        return output

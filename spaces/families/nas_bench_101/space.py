@@ -1,8 +1,8 @@
 """NAS-Bench-101 (Ying et al. 2019, arXiv 1902.09635): cells of at most 7 nodes and 9 edges, 423,624 of them on CIFAR-10.
 
-A genotype is an adjacency matrix over 7 nodes and the operations of the 5 inner ones. As in the benchmark, what does not lie on a
-path from input to output is pruned before edges are counted and the network is built, and cells that differ in the order of their
-nodes are one architecture.
+A genotype is an adjacency matrix over 7 nodes and the operations of the 5 inner nodes. As in the benchmark, nodes and edges on no
+path from input to output are pruned before edges are counted and the network is built, and cells that differ only in the order of
+their nodes are one architecture.
 
     0110000/0001000/0001000/0000001/0000000/0000000/0000000:conv3x3-bn-relu,maxpool3x3,conv1x1-bn-relu,...   rows : operations
 """
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from rbflex_evo.spaces.architecture.drawing import Drawing, carrying
-from rbflex_evo.spaces.encodings.dag import Dag, DagEncoding, canonical, canonical_dags, pruned
+from rbflex_evo.spaces.architecture.drawing import Drawing
+from rbflex_evo.spaces.encodings.dag import Dag, DagEncoding, canonical, canonical_dags, carrying, pruned
 from rbflex_evo.spaces.encodings.encoding import Genotype
 from rbflex_evo.spaces.errors import GenotypeError, near_name
 from rbflex_evo.spaces.parameters import Parameters as AnyParameters
@@ -29,19 +29,24 @@ if TYPE_CHECKING:
 
 NODES, EDGES = 7, 9
 INPUT, OUTPUT = "input", "output"
-# What NASLib writes for each operation in its tuples.
+# Operations in the order of the numbers in NASLib's tuples.
 NASLIB_OPERATIONS = (INPUT, OUTPUT, "maxpool3x3", "conv1x1-bn-relu", "conv3x3-bn-relu")
 
 
 class NasBench101Parameters(AnyParameters):
-    """The classifier's outputs, and the stem's channels; the three stacks have 1, 2 and 4 times as many."""
+    """Parameters of the NAS-Bench-101 space.
+
+    Attributes:
+        classes: Outputs of the classifier.
+        channels: Channels of the stem; the three stacks have 1, 2 and 4 times as many.
+    """
 
     classes: int = Field(default=10, ge=2)
     channels: int = Field(default=128, ge=4)
 
 
 class NasBench101Space(SearchSpace):
-    """Cells of NAS-Bench-101; a genotype holds the upper triangle of the matrix row by row, then positions in `OPERATIONS`."""
+    """Cells of NAS-Bench-101; genes are the upper triangle of the matrix, row by row, then positions in `OPERATIONS`."""
 
     name = "nasbench101"
     description = "NAS-Bench-101: cells of at most 7 nodes and 9 edges, 3 operations, 423,624 distinct cells"
@@ -53,6 +58,7 @@ class NasBench101Space(SearchSpace):
         self.encoding: DagEncoding = DagEncoding(NODES, len(OPERATIONS), EDGES)
 
     def notation(self, genotype: Genotype) -> str:
+        """Writes the rows of the adjacency matrix and the operations."""
         self.encoding.validate(genotype)
         dag = self.encoding.dag(genotype)
         edges = set(dag.edges)
@@ -60,7 +66,7 @@ class NasBench101Space(SearchSpace):
         return f"{'/'.join(rows)}:{','.join(OPERATIONS[gene] for gene in dag.operations)}"
 
     def parse(self, text: str) -> Genotype:
-        """Reads matrix rows and operations, of any number of nodes up to 7, or the tuple that NASLib writes for a cell."""
+        """Reads matrix rows and operations of up to 7 nodes, or the tuple of a cell in NASLib."""
         stripped = text.strip()
         rows, names = _naslib(stripped) if stripped.startswith("(") else _written(stripped)
         nodes = len(rows)
@@ -80,31 +86,34 @@ class NasBench101Space(SearchSpace):
         return self.encoding.genotype(Dag(edges, tuple(OPERATIONS.index(name) for name in names)))
 
     def key(self, genotype: Genotype) -> str:
-        """Returns the notation of the pruned cell with its nodes in canonical order (423,624 distinct keys)."""
+        """Returns the notation of the pruned cell in canonical form (423,624 distinct keys)."""
         return self.notation(self.encoding.genotype(canonical(self.cell(genotype))))
 
     def keys(self) -> Iterator[str]:
-        """Yields every key once, without going through the genotypes; takes some seconds to the last."""
+        """Yields every key once by enumerating canonical graphs, which takes seconds."""
         for dag in canonical_dags(NODES, len(OPERATIONS), EDGES):
             yield self.notation(self.encoding.genotype(dag))
 
     def cell(self, genotype: Genotype) -> Dag:
-        """Returns the pruned cell, its nodes in the order in which they are written."""
+        """Returns the pruned cell, with its nodes in the order of the genotype."""
         self.encoding.validate(genotype)
         cell = pruned(self.encoding.dag(genotype))
-        assert cell is not None  # a valid genotype has a path
+        assert cell is not None  # a valid genotype has a path to the output
         return cell
 
     def build(self, genotype: Genotype) -> NasBench101Network:
+        """Builds the raw network of a genotype."""
         from .network import NasBench101Network
 
         return NasBench101Network(self.cell(genotype), self.parameters.channels, self.parameters.classes)
 
     def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
+        """Counts parameters and multiply-accumulates of the raw network from its shapes."""
         shape = input_shape or self.input_shape
         return nasbench101_costs(self.cell(genotype), self.parameters.channels, self.parameters.classes, shape)
 
     def drawing(self, genotype: Genotype) -> Drawing:
+        """Returns the architecture as a graph."""
         self.encoding.validate(genotype)
         dag = self.encoding.dag(genotype)
         labels = [OPERATIONS[gene].removesuffix("-bn-relu") for gene in dag.operations]
@@ -117,7 +126,7 @@ _EXAMPLE = "'011/001/000:conv3x3-bn-relu'"
 
 
 def _written(text: str) -> tuple[list[str], list[str]]:
-    """Returns the rows of the matrix and the names of the operations of the space's own notation."""
+    """Returns the rows of the matrix and the names of the operations from the notation of the space."""
     matrix, colon, operations = text.partition(":")
     if not colon:
         raise GenotypeError(f"{text!r} is not a cell of nasbench101; expected rows of a matrix and operations, as in {_EXAMPLE}")
@@ -125,12 +134,12 @@ def _written(text: str) -> tuple[list[str], list[str]]:
 
 
 def _naslib(text: str) -> tuple[list[str], list[str]]:
-    """Returns the same of a tuple of n x n matrix entries and n operations, as positions in `NASLIB_OPERATIONS`."""
+    """Returns the same from a tuple of n x n matrix entries and n positions in `NASLIB_OPERATIONS`."""
     try:
         numbers = [int(part) for part in text.strip("() ,").split(",")]
     except ValueError:
         numbers = []
-    nodes = math.isqrt(len(numbers))  # n * n + n lies between n squared and the next square
+    nodes = math.isqrt(len(numbers))  # n * n + n is between n squared and the next square
     if not numbers or len(numbers) != nodes * nodes + nodes or not set(numbers[nodes * nodes :]) <= set(range(5)):
         raise GenotypeError(f"{text!r} is not a NASLib cell; expected n x n matrix entries and n operations of 0..4")
     rows = ["".join(map(str, numbers[i * nodes : (i + 1) * nodes])) for i in range(nodes)]

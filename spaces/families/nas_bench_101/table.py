@@ -1,4 +1,4 @@
-"""NAS-Bench-101's accuracies in compact form: one row a cell, its notation and its accuracy, in an npz or CSV file."""
+"""Accuracies of NAS-Bench-101 in compact form: the notation and accuracy of each cell, in an npz or CSV file."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from functools import cached_property
 from rbflex_evo.spaces.errors import TableError
 from rbflex_evo.spaces.parameters import Parameters
 from rbflex_evo.spaces.space import SearchSpace
-from rbflex_evo.spaces.tables.table import CsvParameters, CsvTable, NpzParameters, NpzTable, Table
+from rbflex_evo.spaces.tables.npz_csv import CsvParameters, CsvTable, NpzParameters, NpzTable
+from rbflex_evo.spaces.tables.table import Table
 
 
-class NasBench101Parameters(Parameters):
-    """Names of the arrays of an ``.npz`` file, or of the columns of a ``.csv`` or ``.csv.gz`` file.
+class NasBench101TableParameters(Parameters):
+    """File and array names of an ``.npz`` file, or column names of a ``.csv`` or ``.csv.gz`` file.
 
     Attributes:
-        notation: cells as rows of a matrix and operations, or as NASLib's tuples.
-        accuracy: test accuracies in percent.
+        path: Path of the file.
+        notation: Cells as matrix rows and operations, or as tuples of NASLib.
+        accuracy: Test accuracies in percent.
+        dataset: Name of the data set in reports; None for the name of the accuracies.
     """
 
     path: str
@@ -26,13 +29,13 @@ class NasBench101Parameters(Parameters):
 
 
 class NasBench101Table(Table):
-    """Accuracies by architecture: a cell is found whatever the order of its nodes and whatever can be pruned from it."""
+    """Accuracies of NAS-Bench-101 cells, which are found up to isomorphism and pruning."""
 
     name = "nasbench101"
     description = "NAS-Bench-101 in compact form: cells and accuracies of an .npz or .csv file, found under isomorphism"
-    Parameters = NasBench101Parameters
+    Parameters = NasBench101TableParameters
 
-    def __init__(self, parameters: NasBench101Parameters, space: SearchSpace) -> None:
+    def __init__(self, parameters: NasBench101TableParameters, space: SearchSpace) -> None:
         if space.name != "nasbench101":
             raise TableError(f"table {self.name!r} is for space 'nasbench101', but the search space is {space.name!r}")
         self.space, self.dataset = space.name, parameters.dataset or parameters.accuracy
@@ -44,16 +47,17 @@ class NasBench101Table(Table):
             self._rows = CsvTable(CsvParameters(**values), space)
 
     def accuracies(self) -> Mapping[str, float]:
+        """Returns every known test accuracy in percent by notation, as written in the file."""
         return self._rows.accuracies()
 
     def accuracy(self, notation: str) -> float | None:
-        """Returns the accuracy of the row that is this cell, or the mean of the rows that are isomorphic to it."""
+        """Returns the accuracy of the cell, or the mean over the cells that are isomorphic to it."""
         known = self._rows.accuracy(notation)
         return self._by_key.get(self._space.key(self._space.parse(notation))) if known is None else known
 
     @cached_property
     def _by_key(self) -> dict[str, float]:
-        # Some tenths of a millisecond a row, so that only who asks for a cell that is written otherwise waits for it.
+        # Takes some tenths of a millisecond for each row, so it is built only when a cell is not found by its notation.
         found: dict[str, list[float]] = {}
         for notation, accuracy in self.accuracies().items():
             found.setdefault(self._space.key(self._space.parse(notation)), []).append(accuracy)

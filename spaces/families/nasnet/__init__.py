@@ -1,1 +1,1 @@
-"""Networks of a normal and a reduction cell: NASNet's family and DARTS."""
+"""Networks of a normal and a reduction cell: the NASNet family and DARTS."""

@@ -1,67 +1,60 @@
-"""Parameters and multiply-accumulates of a network of two cells by arithmetic on its shapes, without building it.
-
-Tests hold them against the built network. The classifier's bias counts as a parameter and multiplies nothing.
-"""
+"""Parameters and multiply-accumulates of a network of two cells, counted from its shapes without building it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from rbflex_evo.spaces.errors import ConfigError
+from rbflex_evo.spaces.families.counting import CountedConvolution, MapSize, count, halved, image_size, with_classifier
 from rbflex_evo.spaces.space import Costs
 
-from .operations import Size, ceil_half, operation_costs, projection_costs, reduction_costs
-
-# For each node (state, operation's name) twice, and the states of the output.
-Cell = tuple[Sequence[Sequence[tuple[int, str]]], Sequence[int]]
+from .cells import CellPlan, reductions
+from .operations import counted_operation, counted_projection
 
 
 def cell_network_costs(
-    normal: Cell, reduce: Cell, channels: int, layers: int, classes: int, large: bool, input_shape: Sequence[int]
+    normal: CellPlan, reduce: CellPlan, channels: int, layers: int, classes: int, large: bool, input_shape: Sequence[int]
 ) -> Costs:
-    """Returns the costs of the network that `CellNetwork` builds of the same arguments.
+    """Returns the costs of the network that `CellNetwork` builds from the same arguments, on one image.
 
     Args:
-        input_shape: [channels, height, width] of one image.
+        normal: Normal cell.
+        reduce: Reduction cell.
+        channels: Channels of the nodes of the first cells.
+        layers: Number of cells.
+        classes: Outputs of the classifier.
+        large: Whether the stem is the one for large images.
+        input_shape: Shape [3, height, width] of one image.
 
     Raises:
-        ConfigError: if the network takes no such images.
+        ConfigError: If the network cannot process images of that shape.
     """
-    if len(input_shape) != 3 or input_shape[0] != 3:
-        raise ConfigError(f"expected images like [3, height, width], but they are {list(input_shape)}")
-    size: Size = (input_shape[1], input_shape[2])
-    costs: list[tuple[int, int]] = []
-    if large:
-        half = channels // 2
-        sizes = [size := halved(size) for _ in range(3)]
-        costs += [_plain(a, b, s) for (a, b), s in zip([(3, half), (half, channels), (channels, channels)], sizes, strict=True)]
-        before, before_size = (channels, channels), sizes[1]
-    else:
-        costs.append(_plain(3, 3 * channels, size))
-        before, before_size = (3 * channels, 3 * channels), size
-    shrunk = large  # what the last cell made is half as large as what the one before it made
+    size = image_size(input_shape)
+    stem = list(_stem(channels, large, size))
+    before, sizes = (stem[-1].normalised, stem[-1].normalised), [convolution.size for convolution in stem]
+    convolutions = stem
+    size, before_size = sizes[-1], sizes[-2] if large else sizes[-1]
+    shrunk = large  # whether the output of the last cell is half as large as that of the cell before it
     for position in range(layers):
-        reduction = position in (layers // 3, 2 * layers // 3)
+        reduction = position in reductions(layers)
         channels *= 2 if reduction else 1
-        nodes, concatenated = reduce if reduction else normal
-        first = reduction_costs if shrunk else projection_costs
-        costs += [first(before[0], channels, before_size), projection_costs(before[1], channels, size)]
+        plan = reduce if reduction else normal
+        convolutions.append(counted_projection(before[0], channels, halved(before_size) if shrunk else before_size))
+        convolutions.append(counted_projection(before[1], channels, size))
         smaller = halved(size) if reduction else size
-        for edges in nodes:
+        for edges in plan.nodes:
             for state, name in edges:
                 read, stride = (size, 2 if reduction else 1) if state < 2 else (smaller, 1)
-                costs.append(operation_costs(name, channels, read, stride))
-        before, before_size, size, shrunk = (before[1], len(concatenated) * channels), size, smaller, reduction
-    params, flops = (sum(column) for column in zip(*costs, strict=True))
-    return Costs(float(params + (before[1] + 1) * classes), float(flops + before[1] * classes))
+                convolutions += counted_operation(name, channels, read, stride)
+        before, before_size, size, shrunk = (before[1], len(plan.concatenated) * channels), size, smaller, reduction
+    return with_classifier(*count(convolutions), before[1], classes)
 
 
-def halved(size: Size) -> Size:
-    """Returns height and width after stride 2."""
-    return ceil_half(size[0]), ceil_half(size[1])
-
-
-def _plain(inputs: int, outputs: int, size: Size) -> tuple[int, int]:
-    """Returns the costs of a normalised 3 x 3 convolution whose output has that size."""
-    weights = 9 * inputs * outputs
-    return weights + 2 * outputs, weights * size[0] * size[1]
+def _stem(channels: int, large: bool, size: MapSize) -> Iterator[CountedConvolution]:
+    """Yields the 3 x 3 convolutions of the stem: one that triples the channels, or for large images three of stride 2."""
+    if not large:
+        yield CountedConvolution(81 * channels, 3 * channels, size)
+        return
+    half = channels // 2
+    for inputs, outputs in ((3, half), (half, channels), (channels, channels)):
+        size = halved(size)
+        yield CountedConvolution(9 * inputs * outputs, outputs, size)

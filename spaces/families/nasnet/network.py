@@ -1,39 +1,26 @@
 """Networks of two repeated cells: DARTS (Liu et al. 2019, arXiv 1806.09055) and the cells of Radosavovic et al. (2019).
 
-    images -> stem -> cells, each reading the two before it; one at a third and one at two thirds of the depth halves the map and
-    doubles the channels -> global average pooling -> classifier
+    images -> stem -> cells, each reading the two cells before it -> global average pooling -> classifier
 
-There is no drop-path and no auxiliary head. What changes a weight's shape is part of its name.
+The cells at one and two thirds of the depth halve the map and double the channels. There is no drop-path and no auxiliary head. The
+name of a parameter contains everything that its shape depends on.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rbflex_evo.spaces.architecture.chain import Stage, run_stages
+from rbflex_evo.spaces.architecture.chain import Stage, run_chain
 
+from .cells import CellPlan, reductions
 from .operations import CONVOLUTIONS, NONE, POOLINGS, SKIP, Filter
 
 
-@dataclass(frozen=True)
-class CellPlan:
-    """One kind of cell.
-
-    Attributes:
-        nodes: for each node its two edges (state that is read, operation's name).
-        concatenated: the states that make the output.
-    """
-
-    nodes: tuple[tuple[tuple[int, str], tuple[int, str]], ...]
-    concatenated: tuple[int, ...]
-
-
-class Projection(nn.Sequential):
+class InputProjection(nn.Sequential):
     """ReLU, 1 x 1 convolution, batch normalisation."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -41,7 +28,7 @@ class Projection(nn.Sequential):
 
 
 class FactorizedReduction(nn.Module):
-    """Halves a map without losing half of it: two 1 x 1 convolutions of stride 2, one of them a pixel further on."""
+    """A reduction by two 1 x 1 convolutions of stride 2, one of them shifted by a pixel, so that it reads odd pixels too."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -51,14 +38,16 @@ class FactorizedReduction(nn.Module):
         self.norm = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Maps a feature map to a feature map, both [N, channels, height, width]."""
         x = self.relu(x)
         height, width = x.shape[2:]
         moved = functional.pad(x, (0, width % 2, 0, height % 2))[:, :, 1:, 1:]
-        return self.norm(torch.cat([self.first(x), self.second(moved)], dim=1))
+        output: Tensor = self.norm(torch.cat([self.first(x), self.second(moved)], dim=1))
+        return output
 
 
 def convolution(part: Filter, channels: int, stride: int) -> nn.Conv2d:
-    """Returns one filter of an operation."""
+    """Returns the module of one filter of an operation."""
     height, width = (stride if strided else 1 for strided in part.strided)
     reach = [part.dilation * (length - 1) // 2 for length in part.kernel]
     groups = channels if part.depthwise else 1
@@ -82,20 +71,22 @@ def operation(name: str, channels: int, stride: int) -> nn.Module:
     return nn.Sequential(*layers)
 
 
-class Cell(nn.Module):
-    """Nodes that add up two edges each; the output concatenates some of them.
+class NasnetCell(nn.Module):
+    """A cell whose nodes add two edges each and whose output concatenates some of its states.
 
     Args:
-        before: channels of the two outputs that it reads.
-        shrunk: the first of them is twice as large as the second, which a reduction cell made.
-        stride: 2 in a reduction cell.
+        plan: The edges of the cell.
+        before: Channels of the two cell outputs that it reads.
+        channels: Channels of its nodes.
+        shrunk: Whether the cell before it was a reduction cell, so that the first input is twice as large as the second.
+        stride: Stride of the edges that read its inputs; 2 in a reduction cell.
     """
 
     def __init__(self, plan: CellPlan, before: tuple[int, int], channels: int, shrunk: bool, stride: int) -> None:
         super().__init__()
-        first = FactorizedReduction if shrunk else Projection
+        first = FactorizedReduction if shrunk else InputProjection
         self.inputs = nn.ModuleDict(
-            {f"0_{before[0]}": first(before[0], channels), f"1_{before[1]}": Projection(before[1], channels)}
+            {f"0_{before[0]}": first(before[0], channels), f"1_{before[1]}": InputProjection(before[1], channels)}
         )
         self.concatenated = plan.concatenated
         self.stride = stride
@@ -106,13 +97,14 @@ class Cell(nn.Module):
             for state, name in edges:
                 if name == NONE:
                     continue
-                # The state and the operation are part of the name, so that different edges of a node never share weights.
+                # The name contains state and operation, so that different edges never share weights.
                 edge = f"{state}>{target}_{name}"
                 edge += "_twice" if edge in self.edges else ""
                 self.edges[edge] = operation(name, channels, stride if state < 2 else 1)
                 self.nodes[-1].append((state, edge))
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """Maps the outputs of the two cells before it to the output of the cell."""
         states = [project(x) for project, x in zip(self.inputs.values(), (first, second), strict=True)]
         for edges in self.nodes:
             terms = [self.edges[edge](states[state]) for state, edge in edges]
@@ -124,18 +116,17 @@ class Cell(nn.Module):
         return x.new_zeros(x.shape[0], x.shape[1], height, width)
 
 
-def reductions(layers: int) -> tuple[int, int]:
-    """Returns the positions of the two reduction cells."""
-    return layers // 3, 2 * layers // 3
-
-
 class CellNetwork(nn.Module):
-    """The whole network.
+    """A network of two repeated cells.
 
     Args:
-        channels: of the nodes of the first cells.
-        layers: cells, at least three.
-        large: the stem of large images, which leaves an eighth of their size; else it keeps the size and has 3 x the channels.
+        normal: Normal cell.
+        reduce: Reduction cell.
+        channels: Channels of the nodes of the first cells.
+        layers: Number of cells, at least three.
+        classes: Outputs of the classifier.
+        large: Whether the stem is that for large images, which reduces them to an eighth of their size; otherwise the stem keeps
+            the size and has three times the channels.
     """
 
     def __init__(self, normal: CellPlan, reduce: CellPlan, channels: int, layers: int, classes: int, large: bool) -> None:
@@ -159,16 +150,16 @@ class CellNetwork(nn.Module):
             channels *= 2 if reduction else 1
             plan = reduce if reduction else normal
             self.plans.append(plan)
-            self.cells[f"{position}_{channels}"] = Cell(plan, before, channels, shrunk, 2 if reduction else 1)
+            self.cells[f"{position}_{channels}"] = NasnetCell(plan, before, channels, shrunk, 2 if reduction else 1)
             before = (before[1], len(plan.concatenated) * channels)
             shrunk = reduction
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Linear(before[1], classes)
 
     def as_stages(self) -> list[Stage]:
-        """Returns stem, cells and classifier; what passes between them is the pair of maps that the next cell reads.
+        """Returns stem, cells and classifier, between which the two maps that the next cell reads are passed.
 
-        A cell reads what the cells before it have made, so its name and its plan are all that its weights depend on besides.
+        The identity of a cell is its name and plan, since its inputs are determined by the stages before it.
         """
         cells = [
             Stage((name, plan), partial(_advance, cell)) for (name, cell), plan in zip(self.cells.items(), self.plans, strict=True)
@@ -176,14 +167,16 @@ class CellNetwork(nn.Module):
         return [Stage(self.stem_identity, self._stem), *cells, Stage("classifier", self._classify)]
 
     def forward(self, images: Tensor) -> Tensor:
-        return run_stages(self.as_stages(), images)
+        """Maps images [N, 3, height, width] to logits [N, classes]."""
+        return run_chain(self.as_stages(), images)
 
     def _stem(self, images: Tensor) -> tuple[Tensor, Tensor]:
         first = self.stem0(images) if self.large else self.stem(images)
         return first, self.stem1(first) if self.large else first
 
     def _classify(self, pair: tuple[Tensor, Tensor]) -> Tensor:
-        return self.classifier(torch.flatten(self.pool(pair[1]), 1))
+        output: Tensor = self.classifier(torch.flatten(self.pool(pair[1]), 1))
+        return output
 
 
 def _advance(cell: nn.Module, pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""How cells are written: DARTS's ``Genotype(...)`` text and the JSON records of Radosavovic et al. (2019), read without eval."""
+"""Notations of cells: the ``Genotype(...)`` text of DARTS and the JSON records of Radosavovic et al. (2019), read without eval."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .cells import INPUTS, CellEdges
 
 FIELDS = ("normal", "normal_concat", "reduce", "reduce_concat")
 GENOTYPE_SHAPE = "Genotype(normal=[('sep_conv_3x3', 0), ...], normal_concat=range(2, 6), reduce=[...], reduce_concat=range(2, 6))"
-# No notation of a known network is nearly as long.
+# Longest accepted notation, far longer than those of published networks.
 LONGEST = 20_000
 
 
@@ -21,7 +21,7 @@ def genotype_fields(text: str) -> dict[str, Any]:
     """Reads a ``Genotype(...)`` expression of literals and ranges into its four fields.
 
     Raises:
-        GenotypeError: if the text is anything else.
+        GenotypeError: If the text is not such an expression.
     """
     wrong = GenotypeError(f"{shortened(text)} is not a genotype; expected {GENOTYPE_SHAPE}")
     if len(text) > LONGEST:
@@ -51,10 +51,14 @@ def _literal(node: ast.expr) -> Any:
 
 
 def record_fields(text: str, expected: str) -> dict[str, Any]:
-    """Reads a record of the NDS files, or its ``net`` alone, into the fields of that.
+    """Reads a record of the NDS files, or its ``net`` alone, and returns the fields of ``net``.
+
+    Args:
+        text: The JSON text.
+        expected: Example of a record, for the error message.
 
     Raises:
-        GenotypeError: if the text is no such JSON object.
+        GenotypeError: If the text is not such a JSON object.
     """
     wrong = GenotypeError(f"{shortened(text)} is not a network; expected JSON like {expected}")
     try:
@@ -68,10 +72,16 @@ def record_fields(text: str, expected: str) -> dict[str, Any]:
 
 
 def choice(fields: Mapping[str, Any], name: str, allowed: Sequence[int], setting: str) -> int:
-    """Returns the position of a field's value among those that the space allows.
+    """Returns the position of the value of a field among the allowed values.
+
+    Args:
+        fields: Values by field.
+        name: Name of the field.
+        allowed: Allowed values.
+        setting: Parameter of the space that sets the allowed values, for the error message.
 
     Raises:
-        GenotypeError: if it is missing or another, naming the space's parameter that would allow it.
+        GenotypeError: If the value is missing or not allowed.
     """
     value = fields.get(name)
     if type(value) is not int or value not in allowed:
@@ -86,11 +96,14 @@ def read_cell(
     """Reads the fields of one cell.
 
     Args:
+        fields: Values by field.
         cell: ``normal`` or ``reduce``.
-        output: the states that the space concatenates.
+        nodes: Number of nodes of a cell.
+        operations: Names of the operations of the space.
+        output: Returns the states that the output of a cell concatenates in this space.
 
     Raises:
-        GenotypeError: saying which edge or field is wrong, and how.
+        GenotypeError: If an edge or a field is invalid; the message states which one.
     """
     edges = fields.get(cell)
     if not isinstance(edges, list | tuple) or len(edges) != 2 * nodes:
@@ -116,6 +129,6 @@ def _edge(edge: Any, cell: str, state: int, operations: Sequence[str]) -> tuple[
 
 
 def shortened(text: str) -> str:
-    """Returns the start of a text as one line in quotes."""
+    """Returns the first 60 characters of a text, on one line and in quotes."""
     text = " ".join(text.split())
     return repr(text if len(text) <= 60 else f"{text[:57]}...")

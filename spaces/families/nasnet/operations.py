@@ -1,14 +1,15 @@
-"""What an edge of a cell may do, as data: operations of DARTS (Liu et al. 2019) and of the spaces of Radosavovic et al. (2019).
+"""The operations of an edge as data: those of DARTS (Liu et al. 2019) and of the spaces of Radosavovic et al. (2019).
 
-An operation keeps the number of channels; in a reduction cell those that read the cell's inputs have stride 2. Convolutions come in
-units of a ReLU, one or more filters and a batch normalisation. Modules and costs are both made from these tables.
+An operation keeps the number of channels. In a reduction cell, operations on the inputs of the cell have stride 2. Convolutions are
+sequences of units: a ReLU, one or more filters and a batch normalisation. Modules and costs are both derived from these tables.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-Size = tuple[int, int]
+from rbflex_evo.spaces.families.counting import CountedConvolution, MapSize, halved
 
 
 @dataclass(frozen=True)
@@ -16,20 +17,21 @@ class Filter:
     """One convolution without bias, padded so that stride 1 keeps the size.
 
     Attributes:
-        kernel: height and width.
-        strided: whether the operation's stride applies to height and to width.
-        depthwise: each channel alone.
+        kernel: Height and width of the kernel.
+        strided: Whether the stride of the operation applies to the height and to the width.
+        depthwise: Whether each channel is convolved separately.
+        dilation: Dilation of the kernel.
     """
 
-    kernel: Size
+    kernel: MapSize
     strided: tuple[bool, bool] = (False, False)
     depthwise: bool = False
     dilation: int = 1
 
-    def size(self, size: Size, stride: int) -> Size:
-        """Returns height and width of the output."""
-        height, width = (ceil_half(n) if stride == 2 and strided else n for n, strided in zip(size, self.strided, strict=True))
-        return height, width
+    def size(self, size: MapSize, stride: int) -> MapSize:
+        """Returns the height and width of the output."""
+        smaller = halved(size, stride - 1)
+        return smaller[0] if self.strided[0] else size[0], smaller[1] if self.strided[1] else size[1]
 
     def weights(self, channels: int) -> int:
         """Returns the number of weights."""
@@ -68,7 +70,7 @@ CONVOLUTIONS: dict[str, tuple[Unit, ...]] = {
     "dil_sep_conv_3x3": _separable(3, 2),
 }
 
-# (whether it takes the maximum rather than the mean, window)
+# Whether it is max-pooling rather than average pooling, and the side of its window.
 POOLINGS: dict[str, tuple[bool, int]] = {
     "avg_pool_3x3": (False, 3),
     "max_pool_3x3": (True, 3),
@@ -79,37 +81,29 @@ POOLINGS: dict[str, tuple[bool, int]] = {
 NONE, SKIP = "none", "skip_connect"
 
 
-def ceil_half(length: int) -> int:
-    """Returns a side of a map after stride 2."""
-    return (length + 1) // 2
-
-
-def operation_costs(name: str, channels: int, size: Size, stride: int) -> tuple[int, int]:
-    """Returns parameters and multiply-accumulates of one edge; pooling and zeros multiply nothing.
+def counted_operation(name: str, channels: int, size: MapSize, stride: int) -> Iterator[CountedConvolution]:
+    """Yields the convolutions of the operation of one edge; pooling, zeros and identities have none.
 
     Args:
-        size: height and width of what it reads.
+        name: Name of the operation.
+        channels: Channels of its input and its output.
+        size: Height and width of its input.
+        stride: Stride of the operation, 1 or 2.
     """
     if name == SKIP and stride == 2:
-        return reduction_costs(channels, channels, size)
-    params = flops = 0
+        yield counted_projection(channels, channels, halved(size))
     for unit in CONVOLUTIONS.get(name, ()):
-        for part in unit:
+        for position, part in enumerate(unit, start=1):
             size = part.size(size, stride)
-            weights = part.weights(channels)
-            params += weights
-            flops += weights * size[0] * size[1]
-        params += 2 * channels
-    return params, flops
+            yield CountedConvolution(part.weights(channels), channels if position == len(unit) else 0, size)
 
 
-def reduction_costs(inputs: int, outputs: int, size: Size) -> tuple[int, int]:
-    """Returns the costs of a factorised reduction: two 1 x 1 convolutions of stride 2 that share the outputs."""
-    weights = inputs * outputs
-    return weights + 2 * outputs, weights * ceil_half(size[0]) * ceil_half(size[1])
+def counted_projection(inputs: int, outputs: int, size: MapSize) -> CountedConvolution:
+    """Returns a normalised 1 x 1 convolution, or a factorised reduction, whose two convolutions share the outputs.
 
-
-def projection_costs(inputs: int, outputs: int, size: Size) -> tuple[int, int]:
-    """Returns the costs of a normalised 1 x 1 convolution."""
-    weights = inputs * outputs
-    return weights + 2 * outputs, weights * size[0] * size[1]
+    Args:
+        inputs: Input channels.
+        outputs: Output channels.
+        size: Height and width of the output.
+    """
+    return CountedConvolution(inputs * outputs, outputs, size)

@@ -1,4 +1,4 @@
-"""What the spaces of two cells share: networks, costs and drawings of the cells that an encoding holds."""
+"""The base class of the spaces of two cells: networks, costs and drawings."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from rbflex_evo.spaces.architecture.drawing import Drawing, Panel, carrying
+from rbflex_evo.spaces.architecture.drawing import Drawing, Panel
+from rbflex_evo.spaces.encodings.dag import carrying
 from rbflex_evo.spaces.encodings.encoding import Genotype
 from rbflex_evo.spaces.parameters import Parameters as AnyParameters
 from rbflex_evo.spaces.space import Costs, SearchSpace
 
-from .cells import CellEdges, TwoCellEncoding, canonical, every
+from .cells import CellEdges, CellPlan, TwoCellEncoding, canonical, every
 from .costs import cell_network_costs
 from .notation import read_cell
 from .operations import NONE
@@ -27,11 +28,11 @@ CLASSES = {"cifar": 10, "imagenet": 1000}
 
 
 class FormParameters(AnyParameters):
-    """The images and the classifier.
+    """Images and classifier of the spaces of two cells.
 
     Attributes:
-        form: ``cifar`` (32 x 32 images) or ``imagenet`` (224 x 224 images, a stem that takes an eighth of them).
-        classes: outputs of the classifier; null is 10 for CIFAR and 1,000 for ImageNet.
+        form: ``cifar`` (32 x 32 images) or ``imagenet`` (224 x 224 images, which the stem reduces to an eighth).
+        classes: Outputs of the classifier; null is 10 for CIFAR and 1,000 for ImageNet.
     """
 
     form: Literal["cifar", "imagenet"] = "cifar"
@@ -44,7 +45,7 @@ class FormParameters(AnyParameters):
 
 
 def with_defaults(values: Any, defaults: Mapping[str, Mapping[str, int]]) -> Any:
-    """Returns parameters with what is null or missing set to the form's default, so that equal spaces have equal identities."""
+    """Returns parameters with null or missing values set to the defaults of the form, so that identities are unique."""
     form = values.get("form", "cifar") if isinstance(values, dict) else None
     if not isinstance(form, str) or form not in CLASSES:
         return values
@@ -52,10 +53,10 @@ def with_defaults(values: Any, defaults: Mapping[str, Mapping[str, int]]) -> Any
 
 
 class CellSpace(SearchSpace):
-    """A space of two cells of `operations` on nodes that add two edges each.
+    """A space of two cells, whose nodes add two edges with one of `operations` each.
 
-    Average pooling of maps that each image's own statistics have centred, with no activation between, gives features that are
-    round-off, but for what pooling inside the last cell lets through: a score that reads features reads activations alone here.
+    The features are averages of maps that were normalised by the statistics of each image without a later activation, so they are
+    mostly round-off errors. Scores that read features therefore only read activations on these spaces.
     """
 
     operations: ClassVar[tuple[str, ...]]
@@ -76,39 +77,42 @@ class CellSpace(SearchSpace):
 
     @abstractmethod
     def size(self, genotype: Genotype) -> tuple[int, int]:
-        """Returns channels and number of cells of the genotype's network."""
+        """Returns the channels of the first cells and the number of cells of the network."""
 
     @abstractmethod
     def widest(self) -> int:
-        """Returns the most channels that a network of the space has."""
+        """Returns the largest number of channels of the first cells."""
 
     def output(self, cell: CellEdges) -> tuple[int, ...]:
-        """Returns the states that a cell's output concatenates."""
+        """Returns the states that the output of a cell concatenates."""
         return every(cell)
 
     def key(self, genotype: Genotype) -> str:
-        """Returns the notation with both cells in canonical form: nodes renumbered, edges of a node in order."""
+        """Returns the notation with both cells in canonical form: nodes renumbered and the edges of a node sorted."""
         zero = self.operations.index(NONE) if NONE in self.operations else None
         normal, reduce = (canonical(cell, zero) for cell in self.encoding.cells(genotype))
         return self.notation(self.encoding.genotype(normal, reduce, self.encoding.chosen(genotype)))
 
     def build(self, genotype: Genotype) -> CellNetwork:
-        from .network import CellNetwork, CellPlan
+        """Builds the raw network of a genotype."""
+        from .network import CellNetwork
 
-        normal, reduce = (CellPlan(*self._named(cell)) for cell in self.encoding.cells(genotype))
+        normal, reduce = map(self._plan, self.encoding.cells(genotype))
         return CellNetwork(normal, reduce, *self.size(genotype), self.classes, self.large)
 
     def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
-        normal, reduce = map(self._named, self.encoding.cells(genotype))
+        """Counts parameters and multiply-accumulates of the raw network from its shapes."""
+        normal, reduce = map(self._plan, self.encoding.cells(genotype))
         shape = input_shape or self.input_shape
         return cell_network_costs(normal, reduce, *self.size(genotype), self.classes, self.large, shape)
 
     def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
-        """Returns the stem's parts and every cell."""
+        """Returns the parts of the stem, and the cells."""
         stem = [network.stem0, network.stem1] if self.large else [network.stem]
-        return [*stem, *network.cells.values()]  # type: ignore[list-item,operator,union-attr]
+        return [*stem, *network.cells.values()]  # type: ignore[list-item,operator]
 
     def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Returns the largest shape of each parameter whose shape differs between networks."""
         width = self.widest()
         half, features = width // 2, 4 * width * self.nodes
         stems = (
@@ -125,6 +129,7 @@ class CellSpace(SearchSpace):
         return shapes | {"classifier.weight": (self.classes, features), "classifier.bias": (self.classes,)}
 
     def drawing(self, genotype: Genotype) -> Drawing:
+        """Returns the architecture as a graph."""
         nodes: list[str] = []
         edges: list[tuple[int, int, str, bool]] = []
         panels = []
@@ -146,17 +151,17 @@ class CellSpace(SearchSpace):
         return Drawing(tuple(nodes), tuple(edges), self.notation(genotype), tuple(panels))
 
     def written(self, cell: CellEdges) -> list[tuple[str, int]]:
-        """Returns a cell's edges as its notations write them."""
+        """Returns the edges of a cell as (operation, state) pairs, as in the notations."""
         return [(self.operations[position], state) for edges in cell for state, position in edges]
 
     def read(self, fields: Mapping[str, Any], cell: str) -> CellEdges:
-        """Reads one cell of a notation's fields.
+        """Reads one cell from the fields of a notation.
 
         Raises:
-            GenotypeError: saying what is wrong.
+            GenotypeError: If an edge or a field is invalid.
         """
         return read_cell(fields, cell, self.nodes, self.operations, self.output)
 
-    def _named(self, cell: CellEdges) -> tuple[Any, tuple[int, ...]]:
+    def _plan(self, cell: CellEdges) -> CellPlan:
         nodes = tuple(tuple((state, self.operations[position]) for state, position in edges) for edges in cell)
-        return nodes, self.output(cell)
+        return CellPlan(nodes, self.output(cell))

@@ -1,1 +1,1 @@
-"""NATS-Bench (Dong et al. 2021): topology and size space."""
+"""NATS-Bench (Dong et al. 2021): the topology space and the size space."""

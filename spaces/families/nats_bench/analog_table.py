@@ -1,10 +1,10 @@
-"""AnalogNAS-Bench as a `Table`, read from its package's data file without importing the package."""
+"""AnalogNAS-Bench as a `Table`, read from the data file of its package without importing the package."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -12,19 +12,23 @@ from typing import Literal
 from rbflex_evo.spaces.errors import TableError, reason
 from rbflex_evo.spaces.parameters import Parameters
 from rbflex_evo.spaces.space import SearchSpace
-from rbflex_evo.spaces.tables.table import Table
+from rbflex_evo.spaces.tables.table import LoadedTable
 
 
 class AnalogNasBenchParameters(Parameters):
-    """The package holds CIFAR-10 only."""
+    """Parameters of the AnalogNAS-Bench table.
+
+    Attributes:
+        dataset: Data set; the package contains CIFAR-10 only.
+    """
 
     dataset: Literal["cifar10"] = "cifar10"
 
 
-class AnalogNasBenchTable(Table):
-    """AnalogNAS-Bench: every nats_tss cell re-trained on CIFAR-10 with an independent recipe; its baseline accuracy.
+class AnalogNasBenchTable(LoadedTable):
+    """Baseline accuracies of AnalogNAS-Bench: every nats_tss cell, trained on CIFAR-10 with an independent recipe.
 
-    Its file is read without importing its package, which needs a setuptools of the past.
+    The file is read without importing the package, which requires an outdated setuptools.
     """
 
     name = "analog_nasbench"
@@ -34,10 +38,7 @@ class AnalogNasBenchTable(Table):
     def __init__(self, parameters: AnalogNasBenchParameters, space: SearchSpace) -> None:
         self.space, self.dataset = "nats_tss", parameters.dataset
         self.check(space)
-        self._accuracies = _analog_accuracies(_analog_file())
-
-    def accuracies(self) -> Mapping[str, float]:
-        return self._accuracies
+        self.loaded = _analog_accuracies(_analog_file())
 
 
 def _analog_file() -> Path:
@@ -47,33 +48,33 @@ def _analog_file() -> Path:
         raise TableError("table 'analog_nasbench' needs a package: pip install \"rbflex-evo[tables]\"") from None
     paths = [Path(str(file.locate())) for file in files if file.parts[-2:] == ("analognasbench", "data.anb")]
     if not paths or not paths[0].is_file():
-        raise TableError('analog-nasbench has lost its data.anb: pip install --force-reinstall "rbflex-evo[tables]"')
+        raise TableError('the package analog-nasbench lacks its file data.anb: pip install --force-reinstall "rbflex-evo[tables]"')
     return paths[0]
 
 
 class _Architecture:
-    """Stands in for the package's class of that name; unpickling fills its attributes."""
+    """Replaces the class of that name in the package; unpickling sets its attributes."""
 
     architecture: tuple[int, ...]
     baseline_accuracy: float
 
 
 class _DriftMeasurement:
-    """Stands in for the package's class of that name."""
+    """Replaces the class of that name in the package."""
 
 
 class _AnalogUnpickler(pickle.Unpickler):
-    """Admits the two classes of AnalogNAS-Bench and nothing else, so that a file can run no code."""
+    """Admits only the two classes of AnalogNAS-Bench, so that a file cannot run code."""
 
     def find_class(self, module: str, name: str) -> type:
         if module == "analognasbench.data" and name == "Architecture":
             return _Architecture
         if module == "analognasbench.data" and name == "DriftMeasurement":
             return _DriftMeasurement
-        raise pickle.UnpicklingError(f"it names {module}.{name}, which does not belong into it")
+        raise pickle.UnpicklingError(f"it contains {module}.{name}, which is not a class of the benchmark")
 
 
-# The package's order of operations, and where it keeps the edges 0>1, 0>2, 1>2, 0>3, 1>3, 2>3 of the benchmark's notation.
+# Operations in the order of the package, and its positions of the edges 0>1, 0>2, 1>2, 0>3, 1>3, 2>3.
 _ANALOG_OPERATIONS = ("skip_connect", "none", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3")
 _ANALOG_EDGES = (0, 1, 3, 2, 4, 5)
 

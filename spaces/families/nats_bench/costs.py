@@ -1,7 +1,7 @@
-"""Parameters, multiply-accumulates and cells of a NATS-Bench network by arithmetic on its shapes, without building it.
+"""Parameters, multiply-accumulates and cells of a NATS-Bench network, computed from its shapes without building it.
 
-Costs are those of the raw network, as the official records count them: edges that reach nothing count, too. Tests hold them against
-the built network, module by module.
+Costs are those of the raw network, as in the official records, including edges without effect. Tests compare them with the built
+network, module by module.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from rbflex_evo.spaces.errors import ConfigError
 from rbflex_evo.spaces.space import Cell, Costs
 
-from .plan import EDGES, KERNELS
+from .cell import EDGES, KERNELS
 
-# (inputs, outputs, kernel, height and width of the output, whether a batch normalisation follows)
+# Input channels, output channels, kernel size, output size, and whether batch normalisation follows.
 Convolution = tuple[int, int, int, tuple[int, int], bool]
 
 
@@ -25,20 +25,25 @@ def nats_costs(
     classes: int,
     input_shape: Sequence[int],
 ) -> Costs:
-    """Returns the costs of the network that `NatsNetwork` builds of the same arguments.
+    """Returns the costs of the network that `NatsNetwork` builds from the same arguments, on one image.
 
     Args:
-        input_shape: [channels, height, width] of one image.
+        operations: Operations of the cell, in the order of `EDGES`.
+        stem: Output channels of the stem.
+        widths: Output channels of each block after the stem.
+        reductions: Whether each block is a reduction rather than a cell.
+        classes: Outputs of the classifier.
+        input_shape: Shape [channels, height, width] of one image.
 
     Raises:
-        ConfigError: if the network takes no such images.
+        ConfigError: If the network cannot process images of that shape.
     """
     halvings = 2 ** sum(reductions)
     if len(input_shape) != 3 or input_shape[0] != 3 or input_shape[1] % halvings or input_shape[2] % halvings:
         raise ConfigError(
             f"expected images of 3 channels whose sides are multiples of {halvings}, but they are {list(input_shape)}"
         )
-    # The official figure of multiply-accumulates counts the classifier's bias, and no normalisation.
+    # The official number of multiply-accumulates includes the bias of the classifier and no normalisation.
     last = widths[-1] if widths else stem
     params, flops = (last + 1) * classes + 2 * last, (last + 1) * classes
     for inputs, outputs, kernel, (height, width), normalised in _convolutions(
@@ -66,18 +71,18 @@ def _convolutions(
                 read = inputs if source == 0 else outputs
                 if name in KERNELS:
                     yield read, outputs, KERNELS[name], size, True
-                elif name != "none" and read != outputs:  # a skip connection or a pooling that has to change the width
+                elif name != "none" and read != outputs:  # a skip connection or pooling that changes the width
                     yield read, outputs, 1, size, True
         inputs = outputs
 
 
 def nats_cells(operations: Sequence[str], stem: int, widths: Sequence[int], reductions: Sequence[bool]) -> tuple[Cell, ...]:
-    """Returns the cells and residual reductions of a network whose cell has no edge that can be removed.
+    """Returns the cells and residual reductions of a network whose cell is pruned.
 
-    In a cell every pair of nodes may be joined by a skip connection; one is actual where the pair is also joined by a path with a
-    convolution, which it bypasses. A skip connection that is the only path merely renames its source. A reduction is a cell of two
-    layers, whose shortcut is its one skip connection of three possible ones. A projection on a skip connection belongs to it and is
-    no layer. A network without a path from input to output has no cells.
+    A skip connection is possible between every pair of nodes of a cell. It counts if the pair is also connected by a path with a
+    convolution, which it bypasses; otherwise it is only an alias of its source. A reduction is a cell of two layers, whose shortcut
+    is the only one of three possible skip connections. A projection on a skip connection does not count as a layer. A network
+    without a path from input to output has no cells.
     """
     if all(name == "none" for name in operations):
         return ()
@@ -95,14 +100,14 @@ def nats_cells(operations: Sequence[str], stem: int, widths: Sequence[int], redu
 
 
 def residual_cell(inputs: int, outputs: int) -> Cell:
-    """Returns a residual block of two layers: its shortcut is the one skip connection of three possible ones."""
+    """Returns a residual block of two layers, whose shortcut is the only one of three possible skip connections."""
     return Cell(float(outputs), 2, inputs + outputs, outputs, 3 * outputs)
 
 
 def _cell_graph(operations: Sequence[str]) -> tuple[int, list[int], int]:
-    """Returns convolutions on the longest path, the source of each convolution, and the skip connections that bypass one."""
+    """Returns the convolutions on the longest path, the source of each convolution, and the number of skip connections."""
     edges = {edge: name for edge, name in zip(EDGES, operations, strict=True) if name != "none"}
-    # Of each pair of nodes, the most convolutions on a path between them, where there is one.
+    # Largest number of convolutions on a path between each connected pair of nodes.
     longest: dict[tuple[int, int], int] = {(node, node): 0 for node in range(4)}
     for target in (1, 2, 3):
         for start in range(target):

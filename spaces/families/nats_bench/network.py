@@ -1,7 +1,7 @@
-"""The networks of NATS-Bench (Dong et al. 2021; NAS-Bench-201, Dong & Yang 2020): a stem, stages of one cell, reductions.
+"""The networks of NATS-Bench (Dong et al. 2021; NAS-Bench-201, Dong & Yang 2020): stem, stages of cells, reductions.
 
-Class names follow the benchmark where a score depends on them: the published RBFleX code observes every module whose class
-name contains "ReLU", which on this space also catches the output of `ReLUConvBN`.
+The class name `ReLUConvBN` follows the benchmark because a score depends on it: the published RBFleX code observes every module
+whose class name contains "ReLU", which includes the output of `ReLUConvBN`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
-NODES = 4
+from .cell import EDGES, KERNELS, NODES
 
 
 class ReLUConvBN(nn.Module):
@@ -25,11 +24,13 @@ class ReLUConvBN(nn.Module):
         self.norm = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.conv(self.relu(x)))
+        """Maps a feature map to a feature map, both [N, channels, height, width]."""
+        output: Tensor = self.norm(self.conv(self.relu(x)))
+        return output
 
 
-class Projection(nn.Module):
-    """What a skip connection is where the numbers of channels differ: a 1 x 1 convolution, normalised, not activated."""
+class SkipProjection(nn.Module):
+    """A skip connection between different numbers of channels: a normalised 1 x 1 convolution without activation."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -37,28 +38,32 @@ class Projection(nn.Module):
         self.norm = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.conv(x))
+        """Maps a feature map to a feature map, both [N, channels, height, width]."""
+        output: Tensor = self.norm(self.conv(x))
+        return output
 
 
 def operation(name: str, inputs: int, outputs: int, stride: int = 1) -> nn.Module | None:
-    """Returns the module of one edge, or None for ``none``; cells of this benchmark have stride 1."""
+    """Returns the module of one edge, or None for ``none``; the edges of NATS-Bench have stride 1."""
     if name == "none":
         return None
     if name == "skip_connect":
-        return nn.Identity() if inputs == outputs else Projection(inputs, outputs)
+        return nn.Identity() if inputs == outputs else SkipProjection(inputs, outputs)
     if name == "avg_pool_3x3":
         pool = nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
         return pool if inputs == outputs else nn.Sequential(ReLUConvBN(inputs, outputs, 1), pool)
-    return ReLUConvBN(inputs, outputs, {"nor_conv_1x1": 1, "nor_conv_3x3": 3}[name])
+    return ReLUConvBN(inputs, outputs, KERNELS[name])
 
 
-class Cell(nn.Module):
+class NatsCell(nn.Module):
     """Four nodes, each the sum of its incoming edges; node 0 is the input and node 3 the output.
 
     Args:
-        operations: the names on `EDGES`, in that order.
-        stride: of the edges that read the input.
-        edge: makes the module of one edge, as `operation` does.
+        operations: Names of the operations, in the order of `EDGES`.
+        inputs: Input channels.
+        outputs: Output channels.
+        stride: Stride of the edges that read the input.
+        edge: Returns the module of one edge, as `operation` does.
     """
 
     def __init__(
@@ -77,12 +82,13 @@ class Cell(nn.Module):
         for (source, target), name in zip(EDGES, operations, strict=True):
             module = edge(name, inputs, outputs, stride) if source == 0 else edge(name, outputs, outputs, 1)
             if module is not None:
-                # The operation is part of the name, so that two operations of one edge never share weights.
+                # The name contains the operation, so that two operations of one edge never share weights.
                 place = f"{source}>{target}_{name}"
                 self.edges[place] = module
                 self.incoming[target].append((source, place))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Maps a feature map to a feature map, both [N, channels, height, width]."""
         nodes = [x]
         for incoming in self.incoming[1:]:
             if incoming:
@@ -94,7 +100,7 @@ class Cell(nn.Module):
 
 
 def sum_of(tensors: Sequence[Tensor]) -> Tensor:
-    """Adds tensors in order."""
+    """Returns the sum of tensors, added in order."""
     total = tensors[0]
     for tensor in tensors[1:]:
         total = total + tensor
@@ -102,7 +108,7 @@ def sum_of(tensors: Sequence[Tensor]) -> Tensor:
 
 
 class Reduction(nn.Module):
-    """A residual block of stride 2 between stages: two 3 x 3 convolutions beside a pooled 1 x 1 convolution."""
+    """A residual block of stride 2: two 3 x 3 convolutions, and a shortcut of average pooling and a 1 x 1 convolution."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -112,17 +118,20 @@ class Reduction(nn.Module):
         self.shortcut = nn.Conv2d(inputs, outputs, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.shortcut(self.pool(x)) + self.second(self.first(x))
+        """Maps a feature map to a feature map, both [N, channels, height, width]."""
+        output: Tensor = self.shortcut(self.pool(x)) + self.second(self.first(x))
+        return output
 
 
 class NatsNetwork(nn.Module):
-    """Stem, cells with two reductions among them, last activation, global average pooling, classifier.
+    """Stem, cells and two reductions, last activation, global average pooling, classifier.
 
     Args:
-        operations: the cell's operations on `EDGES`.
-        widths: output channels of the stem and of each block after it.
-        reductions: for each block after the stem, whether it is a reduction rather than a cell.
-        classes: outputs of the classifier.
+        operations: Operations of the cell, in the order of `EDGES`.
+        stem: Output channels of the stem.
+        widths: Output channels of each block after the stem.
+        reductions: Whether each block is a reduction rather than a cell.
+        classes: Outputs of the classifier.
     """
 
     def __init__(
@@ -133,7 +142,7 @@ class NatsNetwork(nn.Module):
         self.blocks = nn.ModuleList()
         previous = stem
         for width, reduction in zip(widths, reductions, strict=True):
-            self.blocks.append(Reduction(previous, width) if reduction else Cell(operations, previous, width))
+            self.blocks.append(Reduction(previous, width) if reduction else NatsCell(operations, previous, width))
             previous = width
         self.norm = nn.BatchNorm2d(previous)
         self.relu = nn.ReLU()
@@ -141,8 +150,10 @@ class NatsNetwork(nn.Module):
         self.classifier = nn.Linear(previous, classes)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Maps images [N, 3, height, width] to logits [N, classes]."""
         x = self.stem(images)
         for block in self.blocks:
             x = block(x)
         x = self.pool(self.relu(self.norm(x)))
-        return self.classifier(torch.flatten(x, 1))
+        output: Tensor = self.classifier(torch.flatten(x, 1))
+        return output

@@ -1,7 +1,7 @@
-"""The forward of a NATS-Bench network as a plan: what `networks/nats.py` builds, without building it.
+"""The forward of a NATS-Bench network as a plan, without building the network.
 
-Both spaces are a stem, cells, residual reductions and a head. Parameter names are those of the built network; a test holds
-every plan against the forward of that network.
+Networks of both spaces consist of a stem, cells, residual reductions and a head. Parameter names are those of the built network;
+tests compare plans with its forward.
 """
 
 from __future__ import annotations
@@ -10,21 +10,23 @@ from collections.abc import Sequence
 
 from rbflex_evo.spaces.architecture.plan import Draft, Plan, Shape, Term, Value
 
-EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
-KERNELS = {"nor_conv_1x1": 1, "nor_conv_3x3": 3}
+from .cell import EDGES, KERNELS
 
 
 def nats_plan(
     operations: Sequence[str], stem: int, widths: Sequence[int], reductions: Sequence[bool], input_shape: Sequence[int]
 ) -> Plan | None:
-    """Returns the plan of a network whose cell has no edge that comes from nothing or reaches nothing.
+    """Returns the plan of a network whose cell is pruned.
 
     Args:
-        operations, stem, widths, reductions: as for `NatsNetwork`.
-        input_shape: [channels, height, width] of one image.
+        operations: Operations of the cell, in the order of `EDGES`.
+        stem: Output channels of the stem.
+        widths: Output channels of each block after the stem.
+        reductions: Whether each block is a reduction rather than a cell.
+        input_shape: Shape [channels, height, width] of one image.
 
     Returns:
-        None for inputs that the built network refuses or that this plan does not cover.
+        The plan, or None if the network cannot process images of that shape.
     """
     if len(input_shape) != 3:
         return None

@@ -1,7 +1,7 @@
-"""NATS-Bench's two spaces (Dong et al. 2021, arXiv 2009.00437), indexed as the benchmark indexes them.
+"""The two spaces of NATS-Bench (Dong et al. 2021, arXiv 2009.00437), with the indices of the benchmark.
 
-`nats_tss`, the topology space (= NAS-Bench-201): 6 edges with one of 5 operations, 15,625 cells, 6,466 under the benchmark's
-isomorphism. `nats_sss`, the size space: 5 widths of 8 .. 64, 32,768 networks of one cell.
+`nats_tss`, the topology space (= NAS-Bench-201): 6 edges with one of 5 operations each, 15,625 cells, 6,466 up to the isomorphism
+of the benchmark. `nats_sss`, the size space: 5 widths of 8 .. 64 for a fixed cell, 32,768 networks.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from rbflex_evo.spaces.architecture.drawing import Drawing
-from rbflex_evo.spaces.encodings.encoding import Genotype, VectorEncoding
+from rbflex_evo.spaces.architecture.drawing import Drawing, chain_drawing
+from rbflex_evo.spaces.encodings.encoding import Genotype
+from rbflex_evo.spaces.encodings.vector import VectorEncoding
 from rbflex_evo.spaces.errors import GenotypeError, near_name
 from rbflex_evo.spaces.parameters import Parameters as AnyParameters
 from rbflex_evo.spaces.space import Cell, Costs, SearchSpace
+
+from .cell import EDGES, NODES, OPERATIONS, cell_drawing, first_of_form, isomorphism, prune
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,49 +31,69 @@ if TYPE_CHECKING:
 
     from .network import NatsNetwork
 
-OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
-NONE, SKIP = 0, 1
-EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
-NODES = 4
 WIDTHS = tuple(range(8, 65, 8))
-# The size space's fixed cell: index 9930 of the topology space, the best one on CIFAR-100.
+# The fixed cell of the size space: index 9930 of the topology space, its best cell on CIFAR-100.
 SIZE_CELL = (3, 3, 3, 1, 3, 3)
 
 
 class SizeParameters(AnyParameters):
-    """The classifier's outputs."""
+    """Parameters of the size space.
+
+    Attributes:
+        classes: Outputs of the classifier.
+    """
 
     classes: int = Field(default=10, ge=2)
 
 
 class TopologyParameters(SizeParameters):
-    """The macro skeleton besides: the first stage's channels, and cells a stage."""
+    """Parameters of the topology space.
+
+    Attributes:
+        channels: Channels of the first stage; the next stages double them.
+        cells: Number of cells of each stage.
+    """
 
     channels: int = Field(default=16, ge=1)
     cells: int = Field(default=5, ge=1)
 
 
 class NatsSpace(SearchSpace):
-    """What both spaces share: costs and cells by arithmetic on a skeleton, and images of any size."""
+    """The base class of both spaces, whose networks have a cell and a skeleton of blocks."""
 
     parameters: SizeParameters
 
     def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
-        """Returns the stem, and every cell and reduction after it, as AZ-NAS takes them on this benchmark."""
+        """Returns the stem, the cells and the reductions, the blocks that AZ-NAS uses on this benchmark."""
         return [network.stem, *network.blocks]  # type: ignore[list-item,misc]
 
     @abstractmethod
     def skeleton(self, genotype: Genotype) -> tuple[list[str], int, list[int], list[bool]]:
-        """Returns operations, the stem's width, and for each block its width and whether it is a reduction."""
+        """Returns the operations, the width of the stem, and for each block its width and whether it is a reduction."""
+
+    def build(self, genotype: Genotype) -> NatsNetwork:
+        """Builds the raw network."""
+        from .network import NatsNetwork
+
+        self.encoding.validate(genotype)
+        return NatsNetwork(*self.skeleton(genotype), self.parameters.classes)
+
+    def plan(self, genotype: Genotype, input_shape: Sequence[int]) -> Plan | None:
+        """Returns the forward of the network as data."""
+        from .plan import nats_plan
+
+        self.encoding.validate(genotype)
+        return nats_plan(*self.skeleton(genotype), input_shape)
 
     def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
-        """Counts parameters and multiply-accumulates as the official records do (the classifier's bias counts, too)."""
+        """Counts parameters and multiply-accumulates as the official records do, including the bias of the classifier."""
         from .costs import nats_costs
 
         self.encoding.validate(genotype)
         return nats_costs(*self.skeleton(genotype), self.parameters.classes, input_shape or self.input_shape)
 
     def cells(self, genotype: Genotype) -> tuple[Cell, ...]:
+        """Returns the cells of a representative that contain layers."""
         from .costs import nats_cells
 
         self.encoding.validate(genotype)
@@ -78,7 +101,7 @@ class NatsSpace(SearchSpace):
 
 
 class TopologySpace(NatsSpace):
-    """Cells of NAS-Bench-201 / NATS-Bench TSS; a genotype holds positions in `OPERATIONS`, edge by edge of `EDGES`."""
+    """Cells of NAS-Bench-201 / NATS-Bench TSS; genes are positions in `OPERATIONS`, in the order of `EDGES`."""
 
     name = "nats_tss"
     description = "NATS-Bench topology space = NAS-Bench-201: 6 edges x 5 operations, 6,466 distinct cells"
@@ -90,6 +113,7 @@ class TopologySpace(NatsSpace):
         self.encoding = VectorEncoding([len(OPERATIONS)] * len(EDGES), [f"edge {a}>{b}" for a, b in EDGES])
 
     def notation(self, genotype: Genotype) -> str:
+        """Writes a genotype in the notation of the benchmark."""
         self.encoding.validate(genotype)
         nodes: list[list[str]] = [[] for _ in range(NODES)]
         for (source, target), gene in zip(EDGES, genotype, strict=True):
@@ -97,6 +121,7 @@ class TopologySpace(NatsSpace):
         return "+".join(f"|{'|'.join(edges)}|" for edges in nodes[1:])
 
     def parse(self, text: str) -> Genotype:
+        """Reads the notation of the benchmark."""
         genes = {}
         nodes = text.strip().split("+")
         for target, node in enumerate(nodes, start=1):
@@ -114,53 +139,47 @@ class TopologySpace(NatsSpace):
     def key(self, genotype: Genotype) -> str:
         """Returns the notation of the first cell that is isomorphic to this one (6,466 distinct keys)."""
         self.encoding.validate(genotype)
-        return self.notation(_first_of_form()[isomorphism(genotype)])
+        return self.notation(first_of_form(isomorphism, len(OPERATIONS))[isomorphism(genotype)])
 
     def representative(self, key: str) -> Genotype:
-        """Returns the key's cell without the edges that reach nothing or come from nothing."""
-        return prune(_first_of_form()[isomorphism(self.parse(key))])
-
-    def build(self, genotype: Genotype) -> NatsNetwork:
-        from .network import NatsNetwork
-
-        self.encoding.validate(genotype)
-        return NatsNetwork(*self.skeleton(genotype), self.parameters.classes)
+        """Returns the cell of the key without the edges on no path from input to output."""
+        return prune(first_of_form(isomorphism, len(OPERATIONS))[isomorphism(self.parse(key))])
 
     def plan(self, genotype: Genotype, input_shape: Sequence[int]) -> Plan | None:
-        from .plan import nats_plan
-
-        self.encoding.validate(genotype)
-        # Raw cells compute and observe convolutions that reach nothing; only a representative is planned.
-        return nats_plan(*self.skeleton(genotype), input_shape) if prune(genotype) == genotype else None
+        """Returns the plan of a representative, or None for a raw cell, which also observes convolutions without effect."""
+        return super().plan(genotype, input_shape) if prune(genotype) == genotype else None
 
     def skeleton(self, genotype: Genotype) -> tuple[list[str], int, list[int], list[bool]]:
+        """Returns the operations, the width of the stem, and for each block its width and whether it is a reduction."""
         width, cells = self.parameters.channels, self.parameters.cells
         widths = [w for stage in (1, 2, 4) for w in [width * stage] * (cells + (stage > 1))]
         reductions = [r for stage in (1, 2, 4) for r in [True] * (stage > 1) + [False] * cells]
         return [OPERATIONS[gene] for gene in genotype], width, widths, reductions
 
     def thin(self) -> TopologySpace:
+        """Returns the same space with the narrowest networks that its parameters allow."""
         return TopologySpace(TopologyParameters(classes=self.parameters.classes, channels=1, cells=1))
 
     def index(self, genotype: Genotype) -> int:
-        """Returns NATS-Bench's index of this cell."""
+        """Returns the index of the cell in NATS-Bench."""
         self.encoding.validate(genotype)
         return _official_positions()[genotype]
 
     def at(self, index: int) -> Genotype:
-        """Returns the cell of NATS-Bench's index.
+        """Returns the cell with that index in NATS-Bench.
 
         Raises:
-            GenotypeError: if the index is not in 0 .. 15,624.
+            GenotypeError: If the index is not in 0 .. 15,624.
         """
         return _at(official_order(), index)
 
     def drawing(self, genotype: Genotype) -> Drawing:
+        """Returns the architecture as a graph."""
         return cell_drawing(genotype, self.notation(genotype))
 
 
 class SizeSpace(NatsSpace):
-    """Networks of NATS-Bench SSS; a genotype holds five positions in `WIDTHS`."""
+    """Networks of NATS-Bench SSS; genes are five positions in `WIDTHS`."""
 
     name = "nats_sss"
     description = "NATS-Bench size space: 5 widths of 8..64 for one cell a stage, 32,768 networks"
@@ -172,10 +191,12 @@ class SizeSpace(NatsSpace):
         self.encoding = VectorEncoding([len(WIDTHS)] * 5, [f"width {i}" for i in range(5)])
 
     def notation(self, genotype: Genotype) -> str:
+        """Writes a genotype in the notation of the benchmark."""
         self.encoding.validate(genotype)
         return ":".join(str(WIDTHS[gene]) for gene in genotype)
 
     def parse(self, text: str) -> Genotype:
+        """Reads the notation of the benchmark."""
         widths = text.strip().split(":")
         allowed = [str(width) for width in WIDTHS]
         if len(widths) != 5 or not set(widths) <= set(allowed):
@@ -184,30 +205,21 @@ class SizeSpace(NatsSpace):
             )
         return tuple(allowed.index(width) for width in widths)
 
-    def build(self, genotype: Genotype) -> NatsNetwork:
-        from .network import NatsNetwork
-
-        self.encoding.validate(genotype)
-        return NatsNetwork(*self.skeleton(genotype), self.parameters.classes)
-
-    def plan(self, genotype: Genotype, input_shape: Sequence[int]) -> Plan | None:
-        from .plan import nats_plan
-
-        self.encoding.validate(genotype)
-        return nats_plan(*self.skeleton(genotype), input_shape)
-
     def skeleton(self, genotype: Genotype) -> tuple[list[str], int, list[int], list[bool]]:
+        """Returns the operations, the width of the stem, and for each block its width and whether it is a reduction."""
         widths = [WIDTHS[gene] for gene in genotype]
         return [OPERATIONS[gene] for gene in SIZE_CELL], widths[0], widths, [False, True, False, True, False]
 
     def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Returns the largest shape of each parameter whose shape differs between networks."""
         return _largest_shapes(self.parameters.classes)
 
     def keys(self) -> Iterator[str]:
+        """Yields every key once."""
         return map(self.notation, self.encoding.enumerate())
 
     def index(self, genotype: Genotype) -> int:
-        """Returns NATS-Bench's index of this network: the widths as a number of base 8."""
+        """Returns the index of the network in NATS-Bench: the genes as digits of base 8."""
         self.encoding.validate(genotype)
         index = 0
         for gene in genotype:
@@ -215,72 +227,28 @@ class SizeSpace(NatsSpace):
         return index
 
     def at(self, index: int) -> Genotype:
-        """Returns the network of NATS-Bench's index.
+        """Returns the network with that index in NATS-Bench.
 
         Raises:
-            GenotypeError: if the index is not in 0 .. 32,767.
+            GenotypeError: If the index is not in 0 .. 32,767.
         """
         return _at(_all_sizes(), index)
 
     def drawing(self, genotype: Genotype) -> Drawing:
+        """Returns the architecture as a graph."""
         widths = [WIDTHS[gene] for gene in genotype]
         kinds = ("cell", "reduction", "cell", "reduction", "cell")
         blocks = tuple(f"{kind}\n{width}" for kind, width in zip(kinds, widths, strict=True))
         nodes = ("input", f"stem\n{widths[0]}", *blocks, "classifier")
-        return Drawing(nodes, tuple((i, i + 1, "", True) for i in range(len(nodes) - 1)), self.notation(genotype))
+        return chain_drawing(nodes, self.notation(genotype))
 
 
 _SHAPE = "'|op~0|+|op~0|op~1|+|op~0|op~1|op~2|'"
 
 
-def cell_drawing(genotype: Genotype, title: str) -> Drawing:
-    """Returns a cell as a graph in which edges that reach nothing or come from nothing are not live."""
-    edges = tuple(
-        (source, target, OPERATIONS[gene], bool(kept))
-        for (source, target), gene, kept in zip(EDGES, genotype, prune(genotype), strict=True)
-    )
-    return Drawing(("input", "node 1", "node 2", "output"), edges, title)
-
-
-def isomorphism(genotype: Genotype) -> str:
-    """Returns the benchmark's canonical form of a cell: node 3 written out as an expression of the input.
-
-    A skip connection is its source, ``none`` and an operation on a zeroed node 1 are zero, the terms of a sum are sorted.
-    Sums of zeros are kept as they are, as the official form keeps them: that gives the 6,466 of Dong & Yang (2020), where
-    full simplification would give fewer.
-    """
-    forms = ["0"]
-    genes = iter(genotype)
-    for node in range(1, NODES):
-        terms = []
-        for source in range(node):
-            gene = next(genes)
-            if gene == NONE or forms[source] == "#":
-                terms.append("#")
-            else:
-                terms.append(forms[source] if gene == SKIP else f"({forms[source]})@{gene}")
-        forms.append("+".join(sorted(terms)))
-    return forms[-1]
-
-
-def prune(genotype: Genotype) -> Genotype:
-    """Replaces by ``none`` every edge that comes from nothing or reaches nothing; the network's function stays."""
-    reached = {0}
-    for (source, target), gene in zip(EDGES, genotype, strict=True):  # EDGES is sorted by target
-        if gene != NONE and source in reached:
-            reached.add(target)
-    needed = {NODES - 1}
-    for (source, target), gene in reversed(list(zip(EDGES, genotype, strict=True))):
-        if gene != NONE and target in needed:
-            needed.add(source)
-    return tuple(
-        gene if source in reached and target in needed else NONE for (source, target), gene in zip(EDGES, genotype, strict=True)
-    )
-
-
 @cache
 def official_order() -> tuple[Genotype, ...]:
-    """Returns all 15,625 cells in NATS-Bench's order: the product of the operations, shuffled by its authors' seed, 88."""
+    """Returns all 15,625 cells in the order of NATS-Bench: the product of the operations, shuffled with the authors' seed 88."""
     cells = list(itertools.product(range(len(OPERATIONS)), repeat=len(EDGES)))
     random.Random(88).shuffle(cells)
     return tuple(cells)
@@ -289,14 +257,6 @@ def official_order() -> tuple[Genotype, ...]:
 @cache
 def _official_positions() -> dict[Genotype, int]:
     return {genotype: index for index, genotype in enumerate(official_order())}
-
-
-@cache
-def _first_of_form() -> dict[str, Genotype]:
-    first: dict[str, Genotype] = {}
-    for genotype in itertools.product(range(len(OPERATIONS)), repeat=len(EDGES)):
-        first.setdefault(isomorphism(genotype), genotype)
-    return first
 
 
 @cache
@@ -317,7 +277,7 @@ def _largest_shapes(classes: int) -> dict[str, tuple[int, ...]]:
     space = SizeSpace(SizeParameters(classes=classes))
     top = len(WIDTHS) - 1
     shapes: dict[str, tuple[int, ...]] = {}
-    # Two networks, because a skip connection is a convolution with weights only where its two widths differ.
+    # Two networks, because a skip connection has weights only if its two widths differ.
     for genotype in ((top, top - 1, top, top - 1, top), (top - 1, top, top - 1, top, top - 1)):
         with torch.device("meta"):
             network = space.build(genotype)

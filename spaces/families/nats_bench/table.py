@@ -1,4 +1,4 @@
-"""NATS-Bench's official records as a `Table`, read through the benchmark's own API."""
+"""The official records of NATS-Bench as a `Table`, read through the API of the benchmark."""
 
 from __future__ import annotations
 
@@ -20,28 +20,33 @@ from rbflex_evo.spaces.space import SearchSpace
 from rbflex_evo.spaces.tables.notations import checked_notations
 from rbflex_evo.spaces.tables.table import Table
 
-# Records whose reading is worth keeping; fewer are read in seconds.
+# Number of new records from which they are written to the cache; fewer are read in seconds.
 KEPT_FROM = 50
 
 
 class NatsBenchParameters(Parameters):
-    """Where the official ``...-simple`` folder of the space is, and which of its data sets is reported."""
+    """Location and data set of the official records.
+
+    Attributes:
+        path: The official ``...-simple`` folder of the space.
+        dataset: The data set whose accuracies are reported.
+    """
 
     path: str
     dataset: Literal["cifar10", "cifar100", "ImageNet16-120"] = "cifar10"
 
 
 class NatsBenchTable(Table):
-    """NATS-Bench's official records through its own API: means over seeds after 200 (nats_tss) or 90 epochs (nats_sss).
+    """The official records of NATS-Bench: means over seeds after 200 (nats_tss) or 90 epochs (nats_sss).
 
-    Source: Dong et al. 2021, arXiv 2009.00437. CIFAR-10 validation accuracy is of the ``cifar10-valid`` training.
-    A record is read when it is asked for; `accuracies` reads every one that is in the folder.
+    Source: Dong et al. 2021, arXiv 2009.00437. CIFAR-10 validation accuracies are those of the ``cifar10-valid`` training. Records
+    are read on request; `accuracies` reads all records in the folder.
     """
 
     name = "nats_bench"
     description = "NATS-Bench's official records for nats_tss and nats_sss; reading the whole folder once takes half an hour"
     Parameters = NatsBenchParameters
-    # Space: the API's name of it, and its full training in epochs; the API would report 12 epochs if not told.
+    # Name of each space in the API, and the epochs of its full training; the API reports 12 epochs by default.
     _SPACES: ClassVar[Mapping[str, tuple[str, str]]] = {"nats_tss": ("tss", "200"), "nats_sss": ("sss", "90")}
 
     def __init__(self, parameters: NatsBenchParameters, space: SearchSpace) -> None:
@@ -68,14 +73,17 @@ class NatsBenchTable(Table):
             raise TableError(f"cannot read {str(self.folder / 'meta.pickle.pbz2')!r}: {reason(error)}") from error
 
     def accuracy(self, notation: str) -> float | None:
+        """Returns one test accuracy in percent, or None if the table does not contain it."""
         record = self._record(self._api.query_index_by_arch(notation))
         return None if record is None else record[0]
 
     def validation(self, notation: str) -> float | None:
+        """Returns one validation accuracy in percent, or None if the table does not contain it."""
         record = self._record(self._api.query_index_by_arch(notation))
         return None if record is None else record[1]
 
     def accuracies(self) -> Mapping[str, float]:
+        """Returns every known test accuracy in percent by notation."""
         return self._all
 
     @cached_property
@@ -92,24 +100,24 @@ class NatsBenchTable(Table):
         try:
             records = {self._api.meta_archs[index]: self._record(index) for index in bar}
         finally:
-            # Also after Ctrl-C: what was read once is not read again.
+            # Also after Ctrl-C, so that no record is read twice.
             if len(self._known) > before + KEPT_FROM:
                 _keep(kept, self._known)
         return {notation: record[0] for notation, record in records.items() if record is not None}
 
     def _kept(self, indices: list[int]) -> Path:
-        """Returns the file that keeps what was read of this folder; another content of the folder has another file."""
+        """Returns the cache file of the records of this folder; it depends on the content of the folder."""
         times = [file.stat().st_mtime_ns for file in map(self._file, indices) if file is not None]
         content = f"{self.folder.resolve()} {self.space} {self.dataset} {len(times)} {max(times)}"
         return cache_folder() / "tables" / f"{hashlib.sha256(content.encode()).hexdigest()[:32]}.npz"
 
     def _file(self, index: int) -> Path | None:
-        # Both names are official.
+        # The official folders use both names.
         names = (f"{index:06d}.pickle.pbz2", f"{index}.pickle.pbz2")
         return next((self.folder / name for name in names if (self.folder / name).is_file()), None)
 
     def _record(self, index: int) -> tuple[float, float] | None:
-        """Returns test and validation accuracy of that official index, None where the folder does not have it."""
+        """Returns the test and validation accuracy of an official index, or None if the folder does not contain it."""
         if index not in self._known:
             file = self._file(index) if index >= 0 else None
             if file is None:
@@ -121,7 +129,7 @@ class NatsBenchTable(Table):
                     f"{str(file)!r} has no {self.dataset} record of {self.epochs} epochs that can be read: {reason(error)}"
                 ) from error
             finally:
-                # The API keeps every record that it has read, 5 GB for the whole space.
+                # The API caches every record that it has read, 5 GB for the whole space.
                 self._api.arch2infos_dict.pop(index, None)
                 self._api.evaluated_indexes.discard(index)
         return self._known[index]
@@ -129,7 +137,7 @@ class NatsBenchTable(Table):
     def _read(self, index: int) -> tuple[float, float]:
         validated = "cifar10-valid" if self.dataset == "cifar10" else self.dataset
         with warnings.catch_warnings():
-            # The official pickles name modules that numpy has since moved.
+            # The official pickles refer to modules that numpy has since moved.
             warnings.simplefilter("ignore", DeprecationWarning)
             test = self._api.get_more_info(index, self.dataset, hp=self.epochs, is_random=False)
             validation = self._api.get_more_info(index, validated, hp=self.epochs, is_random=False)
@@ -149,4 +157,4 @@ def _read_kept(path: Path) -> dict[int, tuple[float, float]]:
             pairs = zip(kept["index"].tolist(), kept["accuracy"].tolist(), strict=True)
             return {index: (test, validation) for index, (test, validation) in pairs}
     except (OSError, KeyError, ValueError, zipfile.BadZipFile):
-        return {}  # nothing was kept, or it is damaged: the official records are read instead
+        return {}  # missing or damaged: the official records are read instead

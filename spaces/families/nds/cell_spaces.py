@@ -1,6 +1,6 @@
 """The cell-based spaces of Radosavovic et al. (2019, "On network design spaces for visual recognition", arXiv 1905.13214).
 
-They are one construction with different cells; the two edges of a node are drawn independently, so both may read one state.
+They share one construction with different cells. The two edges of a node are independent, so both may read the same state.
 
     space    operations  nodes  output        cells of one kind
     nasnet   13          5      unused nodes  71,465,842 billion
@@ -9,8 +9,8 @@ They are one construction with different cells; the two edges of a node are draw
     enas      5          5      unused nodes       5,063 billion
     darts     8          4      all nodes            242 billion
 
-(the paper's table of design spaces, which counts cells as (operations * states)^2 over the nodes). Besides, every network has a
-depth (cells) and a width (channels of the first cells).
+Cells are counted as in the paper, (operations * states)^2 over the nodes. In addition, every network has a depth (number of cells)
+and a width (channels of the first cells).
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ WIDTHS = [16, 24, 32]
 RECORD = '{"net": {"depth": 8, "width": 16, "genotype": {"normal": [["skip_connect", 0], ...], "normal_concat": [2, ...], ...}}}'
 
 
-class NdsParameters(FormParameters):
-    """Form and classes, and the grid that depth and width are chosen from.
+class NdsCellParameters(FormParameters):
+    """Form and classes, and the values of depth and width.
 
     Attributes:
-        depths: numbers of cells.
-        widths: channels of the nodes of the first cells.
+        depths: Numbers of cells to choose from.
+        widths: Channels of the nodes of the first cells to choose from.
     """
 
     depths: list[Annotated[int, Field(ge=3)]] = Field(default=DEPTHS, min_length=1)
@@ -45,10 +45,10 @@ class NdsParameters(FormParameters):
 
 
 class NdsCellSpace(CellSpace):
-    """Two cells, a depth and a width; subclasses say of what."""
+    """A space of two cells, a depth and a width; subclasses set the operations and the output of cells."""
 
-    Parameters = NdsParameters
-    parameters: NdsParameters
+    Parameters = NdsCellParameters
+    parameters: NdsCellParameters
     nodes = 5
     loose: ClassVar[bool] = True
 
@@ -58,16 +58,20 @@ class NdsCellSpace(CellSpace):
         self.encoding = TwoCellEncoding(self.nodes, len(self.operations), distinct=False, choices=choices)
 
     def output(self, cell: CellEdges) -> tuple[int, ...]:
+        """Returns the states that the output of a cell concatenates."""
         return unused(cell) if self.loose else every(cell)
 
     def size(self, genotype: Genotype) -> tuple[int, int]:
+        """Returns the channels of the first cells and the number of cells."""
         depth, width = self.encoding.chosen(genotype)
         return self.parameters.widths[width], self.parameters.depths[depth]
 
     def widest(self) -> int:
+        """Returns the largest number of channels of the first cells."""
         return max(self.parameters.widths)
 
     def notation(self, genotype: Genotype) -> str:
+        """Writes a genotype as a record of the NDS files."""
         normal, reduce = self.encoding.cells(genotype)
         width, depth = self.size(genotype)
         fields = {
@@ -79,7 +83,7 @@ class NdsCellSpace(CellSpace):
         return json.dumps({"net": {"depth": depth, "width": width, "aux": False, "genotype": fields}})
 
     def parse(self, text: str) -> Genotype:
-        """Reads a record of the NDS files or its ``net``; what it holds besides the network is passed over."""
+        """Reads a record of the NDS files or its ``net``; fields that do not describe the network are ignored."""
         net = record_fields(text, RECORD)
         cells = net.get("genotype")
         if not isinstance(cells, dict):
@@ -92,7 +96,7 @@ class NdsCellSpace(CellSpace):
 
 
 class NdsDarts(NdsCellSpace):
-    """DARTS's operations with ``none`` among them."""
+    """Cells with the operations of DARTS, including ``none``."""
 
     name = "nds_darts"
     description = "NDS DARTS: two cells of 4 nodes, 8 operations, all nodes out, with depth and width"
@@ -111,7 +115,7 @@ class NdsDarts(NdsCellSpace):
 
 
 class NdsEnas(NdsCellSpace):
-    """ENAS's operations."""
+    """Cells with the operations of ENAS."""
 
     name = "nds_enas"
     description = "NDS ENAS: two cells of 5 nodes, 5 operations, unused nodes out, with depth and width"
@@ -119,7 +123,7 @@ class NdsEnas(NdsCellSpace):
 
 
 class NdsAmoeba(NdsCellSpace):
-    """AmoebaNet's operations."""
+    """Cells with the operations of AmoebaNet."""
 
     name = "nds_amoeba"
     description = "NDS AmoebaNet: two cells of 5 nodes, 8 operations, unused nodes out, with depth and width"
@@ -136,7 +140,7 @@ class NdsAmoeba(NdsCellSpace):
 
 
 class NdsNasnet(NdsCellSpace):
-    """NASNet's operations."""
+    """Cells with the operations of NASNet."""
 
     name = "nds_nasnet"
     description = "NDS NASNet: two cells of 5 nodes, 13 operations, unused nodes out, with depth and width"
@@ -158,7 +162,7 @@ class NdsNasnet(NdsCellSpace):
 
 
 class NdsPnas(NdsCellSpace):
-    """PNAS's operations."""
+    """Cells with the operations of PNAS."""
 
     name = "nds_pnas"
     description = "NDS PNAS: two cells of 5 nodes, 8 operations, all nodes out, with depth and width"

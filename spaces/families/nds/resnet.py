@@ -3,8 +3,8 @@
     stem of 16 channels -> d1 blocks of width w1 -> d2 of w2 -> d3 of w3 -> classifier;  the second and third stage halve the map
 
 The paper draws each depth from 9 values of 1 .. 24 and each width from 12 values of 16 .. 256, evenly on a logarithmic scale, which
-makes (9 * 12)^3 = 1,259,712 networks. It gives the ends and the numbers of values; those in between are ours, and parameters.
-Groups and bottlenecks belong to its ResNeXt spaces, not to this one.
+gives (9 * 12)^3 = 1,259,712 networks. It states the limits and the numbers of values; the values in between are our choice and are
+parameters. Groups and bottlenecks belong to the ResNeXt spaces of the paper.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from rbflex_evo.spaces.architecture.drawing import Drawing
-from rbflex_evo.spaces.encodings.encoding import Genotype, VectorEncoding
-from rbflex_evo.spaces.errors import ConfigError, GenotypeError
+from rbflex_evo.spaces.architecture.drawing import Drawing, chain_drawing
+from rbflex_evo.spaces.encodings.encoding import Genotype
+from rbflex_evo.spaces.encodings.vector import VectorEncoding
+from rbflex_evo.spaces.errors import GenotypeError
+from rbflex_evo.spaces.families.counting import CountedConvolution, MapSize, count, halved, image_size, with_classifier
 from rbflex_evo.spaces.families.nasnet.notation import record_fields
-from rbflex_evo.spaces.families.nasnet.operations import Size, ceil_half
 from rbflex_evo.spaces.parameters import Parameters as AnyParameters
 from rbflex_evo.spaces.space import Costs, SearchSpace
 
@@ -37,12 +38,12 @@ RECORD = '{"net": {"block_type": "res_basic_block", "ds": [2, 4, 8], "ws": [16, 
 
 
 class ResnetParameters(AnyParameters):
-    """The grid and the classifier.
+    """Parameters of the ResNet space.
 
     Attributes:
-        depths: blocks that a stage may have.
-        widths: channels that a stage may have.
-        classes: outputs of the classifier.
+        depths: Numbers of blocks of a stage to choose from.
+        widths: Channels of a stage to choose from.
+        classes: Outputs of the classifier.
     """
 
     depths: list[Annotated[int, Field(ge=1)]] = Field(default=DEPTHS, min_length=1)
@@ -51,7 +52,7 @@ class ResnetParameters(AnyParameters):
 
 
 class NdsResnet(SearchSpace):
-    """Residual networks; a genotype holds positions in `depths` and `widths`, stage by stage."""
+    """Residual networks; genes are positions in `depths` and `widths`, stage by stage."""
 
     name = "nds_resnet"
     description = "NDS ResNet: depths and widths of 3 stages of basic blocks"
@@ -65,16 +66,18 @@ class NdsResnet(SearchSpace):
         self.encoding = VectorEncoding([len(self.parameters.depths), len(self.parameters.widths)] * len(STRIDES), names)
 
     def stages(self, genotype: Genotype) -> tuple[list[int], list[int]]:
-        """Returns depths and widths of the stages."""
+        """Returns the depths and the widths of the stages."""
         self.encoding.validate(genotype)
         return [self.parameters.depths[g] for g in genotype[::2]], [self.parameters.widths[g] for g in genotype[1::2]]
 
     def build(self, genotype: Genotype) -> ResNet:
+        """Builds the raw network of a genotype."""
         from .resnet_network import ResNet
 
         return ResNet(STEM, *self.stages(genotype), STRIDES, self.parameters.classes)
 
     def notation(self, genotype: Genotype) -> str:
+        """Writes a genotype as a record of the NDS files."""
         depths, widths = self.stages(genotype)
         net = {"block_type": BLOCK, "ds": depths, "ws": widths, "ss": STRIDES, "bot_muls": [], "num_gs": []}
         return json.dumps({"net": net})
@@ -91,29 +94,29 @@ class NdsResnet(SearchSpace):
         return tuple(gene for stage in zip(depths, widths, strict=True) for gene in stage)
 
     def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
-        shape = input_shape or self.input_shape
-        if len(shape) != 3 or shape[0] != 3:
-            raise ConfigError(f"expected images like [3, height, width], but they are {list(shape)}")
-        return _costs(*self.stages(genotype), self.parameters.classes, (shape[1], shape[2]))
+        """Counts parameters and multiply-accumulates of the raw network from its shapes."""
+        return _costs(*self.stages(genotype), self.parameters.classes, image_size(input_shape or self.input_shape))
 
     def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
-        """Returns the stem and every residual block."""
-        return [network.stem, *network.blocks.values()]  # type: ignore[list-item,operator,union-attr]
+        """Returns the stem and the residual blocks."""
+        return [network.stem, *network.blocks.values()]  # type: ignore[list-item,operator]
 
     def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Returns the largest shape of each parameter whose shape differs between networks."""
         classes = self.parameters.classes
         return {"classifier.weight": (classes, max(self.parameters.widths)), "classifier.bias": (classes,)}
 
     def drawing(self, genotype: Genotype) -> Drawing:
+        """Returns the architecture as a graph."""
         stages = [f"{depth} blocks\nof {width}" for depth, width in zip(*self.stages(genotype), strict=True)]
         nodes = ("input", f"stem\n{STEM}", *stages, "classifier")
-        return Drawing(nodes, tuple((i, i + 1, "", True) for i in range(len(nodes) - 1)), self.notation(genotype))
+        return chain_drawing(nodes, self.notation(genotype))
 
 
 def _positions(net: Mapping[str, object], name: str, allowed: Sequence[int], setting: str) -> list[int]:
     values = net.get(name)
     if not isinstance(values, list) or len(values) != len(STRIDES):
-        raise GenotypeError(f"{name} must be {len(STRIDES)} numbers, one a stage, but it is {values!r}; as in {RECORD}")
+        raise GenotypeError(f"{name} must be {len(STRIDES)} numbers, one for each stage, but it is {values!r}; as in {RECORD}")
     for value in values:
         if type(value) is not int or value not in allowed:
             listed = ", ".join(map(str, allowed))
@@ -121,25 +124,21 @@ def _positions(net: Mapping[str, object], name: str, allowed: Sequence[int], set
     return [allowed.index(value) for value in values]
 
 
-def _costs(depths: Sequence[int], widths: Sequence[int], classes: int, size: Size) -> Costs:
-    """Returns parameters and multiply-accumulates; tests hold them against the built network."""
-    params = flops = 0
+def _costs(depths: Sequence[int], widths: Sequence[int], classes: int, size: MapSize) -> Costs:
+    """Returns parameters and multiply-accumulates; tests compare them with the built network."""
+    convolutions: list[CountedConvolution] = []
 
     def convolution(kernel: int, inputs: int, outputs: int) -> None:
-        nonlocal params, flops
-        weights = kernel * kernel * inputs * outputs
-        params += weights + 2 * outputs
-        flops += weights * size[0] * size[1]
+        convolutions.append(CountedConvolution(kernel * kernel * inputs * outputs, outputs, size))
 
     convolution(3, 3, STEM)
     before = STEM
     for depth, width, stride in zip(depths, widths, STRIDES, strict=True):
-        if stride == 2:
-            size = (ceil_half(size[0]), ceil_half(size[1]))
+        size = halved(size, stride - 1)
         if before != width or stride != 1:
             convolution(1, before, width)
         for _ in range(depth):
             convolution(3, before, width)
             convolution(3, width, width)
             before = width
-    return Costs(float(params + (before + 1) * classes), float(flops + before * classes))
+    return with_classifier(*count(convolutions), before, classes)

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from rbflex_evo.spaces.architecture.chain import Stage, run_stages
+from rbflex_evo.spaces.architecture.chain import Stage, run_chain
 
 
 class BasicBlock(nn.Module):
-    """Two normalised 3 x 3 convolutions beside a shortcut, which is a normalised 1 x 1 convolution where the shape changes."""
+    """Two normalised 3 x 3 convolutions and a shortcut, which is a normalised 1 x 1 convolution if the shape changes."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -28,17 +28,20 @@ class BasicBlock(nn.Module):
         self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.relu(self.shortcut(x) + self.residual(x))
+        """Maps a feature map to a feature map, both [N, channels, height, width]."""
+        output: Tensor = self.relu(self.shortcut(x) + self.residual(x))
+        return output
 
 
 class ResNet(nn.Module):
     """Stem, stages of blocks, global average pooling, classifier.
 
     Args:
-        stem: its channels.
-        depths: blocks of each stage.
-        widths: channels of each stage.
-        strides: of each stage's first block.
+        stem: Channels of the stem.
+        depths: Number of blocks of each stage.
+        widths: Channels of each stage.
+        strides: Stride of the first block of each stage.
+        classes: Outputs of the classifier.
     """
 
     def __init__(self, stem: int, depths: Sequence[int], widths: Sequence[int], strides: Sequence[int], classes: int) -> None:
@@ -48,7 +51,7 @@ class ResNet(nn.Module):
         before = stem
         for stage, (depth, width, stride) in enumerate(zip(depths, widths, strides, strict=True), start=1):
             for position in range(depth):
-                # The shape is part of the name: no two networks share a weight's name but not its shape.
+                # The name contains the shape, so that equal names mean equal shapes in all networks.
                 name = f"{stage}_{position}_{before}x{width}"
                 self.blocks[name] = BasicBlock(before, width, 1 if position else stride)
                 before = width
@@ -56,10 +59,11 @@ class ResNet(nn.Module):
         self.classifier = nn.Linear(before, classes)
 
     def as_stages(self) -> list[Stage]:
-        """Returns stem, blocks and classifier; a block's name holds its stage, place and shape."""
+        """Returns stem, blocks and classifier; the name of a block contains its stage, position and shape."""
         blocks = [Stage(name, block) for name, block in self.blocks.items()]
         last = Stage("classifier", lambda x: self.classifier(torch.flatten(self.pool(x), 1)))
         return [Stage("stem", self.stem), *blocks, last]
 
     def forward(self, images: Tensor) -> Tensor:
-        return run_stages(self.as_stages(), images)
+        """Maps images [N, 3, height, width] to logits [N, classes]."""
+        return run_chain(self.as_stages(), images)

@@ -12,18 +12,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from rbflex_evo.spaces.errors import GenotypeError, TableError, reason
+from rbflex_evo.spaces.errors import GenotypeError, TableError
 from rbflex_evo.spaces.parameters import Parameters
 from rbflex_evo.spaces.space import SearchSpace
-from rbflex_evo.spaces.tables.table import Table
+from rbflex_evo.spaces.tables.files import read_json
+from rbflex_evo.spaces.tables.table import LoadedTable
 
 
-class NdsParameters(Parameters):
-    """Which file, and of which epoch.
+class NdsTableParameters(Parameters):
+    """File and epoch of the NDS table.
 
     Attributes:
-        epoch: the ``last`` one, or the ``best`` one on the test images, which is an optimistic figure.
-        dataset: what to call the data set in reports; None for the file's name.
+        path: Path of the JSON file.
+        epoch: The ``last`` epoch, or the ``best`` one on the test images, which is optimistic.
+        dataset: Name of the data set in reports; None for the name of the file.
     """
 
     path: str
@@ -31,14 +33,14 @@ class NdsParameters(Parameters):
     dataset: str | None = None
 
 
-class NdsTable(Table):
-    """Test accuracies of sampled networks; a network that was trained several times has the mean of them."""
+class NdsTable(LoadedTable):
+    """Test accuracies of sampled networks, averaged if a network was trained several times."""
 
     name = "nds"
     description = "accuracies of an NDS JSON file (DARTS.json, ResNet.json, ...) for the nds_* space that it was sampled from"
-    Parameters = NdsParameters
+    Parameters = NdsTableParameters
 
-    def __init__(self, parameters: NdsParameters, space: SearchSpace) -> None:
+    def __init__(self, parameters: NdsTableParameters, space: SearchSpace) -> None:
         self.space = space.name
         self.dataset = parameters.dataset or Path(parameters.path).stem
         found: dict[str, list[float]] = {}
@@ -49,23 +51,15 @@ class NdsTable(Table):
             except (KeyError, TypeError):
                 raise TableError(f"{where} has no 'net'; expected the network that was trained") from None
             except GenotypeError as error:
-                raise TableError(f"{where} is no network of space {space.name!r}: {error}") from None
+                raise TableError(f"{where} is not a network of space {space.name!r}: {error}") from None
             found.setdefault(notation, []).append(100 - _error(record, parameters.epoch, where))
         if not found:
             raise TableError(f"{parameters.path!r} has no records; expected at least one network")
-        self._accuracies = {notation: sum(values) / len(values) for notation, values in found.items()}
-
-    def accuracies(self) -> Mapping[str, float]:
-        return self._accuracies
+        self.loaded = {notation: sum(values) / len(values) for notation, values in found.items()}
 
 
 def _records(path: str) -> list[Any]:
-    try:
-        content = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TableError(f"no table file {path!r} ({reason(error)}); check table.path") from None
-    except ValueError as error:
-        raise TableError(f"{path!r} is not a JSON file: {reason(error)}") from None
+    content = read_json(path)
     if isinstance(content, dict):
         content = [record for records in content.values() if isinstance(records, list) for record in records]
     if not isinstance(content, list):
@@ -74,7 +68,7 @@ def _records(path: str) -> list[Any]:
 
 
 def _error(record: Mapping[str, Any], epoch: str, where: str) -> float:
-    """Returns a record's test error in percent."""
+    """Returns the test error of a record in percent."""
     name = "test_ep_top1" if epoch == "last" else "min_test_top1"
     value = record.get(name)
     if epoch == "last" and isinstance(value, list) and value:

@@ -19,13 +19,16 @@ class Convolution(nn.Module):
         self.norm = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.conv(self.relu(x)))
+        """Maps a feature map to a feature map, both [N, channels, height, width]."""
+        output: Tensor = self.norm(self.conv(self.relu(x)))
+        return output
 
 
 class NotANumber(nn.Module):
-    """Turns everything into NaN, as a network does that overflows."""
+    """Returns NaN for every input, like a network that overflows."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """Maps a feature map to a feature map, both [N, channels, height, width]."""
         return x * float("nan")
 
 
@@ -48,8 +51,13 @@ def operation(name: str, channels: int) -> nn.Module | None:
     return Convolution(channels, {"conv1": 1, "conv3": 3}[name])
 
 
-class Stage(nn.Module):
-    """The sum of its edges; all zero where every edge is ``zero``."""
+class ToyStage(nn.Module):
+    """The sum of parallel edges, zero if every edge is ``zero``.
+
+    Args:
+        operations: Names of the operations of the edges.
+        channels: Number of channels.
+    """
 
     def __init__(self, operations: Sequence[str], channels: int) -> None:
         super().__init__()
@@ -57,10 +65,11 @@ class Stage(nn.Module):
         for position, name in enumerate(operations):
             module = operation(name, channels)
             if module is not None:
-                # The operation is part of the name, so that two operations of one edge never share weights.
+                # The name contains the operation, so that two operations of one edge never share weights.
                 self.edges[f"{position}_{name}"] = module
 
     def forward(self, x: Tensor) -> Tensor:
+        """Maps a feature map to a feature map, both [N, channels, height, width]."""
         total = torch.zeros_like(x)
         for edge in self.edges.values():
             total = total + edge(x)
@@ -71,21 +80,23 @@ class ToyNetwork(nn.Module):
     """Stem, stages, last activation, global average pooling, classifier.
 
     Args:
-        stages: the names of each stage's operations.
-        channels: width of every stage.
-        classes: outputs of the classifier.
+        stages: Names of the operations of each stage.
+        channels: Width of every stage.
+        classes: Outputs of the classifier.
     """
 
     def __init__(self, stages: Sequence[Sequence[str]], channels: int, classes: int) -> None:
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(3, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
-        self.stages = nn.ModuleList(Stage(operations, channels) for operations in stages)
+        self.stages = nn.ModuleList(ToyStage(operations, channels) for operations in stages)
         self.relu = nn.ReLU()
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Linear(channels, classes)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Maps images [N, 3, height, width] to logits [N, classes]."""
         x = self.stem(images)
         for stage in self.stages:
             x = stage(x)
-        return self.classifier(torch.flatten(self.pool(self.relu(x)), 1))
+        output: Tensor = self.classifier(torch.flatten(self.pool(self.relu(x)), 1))
+        return output

@@ -1,8 +1,8 @@
 """A small space for tests and examples: stages of two parallel edges, networks of a few milliseconds.
 
-It has on purpose what real spaces have: genotypes that are one network (the two edges of a stage may be
-swapped), networks with no path from input to output (both edges of a stage are ``zero``), on request networks
-that yield NaN, and, with more genes, more genotypes than anyone can enumerate (30 genes of 4 choices: 1.2e18).
+It has the properties of real spaces: genotypes that describe the same network (the two edges of a stage may be swapped), networks
+without a path from input to output (both edges of a stage are ``zero``), optionally networks that return NaN, and, with more genes,
+too many genotypes to enumerate (30 genes of 4 choices: 1.2e18).
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from rbflex_evo.spaces.architecture.drawing import Drawing
-from rbflex_evo.spaces.encodings.encoding import Genotype, VectorEncoding
+from rbflex_evo.spaces.encodings.encoding import Genotype
+from rbflex_evo.spaces.encodings.vector import VectorEncoding
 from rbflex_evo.spaces.errors import GenotypeError, near_name
 from rbflex_evo.spaces.parameters import Parameters
 from rbflex_evo.spaces.space import Cell, Costs, SearchSpace
@@ -23,20 +24,20 @@ if TYPE_CHECKING:
 
 OPERATIONS = ("zero", "skip", "conv1", "conv3", "average", "depthwise", "maximum", "dilated")
 ZERO = 0
-# Of those that have weights, the kernel and whether each output channel reads every input channel.
+# Kernel size of each convolution, and whether each output channel reads every input channel.
 CONVOLUTIONS = {"conv1": (1, True), "conv3": (3, True), "depthwise": (3, False), "dilated": (3, True)}
 EDGES_A_STAGE = 2
 
 
 class ToyParameters(Parameters):
-    """The space's size and the networks' width.
+    """Parameters of the toy space.
 
     Attributes:
-        genes: edges, two a stage; with an odd number the last stage has one.
-        choices: operations an edge may have, the first ones of `OPERATIONS`.
-        nan: adds one more operation, which turns everything into NaN.
-        channels: width of every stage.
-        classes: outputs of the classifier.
+        genes: Number of edges, two for each stage; if it is odd, the last stage has one.
+        choices: Number of operations of an edge, the first ones of `OPERATIONS`.
+        nan: Whether there is one more operation, which returns NaN.
+        channels: Width of every stage.
+        classes: Outputs of the classifier.
     """
 
     genes: int = Field(6, ge=1, le=256)
@@ -47,7 +48,7 @@ class ToyParameters(Parameters):
 
 
 class ToySpace(SearchSpace):
-    """The toy space; a genotype holds positions in `operations`, stage by stage."""
+    """A small space; genes are positions in `operations`, stage by stage."""
 
     name = "toy"
     description = "small space for tests and examples: 6 edges x 4 operations on 3 x 8 x 8 images, adjustable"
@@ -63,15 +64,18 @@ class ToySpace(SearchSpace):
         self.encoding = VectorEncoding([len(self.operations)] * genes, names)
 
     def build(self, genotype: Genotype) -> ToyNetwork:
+        """Builds the raw network of a genotype."""
         from .network import ToyNetwork
 
         names = [[self.operations[gene] for gene in stage] for stage in self._stages(genotype)]
         return ToyNetwork(names, self.parameters.channels, self.parameters.classes)
 
     def notation(self, genotype: Genotype) -> str:
+        """Writes the operations of each stage, as in ``conv1+skip|zero+conv3``."""
         return self._written(self._stages(genotype))
 
     def parse(self, text: str) -> Genotype:
+        """Reads the operations of each stage."""
         names = [stage.split("+") for stage in text.strip().split("|")]
         for name in (name for stage in names for name in stage):
             if name not in self.operations:
@@ -81,18 +85,19 @@ class ToySpace(SearchSpace):
         if shape != [len(stage) for stage in _in_stages(range(self.parameters.genes))]:
             raise GenotypeError(
                 f"{text!r} is not a genotype of {self.name}; expected {self.parameters.genes} operations, "
-                f"{EDGES_A_STAGE} a stage, as in {self.notation((ZERO,) * self.parameters.genes)!r}"
+                f"{EDGES_A_STAGE} for each stage, as in {self.notation((ZERO,) * self.parameters.genes)!r}"
             )
         return genotype
 
     def key(self, genotype: Genotype) -> str:
-        """Returns the notation with the edges of each stage in order: swapped, they are the same network."""
+        """Returns the notation with the edges of each stage sorted, since their order does not change the network."""
         return self._written([sorted(stage) for stage in self._stages(genotype)])
 
     def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
+        """Counts parameters and multiply-accumulates of the raw network from its shapes."""
         _, height, width = input_shape or self.input_shape
         channels, classes = self.parameters.channels, self.parameters.classes
-        convolutions = [(3, 3)]  # the stem's input channels and kernel, then those of each edge
+        convolutions = [(3, 3)]  # input channels and kernel size of the stem, then of each edge
         for gene in (gene for stage in self._stages(genotype) for gene in stage):
             if self.operations[gene] in CONVOLUTIONS:
                 kernel, dense = CONVOLUTIONS[self.operations[gene]]
@@ -102,7 +107,7 @@ class ToySpace(SearchSpace):
         return Costs(float(params), float(weights * height * width + channels * classes))
 
     def cells(self, genotype: Genotype) -> tuple[Cell, ...]:
-        """Returns the stages that have a layer; a stage's one possible skip connection runs beside its convolution."""
+        """Returns the stages that contain a convolution; the only possible skip connection of a stage is parallel to it."""
         stages = [[self.operations[gene] for gene in stage] for stage in self._stages(genotype)]
         if any(set(stage) <= {"zero"} for stage in stages):
             return ()
@@ -115,9 +120,11 @@ class ToySpace(SearchSpace):
         return tuple(cells)
 
     def thin(self) -> ToySpace:
+        """Returns the same space with the narrowest networks that its parameters allow."""
         return ToySpace(self.parameters.model_copy(update={"channels": 1}))
 
     def drawing(self, genotype: Genotype) -> Drawing:
+        """Returns the architecture as a graph."""
         stages = self._stages(genotype)
         path = all(any(gene != ZERO for gene in stage) for stage in stages)
         nodes = ("input", *(f"stage {i + 1}" for i in range(len(stages))), "output")

@@ -1,1 +1,1 @@
-"""TransNAS-Bench-101 (Duan et al. 2021): micro and macro space."""
+"""TransNAS-Bench-101 (Duan et al. 2021): the micro and the macro space."""

@@ -1,10 +1,10 @@
-"""The networks of TransNAS-Bench-101 (Duan et al. 2021, CVPR, arXiv 2105.11871): a stem, modules of two cells, a task's decoder.
+"""The networks of TransNAS-Bench-101 (Duan et al. 2021, CVPR, arXiv 2105.11871): stem, modules of two cells, decoder.
 
     stem: two 3 x 3 convolutions of stride 2
     a module: two cells, the first of which may halve the map and double the channels
-    decoder: see `transnas_decoders`
+    decoder: see `decoders`
 
-Weights are drawn by parameter name, so a cell's name holds whatever its shapes depend on: equal names mean equal shapes.
+Weights are drawn by parameter name, so the name of a cell contains everything that its shapes depend on.
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rbflex_evo.spaces.architecture.chain import Stage, run_stages
-from rbflex_evo.spaces.families.nats_bench.network import Cell, ReLUConvBN
+from rbflex_evo.spaces.architecture.chain import Stage, run_chain
+from rbflex_evo.spaces.families.nats_bench.cell import KERNELS
+from rbflex_evo.spaces.families.nats_bench.network import NatsCell, ReLUConvBN
 
 from .decoders import create_decoder
-from .tasks import PIECE_SHARE, Module, Task
+from .tasks import PIECE_SHARE, EncoderModule, Task
 
 GRID = 3
 
 
 class FactorizedReduce(nn.Module):
-    """What a skip connection is where shapes differ: ReLU, two strided 1 x 1 convolutions side by side, normalised.
+    """A skip connection between different shapes: ReLU, two strided 1 x 1 convolutions, concatenated and normalised.
 
-    The second reads the map one pixel further to the right and down, so that none is left out at stride 2.
+    The second convolution reads the map shifted by one pixel to the right and down, so that stride 2 omits no pixel parity.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -39,9 +40,11 @@ class FactorizedReduce(nn.Module):
         self.norm = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Maps a feature map to a feature map, both [N, channels, height, width]."""
         x = self.relu(x)
         shifted = functional.pad(x, (0, 1, 0, 1))[:, :, 1:, 1:]
-        return self.norm(torch.cat([self.first(x), self.second(shifted)], dim=1))
+        output: Tensor = self.norm(torch.cat([self.first(x), self.second(shifted)], dim=1))
+        return output
 
 
 def edge(name: str, inputs: int, outputs: int, stride: int) -> nn.Module | None:
@@ -50,11 +53,11 @@ def edge(name: str, inputs: int, outputs: int, stride: int) -> nn.Module | None:
         return None
     if name == "skip_connect":
         return nn.Identity() if stride == 1 and inputs == outputs else FactorizedReduce(inputs, outputs, stride)
-    return ReLUConvBN(inputs, outputs, {"nor_conv_1x1": 1, "nor_conv_3x3": 3}[name], stride)
+    return ReLUConvBN(inputs, outputs, KERNELS[name], stride)
 
 
-class BasicBlock(nn.Module):
-    """ResNet's basic block, activated first: two 3 x 3 convolutions beside the input, projected where shapes differ."""
+class PreactivationBlock(nn.Module):
+    """A pre-activation residual block: two 3 x 3 convolutions and a shortcut, which is projected if shapes differ."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -66,19 +69,21 @@ class BasicBlock(nn.Module):
             self.shortcut.append(nn.BatchNorm2d(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.shortcut(x) + self.second(self.first(x))
+        """Maps a feature map to a feature map, both [N, channels, height, width]."""
+        output: Tensor = self.shortcut(x) + self.second(self.first(x))
+        return output
 
 
 class Encoder(nn.Module):
     """Stem and modules.
 
     Args:
-        channels: of the stem.
-        modules: in order.
-        operations: of the cells (`nats.EDGES`); None for basic blocks.
+        channels: Channels of the stem.
+        modules: Modules in order.
+        operations: Operations of the cells, in the order of `EDGES`; None for basic blocks.
     """
 
-    def __init__(self, channels: int, modules: Sequence[Module], operations: Sequence[str] | None = None) -> None:
+    def __init__(self, channels: int, modules: Sequence[EncoderModule], operations: Sequence[str] | None = None) -> None:
         super().__init__()
         half = channels // 2
         self.stem = nn.Sequential(
@@ -91,9 +96,9 @@ class Encoder(nn.Module):
             for j, stride in enumerate((2 if halves else 1, 1), start=1):
                 name = f"module{i}_cell{j}_{inputs}to{outputs}"
                 if operations is None:
-                    self.cells[name] = BasicBlock(inputs, outputs, stride)
+                    self.cells[name] = PreactivationBlock(inputs, outputs, stride)
                 else:
-                    self.cells[name] = Cell(operations, inputs, outputs, stride, edge)
+                    self.cells[name] = NatsCell(operations, inputs, outputs, stride, edge)
                 self.identities.append((name, stride, tuple(operations or ())))
                 inputs = outputs
 
@@ -102,47 +107,48 @@ class Encoder(nn.Module):
         return [Stage(*pair) for pair in zip(self.identities, [self.stem, *self.cells.values()], strict=True)]
 
     def forward(self, images: Tensor) -> Tensor:
-        return run_stages(self.as_stages(), images)
+        """Maps images [N, 3, height, width] to the maps of the last cell."""
+        return run_chain(self.as_stages(), images)
 
 
 class TransNetwork(nn.Module):
     """An encoder and the decoder of a task: outputs [N, outputs], or [N, channels, height, width] for pixels.
 
     Args:
-        task: what the decoder is for.
-        channels, modules, operations: as for `Encoder`.
+        task: The task, which determines the decoder.
+        channels: Channels of the stem.
+        modules: Modules in order.
+        operations: Operations of the cells, in the order of `EDGES`; None for basic blocks.
     """
 
-    def __init__(self, task: Task, channels: int, modules: Sequence[Module], operations: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, task: Task, channels: int, modules: Sequence[EncoderModule], operations: Sequence[str] | None = None
+    ) -> None:
         super().__init__()
         self.encoder = Encoder(channels, modules, operations)
         self.decoder = create_decoder(task, channels, modules)
 
     def as_stages(self) -> list[Stage]:
-        """Returns the encoder's stages and the decoder, which follows from their shapes."""
+        """Returns the stages of the encoder, and the decoder, whose shapes depend on all of them."""
         stages = self.encoder.as_stages()
         return [*stages, Stage(("decoder", *(stage.identity for stage in stages)), self.decoder)]
 
     def forward(self, images: Tensor) -> Tensor:
-        return run_stages(self.as_stages(), images)
+        """Maps images [N, 3, height, width], or pieces in a siamese network, to the output of the task."""
+        return run_chain(self.as_stages(), images)
 
 
-class SiameseNetwork(nn.Module):
-    """One encoder for every piece of an image; the decoder says which of 1,000 permutations the pieces are in.
+class SiameseNetwork(TransNetwork):
+    """One encoder for all pieces of an image, and a decoder that classifies which of 1,000 permutations the pieces are in.
 
-    It takes pieces [N, 9, 3, height, width], as training permutes them, or images [N, 3, height, width], whose pieces it takes
-    itself, in their own order. Arguments are those of `TransNetwork`.
+    The input is pieces [N, 9, 3, height, width], as training permutes them, or images [N, 3, height, width], which are cut into
+    pieces in their original order. Arguments are those of `TransNetwork`.
     """
 
-    def __init__(self, task: Task, channels: int, modules: Sequence[Module], operations: Sequence[str] | None = None) -> None:
-        super().__init__()
-        self.encoder = Encoder(channels, modules, operations)
-        self.decoder = create_decoder(task, channels, modules)
-
     def as_stages(self) -> list[Stage]:
-        """Returns the encoder's stages, each of which runs on one piece after another, and the decoder.
+        """Returns the stages of the encoder, each of which runs on one piece after another, and the decoder.
 
-        Pieces do not share a batch, as they do not in the benchmark: observers are shown maps of N images.
+        As in the benchmark, pieces are not batched together, so observers are shown maps of N images.
         """
         stages = self.encoder.as_stages()
         return [
@@ -151,18 +157,15 @@ class SiameseNetwork(nn.Module):
             Stage(("decoder", *(stage.identity for stage in stages)), lambda maps: self.decoder(torch.cat(maps, dim=1))),
         ]
 
-    def forward(self, images: Tensor) -> Tensor:
-        return run_stages(self.as_stages(), images)
-
 
 def _of_each(module: Callable[[Tensor], Tensor], maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
     return tuple(module(x) for x in maps)
 
 
 def pieces(images: Tensor) -> list[Tensor]:
-    """Returns the middle of each of 3 x 3 cells of images [N, 3, H, W], a quarter of the image's sides: 64 pixels of 256.
+    """Returns the centre of each of 3 x 3 cells of images [N, 3, H, W], with sides a quarter of the image's: 64 of 256 pixels.
 
-    The benchmark takes pieces of that size at random places in the cells, so that edges do not give the order away.
+    The benchmark cuts pieces of that size at random positions in the cells, so that edges do not reveal the order.
     """
     corners = []
     for side in images.shape[2:]:

@@ -1,7 +1,8 @@
-"""TransNAS-Bench-101's two spaces (Duan et al. 2021, CVPR, arXiv 2105.11871), each for any of its seven tasks.
+"""The two spaces of TransNAS-Bench-101 (Duan et al. 2021, CVPR, arXiv 2105.11871), each for any of its seven tasks.
 
-`transnas_micro`: a cell of 6 edges with one of 4 operations in a fixed skeleton of five modules, 4,096 cells. `transnas_macro`:
-basic blocks in four to six modules, each of which may halve the map, double the channels or do both, 3,256 networks.
+`transnas_micro`: a cell of 6 edges with one of 4 operations each, in a fixed skeleton of five modules, 4,096 cells.
+`transnas_macro`: basic blocks in four to six modules, each of which may halve the map, double the channels or do both, 3,256
+networks.
 
     64-41414-1_02_333     stem channels - modules - operations of the edges into node 1, 2 and 3
     64-1234-basic         module 1 plain, 2 doubles the channels, 3 halves the map, 4 does both
@@ -12,43 +13,44 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections.abc import Sequence
-from functools import cache
 from itertools import chain, pairwise, permutations, product
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from rbflex_evo.spaces.architecture.drawing import Drawing, chain_drawing
 from rbflex_evo.spaces.encodings.constrained import ConstrainedEncoding
-from rbflex_evo.spaces.encodings.encoding import Genotype, VectorEncoding
-from rbflex_evo.spaces.encodings.staged import Stage, StagedEncoding
+from rbflex_evo.spaces.encodings.encoding import Genotype
+from rbflex_evo.spaces.encodings.staged import StagedEncoding, StageRange
+from rbflex_evo.spaces.encodings.vector import VectorEncoding
 from rbflex_evo.spaces.errors import GenotypeError
+from rbflex_evo.spaces.families.nats_bench.cell import EDGES, NODES, NONE, OPERATIONS, SKIP, cell_drawing, first_of_form, prune
 from rbflex_evo.spaces.families.nats_bench.costs import nats_cells, residual_cell
-from rbflex_evo.spaces.families.nats_bench.space import EDGES, NODES, NONE, OPERATIONS, SKIP, cell_drawing, prune
 from rbflex_evo.spaces.parameters import Parameters as AnyParameters
-from rbflex_evo.spaces.space import Cell, Costs, Drawing, SearchSpace
+from rbflex_evo.spaces.space import Cell, Costs, SearchSpace
 
 from .costs import transnas_costs
-from .tasks import CHANNELS, STEM_HALVINGS, TASKS, Module, Name, Task
+from .tasks import CHANNELS, STEM_HALVINGS, TASKS, EncoderModule, Name, Task
 
 if TYPE_CHECKING:
     from torch import nn
 
     from .network import SiameseNetwork, TransNetwork
 
-# Of the skeleton of `transnas_micro`; the benchmark's digits of operations are positions among the first four of NATS-Bench's.
+# Modules of the skeleton of `transnas_micro`; its operations are the first four of NATS-Bench, by their positions.
 MODULES = "41414"
 MICRO_OPERATIONS = OPERATIONS[:4]
-# How many modules a macro network has, and how many of them halve the map and double the channels.
+# Smallest and largest number of modules of a macro network, of those that halve the map, and of those that double the channels.
 LENGTHS, HALVINGS, DOUBLINGS = (4, 6), (1, 4), (1, 3)
 
 
 class TransParameters(AnyParameters):
-    """The task, and the sides of the images that costs are counted on.
+    """Parameters of both spaces.
 
     Attributes:
-        task: decides the decoder and the loss.
-        size: of the images; the benchmark trains on 256 x 256 pixels.
-        channels: of the stem, an even number; other widths follow from it. The benchmark's networks, and its names, have 64.
+        task: The task, which determines the decoder and the loss.
+        size: Height and width of the images; the benchmark uses 256 x 256 pixels.
+        channels: Channels of the stem, an even number, which determines all widths. The benchmark uses 64.
     """
 
     task: Name = "class_object"
@@ -57,16 +59,17 @@ class TransParameters(AnyParameters):
 
 
 class TransSpace(SearchSpace):
-    """What both spaces share: a chain of modules, and the task's decoder.
+    """The base class of both spaces: a chain of modules, and the decoder of the task.
 
-    With `class_object`, `class_scene`, `room_layout` and `jigsaw` the classifier's input is round-off under per-image statistics:
-    maps that were centred and not activated are pooled into it. A score that reads features reads activations alone there. (The
-    jigsaw's pieces of 64 pixels become maps of one pixel in some macro networks, where it would be more than that.)
+    With `class_object`, `class_scene`, `room_layout` and `jigsaw`, the input of the classifier is the average of maps that were
+    normalised without a later activation, which is only round-off under the statistics of each image. Scores that read features
+    therefore only read activations for these tasks. (In some macro networks, the jigsaw pieces of 64 pixels become maps of one
+    pixel, for which this does not hold.)
     """
 
     Parameters = TransParameters
     parameters: TransParameters
-    features: Literal["per_image", "none"] = "none"  # of the default task
+    features: Literal["per_image", "none"] = "none"  # for the default task
 
     def __init__(self, parameters: AnyParameters | None = None) -> None:
         super().__init__(parameters)
@@ -76,43 +79,46 @@ class TransSpace(SearchSpace):
         self.features = self.task.features
 
     @abstractmethod
-    def modules(self, genotype: Genotype) -> list[Module]:
-        """Returns the modules of the genotype's network, in order."""
+    def modules(self, genotype: Genotype) -> list[EncoderModule]:
+        """Returns the modules of the network of a genotype, in order."""
 
     @abstractmethod
     def operations(self, genotype: Genotype) -> list[str] | None:
-        """Returns the operations of the genotype's cells, or None for basic blocks."""
+        """Returns the operations of the cells of a genotype, or None for basic blocks."""
 
     def build(self, genotype: Genotype) -> TransNetwork | SiameseNetwork:
+        """Builds the raw network of a genotype."""
         from .network import SiameseNetwork, TransNetwork
 
         network = SiameseNetwork if self.task.decoder == "pieces" else TransNetwork
         return network(self.task, self.parameters.channels, self.modules(genotype), self.operations(genotype))
 
     def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
+        """Counts parameters and multiply-accumulates of the raw network from its shapes."""
         modules, operations = self.modules(genotype), self.operations(genotype)
         return transnas_costs(self.task, self.parameters.channels, modules, operations, input_shape or self.input_shape)
 
     def classifier(self, network: nn.Module) -> nn.Module:
-        """Returns the decoder's last linear layer or convolution."""
+        """Returns the last linear layer or convolution of the decoder."""
         return network.decoder.classifier[0]  # type: ignore[union-attr,index,return-value]
 
     def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
-        """Returns the stem and every cell; of the jigsaw's encoder none, since it runs once for each piece."""
+        """Returns the stem and the cells, or no blocks for the jigsaw task, whose encoder runs once for each piece."""
         if self.task.decoder == "pieces":
             return []
         return [network.encoder.stem, *network.encoder.cells.values()]  # type: ignore[list-item,union-attr,operator]
 
     def widths(self, genotype: Genotype) -> list[int]:
-        """Returns the channels of the stem and of every cell."""
+        """Returns the channels of the stem and of each cell."""
         return [self.parameters.channels, *(module.outputs for module in self.modules(genotype) for _ in range(2))]
 
 
-class MicroSpace(TransSpace):
-    """Cells of TransNAS-Bench-101; a genotype holds positions in `MICRO_OPERATIONS`, edge by edge of `nats.EDGES`.
+class TransMicroSpace(TransSpace):
+    """Cells of TransNAS-Bench-101; genes are positions in `MICRO_OPERATIONS`, in the order of `EDGES`.
 
-    Cells are NATS-Bench's but for the first of a module that changes its input's shape: there a skip connection from the input has
-    weights. Cells are one network where they differ in what has no effect, in the order of sums or in the numbers of nodes.
+    Cells are those of NATS-Bench, except that a skip connection from the input has weights in the first cell of a module that
+    changes the shape. Cells describe the same network if they differ only in edges without effect, the order of sums or the order
+    of nodes.
     """
 
     name = "transnas_micro"
@@ -123,11 +129,13 @@ class MicroSpace(TransSpace):
         self.encoding = VectorEncoding([len(MICRO_OPERATIONS)] * len(EDGES), [f"edge {a}>{b}" for a, b in EDGES])
 
     def notation(self, genotype: Genotype) -> str:
+        """Writes the rows of the adjacency matrix and the operations."""
         self.encoding.validate(genotype)
         digits = "".join(map(str, genotype))
         return f"{CHANNELS}-{MODULES}-{digits[0]}_{digits[1:3]}_{digits[3:]}"
 
     def parse(self, text: str) -> Genotype:
+        """Reads the notation of the benchmark."""
         found = re.fullmatch(rf"{CHANNELS}-{MODULES}-([0-3])_([0-3]{{2}})_([0-3]{{3}})", text.strip(), re.ASCII)
         if found is None:
             raise GenotypeError(
@@ -137,36 +145,41 @@ class MicroSpace(TransSpace):
         return tuple(map(int, "".join(found.groups())))
 
     def key(self, genotype: Genotype) -> str:
-        """Returns the notation of the first cell, in order, that is this one once what has no effect is left out."""
+        """Returns the notation of the lexicographically first cell that describes the same network."""
         self.encoding.validate(genotype)
-        return self.notation(_first_of_form()[_form(genotype)])
+        return self.notation(first_of_form(_form, len(MICRO_OPERATIONS))[_form(genotype)])
 
     def representative(self, key: str) -> Genotype:
-        """Returns the key's cell without the edges that reach nothing or come from nothing."""
-        return prune(_first_of_form()[_form(self.parse(key))])
+        """Returns the cell of the key without the edges on no path from input to output."""
+        return prune(first_of_form(_form, len(MICRO_OPERATIONS))[_form(self.parse(key))])
 
-    def modules(self, genotype: Genotype) -> list[Module]:
+    def modules(self, genotype: Genotype) -> list[EncoderModule]:
+        """Returns the modules of the network of a genotype, in order."""
         self.encoding.validate(genotype)
         return modules_of(MODULES, self.parameters.channels)
 
     def operations(self, genotype: Genotype) -> list[str]:
+        """Returns the operations of the cells of a genotype."""
         return [MICRO_OPERATIONS[gene] for gene in genotype]
 
     def cells(self, genotype: Genotype) -> tuple[Cell, ...]:
+        """Returns the cells of a representative that contain layers."""
         stem, *widths = self.widths(genotype)
         return nats_cells(self.operations(genotype), stem, widths, [False] * len(widths))
 
-    def thin(self) -> MicroSpace:
-        return MicroSpace(self.parameters.model_copy(update={"channels": 2}))
+    def thin(self) -> TransMicroSpace:
+        """Returns the same space with the narrowest networks that its parameters allow."""
+        return TransMicroSpace(self.parameters.model_copy(update={"channels": 2}))
 
     def drawing(self, genotype: Genotype) -> Drawing:
+        """Returns the architecture as a graph."""
         return cell_drawing(genotype, self.notation(genotype))
 
 
-class MacroSpace(TransSpace):
-    """Networks of TransNAS-Bench-101; a genotype holds the digit of each module, then 0 for those up to six that are not there.
+class TransMacroSpace(TransSpace):
+    """Networks of TransNAS-Bench-101; genes are the digit of each module, then 0 for missing modules up to six.
 
-    `sample` draws the 3,256 networks equally often, so that most have six modules.
+    `sample` is uniform over the 3,256 networks, so that most samples have six modules.
     """
 
     name = "transnas_macro"
@@ -174,13 +187,15 @@ class MacroSpace(TransSpace):
 
     def __init__(self, parameters: AnyParameters | None = None) -> None:
         super().__init__(parameters)
-        self.encoding: ConstrainedEncoding = ConstrainedEncoding(StagedEncoding([], [Stage(*LENGTHS, 4)]), _broken)
+        self.encoding: ConstrainedEncoding = ConstrainedEncoding(StagedEncoding([], [StageRange(*LENGTHS, 4)]), _broken)
 
     def notation(self, genotype: Genotype) -> str:
+        """Writes the rows of the adjacency matrix and the operations."""
         self.encoding.validate(genotype)
         return f"{CHANNELS}-{_code(genotype)}-basic"
 
     def parse(self, text: str) -> Genotype:
+        """Reads the notation of the benchmark."""
         found = re.fullmatch(rf"{CHANNELS}-([1-4]{{{LENGTHS[0]},{LENGTHS[1]}}})-basic", text.strip(), re.ASCII)
         if found is None:
             raise GenotypeError(
@@ -192,36 +207,41 @@ class MacroSpace(TransSpace):
         self.encoding.validate(genotype)
         return genotype
 
-    def modules(self, genotype: Genotype) -> list[Module]:
+    def modules(self, genotype: Genotype) -> list[EncoderModule]:
+        """Returns the modules of the network of a genotype, in order."""
         self.encoding.validate(genotype)
         return modules_of(_code(genotype), self.parameters.channels)
 
     def operations(self, genotype: Genotype) -> None:
+        """Returns the operations of the cells of a genotype."""
         return None
 
     def cells(self, genotype: Genotype) -> tuple[Cell, ...]:
+        """Returns the cells of a representative that contain layers."""
         widths = self.widths(genotype)
         return tuple(residual_cell(inputs, outputs) for inputs, outputs in pairwise(widths))
 
-    def thin(self) -> MacroSpace:
-        return MacroSpace(self.parameters.model_copy(update={"channels": 2}))
+    def thin(self) -> TransMacroSpace:
+        """Returns the same space with the narrowest networks that its parameters allow."""
+        return TransMacroSpace(self.parameters.model_copy(update={"channels": 2}))
 
     def drawing(self, genotype: Genotype) -> Drawing:
+        """Returns the architecture as a graph."""
         side = -(-self.parameters.size // 2**STEM_HALVINGS)
         nodes = ["input", f"stem\n{self.parameters.channels}, {side} x {side}"]
         for digit, module in zip(_code(genotype), self.modules(genotype), strict=True):
             side = -(-side // 2) if module.halves else side
             nodes.append(f"module {digit}\n{module.outputs}, {side} x {side}")
         nodes.append(self.parameters.task)
-        return Drawing(tuple(nodes), tuple((i, i + 1, "", True) for i in range(len(nodes) - 1)), self.notation(genotype))
+        return chain_drawing(nodes, self.notation(genotype))
 
 
-def modules_of(code: str, channels: int) -> list[Module]:
-    """Returns the modules that a code's digits stand for, after a stem of so many channels."""
+def modules_of(code: str, channels: int) -> list[EncoderModule]:
+    """Returns the modules of a code of digits, after a stem with `channels` channels."""
     modules = []
     for digit in code:
         channels *= 2 if digit in "24" else 1
-        modules.append(Module(channels, digit in "34"))
+        modules.append(EncoderModule(channels, digit in "34"))
     return modules
 
 
@@ -230,7 +250,7 @@ def _code(genotype: Genotype) -> str:
 
 
 def _broken(genotype: Genotype) -> str | None:
-    """Says what is wrong with a sequence of modules."""
+    """Returns why a sequence of modules is invalid, or None if it is valid."""
     modules = modules_of(_code(genotype), 1)
     halvings = sum(module.halves for module in modules)
     doublings = modules[-1].outputs.bit_length() - 1
@@ -241,10 +261,10 @@ def _broken(genotype: Genotype) -> str | None:
 
 
 def _terms(genotype: Genotype) -> tuple[list[tuple[int, list[int]]], list[int]]:
-    """Returns a cell's operations, each with what it reads the sum of, and what the output is the sum of: 0, the input, or 1, 2, ..
+    """Returns the operations of a cell, each with the terms of its input, and the terms of the output.
 
-    A skip connection between later nodes is its source. One from the input is an operation, since there are cells in which it has
-    weights.
+    Term 0 is the input of the cell, term i the result of operation i. A skip connection between later nodes is an alias of its
+    source. A skip connection from the input is an operation, since it has weights in some cells.
     """
     operations: list[tuple[int, list[int]]] = []
     nodes: list[list[int]] = [[0], *([] for _ in range(1, NODES))]
@@ -258,28 +278,20 @@ def _terms(genotype: Genotype) -> tuple[list[tuple[int, list[int]]], list[int]]:
 
 
 def _form(genotype: Genotype) -> tuple[object, ...]:
-    """Returns the first, in order, of all ways to number a cell's operations: equal for cells that are one network.
+    """Returns the lexicographically first numbering of the operations of a cell, equal for cells that describe the same network.
 
-    Unlike NATS-Bench's form it tells a map that is added twice from two maps that are made alike, with weights of their own.
+    Unlike the form of NATS-Bench, it distinguishes a map that is added twice from two equal operations with separate weights.
     """
     operations, output = _terms(genotype)
     names = ["input"]
     for gene, reads in operations:
         names.append(f"({'+'.join(sorted(names[i] for i in reads))})@{gene}")
-    # Only operations that are written alike can be mistaken for each other.
-    alike = [[i for i in range(1, len(names)) if names[i] == name] for name in sorted(set(names[1:]))]
+    # Only operations with equal names can be exchanged.
+    equal = [[i for i in range(1, len(names)) if names[i] == name] for name in sorted(set(names[1:]))]
     forms = []
-    for orders in product(*map(permutations, alike)):
+    for orders in product(*map(permutations, equal)):
         order = [0, *chain.from_iterable(orders)]
         number = {old: new for new, old in enumerate(order)}
         numbered = [(operations[old - 1][0], sorted(number[i] for i in operations[old - 1][1])) for old in order[1:]]
         forms.append((*((gene, *reads) for gene, reads in numbered), tuple(sorted(number[i] for i in output))))
     return min(forms)
-
-
-@cache
-def _first_of_form() -> dict[tuple[object, ...], Genotype]:
-    first: dict[tuple[object, ...], Genotype] = {}
-    for genotype in product(range(len(MICRO_OPERATIONS)), repeat=len(EDGES)):
-        first.setdefault(_form(genotype), genotype)
-    return first

@@ -4,14 +4,13 @@
     micro_class_object.json         [["64-41414-0_00_000", value], ...]: one metric of one space and one task
     *.npz                           arrays `arch_str`, `class_object`, ...: one metric for each task
 
-Files of one metric hold that of the validation images, at its best epoch. All figures are given in percent: a similarity (SSIM) is
-multiplied by 100, and of the room layout, whose nine targets have mean 0 and variance 1, it is the share of that variance which is
-explained, 100 (1 - mean squared error).
+Files of one metric contain its value on the validation images, at the best epoch. All values are converted to percent: a similarity
+(SSIM) is multiplied by 100, and for the room layout, whose nine targets have mean 0 and variance 1, the value is the explained
+variance, 100 (1 - mean squared error).
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,28 +21,32 @@ import numpy as np
 from rbflex_evo.spaces.errors import ConfigError, TableError, near_name, reason
 from rbflex_evo.spaces.parameters import Parameters
 from rbflex_evo.spaces.space import SearchSpace
+from rbflex_evo.spaces.tables.files import existing_file, read_json
 from rbflex_evo.spaces.tables.notations import checked_notations
-from rbflex_evo.spaces.tables.table import NpzParameters, NpzTable, Table
+from rbflex_evo.spaces.tables.npz_csv import NpzParameters, NpzTable
+from rbflex_evo.spaces.tables.table import LoadedTable
 
 from .tasks import TASKS, Name
 
 SPACES = {"transnas_micro": "micro", "transnas_macro": "macro"}
-# Names without their split.
+# Names of the metrics without their split.
 METRICS = ("top1", "top5", "acc", "mIoU", "ssim", "neg_loss")
-# What makes a metric a percentage: offset and factor.
+# Offset and factor that convert a metric to percent.
 SCALES = {"ssim": (0.0, 100.0), "neg_loss": (100.0, 100.0)}
 PERCENT = (0.0, 1.0)
 VALIDATION = ("valid_", "val_")
 
 
 class TransNasParameters(Parameters):
-    """Which file, and what of it.
+    """File, task and metric of the TransNAS-Bench-101 table.
 
     Attributes:
-        task: null for the space's own.
-        metric: of the official file, such as ``test_top1`` or ``valid_mIoU``; null for the task's own on the test images.
-        epoch: of the official file, the one that is ``best`` on the validation images, or the ``last``.
-        dataset: what to call the data set in reports; null for the task and metric.
+        path: Path of the file.
+        task: The task; null for the task of the space.
+        metric: Metric of the official file, such as ``test_top1`` or ``valid_mIoU``; null for the metric of the task on the test
+            images.
+        epoch: Epoch of the official file: the ``best`` one on the validation images, or the ``last``.
+        dataset: Name of the data set in reports; null for the task and metric.
     """
 
     path: str
@@ -53,8 +56,8 @@ class TransNasParameters(Parameters):
     dataset: str | None = None
 
 
-class TransNasTable(Table):
-    """Accuracies of one task."""
+class TransNasTable(LoadedTable):
+    """Accuracies of the networks of one space on one task."""
 
     name = "transnas101"
     description = "TransNAS-Bench-101: the official .pth file (read without running it), or one metric in .json or .npz form"
@@ -69,20 +72,14 @@ class TransNasTable(Table):
         suffix = Path(parameters.path).suffix.lower()
         if suffix == ".pth":
             read = _OfficialFile(parameters, space, task)
-            self._accuracies, self._validations, metric = read.accuracies, read.validations, read.metric
+            self.loaded, self.validations, metric = read.accuracies, read.validations, read.metric
         else:
             if parameters.metric is not None:
                 raise ConfigError(f"{parameters.path!r} has one metric, so 'table.metric' cannot be chosen; leave it out")
             metric = f"valid_{TASKS[task].metric}"
-            self._accuracies = _scaled(TASKS[task].metric, _one_metric(parameters.path, suffix, space, task))
-            self._validations = self._accuracies
+            self.loaded = _scaled(TASKS[task].metric, _one_metric(parameters.path, suffix, space, task))
+            self.validations = self.loaded
         self.dataset = parameters.dataset or f"{task} {metric}"
-
-    def accuracies(self) -> Mapping[str, float]:
-        return self._accuracies
-
-    def validation(self, notation: str) -> float | None:
-        return self._validations.get(notation)
 
 
 def _one_metric(path: str, suffix: str, space: SearchSpace, task: str) -> Mapping[str, float]:
@@ -90,7 +87,7 @@ def _one_metric(path: str, suffix: str, space: SearchSpace, task: str) -> Mappin
     if suffix == ".npz":
         return NpzTable(NpzParameters(path=path, accuracy=task), space).accuracies()
     if suffix != ".json":
-        raise ConfigError(f"{path!r} is no file of TransNAS-Bench-101's; expected one that ends in .pth, .json or .npz")
+        raise ConfigError(f"{path!r} is not a file of TransNAS-Bench-101; expected one that ends in .pth, .json or .npz")
     named = [name for name in TASKS if name in Path(path).stem]
     if named and task not in named:
         raise TableError(f"{path!r} is of task {named[0]!r} by its name, but the task is {task!r}; set table.task or space.task")
@@ -100,12 +97,7 @@ def _one_metric(path: str, suffix: str, space: SearchSpace, task: str) -> Mappin
 
 
 def _pairs(path: str) -> list[tuple[str, float]]:
-    try:
-        content = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TableError(f"no table file {path!r} ({reason(error)}); check table.path") from None
-    except ValueError as error:
-        raise TableError(f"{path!r} is not a JSON file: {reason(error)}") from None
+    content = read_json(path)
     if not isinstance(content, list):
         raise TableError(f"{path!r} holds {type(content).__name__}; expected a list of [notation, value]")
     return [_pair(path, row, entry) for row, entry in enumerate(content, start=1)]
@@ -122,13 +114,13 @@ def _is_number(value: Any) -> bool:
 
 
 def _scaled(metric: str, values: Mapping[str, float]) -> dict[str, float]:
-    """Returns a metric's values in percent."""
+    """Returns the values of a metric in percent."""
     offset, factor = SCALES.get(metric, PERCENT)
     return {notation: offset + factor * value for notation, value in values.items()}
 
 
 class _OfficialFile:
-    """One task of one space: values in percent of a metric, and of the task's own on the validation images.
+    """One task of one space in the official file: a metric, and the metric of the task on the validation images, in percent.
 
     data[space][notation][task]["metrics"][metric] = [value of each epoch]
     """
@@ -139,7 +131,7 @@ class _OfficialFile:
         split, name = _split(parameters.metric or f"test_{self.own}")
         if name not in METRICS:
             known = ", ".join(METRICS)
-            raise ConfigError(f"'table.metric': {name!r} is none of {known}, of which higher is better, after 'test_' or 'valid_'")
+            raise ConfigError(f"'table.metric': {name!r} is none of {known} after 'test_' or 'valid_'; for these, higher is better")
         self.metric = f"{split}{name}"
         networks = self._networks(SPACES[space.name])
         notations = checked_notations(self.path, space, networks)
@@ -171,7 +163,7 @@ class _OfficialFile:
         return metrics
 
     def _series(self, notation: str, metrics: Mapping[str, Any], split: str, name: str) -> Sequence[float]:
-        """Returns one metric of every epoch; what is the negative of a loss may be there as that loss."""
+        """Returns one metric for every epoch; the file may contain a negative loss as the loss itself."""
         signs = {name: 1.0} | ({"loss": -1.0} if name == "neg_loss" else {})
         for prefix in VALIDATION if split in VALIDATION else (split,):
             for known, sign in signs.items():
@@ -185,7 +177,7 @@ class _OfficialFile:
 
 
 def _split(metric: str) -> tuple[str, str]:
-    """Returns the prefix of a metric's name that says on which images it is, and the rest."""
+    """Returns the prefix of the name of a metric, which is its split, and the rest."""
     for prefix in ("train_", "test_", *VALIDATION):
         if metric.startswith(prefix):
             return prefix, metric.removeprefix(prefix)
@@ -193,12 +185,10 @@ def _split(metric: str) -> tuple[str, str]:
 
 
 def _plain(path: str) -> Any:
-    """Returns what torch saved, if it is nothing but containers, numbers, strings and tensors; nothing in the file is run."""
+    """Returns the content of a file that torch saved, if it is only containers, numbers, strings and tensors; no code is run."""
     import torch
 
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise TableError(f"no table file {path!r}; check table.path")
+    file = existing_file(path)
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:

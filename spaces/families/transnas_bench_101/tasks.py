@@ -1,7 +1,7 @@
-"""What TransNAS-Bench-101's networks are as data: its seven tasks on Taskonomy's images, and the modules of an encoder.
+"""The seven tasks of TransNAS-Bench-101 on Taskonomy images, and the modules of an encoder, as data.
 
-`features`: the classifier's input is pooled from maps that every image's own statistics have centred, with no activation between,
-so its numbers are round-off; a pixel decoder's last layer reads activated maps.
+For tasks with pooled decoders, the input of the classifier is pooled from maps that were normalised by the statistics of each image
+without a later activation, so it is only round-off. The last layer of a pixel decoder reads activated maps.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-# Of the stem, and how often it halves the map.
+# Channels of the stem, and the number of times that it halves the map.
 CHANNELS = 64
 STEM_HALVINGS = 2
-# Of an image, in the jigsaw task: the middle of each of 3 x 3 cells, with sides that are a quarter of the image's.
+# Number of pieces in the jigsaw task, the centres of 3 x 3 cells, and ratio of the sides of the image to those of a piece.
 PIECES, PIECE_SHARE = 9, 4
-# Of the decoder of pictures: each layer's channels, and of how many halvings or more it undoes one.
+# Channels of each layer of the picture decoder, and the number of halvings from which it doubles the map.
 PICTURE_LAYERS = (
     (1024, None), (1024, None), (512, 6), (512, None), (256, 5), (128, None), (64, 4), (64, None), (32, 3), (32, None),
     (16, 2), (32, None), (16, 1),
@@ -24,8 +24,13 @@ PICTURE_LAYERS = (
 Name = Literal["class_object", "class_scene", "room_layout", "jigsaw", "segmentsemantic", "normal", "autoencoder"]
 
 
-class Module(NamedTuple):
-    """Two cells: their output channels, and whether the first one halves the map."""
+class EncoderModule(NamedTuple):
+    """Two cells of an encoder.
+
+    Attributes:
+        outputs: Output channels of both cells.
+        halves: Whether the first cell halves the map.
+    """
 
     outputs: int
     halves: bool
@@ -33,14 +38,14 @@ class Module(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """One task.
+    """Output, decoder, loss and metric of one task.
 
     Attributes:
-        outputs: classes, numbers, or channels of the output map.
-        decoder: which decoder it has (`networks/transnas_decoders.py`); ``pieces`` is a siamese encoder on an image's pieces.
-        loss: what a gradient score minimises. The benchmark trains `normal` and `autoencoder` by an absolute error and a
-            discriminator, for which there are no data here.
-        metric: what its accuracies are in the benchmark's files, where higher is better.
+        outputs: Number of classes or numbers, or channels of the output map.
+        decoder: Kind of the decoder; ``pieces`` has a siamese encoder on the pieces of an image.
+        loss: Loss for gradient scores. The benchmark trains `normal` and `autoencoder` with an absolute error and a
+            discriminator instead, which need data that are not available here.
+        metric: Name of its accuracy in the files of the benchmark; higher is better.
     """
 
     outputs: int
@@ -50,6 +55,7 @@ class Task:
 
     @property
     def features(self) -> Literal["per_image", "none"]:
+        """What a score may read from the input of the classifier; see `SearchSpace.features`."""
         return "none" if self.decoder in ("pooled", "pieces") else "per_image"
 
 
@@ -64,20 +70,22 @@ TASKS: dict[str, Task] = {
 }
 
 
-def decoder_layers(task: Task, channels: int, modules: Sequence[Module]) -> list[tuple[int, bool]] | None:
-    """Returns channels of a pixel decoder's layers, and whether each doubles the map; None for tasks that pool.
+def decoder_layers(task: Task, channels: int, modules: Sequence[EncoderModule]) -> list[tuple[int, bool]] | None:
+    """Returns the channels of each layer of a pixel decoder and whether it doubles the map, or None for tasks that pool.
 
-    As many layers double the map as the encoder halves it, 2 to 6 times, its stem included.
+    The number of layers that double the map equals the number of halvings in the encoder, 2 to 6, stem included.
 
     Args:
-        channels: of the encoder's stem.
+        task: The task.
+        channels: Channels of the stem of the encoder.
+        modules: Modules of the encoder, in order.
     """
     if task.decoder in ("pooled", "pieces"):
         return None
     halvings = STEM_HALVINGS + sum(module.halves for module in modules)
     if task.decoder == "picture":
         layers = [(width, least is not None and halvings >= least) for width, least in PICTURE_LAYERS]
-    else:  # halved from layer to layer, but for the last two, which are as wide as each other
+    else:  # halved from layer to layer, except for the last two, which have equal widths
         widths = [1024 >> i for i in range(6)]
         layers = [(width, i > 6 - halvings) for i, width in enumerate([*widths, widths[-1]])]
     return [(max(1, width * channels // CHANNELS), doubles) for width, doubles in layers]

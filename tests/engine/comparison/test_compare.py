@@ -19,12 +19,12 @@ from rbflex_evo.engine.comparison.document import FailedRun
 from rbflex_evo.engine.comparison.facts import document_of
 from rbflex_evo.engine.comparison.plan import folder_of, run_config
 from rbflex_evo.engine.comparison.run import Job, Watched, run_one
-from rbflex_evo.engine.configuration import assembly
+from rbflex_evo.engine.configuration.assembly import Assembly
 from rbflex_evo.engine.configuration.config import Config, as_values, parse_config
 from rbflex_evo.engine.search.search import Search
 from rbflex_evo.engine.tabulation.tabulate import tabulate
 from rbflex_evo.engine.terminal.interrupt import Interrupted
-from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.fitness.evaluation import Evaluation, keyed
 from rbflex_evo.spaces import ConfigError, RunError, TableError, create_space
 from tests.support.instant import journal_without_times
 from tests.support.replay import SPACE, compare_config, write_accuracies, write_scores
@@ -87,7 +87,7 @@ def test_a_replay_writes_the_journal_of_a_search_that_measures(tmp_path: Path) -
     Search(replay, quiet=True, report=False).run()
     measured, read = (journal_without_times(config.folder) for config in (live, replay))
     assert len(measured) == 26 and measured[1:] == read[1:]
-    table = assembly.tabulated_evaluator_of(replay, assembly.space_of(replay)).table
+    table = Assembly(replay).tabulated().table
     assert "scores" not in measured[0] and read[0]["scores"] == table.fingerprint
 
 
@@ -210,7 +210,7 @@ def test_a_damaged_trace_says_what_to_do(tmp_path: Path, scores: Path) -> None:
 def test_a_run_that_was_stopped_goes_on_within_its_folder(tmp_path: Path, scores: Path, moment: int) -> None:
     config = replayed(tmp_path, scores, fitness=SAMPLE)
     job = Job(config.plan().contenders[1], 1)
-    evaluator = assembly.tabulated_evaluator_of(config, assembly.space_of(config))
+    evaluator = Assembly(config).tabulated()
     provenance = {"inputs": None, "backend": None, "scores": evaluator.table.fingerprint}
     asked = 0
 
@@ -236,11 +236,11 @@ def test_a_run_that_was_stopped_goes_on_within_its_folder(tmp_path: Path, scores
 
 def test_a_watched_evaluator_stops_between_two_evaluations_and_loses_none(scores: Path, tmp_path: Path) -> None:
     config = replayed(tmp_path, scores)
-    inner = assembly.tabulated_evaluator_of(config, assembly.space_of(config))
+    inner = Assembly(config).tabulated()
     told: list[Evaluation] = []
     watched = Watched(inner, lambda: len(told) == 2)
     with pytest.raises(Interrupted):
-        told.extend(watched.evaluate([(0,) * 6, (1,) * 6, (2,) * 6]))  # extend takes them one by one
+        told.extend(watched.evaluate(keyed(watched, [(0,) * 6, (1,) * 6, (2,) * 6])))  # extend takes them one by one
     assert inner.facts()["from_table"] == watched.evaluations
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rbflex_evo.engine.comparison.document import Distribution
+from rbflex_evo.engine.comparison.document import RunSpread
 from rbflex_evo.engine.comparison.facts import common_values
 from rbflex_evo.engine.comparison.judgement import (
     Reference,
@@ -69,7 +69,7 @@ def test_the_row_of_a_contender_is_over_its_last_incumbents() -> None:
     runs = {"a": [curve("a", 0, [1, 4], [1.0, 9.0], [50.0, 60.0]), curve("a", 1, [2], [4.0], [70.0]), curve("a", 2, [], [], [])]}
     (row,) = contender_rows(runs, Reference(np.array([1.0, 4.0, 9.0]), {"digits": 80.0}))
     assert row.score.deviation == pytest.approx(12.5**0.5)
-    assert row.score == Distribution(mean=6.5, deviation=row.score.deviation, best=9.0, median=6.5, worst=4.0, known=2)
+    assert row.score == RunSpread(mean=6.5, deviation=row.score.deviation, best=9.0, median=6.5, worst=4.0, known=2)
     assert (row.regret.mean, row.at_best, row.reached) == (2.5, 1, 1)
     assert row.evaluations_to_99th_percentile is None
     assert (row.accuracy["digits"].mean, row.accuracy["digits"].regret) == (65.0, 15.0)

@@ -52,7 +52,7 @@ def test_a_search_of_a_comparison_takes_its_first_strategy(tmp_path: Path) -> No
     [
         ({"strategies": ["random", "random"]}, {}, "has 'random' twice; give one of them another name with 'label'"),
         ({"strategies": ["random", {"name": "genetic", "label": "Random"}]}, {}, "has 'random' twice"),
-        ({"strategies": ["random"], "seeds": 0}, {}, "'compare.seeds': should be how many seeds"),
+        ({"strategies": ["random"], "seeds": 0}, {}, "'compare.seeds': should be a number of seeds"),
         ({"strategies": ["random"], "seeds": [1, 1]}, {}, "'compare.seeds': should be"),
         ({"strategies": ["random"], "seeds": "many"}, {}, "'compare.seeds': should be"),
         ({"strategies": ["random"], "seed": 3}, {}, "unknown key 'compare.seed'; did you mean 'seeds'?"),

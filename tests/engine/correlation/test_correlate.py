@@ -17,13 +17,14 @@ import yaml
 from scipy import stats
 
 from rbflex_evo.engine.commands.app import run
-from rbflex_evo.engine.configuration import assembly
+from rbflex_evo.engine.configuration.assembly import Assembly
 from rbflex_evo.engine.correlation.correlate import Correlation, combine, correlate
 from rbflex_evo.engine.correlation.ordering import judge, ranked
 from rbflex_evo.engine.correlation.page import markdown
 from rbflex_evo.engine.tabulation.sample import architectures_of
 from rbflex_evo.engine.tabulation.score_table import read_scores
 from rbflex_evo.engine.tabulation.tabulate import tabulate
+from rbflex_evo.fitness.evaluation import keyed
 from rbflex_evo.fitness.objective.objective import Objective
 from rbflex_evo.spaces import ConfigError, RunError, TableError, UnknownNameError
 from tests.support.correlated import accuracy, config, known, values, worse
@@ -48,10 +49,10 @@ def test_every_score_combination_and_baseline_is_judged(found: tuple[Any, Correl
 
 def test_the_numbers_are_those_of_the_statistics_over_scores_and_accuracies(found: tuple[Any, Correlation]) -> None:
     settings, result = found
-    space = assembly.space_of(settings)
+    space = Assembly(settings).space
     genotypes = architectures_of(settings, space)
-    with assembly.evaluator_of(settings, space, assembly.batch_of(settings)) as evaluator:
-        scores = np.array([one.scores.get("naswot", np.nan) for one in evaluator.evaluate(genotypes)])
+    with Assembly(settings).evaluator() as evaluator:
+        scores = np.array([one.scores.get("naswot", np.nan) for one in evaluator.evaluate(keyed(evaluator, genotypes))])
     accuracies = np.array([accuracy(genotype) for genotype in genotypes])
     assert 0 < np.isnan(scores).sum() == result.document.scores["naswot"].failed
     first, second = result.document.tables

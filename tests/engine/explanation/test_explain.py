@@ -23,6 +23,8 @@ from rbflex_evo.engine.report.report import write_report
 from rbflex_evo.engine.run.record import read_run
 from rbflex_evo.engine.search.search import Search
 from rbflex_evo.fitness import create_batch, create_proxy
+from rbflex_evo.fitness.evaluation import keyed
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.fitness.passes.weights import WeightParameters
 from rbflex_evo.spaces import ConfigError, GenotypeError, RunError, create_space
@@ -89,7 +91,8 @@ def scored(folder: Path):
 
 def test_the_found_candidate_is_explained_by_default(origin, explanation):
     best = json.loads((origin / "result.json").read_text())["best"]
-    assert explanation.notation == best["notation"] and explanation.found
+    assert explanation.notation == best["notation"]
+    assert explanation.found
     assert explanation.scores == best["scores"]
     assert read_run(origin).evaluations[explanation.evaluation - 1].key == best["key"]
 
@@ -120,14 +123,15 @@ def test_the_spread_is_of_the_same_scores_under_other_weights_and_the_gammas_of_
             "naswot": create_proxy("naswot"),
             "params": create_proxy("params"),
         }
-        with Evaluator(space, proxies, batch, weights=WeightParameters(seed=seed), workers=1) as evaluator:
-            (expected,) = evaluator.evaluate([space.parse(explanation.notation)])
+        with Evaluator(Conditions.of(space, batch, weights=WeightParameters(seed=seed)), proxies, workers=1) as evaluator:
+            (expected,) = evaluator.evaluate(keyed(evaluator, [space.parse(explanation.notation)]))
         assert {name: spread.values[position] for name, spread in explanation.spread.items()} == expected.scores
     for spread in explanation.spread.values():
         assert spread.mean == pytest.approx(np.mean(spread.values))
         assert spread.deviation == pytest.approx(np.std(spread.values, ddof=1))
         assert (spread.least, spread.most) == (min(spread.values), max(spread.values))
-    assert explanation.spread["rbflex"].deviation > 0 and explanation.spread["params"].deviation == 0
+    assert explanation.spread["rbflex"].deviation > 0
+    assert explanation.spread["params"].deviation == 0
 
 
 def test_a_seed_with_which_a_score_fails_is_left_out_of_its_spread():
@@ -139,7 +143,8 @@ def test_a_seed_with_which_a_score_fails_is_left_out_of_its_spread():
 
 def test_explaining_again_measures_nothing_and_says_the_same(origin, folder, explanation):
     calls = calls_of(lambda: explain(folder, seeds=SEEDS, quiet=True))
-    assert calls["_measure_tile"] == 0 and calls["layer_distances"] == 1
+    assert calls["_measure_tile"] == 0
+    assert calls["layer_distances"] == 1
     assert (folder / "explain.json").read_bytes() == (origin / "explain.json").read_bytes()
     assert calls_of(lambda: explain(folder, seeds=SEEDS + 1, quiet=True))["_measure_tile"] == 1
 
@@ -168,7 +173,8 @@ def test_ties_are_listed_from_the_nearest_and_no_more_than_ten(tmp_path):
     scores = {e.key: e.scores["naswot"] for e in read_run(folder).evaluations if e.scores}
     explained = [explain(folder, key, seeds=2, quiet=True) for key in list(scores)[:12]]
     most = max(explained, key=lambda e: e.ties.count)
-    assert most.ties.count > 10 and len(most.ties.nearest) == 10
+    assert most.ties.count > 10
+    assert len(most.ties.nearest) == 10
     away = [abs(tied.scores["naswot"] - most.scores["naswot"]) for tied in most.ties.nearest]
     assert away == sorted(away)
     nearest = sorted(abs(score - scores[most.key]) for key, score in scores.items() if key != most.key)[:10]
@@ -196,7 +202,8 @@ def test_layers_are_those_of_the_network_that_was_scored(explanation):
 def test_accuracies_are_those_of_the_table(explanation):
     space = create_space(**SPACE)
     known = {space.notation(g): i / 3 for i, g in enumerate(space.encoding.enumerate())}
-    assert explanation.dataset == "toys" and explanation.accuracy == pytest.approx(known[explanation.notation])
+    assert explanation.dataset == "toys"
+    assert explanation.accuracy == pytest.approx(known[explanation.notation])
     for tied in explanation.ties.nearest:
         assert tied.accuracy == pytest.approx(known[tied.notation])
 
@@ -206,7 +213,9 @@ def test_a_table_that_is_gone_is_said_and_the_rest_explained(folder, explanation
     config["table"]["path"] = str(folder / "gone.csv")
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     found = explain(folder, seeds=SEEDS, quiet=True)
-    assert found.accuracy is None and found.notice is not None and "gone.csv" in found.notice
+    assert found.accuracy is None
+    assert found.notice is not None
+    assert "gone.csv" in found.notice
     assert found.spread == explanation.spread
 
 
@@ -217,7 +226,8 @@ def test_any_other_architecture_is_explained_as_the_run_would_have_scored_it(fol
     key = next(k for k in every if k not in known and "conv3" in k and "zero" not in k)
     found = explain(folder, key, seeds=2, quiet=True)
     assert (found.evaluation, found.found) == (None, False)
-    assert found.ranks["rbflex"].of == len(known) + 1 and found.ties.of == len(known)
+    assert found.ranks["rbflex"].of == len(known) + 1
+    assert found.ties.of == len(known)
     # The same candidate in a run that starts from it.
     again = searched(folder, warm_start=[key], budget={"evaluations": 1})
     assert read_run(again).evaluations[0].scores == found.scores
@@ -296,7 +306,8 @@ def test_a_report_says_how_to_explain_its_candidate(tmp_path):
     fitness = {"proxies": {"naswot": {}}, "objective": {"score": "naswot"}}
     folder = searched(tmp_path, fitness=fitness, budget={"evaluations": 5})
     text = Page(write_report(folder)).text
-    assert f"rbflex-evo explain {folder}" in text and "architecture explained" not in text
+    assert f"rbflex-evo explain {folder}" in text
+    assert "architecture explained" not in text
 
 
 def test_the_command_adds_the_explanation_to_the_report(folder, explanation, capsys):
@@ -304,9 +315,11 @@ def test_the_command_adds_the_explanation_to_the_report(folder, explanation, cap
     assert Explanation.model_validate_json(capsys.readouterr().out) == explanation
     assert read_explanation(folder) == explanation
     page = Page(folder / "report.html")
-    assert "The found architecture explained" in page.text and "rbflex-evo explain" not in page.text
+    assert "The found architecture explained" in page.text
+    assert "rbflex-evo explain" not in page.text
     rank, spread = explanation.ranks["rbflex"], explanation.spread["rbflex"]
-    assert f"{rank.place:g} of {rank.of}" in page.text and f"{spread.mean:.6g} ± {spread.deviation:.3g}" in page.text
+    assert f"{rank.place:g} of {rank.of}" in page.text
+    assert f"{spread.mean:.6g} ± {spread.deviation:.3g}" in page.text
     assert all(text in page.text for text in (explanation.layers[0].layers[0].name, explanation.ties.nearest[0].notation))
     assert {"spread_rbflex", "spread_naswot", "layers_rbflex"} <= {path.stem for path in folder.glob("*.png")}
     assert not (folder / "spread_params.png").exists()
@@ -329,7 +342,8 @@ def test_what_is_printed_says_each_part_in_a_line(explanation):
     ]  # fmt: skip
     assert "the same with 4 other weight seeds" in lines[4]
     shares = [float(line.split("%")[0]) for line in lines[-len(explanation.layers[0].layers) :]]
-    assert shares == sorted(shares, reverse=True) and sum(shares) == pytest.approx(100, abs=0.5)
+    assert shares == sorted(shares, reverse=True)
+    assert sum(shares) == pytest.approx(100, abs=0.5)
 
 
 def test_the_command_takes_an_architecture(tmp_path, capsys):
@@ -337,7 +351,8 @@ def test_the_command_takes_an_architecture(tmp_path, capsys):
     folder = searched(tmp_path, fitness=fitness, budget={"evaluations": 3})
     assert run(["explain", str(folder), "conv1+skip|skip+skip", "--seeds", "2"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("candidate  conv1+skip|skip+skip") and out.endswith(f"report     {folder / 'report.html'}\n")
+    assert out.startswith("candidate  conv1+skip|skip+skip")
+    assert out.endswith(f"report     {folder / 'report.html'}\n")
     assert "Another architecture explained" in Page(folder / "report.html").text
 
 
@@ -348,7 +363,10 @@ def test_the_command_answers_mistakes_in_a_line(folder, capsys):
     ):
         assert run(["explain", *arguments]) == 2
         out, err = capsys.readouterr()
-        assert out == "" and err.startswith("error: ") and part in err and len(err.splitlines()) == 1
+        assert out == ""
+        assert err.startswith("error: ")
+        assert part in err
+        assert len(err.splitlines()) == 1
     assert run(["explain", str(folder), "--seeds", "1"]) == 2
 
 
@@ -365,4 +383,5 @@ def test_the_lowest_tenth_is_left_out_of_a_distribution_unless_it_holds_what_is_
 def test_the_enlarged_part_holds_the_spread_and_the_stripe():
     spread = spread_of(10.0, [1.0, 2.0, 3.0])
     low, high = nearby(spread, 10.0)
-    assert low < 1.0 and high > 11.0
+    assert low < 1.0
+    assert high > 11.0

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rbflex_evo.engine.figures.front import draw_front, draw_hypervolume, front_data, view_of
+from rbflex_evo.engine.figures.front import draw_front, draw_hypervolume, front_data
 from rbflex_evo.engine.report.report import write_report
 from rbflex_evo.fitness.evaluation import Evaluation
-from rbflex_evo.fitness.objective.constraints import Constraint, Constraints
+from rbflex_evo.fitness.objective.archive import ArchiveView
+from rbflex_evo.fitness.objective.constraints import Constraint
 from rbflex_evo.fitness.objective.objective import Objective
 from tests.support.browser import BROWSER, browse
 from tests.support.instant import instant_search, toy_config
@@ -27,7 +28,7 @@ def data_of(rows: Sequence[tuple[float | None, float]] = ROWS, objective: Object
         Evaluation((i,), str(i), {} if s is None else {"rbflex": s}, {"rbflex": "dead"} if s is None else {}, 0.0, {"flops": f})
         for i, (s, f) in enumerate(rows)
     ]
-    return front_data(view_of(told, objective, Constraints((Constraint("flops", maximum=5e8),), "deb")))
+    return front_data(ArchiveView.of(objective, told, constraints=[Constraint("flops", maximum=5e8)]))
 
 
 def test_the_data_are_in_the_members_own_units_and_leave_out_what_failed_or_is_infeasible() -> None:

@@ -13,7 +13,7 @@ from matplotlib.text import Text
 from rbflex_evo.engine.graph_drawing.diagram import draw_architecture
 from rbflex_evo.engine.graph_drawing.layout import LEGEND, lay_out
 from rbflex_evo.spaces import SPACES, Drawing, Panel, create_space
-from rbflex_evo.spaces.architecture.drawing import carrying
+from rbflex_evo.spaces.encodings.dag import carrying
 
 
 def samples(name: str, count: int = 5) -> list[Drawing]:

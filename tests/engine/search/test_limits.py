@@ -20,7 +20,7 @@ from rbflex_evo.engine.run.journal import read_journal
 from rbflex_evo.engine.run.snapshot import Counts, Snapshot, encode, load
 from rbflex_evo.engine.search.search import Search
 from rbflex_evo.fitness import METRICS
-from rbflex_evo.fitness.costs.metric import Architecture, Metric
+from rbflex_evo.fitness.costs.metric import CostSubject, Metric
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.spaces import Genotype, RunError, create_space
 from rbflex_evo.strategies import STRATEGIES
@@ -295,7 +295,7 @@ class Drifting(Metric):
     repeatable = False
     measured: list[str] = []  # noqa: RUF012 (one for all, so that measuring anything twice is seen)
 
-    def cost(self, architecture: Architecture) -> float:
+    def cost(self, architecture: CostSubject) -> float:
         self.measured.append(architecture.space.key(architecture.genotype))
         return float(architecture.counted.params + 1000 * np.sin(len(self.measured)))
 
@@ -314,8 +314,8 @@ class StoppingLate(Stopping):
         InstantEvaluator.__init__(self, SPACE)
         self.limit = limit
 
-    def evaluate(self, genotypes: Sequence[Genotype]) -> Iterator[Evaluation]:
-        return super().evaluate(genotypes)
+    def evaluate(self, pairs: Sequence[tuple[str, Genotype]]) -> Iterator[Evaluation]:
+        return super().evaluate(pairs)
 
 
 @pytest.mark.parametrize("strategy", ["random", "genetic", "annealing", "nsga2"])
@@ -374,7 +374,7 @@ def config_file(tmp_path: Path) -> str:
         ("fitness.constraints={parms: {max: 1.0}}", "unknown metric 'parms'; did you mean 'params'?"),
         ("fitness.constraints={params: {min: 2.0, max: 1.0}}", "min 2 is above max 1"),
         ("fitness.constraints={params: {}}", "'fitness.constraints.params' has no bound"),
-        ("fitness.constraints={latency: {max: 1.0, device: cuda:7}}", "device 'cuda:7' is not there"),
+        ("fitness.constraints={latency: {max: 1.0, device: cuda:7}}", "device 'cuda:7' is not available"),
         ("fitness.constraints={latency: {max: 1.0, repeats: 0}}", "'fitness.constraints.latency.repeats'"),
         (
             "fitness.constraints={latency_table: {max: 1.0, path: PATH, device: raspi}}",

@@ -244,8 +244,8 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path, whole_run: Path) -> 
 
 def test_one_evaluation_that_was_saved_is_told_in_the_singular(tmp_path: Path) -> None:
     class Pressed(InstantEvaluator):
-        def evaluate(self, genotypes: Sequence[Genotype]) -> Iterator[Evaluation]:
-            for evaluation in super().evaluate(genotypes):
+        def evaluate(self, pairs: Sequence[tuple[str, Genotype]]) -> Iterator[Evaluation]:
+            for evaluation in super().evaluate(pairs):
                 signal.raise_signal(signal.SIGINT)
                 yield evaluation
 

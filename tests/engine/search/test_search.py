@@ -214,8 +214,8 @@ def test_a_reference_sample_is_scored_first_and_outside_the_budget(tmp_path: Pat
 
 def test_all_failed_is_a_result_without_a_best(tmp_path: Path) -> None:
     class Failing(InstantEvaluator):
-        def evaluate(self, genotypes: Sequence[Genotype]) -> Any:
-            for evaluation in super().evaluate(genotypes):
+        def evaluate(self, pairs: Sequence[tuple[str, Genotype]]) -> Any:
+            for evaluation in super().evaluate(pairs):
                 yield Evaluation(evaluation.genotype, evaluation.key, {}, {"naswot": "dead", "synflow": "dead"})
 
     result = Search(toy_config(tmp_path), Failing(search_space()), quiet=True).run()
@@ -226,8 +226,8 @@ def test_all_failed_is_a_result_without_a_best(tmp_path: Path) -> None:
 
 def test_an_evaluator_that_answers_something_else_is_found_out(tmp_path: Path) -> None:
     class Confused(InstantEvaluator):
-        def evaluate(self, genotypes: Sequence[Genotype]) -> Any:
-            return super().evaluate(list(genotypes)[::-1])
+        def evaluate(self, pairs: Sequence[tuple[str, Genotype]]) -> Any:
+            return super().evaluate(list(pairs)[::-1])
 
     with pytest.raises(RuntimeError, match="the evaluator was asked for"):
         Search(toy_config(tmp_path), Confused(search_space()), quiet=True, report=False).run()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rbflex_evo.engine.configuration import assembly
+from rbflex_evo.engine.configuration.assembly import Assembly
 from rbflex_evo.engine.configuration.config import identity, parse_config
 from rbflex_evo.engine.tabulation.sample import architectures_of
 from rbflex_evo.spaces import ConfigError, Genotype, GenotypeError
@@ -25,7 +25,7 @@ VALUES: dict[str, Any] = {
 
 def chosen(sample: Any = None, **changes: Any) -> list[Genotype]:
     config = parse_config({**VALUES, **changes, "sample": sample})
-    return architectures_of(config, assembly.space_of(config))
+    return architectures_of(config, Assembly(config).space)
 
 
 def test_without_a_sample_it_is_the_whole_space() -> None:
@@ -65,7 +65,7 @@ def test_a_list_is_read_in_its_order(tmp_path: Path) -> None:
     path = tmp_path / "architectures.txt"
     path.write_text("\n".join(notations))
     config = parse_config({**VALUES, "sample": {"file": str(path)}})
-    space = assembly.space_of(config)
+    space = Assembly(config).space
     assert [space.notation(g) for g in architectures_of(config, space)] == [n.strip() for n in notations if n]
 
 

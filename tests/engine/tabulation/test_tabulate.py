@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 
 from rbflex_evo.engine.commands.app import run
-from rbflex_evo.engine.configuration import assembly
+from rbflex_evo.engine.configuration.assembly import Assembly
 from rbflex_evo.engine.configuration.config import load_config, parse_config
 from rbflex_evo.engine.tabulation.sample import architectures_of
 from rbflex_evo.engine.tabulation.score_table import read_scores
 from rbflex_evo.engine.tabulation.tabulate import tabulate
+from rbflex_evo.fitness.evaluation import keyed
 from rbflex_evo.spaces import ConfigError, RunError
 
 TOY = {"name": "toy", "genes": 4, "choices": 3, "channels": 4}
@@ -44,16 +45,16 @@ def config(folder: Path, space: Any, proxies: dict[str, Any], **changes: Any) ->
 
 
 def assert_equals_single_evaluations(path: Path, settings: Any, count: int) -> None:
-    space = assembly.space_of(settings)
+    space = Assembly(settings).space
     with (
         np.load(path, allow_pickle=False) as table,
-        assembly.evaluator_of(settings, space, assembly.batch_of(settings)) as evaluator,
+        Assembly(settings).evaluator() as evaluator,
     ):
         keys = table["key"].tolist()
         assert len(set(keys)) == len(keys)
         first = {evaluator.key(genotype): genotype for genotype in reversed(list(space.encoding.enumerate()))}
         chosen = np.random.default_rng(0).choice(len(keys), count, replace=False)
-        for row, evaluation in zip(chosen, evaluator.evaluate([first[keys[row]] for row in chosen]), strict=True):
+        for row, evaluation in zip(chosen, evaluator.evaluate(keyed(evaluator, [first[keys[row]] for row in chosen])), strict=True):
             assert table["notation"][row] == space.notation(evaluator.network_of(keys[row]))
             for name in settings.fitness.proxies:
                 score = evaluation.scores.get(name, np.nan)
@@ -72,7 +73,7 @@ def test_a_table_of_planned_cells_equals_single_evaluations(tmp_path: Path, monk
     space = {"name": "nats_tss", "channels": 2, "cells": 1}
     settings = config(tmp_path, space, {"rbflex": {"gamma": "flat"}, "naswot": {}})
     # The whole space takes a minute even at this size; the cells without pooling or 1 x 1 convolutions do not.
-    from rbflex_evo.spaces.encodings.encoding import VectorEncoding
+    from rbflex_evo.spaces.encodings.vector import VectorEncoding
 
     everything = VectorEncoding.enumerate
     monkeypatch.setattr(VectorEncoding, "enumerate", lambda self: (g for g in everything(self) if set(g) <= {0, 3}))
@@ -87,7 +88,7 @@ def test_scores_that_watch_no_planned_forward_stand_beside_those_that_are_walked
 ) -> None:
     space = {"name": "nats_tss", "channels": 2, "cells": 1}
     settings = config(tmp_path, space, {"synflow": {}, "naswot": {}})
-    from rbflex_evo.spaces.encodings.encoding import VectorEncoding
+    from rbflex_evo.spaces.encodings.vector import VectorEncoding
 
     everything = VectorEncoding.enumerate
     monkeypatch.setattr(VectorEncoding, "enumerate", lambda self: (g for g in everything(self) if set(g) <= {0, 3} and g[0]))
@@ -102,7 +103,7 @@ def test_a_table_of_a_sample_holds_each_network_once(tmp_path: Path) -> None:
     settings = config(tmp_path, TOY, {"naswot": {}, "synflow": {}}, sample={"size": 60, "seed": 3})
     path = tabulate(settings, quiet=True)
     assert_equals_single_evaluations(path, settings, 15)
-    space = assembly.space_of(settings)
+    space = Assembly(settings).space
     table = read_scores(path)
     assert table.architectures == [space.notation(genotype) for genotype in architectures_of(settings, space)]
     assert table.keys == [space.key(space.parse(notation)) for notation in table.architectures]
@@ -143,9 +144,9 @@ def test_a_table_takes_what_the_cache_knows(tmp_path: Path) -> None:
     cached = {"cache": str(tmp_path / "cache.sqlite"), "sample": {"size": 30}}
     whole = tabulate(config(tmp_path, TOY, {"naswot": {}, "synflow": {}}, **cached), quiet=True)
     settings = config(tmp_path, TOY, {"synflow": {}}, name="again", **cached)
-    space = assembly.space_of(settings)
-    with assembly.evaluator_of(settings, space, assembly.batch_of(settings)) as evaluator:
-        list(evaluator.evaluate(architectures_of(settings, space)))
+    space = Assembly(settings).space
+    with Assembly(settings).evaluator() as evaluator:
+        list(evaluator.evaluate(keyed(evaluator, architectures_of(settings, space))))
         assert evaluator.counts["measured"] == 0
     again = tabulate(settings, quiet=True)
     np.testing.assert_array_equal(read_scores(whole).scores["synflow"], read_scores(again).scores["synflow"])
@@ -195,7 +196,7 @@ def test_a_space_that_cannot_be_enumerated_is_refused(tmp_path: Path, monkeypatc
     def refuse(self: Any) -> Any:
         raise NotImplementedError
 
-    monkeypatch.setattr("rbflex_evo.spaces.encodings.encoding.VectorEncoding.enumerate", refuse)
+    monkeypatch.setattr("rbflex_evo.spaces.encodings.vector.VectorEncoding.enumerate", refuse)
     with pytest.raises(ConfigError, match=r"cannot be enumerated; set a sample"):
         tabulate(config(tmp_path, TOY, {"naswot": {}}), quiet=True)
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from rbflex_evo.fitness import METRICS
 from rbflex_evo.fitness.costs.book import CostBook
 from rbflex_evo.fitness.costs.memory import activation_memory
-from rbflex_evo.fitness.costs.metric import Architecture, Metric, create_metric, metrics_named
+from rbflex_evo.fitness.costs.metric import CostSubject, Metric, create_metric, metrics_named
 from rbflex_evo.fitness.passes.observer import CandidateFailed
 from rbflex_evo.spaces import (
     ConfigError,
@@ -34,9 +34,9 @@ TSS = create_space("nats_tss")
 CELL = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_1x1~2|"
 
 
-def architecture(space: str = "nats_tss", notation: str = CELL) -> Architecture:
+def architecture(space: str = "nats_tss", notation: str = CELL) -> CostSubject:
     built = create_space(space)
-    return Architecture(built, built.representative(built.key(built.parse(notation))))
+    return CostSubject(built, built.representative(built.key(built.parse(notation))))
 
 
 class Branches(nn.Module):
@@ -94,7 +94,7 @@ class OneNetwork(SearchSpace):
 )
 def test_depth_is_the_longest_path_and_counts_weighted_layers_alone(network, shape, expected):
     space = OneNetwork(network, shape)
-    assert create_metric("depth", space).cost(Architecture(space, (0,))) == expected
+    assert create_metric("depth", space).cost(CostSubject(space, (0,))) == expected
 
 
 @pytest.mark.parametrize(
@@ -147,9 +147,10 @@ def test_latency_is_measured_on_one_thread_and_disturbs_nothing():
     threads, state = torch.get_num_threads(), torch.get_rng_state()
     one = architecture()
     assert 0 < metric.cost(one) < 60_000
-    assert torch.get_num_threads() == threads and torch.equal(torch.get_rng_state(), state)
+    assert torch.get_num_threads() == threads
+    assert torch.equal(torch.get_rng_state(), state)
     assert not metric.repeatable
-    with pytest.raises(DeviceError, match="device 'cuda:9' is not there"):
+    with pytest.raises(DeviceError, match="device 'cuda:9' is not available"):
         create_metric("latency", TSS, {"device": "cuda:9"})
 
 
@@ -162,7 +163,7 @@ class Counting(Metric):
         super().__init__(Parameters(), TSS)
         self.asked: list[str] = []
 
-    def cost(self, architecture: Architecture) -> float:
+    def cost(self, architecture: CostSubject) -> float:
         self.asked.append(self.space.key(architecture.genotype))
         if len(self.asked) == 2:
             raise CandidateFailed("no second one")
@@ -200,9 +201,9 @@ def test_a_latency_by_notation_may_know_a_part_of_a_space(tmp_path):
     toy = create_space("toy", genes=2)
     path = table(tmp_path, arch=np.array(["conv1+conv3", "skip+conv1"]), phone=np.array([2.5, 1.25]))
     metric = create_metric("latency_table", toy, {"path": path, "device": "phone", "notation": "arch"})
-    assert metric.cost(Architecture(toy, toy.parse("skip+conv1"))) == 1.25
+    assert metric.cost(CostSubject(toy, toy.parse("skip+conv1"))) == 1.25
     with pytest.raises(CandidateFailed, match="has no row of it"):
-        metric.cost(Architecture(toy, toy.parse("zero+zero")))
+        metric.cost(CostSubject(toy, toy.parse("zero+zero")))
 
 
 @pytest.mark.parametrize(
@@ -223,14 +224,15 @@ def test_a_wrong_table_is_one_line_with_the_way_out(tmp_path, space, values, mes
     path = table(tmp_path, raspi4=np.zeros(15625), short=np.zeros(1), arch=np.array([CELL]))
     with pytest.raises(RbflexEvoError) as error:
         create_metric("latency_table", create_space(space), {"path": path, **values})
-    assert message in str(error.value) and "\n" not in str(error.value)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
     assert isinstance(error.value, TableError | ConfigError)
 
 
 @pytest.mark.skipif(DATA is None, reason="RBFLEX_EVO_TABLES is unset")
 def test_the_known_latency_of_the_first_cell_on_a_raspberry_pi():
     metric = create_metric("latency_table", TSS, {"path": f"{DATA}/nb201_latency.npz", "device": "raspi4"})
-    assert metric.cost(Architecture(TSS, TSS.at(0))) == pytest.approx(10.48198, abs=1e-4)
+    assert metric.cost(CostSubject(TSS, TSS.at(0))) == pytest.approx(10.48198, abs=1e-4)
 
 
 # --- names and parameters ---------------------------------------------------------------------------------------------
@@ -239,7 +241,8 @@ def test_the_known_latency_of_the_first_cell_on_a_raspberry_pi():
 def test_metrics_are_registered_by_the_names_they_have():
     for name in METRICS.names():
         metric: type[Metric] = METRICS.get(name)
-        assert metric.name == name and metric.description
+        assert metric.name == name
+        assert metric.description
     with pytest.raises(UnknownNameError, match="unknown metric 'flop'; did you mean 'flops'"):
         create_metric("flop", TSS)
 

@@ -254,7 +254,7 @@ def test_a_file_pickled_by_python_2_is_read(tmp_path):
 def test_a_pickle_with_anything_but_arrays_is_refused(tmp_path):
     write_pickle(tmp_path / "val_data", Trap(), "labels", [1])
     message = error_of("imagenet16_120", root=str(tmp_path), n=1, train=False)
-    assert "_spring, which does not belong into it" in message
+    assert "_spring, which is not allowed in such a file" in message
     assert not Trap.sprung
 
 
@@ -361,7 +361,7 @@ def test_file_images_are_normalised_on_request(arrays):
     batch = create_batch("file", **values, mean=[0.1, 0.2, 0.3], std=[0.5, 0.25, 1.0])
     expected = (images / 255 - [0.1, 0.2, 0.3]) / [0.5, 0.25, 1.0]
     assert np.allclose(batch.images.numpy(), expected.transpose(0, 3, 1, 2), atol=1e-6)
-    assert "give one value a channel" in error_of("file", **values, mean=[0.1], std=[0.5])
+    assert "give one value per channel" in error_of("file", **values, mean=[0.1], std=[0.5])
 
 
 @pytest.mark.parametrize("content", [{"x": torch.ones(3, 2), "y": torch.arange(3)}, torch.ones(3, 2)])
@@ -402,8 +402,11 @@ def test_whole_numbers_of_a_file_are_word_ids(tmp_path, kind):
     ids = np.arange(12).reshape(4, 3).astype(kind)
     np.savez(tmp_path / "x.npz", ids=ids, kinds=np.array([1, 0, 1, 0]))
     batch = create_batch("file", path=str(tmp_path / "x.npz"), array="ids", labels="kinds", n=4, order="first")
-    assert batch.kind == "words" and batch.images.dtype == torch.int64 and batch.images.tolist() == ids.tolist()
-    assert batch.labels.tolist() == [1, 0, 1, 0] and batch.description.startswith("4 sentences of 'ids'")
+    assert batch.kind == "words"
+    assert batch.images.dtype == torch.int64
+    assert batch.images.tolist() == ids.tolist()
+    assert batch.labels.tolist() == [1, 0, 1, 0]
+    assert batch.description.startswith("4 sentences of 'ids'")
 
 
 @pytest.mark.parametrize("ids", [np.zeros((2, 3, 4, 4), np.int64), np.array([[1, -1]])])
@@ -416,7 +419,7 @@ def test_whole_numbers_that_are_no_word_ids_are_refused(tmp_path, ids):
 
 def test_word_ids_are_not_normalised(tmp_path):
     np.save(tmp_path / "x.npy", np.ones((2, 3), np.int64))
-    assert "leave data.mean and data.std out" in error_of("file", path=str(tmp_path / "x.npy"), n=1, mean=[0.5], std=[0.5])
+    assert "remove data.mean and data.std" in error_of("file", path=str(tmp_path / "x.npy"), n=1, mean=[0.5], std=[0.5])
 
 
 def test_bytes_that_are_no_images_are_refused(tmp_path):

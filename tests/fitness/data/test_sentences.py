@@ -11,6 +11,8 @@ import torch
 from rbflex_evo.fitness import create_proxy
 from rbflex_evo.fitness.data.batch import create_batch
 from rbflex_evo.fitness.data.vocabulary import HashedVocabulary, padded, read_vocabulary, words_of
+from rbflex_evo.fitness.evaluation import keyed
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.spaces import ConfigError, DataError
 from tests.support.words_space import TinyWords, TinyWordsParameters
@@ -45,7 +47,8 @@ def refused(path, **values):
 
 def test_sentences_are_cut_into_the_longest_pieces_between_their_marks(reviews, vocabulary):
     batch = first(reviews, n=3, vocabulary_file=vocabulary, length=9)
-    assert batch.images.dtype == torch.int64 and batch.labels.tolist() == [1, 0, 1]
+    assert batch.images.dtype == torch.int64
+    assert batch.labels.tolist() == [1, 0, 1]
     assert batch.images.tolist() == [
         [2, 9, 4, 5, 6, 7, 3, 0, 0],  # [CLS] the un ##aff ##able film [SEP]
         [2, 10, 1, 11, 1, 7, 13, 3, 0],  # [CLS] a [UNK] , [UNK] film ! [SEP]
@@ -106,7 +109,8 @@ def test_the_official_header_says_which_column_is_which(tmp_path, reviews):
     expected = first(reviews)
     for name in ("glue.tsv", "other.tsv"):
         batch = first(str(tmp_path / name))
-        assert torch.equal(batch.images, expected.images) and torch.equal(batch.labels, expected.labels)
+        assert torch.equal(batch.images, expected.images)
+        assert torch.equal(batch.labels, expected.labels)
 
 
 def test_without_a_vocabulary_words_are_hashed_the_same_everywhere_and_the_batch_says_so(reviews):
@@ -139,7 +143,7 @@ def test_sentences_are_drawn_by_the_seed_with_their_labels(reviews):
     [
         (b"", r"is empty; check data.path"),
         (b"\n\n", r"is empty; check data.path"),
-        (b"index\tsentence\n0\ta film\n", r"has no column 'label', only index, sentence; take a file with labels"),
+        (b"index\tsentence\n0\ta film\n", r"has no column 'label', only index, sentence; use a file with labels"),
         (b"a film\nanother film\n", r"line 1 of .* has 1 columns; expected label<TAB>sentence, or a first line sentence<TAB>label"),
         (b"1\ta film\n0 another\n", r"line 2 of .* has 1 columns; expected label<TAB>sentence"),
         (b"a film\t1\n", r"line 1 of .* has the label 'a film'; expected a number, as in label<TAB>sentence, or a first line"),
@@ -158,11 +162,11 @@ def test_a_wrong_file_of_sentences_is_one_line(tmp_path, content, message):
     ("content", "message"),
     [
         (b"", r"is empty; check data.vocabulary_file"),
-        (b"[PAD]\nfilm\n", r"has no \[UNK\], which stands for the words that a vocabulary lacks; add that line"),
+        (b"[PAD]\nfilm\n", r"has no \[UNK\], the piece for unknown words; add that line"),
         (b"[UNK]\n[PAD]\nfilm\n", r"has \[PAD\] in line 2; put it first, because word id 0 is padding"),
         (b"[PAD]\n[UNK]\nfilm\nfilm\n", r"has 'film' twice, in lines 3 and 4; expected each word once"),
         (b"film\n[UNK]\nfilm\n", r"has 'film' twice, in lines 1 and 3"),
-        (b"[PAD]\n\n[UNK]\n", r"line 2 of .* is empty; expected one word a line"),
+        (b"[PAD]\n\n[UNK]\n", r"line 2 of .* is empty; expected one word per line"),
         (b"[PAD]\n[UNK]\n\xff\n", r"is not UTF-8 text: byte 0xff at position 12"),
     ],
 )
@@ -177,7 +181,7 @@ def test_missing_files_are_named(reviews):
 
 
 def test_a_vocabulary_has_one_size(reviews, vocabulary):
-    with pytest.raises(ConfigError, match=r"^'data': 'vocabulary_file' says how many words there are; leave 'vocabulary' out$"):
+    with pytest.raises(ConfigError, match=r"^'data': 'vocabulary_file' gives the number of words; remove 'vocabulary'$"):
         first(reviews, vocabulary_file=vocabulary, vocabulary=50)
 
 
@@ -187,16 +191,17 @@ def test_a_space_of_words_is_scored_on_sentences_with_their_labels(reviews):
     scores = []
     batch = first(reviews, n=4, length=8, vocabulary=50)
     for labels in (batch.labels, 1 - batch.labels):
-        with Evaluator(space, proxies, type(batch)(batch.images, labels, ""), workers=1) as evaluator:
-            (evaluation,) = evaluator.evaluate([(0, 1)])
+        with Evaluator(Conditions.of(space, type(batch)(batch.images, labels)), proxies, workers=1) as evaluator:
+            (evaluation,) = evaluator.evaluate(keyed(evaluator, [(0, 1)]))
         scores.append(evaluation.scores)
-    assert scores[0]["rbflex"] == scores[1]["rbflex"] and scores[0]["grad_norm"] != scores[1]["grad_norm"]
+    assert scores[0]["rbflex"] == scores[1]["rbflex"]
+    assert scores[0]["grad_norm"] != scores[1]["grad_norm"]
 
 
 def test_words_beyond_a_space_are_one_line(reviews):
+    space, batch = TinyWords(TinyWordsParameters(length=8)), first(reviews, length=8)
     with pytest.raises(ConfigError, match="but tiny_words knows 0 to 39; give both the same vocabulary"):
-        space = TinyWords(TinyWordsParameters(length=8))
-        Evaluator(space, {"rbflex": create_proxy("rbflex")}, first(reviews, length=8), workers=1)
+        Evaluator(Conditions.of(space, batch), {"rbflex": create_proxy("rbflex")}, workers=1)
 
 
 def test_real_reviews_are_read():
@@ -206,9 +211,11 @@ def test_real_reviews_are_read():
     path = Path(folder) / "sst2_dev.tsv"
     batch = create_batch("sst2", path=str(path), n=872, length=64)
     lines = path.read_text(encoding="utf-8").splitlines()
-    assert len(lines) == 872 and int(batch.labels.sum()) == sum(line.startswith("1\t") for line in lines)
+    assert len(lines) == 872
+    assert int(batch.labels.sum()) == sum(line.startswith("1\t") for line in lines)
     lengths = (batch.images != 0).sum(dim=1)
-    assert int(lengths.min()) >= 3 and 15 < float(lengths.float().mean()) < 25
+    assert int(lengths.min()) >= 3
+    assert 15 < float(lengths.float().mean()) < 25
     # As many ids as there are different words, but for a few that share one.
     words = {word for line in lines for word in words_of(line.split("\t")[1])}
     ids = len(np.unique(batch.images.numpy())) - 3

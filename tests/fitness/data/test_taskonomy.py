@@ -30,7 +30,8 @@ def test_images_are_normalised_as_the_task_has_it(tmp_path, task):
     write(tmp_path, "point_7_view_2_domain_rgb.png", (255, 51, 0))
     batch = create_batch("taskonomy", root=str(tmp_path), task=task, n=1)
     mean, std = np.array(NORMALS[task])
-    assert batch.images.shape == (1, 3, 256, 256) and batch.labels is None
+    assert batch.images.shape == (1, 3, 256, 256)
+    assert batch.labels is None
     assert batch.images[0, :, 100, 100].tolist() == pytest.approx(((np.array([1.0, 0.2, 0.0]) - mean) / std).tolist(), abs=1e-5)
     assert f"as for {task}" in batch.description
 
@@ -59,7 +60,8 @@ def test_sixteen_real_rooms_are_read():
         pytest.skip("RBFLEX_EVO_TABLES is not set")
     root = Path(folder) / "taskonomy_rgb"
     batch = create_batch("taskonomy", root=str(root))
-    assert batch.images.shape == (16, 3, 256, 256) and torch.isfinite(batch.images).all()
+    assert batch.images.shape == (16, 3, 256, 256)
+    assert torch.isfinite(batch.images).all()
     pixels = {np.asarray(Image.open(file).convert("RGB")).tobytes() for file in root.glob("*.jpg")}
     restored = batch.images * torch.tensor(ROOMS[1])[:, None, None] + torch.tensor(ROOMS[0])[:, None, None]
     rows = (restored * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()

@@ -11,9 +11,11 @@ from torch import nn
 
 from rbflex_evo.fitness import PROXIES, create_proxy, rbflex_score
 from rbflex_evo.fitness.costs.memory import activation_memory
-from rbflex_evo.fitness.costs.metric import Architecture, create_metric
+from rbflex_evo.fitness.costs.metric import CostSubject, create_metric
 from rbflex_evo.fitness.data.batch import Batch, create_batch
 from rbflex_evo.fitness.data.inputs import default_data
+from rbflex_evo.fitness.evaluation import keyed
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.fitness.passes.device import PRECISIONS
 from rbflex_evo.fitness.passes.graph import depth, operations_of
@@ -40,8 +42,9 @@ def words(n=6, **values):
 
 def evaluated(names, genotypes=((0, 1),), batch=None, **settings):
     proxies = {name: create_proxy(name) for name in names}
-    with Evaluator(SPACE, proxies, batch or words(), **{"workers": 1, **settings}) as evaluator:
-        return list(evaluator.evaluate(genotypes)), dict(evaluator.counts)
+    conditions = Conditions.of(SPACE, batch or words())
+    with Evaluator(conditions, proxies, **{"workers": 1, **settings}) as evaluator:
+        return list(evaluator.evaluate(keyed(evaluator, genotypes))), dict(evaluator.counts)
 
 
 def test_the_tiny_space_of_words_keeps_the_contract():
@@ -50,15 +53,19 @@ def test_the_tiny_space_of_words_keeps_the_contract():
 
 def test_a_space_of_words_gives_its_networks_words_without_padding():
     given = SPACE.example_inputs(50, seed=3)
-    assert given.dtype == torch.int64 and given.shape == (50, 6)
+    assert given.dtype == torch.int64
+    assert given.shape == (50, 6)
     assert (int(given.min()), int(given.max())) == (1, 39)
-    assert torch.equal(given, SPACE.example_inputs(50, seed=3)) and not torch.equal(given, SPACE.example_inputs(50, seed=4))
+    assert torch.equal(given, SPACE.example_inputs(50, seed=3))
+    assert not torch.equal(given, SPACE.example_inputs(50, seed=4))
 
 
 def test_a_space_of_images_gives_its_networks_noise_of_any_size():
     given = create_space("toy").example_inputs(200, input_shape=(3, 4, 5))
-    assert given.dtype == torch.float32 and given.shape == (200, 3, 4, 5)
-    assert abs(float(given.mean())) < 0.04 and abs(float(given.std()) - 1) < 0.04
+    assert given.dtype == torch.float32
+    assert given.shape == (200, 3, 4, 5)
+    assert abs(float(given.mean())) < 0.04
+    assert abs(float(given.std()) - 1) < 0.04
 
 
 @pytest.mark.parametrize("name", SCORING)
@@ -95,10 +102,11 @@ def test_word_ids_stay_whole_numbers_in_every_precision(precision):
             return network
 
     proxies = {name: create_proxy(name) for name in ("rbflex", "grad_norm")}
-    with Evaluator(Watched(), proxies, words(), workers=1, precision=precision) as evaluator:
-        (evaluation,) = evaluator.evaluate([(0, 1)])
+    with Evaluator(Conditions.of(Watched(), words(), precision=precision), proxies, workers=1) as evaluator:
+        (evaluation,) = evaluator.evaluate(keyed(evaluator, [(0, 1)]))
     assert not evaluation.failures
-    assert len(seen) > 1 and all(torch.equal(given, words().images) for given in seen)
+    assert len(seen) > 1
+    assert all(torch.equal(given, words().images) for given in seen)
 
 
 def test_scores_of_words_are_those_of_a_literal_forward():
@@ -159,7 +167,7 @@ def test_a_batch_of_the_other_kind_is_one_line_that_gives_the_right_one():
         "set data to {source: words, length: 6, vocabulary: 40} or another source of words"
     )
     with pytest.raises(ConfigError, match=r"^toy takes images, but the batch holds words \(.*\); set data to {source: noise"):
-        Evaluator(create_space("toy"), {"rbflex": create_proxy("rbflex")}, words(), workers=1)
+        Evaluator(Conditions.of(create_space("toy"), words()), {"rbflex": create_proxy("rbflex")}, workers=1)
 
 
 @pytest.mark.parametrize("wrong", [40, -1])
@@ -187,12 +195,13 @@ def test_costs_and_metrics_read_words():
     network = SPACE.build((0, 1))
     assert activation_memory(network, SPACE.example_inputs(1)) >= 6 * 8 + 2 * 6 * 12 * 4
     for name in ("params", "flops", "depth", "activation_memory", "latency"):
-        assert create_metric(name, SPACE).cost(Architecture(SPACE, (0, 1))) > 0
+        assert create_metric(name, SPACE).cost(CostSubject(SPACE, (0, 1))) > 0
 
 
 def test_layer_distances_of_words_are_those_of_the_score():
     parts, features = layer_distances(SPACE, (0, 1), words().images)
-    assert [part.units for part in parts] == [6 * 12, 6 * 12] and features.units == 12
+    assert [part.units for part in parts] == [6 * 12, 6 * 12]
+    assert features.units == 12
     assert all(part.distance > 0 for part in parts)
 
 
@@ -205,9 +214,12 @@ def test_a_model_that_reads_words_has_an_rbflex_score():
 def test_random_words_of_a_score_of_its_own_are_a_function_of_the_seed_and_the_name():
     subject, other = (Subject(SPACE, (0, 1), words().images, None, WeightParameters(seed=seed)) for seed in (0, 1))
     given = subject.random_inputs("a", 20)
-    assert given.dtype == torch.int64 and given.shape == (20, 6) and 1 <= int(given.min()) <= int(given.max()) < 40
+    assert given.dtype == torch.int64
+    assert given.shape == (20, 6)
+    assert 1 <= int(given.min()) <= int(given.max()) < 40
     assert torch.equal(given, subject.random_inputs("a", 20))
-    assert not torch.equal(given, subject.random_inputs("b", 20)) and not torch.equal(given, other.random_inputs("a", 20))
+    assert not torch.equal(given, subject.random_inputs("b", 20))
+    assert not torch.equal(given, other.random_inputs("a", 20))
 
 
 @pytest.mark.parametrize(

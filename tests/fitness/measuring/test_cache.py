@@ -60,6 +60,14 @@ def test_a_damaged_row_is_dropped_with_a_warning(path):
     assert cache.info()["rows"] == 199
 
 
+def opened_and_used(path):
+    cache = StatisticsCache(path)
+    for i in range(200):
+        cache.get(str(i))
+    cache.put([("new", ARRAYS)])
+    return cache
+
+
 @pytest.mark.parametrize("damage", ["not sqlite", "empty pages", "truncated"])
 def test_a_damaged_file_is_moved_aside_and_said(path, damage):
     filled(path)
@@ -71,10 +79,7 @@ def test_a_damaged_file_is_moved_aside_and_said(path, damage):
     else:
         path.write_bytes(content[: len(content) // 3])
     with pytest.warns(CacheWarning, match=r"moved to statistics\.sqlite\.damaged-"):
-        cache = StatisticsCache(path)
-        for i in range(200):
-            cache.get(str(i))
-        cache.put([("new", ARRAYS)])
+        cache = opened_and_used(path)
     assert cache.get("new") is not None
     assert [p for p in path.parent.iterdir() if "damaged" in p.name]
 

@@ -15,9 +15,11 @@ import pytest
 import torch
 
 from rbflex_evo.fitness import CandidateFailed, create_batch, create_proxy
-from rbflex_evo.fitness.evaluation import six_digits
+from rbflex_evo.fitness.data.batch import Batch
+from rbflex_evo.fitness.evaluation import keyed, six_digits
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
-from rbflex_evo.fitness.measuring.measurer import Measurer, MeasuringFailed
+from rbflex_evo.fitness.measuring.measurer import MeasurementError, Measurer
 from rbflex_evo.fitness.measuring.workers import WorkerError
 from rbflex_evo.fitness.passes.device import find_device, is_out_of_memory
 from rbflex_evo.fitness.passes.weights import WeightParameters
@@ -41,9 +43,10 @@ def small_tss():
 
 
 def evaluator(space=None, **options):
-    settings = {"device": "cpu", "workers": 1} | options
-    chosen = settings.pop("proxies", None) or proxies()
-    return Evaluator(space or small_tss(), chosen, settings.pop("batch", None) or noise(), **settings)
+    settings = {"device": "cpu", "batch": noise(), "proxies": proxies(), "workers": 1} | options
+    chosen = {name: settings.pop(name) for name in ("device", "weights", "precision", "backend") if name in settings}
+    conditions = Conditions.of(space or small_tss(), settings.pop("batch"), **chosen)
+    return Evaluator(conditions, settings.pop("proxies"), **settings)
 
 
 def draw(space, count, seed=0):
@@ -61,7 +64,7 @@ def test_any_micro_batch_and_number_of_workers_give_the_same_evaluations():
     results = []
     for workers, micro_batch in ((1, 1), (1, 16), (2, 4)):
         with evaluator(workers=workers, micro_batch=micro_batch) as one:
-            results.append(values(one.evaluate(genotypes)))
+            results.append(values(one.evaluate(keyed(one, genotypes))))
     assert results[0] == results[1] == results[2]
     assert [genotype for genotype, *_ in results[0]] == genotypes
 
@@ -69,7 +72,7 @@ def test_any_micro_batch_and_number_of_workers_give_the_same_evaluations():
 def test_a_candidate_has_the_same_statistics_alone_and_in_company():
     space = small_tss()
     genotypes = [space.representative(space.key(g)) for g in draw(space, 12)]
-    measurer = Measurer(space, noise().images, WeightParameters(), torch.device("cpu"), "float32")
+    measurer = Measurer(Conditions.of(space, Batch(noise().images), device="cpu"))
     chosen = proxies()
     together = measurer.measure([(g, chosen) for g in genotypes])
     for genotype, company in zip(genotypes, together, strict=True):
@@ -91,7 +94,7 @@ def test_all_genotypes_of_a_key_are_one_network_with_one_score():
             assert {one.network_of(one.key(genotype)) for genotype in of_key[key]} == {space.representative(key)}
         some = [genotype for key in chosen[:20] for genotype in of_key[key]]
         scores = {}
-        for evaluation in one.evaluate(some):
+        for evaluation in one.evaluate(keyed(one, some)):
             scores.setdefault(evaluation.key, set()).add(str(dict(evaluation.scores)))
     assert len(scores) == 20
     assert all(len(found) == 1 for found in scores.values())
@@ -101,7 +104,7 @@ def test_an_equal_key_is_measured_once():
     space = small_tss()
     genotype = space.at(284)
     with evaluator(space, proxies=proxies(gamma="flat")) as one:
-        list(one.evaluate([genotype] * 5))
+        list(one.evaluate(keyed(one, [genotype] * 5)))
         assert one.counts == {"measured": 1, "from_cache": 0}
 
 
@@ -109,10 +112,10 @@ def test_the_cache_makes_a_second_evaluator_measure_nothing(tmp_path):
     path = tmp_path / "c.sqlite"
     genotypes = draw(small_tss(), 10)
     with evaluator(cache=path) as one:
-        first = values(one.evaluate(genotypes))
+        first = values(one.evaluate(keyed(one, genotypes)))
         gammas = one.calibrations
     with evaluator(cache=path) as one:
-        assert values(one.evaluate(genotypes)) == first
+        assert values(one.evaluate(keyed(one, genotypes))) == first
         assert one.counts["measured"] == 0
         assert one.calibrations == gammas
         assert one._workers._own is None, "a worker was started although everything was known"
@@ -122,10 +125,10 @@ def test_another_gamma_or_kernel_needs_no_forward(tmp_path):
     path = tmp_path / "c.sqlite"
     genotypes = draw(small_tss(), 6)
     with evaluator(cache=path, proxies={"rbflex": create_proxy("rbflex", networks=3)}) as one:
-        list(one.evaluate(genotypes))
+        list(one.evaluate(keyed(one, genotypes)))
     for options in ({"gamma": "flat"}, {"kernel": "ssim"}, {"gamma": "hda_max", "networks": 2}, {"gamma": "random"}):
         with evaluator(cache=path, proxies={"rbflex": create_proxy("rbflex", **options)}) as one:
-            list(one.evaluate(genotypes))
+            list(one.evaluate(keyed(one, genotypes)))
             assert one.counts["measured"] == 0
 
 
@@ -145,9 +148,9 @@ def test_whatever_a_statistic_depends_on_is_part_of_its_cache_key(tmp_path, chan
     genotype = small_tss().at(9930)
     base = {"proxies": {"naswot": create_proxy("naswot")}}
     with evaluator(cache=path, **base) as one:
-        list(one.evaluate([genotype]))
+        list(one.evaluate(keyed(one, [genotype])))
     with evaluator(cache=path, **(base | changed)) as one:
-        list(one.evaluate([genotype]))
+        list(one.evaluate(keyed(one, [genotype])))
         assert one.counts["measured"] == 1
 
 
@@ -155,7 +158,7 @@ def test_a_dead_cell_fails_with_the_reason_and_is_cached_as_failed(tmp_path):
     path = tmp_path / "c.sqlite"
     for measured in (1, 0):
         with evaluator(cache=path, proxies=proxies(gamma="flat")) as one:
-            (dead,) = one.evaluate([(0,) * 6])
+            (dead,) = one.evaluate(keyed(one, [(0,) * 6]))
             assert dead.failed
             assert not dead.scores
             assert "no path from input to output" in dead.failures["rbflex"]
@@ -167,7 +170,7 @@ def test_a_nan_network_fails_with_the_reason_and_the_others_do_not():
     nan = space.operations.index("nan")
     good = (2, 3) * 3
     with evaluator(space, batch=noise(shape=(3, 8, 8)), proxies=proxies(gamma="flat")) as one:
-        first, bad, second = one.evaluate([good, (nan, *good[1:]), (3, *good[1:])])
+        first, bad, second = one.evaluate(keyed(one, [good, (nan, *good[1:]), (3, *good[1:])]))
     assert "NaN" in bad.reason
     assert not first.failed
     assert not second.failed
@@ -211,7 +214,7 @@ class FullMemory(Measurer):
 
 
 def full_memory(room):
-    measurer = FullMemory(small_tss(), noise().images, WeightParameters(), torch.device("cpu"), "float32")
+    measurer = FullMemory(Conditions.of(small_tss(), Batch(noise().images), device="cpu"))
     measurer.room, measurer.tiles = room, []
     return measurer
 
@@ -256,7 +259,7 @@ def test_other_errors_are_not_taken_for_memory():
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"device": "cuda:7"}, DeviceError, "device 'cuda:7' is not there; this machine has"),
+        ({"device": "cuda:7"}, DeviceError, "device 'cuda:7' is not available; this machine has"),
         ({"precision": "float16"}, ConfigError, "precision must be one of"),
         ({"batch": noise(n=1)}, DataError, "at least 2 inputs"),
         ({"batch": noise(shape=(1, 16, 16))}, DataError, "takes inputs like"),
@@ -282,7 +285,7 @@ def test_no_global_random_state_is_read_or_changed():
         torch.manual_seed(seed)
         before = states()
         with evaluator() as one:
-            results.append(values(one.evaluate(draw(small_tss(), 5))))
+            results.append(values(one.evaluate(keyed(one, draw(small_tss(), 5)))))
         assert states() == before
     assert results[0] == results[1]
 
@@ -290,7 +293,7 @@ def test_no_global_random_state_is_read_or_changed():
 def test_torch_keeps_the_number_of_threads_that_its_user_set():
     before = torch.get_num_threads()
     with evaluator() as one:
-        list(one.evaluate(draw(small_tss(), 2)))
+        list(one.evaluate(keyed(one, draw(small_tss(), 2))))
     assert torch.get_num_threads() == before
 
 
@@ -305,7 +308,7 @@ class DiesWithItsWorker(type(create_proxy("naswot"))):
 def test_a_worker_that_dies_is_an_error_with_a_way_out_not_a_hang():
     chosen = {"naswot": DiesWithItsWorker()}
     with evaluator(workers=2, proxies=chosen) as one, pytest.raises(WorkerError, match="worker process died"):
-        list(one.evaluate(draw(small_tss(), 4)))
+        list(one.evaluate(keyed(one, draw(small_tss(), 4))))
 
 
 class Unlucky(type(create_proxy("naswot"))):
@@ -315,7 +318,7 @@ class Unlucky(type(create_proxy("naswot"))):
 
 def test_a_score_that_fails_leaves_the_other_scores():
     with evaluator(proxies={"naswot": create_proxy("naswot"), "unlucky": Unlucky()}) as one:
-        (evaluation,) = one.evaluate([small_tss().at(0)])
+        (evaluation,) = one.evaluate(keyed(one, [small_tss().at(0)]))
     assert set(evaluation.scores) == {"naswot"}
     assert evaluation.reason == "unlucky: out of luck"
 
@@ -323,15 +326,16 @@ def test_a_score_that_fails_leaves_the_other_scores():
 ORPHANS = """
 import os, sys, time
 from rbflex_evo.fitness import create_batch, create_proxy
-from rbflex_evo.fitness.evaluation import six_digits
+from rbflex_evo.fitness.evaluation import keyed
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.spaces import create_space
 
 if __name__ == "__main__":
     space = create_space("nats_tss", channels=4, cells=1)
     batch = create_batch("noise", shape=[3, 16, 16], n=4)
-    one = Evaluator(space, {"naswot": create_proxy("naswot")}, batch, device="cpu", workers=2)
-    list(one.evaluate([space.at(i) for i in range(4)]))
+    one = Evaluator(Conditions.of(space, batch, device="cpu"), {"naswot": create_proxy("naswot")}, workers=2)
+    list(one.evaluate(keyed(one, [space.at(i) for i in range(4)])))
     print(*one._workers._pool._processes, flush=True)
     os.kill(os.getpid(), 9)
 """
@@ -356,9 +360,9 @@ def test_what_the_caller_has_switched_on_changes_no_score(mode, space):
     space = space()
     genotypes, batch = draw(space, 4), noise(4, space.input_shape)
     with evaluator(space, batch=batch) as one:
-        alone = values(one.evaluate(genotypes))
+        alone = values(one.evaluate(keyed(one, genotypes)))
     with mode(), evaluator(space, batch=batch) as one:
-        assert values(one.evaluate(genotypes)) == alone
+        assert values(one.evaluate(keyed(one, genotypes))) == alone
 
 
 class Fragile(ToySpace):
@@ -375,11 +379,11 @@ def test_an_error_of_a_space_names_the_candidate_that_met_it():
     batch = noise(4, space.input_shape)
     with evaluator(space, proxies={"naswot": create_proxy("naswot")}, batch=batch) as one:
         bad, good = (3,) * 6, (1,) * 6
-        assert next(iter(one.evaluate([good]))).scores
-        with pytest.raises(MeasuringFailed, match=re.escape(f"{space.notation(bad)} of fragile: ValueError: no kernel of size 3")):
-            list(one.evaluate([bad]))
-        with pytest.raises(MeasuringFailed, match=re.escape(space.notation(bad))):
-            list(one.evaluate([(1, 2) * 3, bad, (2,) * 6]))
+        assert next(iter(one.evaluate(keyed(one, [good])))).scores
+        with pytest.raises(MeasurementError, match=re.escape(f"{space.notation(bad)} of fragile: ValueError: no kernel of size 3")):
+            list(one.evaluate(keyed(one, [bad])))
+        with pytest.raises(MeasurementError, match=re.escape(space.notation(bad))):
+            list(one.evaluate(keyed(one, [(1, 2) * 3, bad, (2,) * 6])))
 
 
 @pytest.mark.parametrize(("options", "message"), [({"workers": -1}, "workers"), ({"micro_batch": -2}, "micro_batch")])
@@ -390,7 +394,7 @@ def test_counts_below_one_are_refused(options, message):
 
 def test_a_score_that_it_does_not_have_is_refused():
     with evaluator() as one, pytest.raises(ConfigError, match="no score 'zen'; it has rbflex, naswot, synflow"):
-        list(one.evaluate(draw(small_tss(), 1), ["zen"]))
+        list(one.evaluate(keyed(one, draw(small_tss(), 1)), ["zen"]))
 
 
 def test_whole_scores_are_counts_and_keep_their_last_digit():

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from rbflex_evo.fitness import Evaluator, create_batch, create_proxy
+from rbflex_evo.fitness.data.batch import Batch
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.measurer import Measurer
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
 from rbflex_evo.fitness.planned.native import find_compiler
@@ -30,11 +32,14 @@ def images():
     return torch.from_numpy(np.random.default_rng(0).standard_normal((4, 3, 16, 16)).astype("float32"))
 
 
+def measurer(kind, **settings):
+    return Measurer(Conditions.of(kind, Batch(images()), device="cpu", **settings))
+
+
 def space():
     return create_space("nats_tss", channels=4, cells=1)
 
 
-CPU = torch.device("cpu")
 PROXIES = {
     "rbflex": create_proxy("rbflex"),
     "naswot": create_proxy("naswot"),
@@ -47,10 +52,7 @@ GENOTYPES = [(3, 2, 4, 1, 3, 2), (0, 0, 0, 1, 0, 0), (0,) * 6, (0, 0, 0, 4, 0, 0
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 def test_plans_and_built_networks_give_the_same_statistics_of_every_proxy(precision):
     requests = [(genotype, PROXIES) for genotype in GENOTYPES]
-    found = [
-        Measurer(kind, images(), WeightParameters(), CPU, precision, "eager").measure(requests)
-        for kind in (space(), Unplanned(space()))
-    ]
+    found = [measurer(kind, precision=precision, backend="eager").measure(requests) for kind in (space(), Unplanned(space()))]
     tolerance = 1e-9 if precision == "float64" else 1e-3
     for planned, built in zip(*found, strict=True):
         assert planned.failures == built.failures
@@ -63,7 +65,7 @@ def test_plans_and_built_networks_give_the_same_statistics_of_every_proxy(precis
 
 def test_an_unknown_backend_names_the_near_one():
     with pytest.raises(ConfigError, match=r"'compild'.*compiled"):
-        Measurer(space(), images(), WeightParameters(), CPU, "float32", "compild")
+        measurer(space(), backend="compild")
 
 
 def test_the_compiled_backend_without_a_compiler_says_so(monkeypatch):
@@ -73,8 +75,8 @@ def test_the_compiled_backend_without_a_compiler_says_so(monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CC", raising=False)
     with pytest.raises(ConfigError, match=r"no C compiler.*backend: auto"):
-        Measurer(space(), images(), WeightParameters(), CPU, "float32", "compiled")
-    assert Measurer(space(), images(), WeightParameters(), CPU, "float32").interpreter.backend.name == "eager"
+        measurer(space(), backend="compiled")
+    assert measurer(space()).interpreter.backend.name == "eager"
 
 
 @pytest.mark.skipif(find_compiler() is None, reason="this machine has no C compiler")
@@ -90,15 +92,16 @@ def test_kernels_are_compiled_once_into_the_users_cache(monkeypatch, tmp_path):
 
 def test_the_backend_is_part_of_what_a_cached_statistic_depends_on():
     batch = create_batch("noise", shape=[3, 16, 16], n=4)
-    with Evaluator(space(), {"naswot": PROXIES["naswot"]}, batch, device="cpu", workers=1, backend="eager") as evaluator:
-        assert evaluator._identity(PROXIES["naswot"])["backend"] == "eager"
+    conditions = Conditions.of(space(), batch, device="cpu", backend="eager")
+    with Evaluator(conditions, {"naswot": PROXIES["naswot"]}, workers=1) as evaluator:
+        assert conditions.identity(PROXIES["naswot"])["backend"] == "eager"
         assert evaluator.facts()["backend"] == "eager"
 
 
 def test_bfloat16_lowers_convolutions_alike_in_plans_and_built_networks():
     requests = [((3, 2, 4, 1, 3, 2), {"rbflex": PROXIES["rbflex"]})]
     grams = [
-        Measurer(kind, images(), WeightParameters(), CPU, precision, "eager").measure(requests)[0].statistics["rbflex"]["k_gram"]
+        measurer(kind, precision=precision, backend="eager").measure(requests)[0].statistics["rbflex"]["k_gram"]
         for kind, precision in ((space(), "bfloat16"), (Unplanned(space()), "bfloat16"), (space(), "float32"))
     ]
     lowered, built, full = grams

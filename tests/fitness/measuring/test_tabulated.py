@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.fitness.evaluation import Evaluation, keyed
 from rbflex_evo.fitness.measuring.tabulated import TabulatedEvaluator, read_tabulated
 from rbflex_evo.spaces import ConfigError, create_space
 
@@ -34,7 +34,7 @@ def test_a_genotype_has_the_scores_and_the_failures_of_its_key(tmp_path: Path) -
     evaluator = TabulatedEvaluator(SPACE, read_tabulated(write(tmp_path / "t.npz"), ["naswot", "synflow"]))
     evaluator.prepare()
     genotypes = [(0, 1), (1, 0), (0, 0)]
-    found = list(evaluator.evaluate(genotypes))
+    found = list(evaluator.evaluate(keyed(evaluator, genotypes)))
     row = KEYS.index(SPACE.key((0, 1)))
     assert SPACE.key((0, 1)) == SPACE.key((1, 0))
     scores = {"naswot": COLUMNS["naswot"][row], "synflow": COLUMNS["synflow"][row]}
@@ -51,7 +51,7 @@ def test_a_score_of_raw_networks_is_looked_up_by_the_notation(tmp_path: Path) ->
     scores = {"synflow": np.arange(4.0), "synflow_failure": np.array([""] * 4)}
     np.savez(path, key=np.array(notations), notation=np.array(notations), **scores)
     evaluator = TabulatedEvaluator(SPACE, read_tabulated(path, ["synflow"]), raw=True)
-    assert [e.scores["synflow"] for e in evaluator.evaluate(list(SPACE.encoding.enumerate()))] == [0, 1, 2, 3]
+    assert [e.scores["synflow"] for e in evaluator.evaluate(keyed(evaluator, list(SPACE.encoding.enumerate())))] == [0, 1, 2, 3]
 
 
 def test_only_the_scores_that_are_asked_for_are_read(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_an_architecture_that_the_table_does_not_have_is_an_error(tmp_path: Path
         evaluator.check_whole()
     assert len(str(error.value).splitlines()) == 1
     with pytest.raises(ConfigError, match="has no scores of"):
-        list(evaluator.evaluate([(1, 1)]))
+        list(evaluator.evaluate(keyed(evaluator, [(1, 1)])))
 
 
 @pytest.mark.parametrize(

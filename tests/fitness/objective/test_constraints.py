@@ -42,7 +42,8 @@ def test_constraints_are_written_as_one_reads_them():
     assert str(Constraint("params", maximum=1e6)) == "params <= 1,000,000"
     assert str(Constraint("depth", minimum=4.0)) == "depth >= 4"
     assert str(Constraint("latency", 0.5, 2.25)) == "0.5 <= latency <= 2.25"
-    assert written(73306.0) == "73,306" and written(3.14159265) == "3.14159"
+    assert written(73306.0) == "73,306"
+    assert written(3.14159265) == "3.14159"
 
 
 def deb(a: tuple[float | None, float], b: tuple[float | None, float]) -> int:
@@ -121,7 +122,8 @@ def test_a_large_floor_loses_no_step_between_infeasible_candidates():
 def test_a_cost_that_failed_fails_the_candidate_and_a_missing_one_is_an_error():
     view = ArchiveView(Objective(("rbflex",)), str, LIMITS)
     view.add(Evaluation((0,), "a", {"rbflex": 1.0}, {"params": "no row of it"}, costs={"depth": 5.0}))
-    assert view.utility(["a"]).tolist() == [-np.inf] and view.violations(["a"]).tolist() == [np.inf]
+    assert view.utility(["a"]).tolist() == [-np.inf]
+    assert view.violations(["a"]).tolist() == [np.inf]
     with pytest.raises(ValueError, match="'b' must have a cost or a failure for 'depth'"):
         view.add(Evaluation((0,), "b", {"rbflex": 1.0}, costs={"params": 5.0}))
 
@@ -151,5 +153,6 @@ def test_a_section_is_read_with_its_metrics_parameters():
 def test_a_wrong_section_is_one_line_with_the_way_out(section, message):
     with pytest.raises(RbflexEvoError) as error:
         read_constraints(section)
-    assert message in str(error.value) and "\n" not in str(error.value)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
     assert isinstance(error.value, ConfigError | UnknownNameError)

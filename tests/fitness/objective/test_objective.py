@@ -284,3 +284,17 @@ def test_a_wrong_objective_is_one_line_with_the_way_out(values, message):
         create_objective(parsed(**values), MEMBERS)
     assert message in str(error.value)
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_the_view_of_a_finished_run_is_the_view_that_the_run_ended_with() -> None:
+    objective = Objective(("rbflex", "naswot"), "log", reference="sample")
+    sample = [Evaluation((i,), f"s{i}", {"rbflex": float(i), "naswot": float(-i)}) for i in range(5)]
+    told = [Evaluation((i,), str(i), {"rbflex": i / 2, "naswot": 0.5 - i}) for i in range(4)]
+    view = ArchiveView(objective, str)
+    for evaluation in told:
+        view.add(evaluation)
+    view.set_reference(sample)
+    rebuilt = ArchiveView.of(objective, told, sample)
+    assert rebuilt.evaluations == told
+    np.testing.assert_array_equal(rebuilt.utility(["0", "1", "2", "3"]), view.utility(["0", "1", "2", "3"]))
+    assert len(ArchiveView.of(objective, [])) == 0

@@ -117,7 +117,8 @@ def test_without_a_given_point_volumes_stand_on_the_worst_values_of_the_run():
     values = np.array([[-9000.0, -3e8], [-8000.0, -2e8], [-8500.0, -1e8]])
     found = pareto.volumes(values)
     assert found is not None
-    assert found.reference.tolist() == [-9000.0, -3e8] and found.ideal.tolist() == [-8000.0, -1e8]
+    assert found.reference.tolist() == [-9000.0, -3e8]
+    assert found.ideal.tolist() == [-8000.0, -1e8]
     # Two boxes of (1, 1/2) and (1/2, 1) in units of the whole one, which overlap in a quarter.
     assert found.shares.tolist() == [0.0, 0.5, 0.75]
     assert found.volume == pytest.approx(0.75 * 1000 * 2e8)

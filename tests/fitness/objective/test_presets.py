@@ -40,7 +40,8 @@ def test_every_preset_is_an_objective_over_its_members(name: str) -> None:
     objective = create_objective(parse(ObjectiveParameters, preset.objective, "objective"), preset.proxies)
     assert objective.members == preset.members == tuple(preset.proxies)
     assert set(preset.parameters) <= set(preset.members)
-    assert preset.description and "\n" not in preset.description
+    assert preset.description
+    assert "\n" not in preset.description
 
 
 @pytest.mark.parametrize("name", [name for name in PRESETS.names() if name.startswith("rbflex")])
@@ -64,8 +65,8 @@ def test_what_a_preset_wrote_out_reads_back(tmp_path: Path) -> None:
 
 def test_parameters_beside_a_preset_are_those_of_its_members_and_other_scores_are_scored_too() -> None:
     found = config(preset="rbflex_synflow", proxies={"naswot": None, "rbflex": {"gamma": "flat"}}, weights={"seed": 3})
-    assert found.fitness.proxies == {"rbflex": {"gamma": "flat"}, "synflow": {}, "naswot": {}}
-    assert found.fitness.objective["rank"] == ["rbflex", "synflow"]
+    assert as_values(found)["fitness"]["proxies"] == {"rbflex": {"gamma": "flat"}, "synflow": {}, "naswot": {}}
+    assert found.fitness.objective.rank == ["rbflex", "synflow"]
     assert found.fitness.weights.seed == 3
 
 
@@ -73,14 +74,14 @@ def test_a_preset_given_on_the_command_line_takes_the_place_of_an_objective(tmp_
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump({**VALUES, "fitness": {"proxies": {"naswot": {}}, "objective": {"score": "naswot"}}}))
     found = load_config(path, ["fitness.preset=rbflex_naswot", "fitness.objective=null"])
-    assert found.fitness.objective["rank"] == ["rbflex", "naswot"]
+    assert found.fitness.objective.rank == ["rbflex", "naswot"]
 
 
 @pytest.mark.parametrize(
     ("fitness", "message"),
     [
         ({"preset": "rbflex_nsawot"}, "unknown preset 'rbflex_nsawot'; did you mean 'rbflex_naswot'"),
-        ({"preset": "rbflex_naswot", "objective": {"score": "rbflex"}}, "stands beside the preset 'rbflex_naswot'"),
+        ({"preset": "rbflex_naswot", "objective": {"score": "rbflex"}}, "is set in addition to the preset 'rbflex_naswot'"),
         ({"preset": "rbflex_naswot", "proxies": 3}, r"'fitness\.proxies'"),
         ({"preset": "rbflex_naswot", "proxies": {"rbflex": 3}}, r"'fitness\.proxies\.rbflex'"),
         ({"preset": "rbflex_naswot", "proxies": {"rbflex": {"gama": 3}}}, r"rbflex\.gama'; did you mean 'gamma'"),
@@ -97,7 +98,8 @@ def test_a_wrong_preset_is_one_line(fitness: dict[str, Any], message: str) -> No
 def test_presets_are_listed_with_members_and_rule(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["list", "presets"]) == 0
     out = capsys.readouterr().out
-    assert "rbflex_naswot: RBFleX and NASWOT" in out and "    log: rbflex, naswot" in out
+    assert "rbflex_naswot: RBFleX and NASWOT" in out
+    assert "    log: rbflex, naswot" in out
     assert "    linear: ni, naswot, logsynflow" in out
 
 

@@ -10,6 +10,8 @@ from torch.nn import functional
 from rbflex_evo.fitness import CandidateFailed, create_proxy, rbflex_score
 from rbflex_evo.fitness.costs.memory import activation_memory
 from rbflex_evo.fitness.data.batch import create_batch
+from rbflex_evo.fitness.evaluation import keyed
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.fitness.passes.activations import FUNCTIONS, MODULES, is_activation
 from rbflex_evo.fitness.passes.graph import depth, operations_of
@@ -96,7 +98,8 @@ def test_a_module_in_place_counts_as_the_same_layer(module):
     ids=lambda module: type(module).__name__,
 )
 def test_what_weighs_or_normalises_does_not_count(module):
-    assert not is_activation(module) and names(Calling(module)) == []
+    assert not is_activation(module)
+    assert names(Calling(module)) == []
 
 
 # Functions and methods.
@@ -347,7 +350,8 @@ def test_a_transformers_intermediate_activation_is_seen_in_evaluation_mode(activ
     network = Encoder(activation).eval()
     network.requires_grad_(False)
     ((name, output),) = seen(network, numbers(N, WORDS, WIDTH))
-    assert name == expected and output.shape == (N, WORDS, 2 * WIDTH)
+    assert name == expected
+    assert output.shape == (N, WORDS, 2 * WIDTH)
 
 
 def test_a_transformers_layers_are_seen_in_order():
@@ -435,8 +439,9 @@ def test_a_network_without_an_activation_fails_with_the_way_out(name):
 
     space = Linear()
     proxy = create_proxy(name, **({"gamma": "published"} if name == "rbflex" else {}))
-    with Evaluator(space, {name: proxy}, create_batch("words", length=6, vocabulary=40, n=4), workers=1) as evaluator:
-        (evaluation,) = evaluator.evaluate([(0, 0)])
+    batch = create_batch("words", length=6, vocabulary=40, n=4)
+    with Evaluator(Conditions.of(space, batch), {name: proxy}, workers=1) as evaluator:
+        (evaluation,) = evaluator.evaluate(keyed(evaluator, [(0, 0)]))
     assert evaluation.failures[name] == (
         "the network has no activation layer that is computed per image; use torch's activations, "
         "or set is_activation = True on the class of your own"
@@ -453,7 +458,7 @@ def test_a_model_of_ones_own_says_so_too():
 def test_a_compiled_or_scripted_network_is_refused_in_one_line():
     compiled = Calling(nn.ReLU())
     compiled.call.compile(backend="eager")
-    with pytest.raises(ConfigError, match=r"^module 'call' is compiled, so what it calls is out of sight; give the plain one$"):
+    with pytest.raises(ConfigError, match=r"^module 'call' is compiled, so its calls cannot be observed; pass the plain module$"):
         names(compiled)
     scripted = torch.jit.script(nn.Sequential(nn.ReLU(), nn.Linear(WIDTH, 2)))
     with pytest.raises(ConfigError, match=r"^the network is scripted"):

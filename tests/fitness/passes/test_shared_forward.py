@@ -1,4 +1,4 @@
-"""Networks that begin alike run their common stages once, and nothing else changes."""
+"""Networks with common first stages run them once, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import torch
 from torch import nn
 
 from rbflex_evo.fitness import create_proxy
+from rbflex_evo.fitness.data.batch import Batch
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.measurer import Measurer
 from rbflex_evo.fitness.passes.shared_forward import SharedForward, common
 from rbflex_evo.fitness.passes.watch import run_observed
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
 from rbflex_evo.spaces import SPACES, ConfigError, create_space
-from rbflex_evo.spaces.architecture.chain import Stage, run_stages, stages_of
+from rbflex_evo.spaces.architecture.chain import Stage, chain_of, run_chain
 
 PROXIES = {name: create_proxy(name) for name in ("rbflex", "naswot", "swap", "meco", "synflow")}
 PROXIES["batch"] = create_proxy("naswot", statistics="batch")
@@ -44,13 +46,13 @@ def neighbours(space, count):
 
 
 @pytest.mark.parametrize("name", SHARING)
-def test_a_candidate_in_company_has_the_statistics_that_it_has_alone(name):
+def test_a_candidate_has_the_same_statistics_among_others_as_alone(name):
     space = create_space(name, **SMALL[name])
     requests = [(genotype, PROXIES) for genotype in neighbours(space, 3)]
     inputs = space.example_inputs(4)
-    together = Measurer(space, inputs, WeightParameters(), torch.device("cpu"), "float32").measure(requests)
+    together = Measurer(Conditions.of(space, Batch(inputs), device="cpu")).measure(requests)
     for request, found in zip(requests, together, strict=True):
-        alone = Measurer(space, inputs, WeightParameters(), torch.device("cpu"), "float32").measure([request])[0]
+        alone = Measurer(Conditions.of(space, Batch(inputs), device="cpu")).measure([request])[0]
         assert found.failures == alone.failures
         assert found.statistics.keys() == alone.statistics.keys()
         for proxy, statistics in alone.statistics.items():
@@ -62,9 +64,9 @@ def test_scores_of_one_name_and_other_settings_share_no_forward():
     space = create_space("nasbench_macro", **SMALL["nasbench_macro"])
     genotype = (1, 0, 0, 0, 0, 0, 0, 0)
     requests = [(genotype, {"score": create_proxy("naswot", statistics=kind)}) for kind in ("image", "batch")]
-    together = Measurer(space, images(), WeightParameters(), torch.device("cpu"), "float32").measure(requests)
+    together = Measurer(Conditions.of(space, Batch(images()), device="cpu")).measure(requests)
     for request, found in zip(requests, together, strict=True):
-        alone = Measurer(space, images(), WeightParameters(), torch.device("cpu"), "float32").measure([request])[0]
+        alone = Measurer(Conditions.of(space, Batch(images()), device="cpu")).measure([request])[0]
         np.testing.assert_array_equal(found.statistics["score"]["matches"], alone.statistics["score"]["matches"])
     assert not np.array_equal(*[found.statistics["score"]["matches"] for found in together])
 
@@ -74,24 +76,24 @@ def test_stages_of_equal_identity_hold_equal_weights_and_modules(name):
     space = create_space(name, **SMALL.get(name, {}))
     genotypes = neighbours(space, 4)
     with torch.device("meta"):
-        chains = [stages_of(space.build(genotype)) for genotype in genotypes]
+        chains = [chain_of(space.build(genotype)) for genotype in genotypes]
     if len(chains[0]) == 1:
         assert common(*[[stage.identity for stage in chain] for chain in chains[:2]]) == 0
         return
     networks = [build_initialised(space, genotype, WeightParameters()).eval() for genotype in genotypes]
-    chains = [stages_of(network) for network in networks]
+    chains = [chain_of(network) for network in networks]
     shared = 0
     for chain, network in zip(chains[1:], networks[1:], strict=True):
         states = [space.example_inputs(1)] * 2
-        alike = common(*[[stage.identity for stage in one] for one in (chains[0], chain)])
-        for first, second in zip(chains[0][:alike], chain[:alike], strict=True):
+        prefix = common(*[[stage.identity for stage in one] for one in (chains[0], chain)])
+        for first, second in zip(chains[0][:prefix], chain[:prefix], strict=True):
             with torch.no_grad():
                 states = [first.run(states[0]), second.run(states[1])]
             for one, other in zip(*[state if isinstance(state, tuple) else (state,) for state in states], strict=True):
                 assert torch.equal(one, other)
             shared += 1
         with torch.no_grad():
-            assert torch.equal(network(space.example_inputs(1)), run_stages(chain, space.example_inputs(1)))
+            assert torch.equal(network(space.example_inputs(1)), run_chain(chain, space.example_inputs(1)))
     assert shared > 0
 
 
@@ -115,7 +117,7 @@ class Counting(nn.Module):
         return [*(Stage(name, run(name)) for name in self.layers), Stage("head", lambda x: self.classifier(x.mean((2, 3))))]
 
     def forward(self, x):
-        return run_stages(self.as_stages(), x)
+        return run_chain(self.as_stages(), x)
 
 
 def counted(codes, ran):
@@ -134,7 +136,7 @@ def test_what_neighbours_have_in_common_is_run_once():
     found = []
     for code, following in zip(codes, [*codes[1:], ""], strict=True):
         network = counted(code, ran)
-        ahead = [stage.identity for stage in stages_of(counted(following, []))] if following else ()
+        ahead = [stage.identity for stage in chain_of(counted(following, []))] if following else ()
         found.append(shared.run(network, network.classifier, ahead)["naswot"].finish())
     assert ran == ["0_a", "1_a", "2_a", "2_b", "1_b", "2_a", "2_b", "0_b", "1_b", "2_b"]
     assert len(shared.path) == 1  # nothing is kept for a next one that is not there
@@ -155,8 +157,8 @@ def test_a_stage_that_changes_what_others_read_is_an_error():
             return [Stage("in place", lambda x: x.mul_(2)), Stage("head", lambda x: self.classifier(x.mean((2, 3))))]
 
         def forward(self, x):
-            return run_stages(self.as_stages(), x)
+            return run_chain(self.as_stages(), x)
 
     network = InPlace()
-    with pytest.raises(ConfigError, match=r"stage 'in place' changes what it is given in place"):
+    with pytest.raises(ConfigError, match=r"stage 'in place' changes its input in place"):
         SharedForward({"naswot": PROXIES["naswot"].observer()}, images()).run(network, network.classifier)

@@ -72,7 +72,7 @@ def test_modules_functions_and_methods_are_each_seen_once(images):
     assert names == ["first", "silu 1", "relu 2", "own", "sigmoid 3"]
 
 
-def test_an_image_sees_the_same_in_company_and_alone_in_training_mode(images):
+def test_an_image_gives_the_same_maps_in_a_batch_as_alone_in_training_mode(images):
     network = Mixed()
     network.drop.p = 0.0
     together = observe(network, images)

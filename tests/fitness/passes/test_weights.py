@@ -113,7 +113,8 @@ def test_building_draws_what_is_not_set_afterwards_and_nothing_else():
     first, second = (build_initialised(space, (0,) * 6, WeightParameters(seed=seed)) for seed in (4, 5))
     again = build_initialised(space, (0,) * 6, WeightParameters(seed=4))
     assert not first.matrices_drew
-    assert first.table.min() >= 1 and first.scale.abs().max() > 0
+    assert first.table.min() >= 1
+    assert first.scale.abs().max() > 0
     for name in ("scale", "table"):
         assert torch.equal(getattr(first, name), getattr(again, name))
         assert not torch.equal(getattr(first, name), getattr(second, name))

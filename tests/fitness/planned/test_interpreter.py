@@ -13,9 +13,9 @@ from rbflex_evo.fitness.passes.observer import Observer
 from rbflex_evo.fitness.passes.watch import run_observed
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
 from rbflex_evo.fitness.planned.backends import create_backend
+from rbflex_evo.fitness.planned.common_beginnings import CommonBeginnings
 from rbflex_evo.fitness.planned.interpreter import Interpreter
 from rbflex_evo.fitness.planned.native import find_compiler
-from rbflex_evo.fitness.planned.opening import Opening
 from rbflex_evo.fitness.proxies.naswot import NaswotObserver
 from rbflex_evo.fitness.proxies.rbflex.score import RbflexObserver
 from rbflex_evo.spaces import create_space
@@ -203,7 +203,7 @@ def test_an_observer_without_reductions_sees_the_same(backend):
 
 
 @pytest.mark.parametrize("n", [2, 3, 7, 16])
-def test_any_number_of_images_is_reduced_alike_by_both_backends(n):
+def test_both_backends_reduce_any_number_of_images_to_the_same_sums(n):
     if find_compiler() is None:
         pytest.skip("this machine has no C compiler")
     # Wide enough for every convolution that has a compiled form.
@@ -235,7 +235,7 @@ def test_what_is_too_large_to_be_kept_gives_the_same_bits(backend):
     images, genotype = noise(4, 8, torch.float32), (3, 2, 4, 1, 3, 2)
     used = interpreter(space, torch.float32, backend)
     expected = [outcome(one) for one in planned(space, [genotype], images, backend)[0]]
-    used.opening = Opening(memory=0)
+    used.beginnings = CommonBeginnings(memory=0)
     for _ in range(2):
         observers = [RbflexObserver(), NaswotObserver()]
         used.run([space.plan(genotype, (3, 8, 8))], images, [observers])
@@ -256,15 +256,15 @@ def test_images_changed_in_place_are_other_images():
     assert not np.array_equal(*grams)
 
 
-def test_what_is_kept_of_the_opening_fits_its_memory():
-    opening = Opening(memory=1000)
+def test_what_is_kept_of_common_beginnings_fits_its_memory():
+    kept = CommonBeginnings(memory=1000)
     maps = [torch.zeros(25) for _ in range(20)]
     for position, one in enumerate(maps):
-        opening.keep(position, one, [one])
-    assert [position for position in range(20) if opening.get(position) is not None] == list(range(10, 20))
-    opening.keep("large", torch.zeros(100), [torch.zeros(100)])
-    assert opening.get("large") is None
-    assert opening.get(19) is maps[19]
+        kept.keep(position, one, [one])
+    assert [position for position in range(20) if kept.get(position) is not None] == list(range(10, 20))
+    kept.keep("large", torch.zeros(100), [torch.zeros(100)])
+    assert kept.get("large") is None
+    assert kept.get(19) is maps[19]
 
 
 def terms(kinds, dtype, shape=(3, 4, 6, 5)):

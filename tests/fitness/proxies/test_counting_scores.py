@@ -9,6 +9,7 @@ from torch import nn
 
 from rbflex_evo.fitness import CandidateFailed, create_proxy
 from rbflex_evo.fitness.data.batch import create_batch
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.fitness.passes.graph import depth, live_operations, operations_of, planned, traced
 from rbflex_evo.fitness.passes.subject import Subject
@@ -149,4 +150,4 @@ def test_nn_mass_and_nn_degree_equal_the_surveys_equations():
 @pytest.mark.parametrize("name", ["nn_mass", "nn_degree"])
 def test_a_space_that_says_nothing_of_its_cells_is_refused_before_anything_is_measured(name):
     with pytest.raises(ConfigError, match=f"{name} needs the cells of a network, and tangled says nothing of them"):
-        Evaluator(TangledSpace(), {name: create_proxy(name)}, create_batch("noise", shape=[3, 8, 8]))
+        Evaluator(Conditions.of(TangledSpace(), create_batch("noise", shape=[3, 8, 8])), {name: create_proxy(name)})

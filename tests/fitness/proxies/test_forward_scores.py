@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from rbflex_evo.fitness import CandidateFailed, create_proxy
-from rbflex_evo.fitness.data.batch import create_batch
+from rbflex_evo.fitness.data.batch import Batch, create_batch
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.fitness.measuring.measurer import Measurer
 from rbflex_evo.fitness.passes.subject import Subject
@@ -102,7 +103,7 @@ def test_swap_equals_its_literal_form(space, statistics, n):
 def test_regularised_swap_falls_off_with_the_distance_from_a_size(space):
     genotype = space.representative(space.key(space.at(9930)))
     proxy = create_proxy("swap", mu=7.0, sigma=30.0)
-    measurer = Measurer(space, noise(8).float(), WeightParameters(), torch.device("cpu"), "float32")
+    measurer = Measurer(Conditions.of(space, Batch(noise(8).float()), device="cpu"))
     statistics = measurer.measure([(genotype, {"swap": proxy})])[0].statistics["swap"]
     thousands = sum(parameter.numel() for parameter in space.build(genotype).parameters()) / 1000
     plain = create_proxy("swap").score(statistics)
@@ -192,7 +193,7 @@ def test_a_planned_forward_and_a_walk_give_the_statistics_of_the_built_network(n
     rng = np.random.default_rng(2)
     genotypes = sorted({space.representative(space.key(space.encoding.sample(rng))) for _ in range(6)} - {(0,) * 6})
     images, proxy = noise(n), create_proxy(name)
-    measurer = Measurer(space, images, WeightParameters(), torch.device("cpu"), "float64", backend)
+    measurer = Measurer(Conditions.of(space, Batch(images), device="cpu", precision="float64", backend=backend))
     alone = [measurer.measure([(genotype, {name: proxy})])[0] for genotype in genotypes]
     walked = measurer.walk(genotypes, {name: proxy})
     for genotype, one, other in zip(genotypes, alone, walked, strict=True):
@@ -208,7 +209,7 @@ def test_scores_that_watch_a_forward_share_one_pass(space):
     proxies = {name: create_proxy(name, **({"gamma": "flat"} if name == "rbflex" else {})) for name in names}
     images, genotype = noise(6).float(), (3, 2, 4, 1, 3, 2)
     # New ones each time, since a measurer keeps what candidates begin with.
-    measurers = [Measurer(space, images, WeightParameters(), torch.device("cpu"), "float32", "eager") for _ in range(2)]
+    measurers = [Measurer(Conditions.of(space, Batch(images), device="cpu", backend="eager")) for _ in range(2)]
     convolutions = [
         calls_of(lambda one=one, wanted=wanted: one.measure([(genotype, wanted)]))["conv2d"]
         for one, wanted in zip(measurers, ({"meco": proxies["meco"]}, proxies), strict=True)
@@ -245,7 +246,7 @@ def test_linear_regions_equal_their_literal_form(space, index):
 
 def test_linear_regions_of_a_space_without_thin_networks_are_refused_before_anything_is_measured():
     with pytest.raises(ConfigError, match=r"linear_regions counts on thin networks, and nats_sss has none"):
-        Evaluator(create_space("nats_sss"), {"lr": create_proxy("linear_regions")}, create_batch("noise"))
+        Evaluator(Conditions.of(create_space("nats_sss"), create_batch("noise")), {"lr": create_proxy("linear_regions")})
 
 
 def test_linear_regions_are_other_statistics_for_other_inputs():

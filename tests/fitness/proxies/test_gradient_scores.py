@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from rbflex_evo.fitness import PROXIES, CandidateFailed, create_proxy
+from rbflex_evo.fitness.data.batch import Batch
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.measurer import Measurer
 from rbflex_evo.fitness.passes.subject import Subject
-from rbflex_evo.fitness.passes.weights import WeightParameters
 from rbflex_evo.fitness.proxies import ntk
 from rbflex_evo.spaces import ConfigError, create_space
 from tests.support import gradient_references
@@ -85,7 +86,7 @@ def test_an_image_has_the_same_target_in_any_part_of_the_batch():
     assert len(set(whole.tolist())) > 1
 
 
-def test_gradients_of_one_loss_take_one_pass_and_are_the_same_in_company():
+def test_gradients_of_one_loss_take_one_pass_and_are_the_same_in_a_group():
     alone = {name: score(name, subject_of(CELLS[1], images())) for name in ("grad_norm", "snip", "fisher")}
     subject = subject_of(CELLS[1], images())
     calls = []
@@ -229,7 +230,7 @@ def measured(genotypes):
     space = create_space("nats_tss", channels=4, cells=1, classes=3)
     proxies = {name: create_proxy(name) for name in NAMES}
     batch = images(2).float()
-    measurer = Measurer(space, batch, WeightParameters(), torch.device("cpu"), "float32")
+    measurer = Measurer(Conditions.of(space, Batch(batch), device="cpu"))
     for result in measurer.measure([(g, proxies) for g in genotypes]):
         outcome = dict(result.failures)
         for name, statistics in result.statistics.items():

@@ -13,6 +13,8 @@ import pytest
 from rbflex_evo.fitness import PROXIES, create_proxy
 from rbflex_evo.fitness.conformance.check_proxy import check_proxy
 from rbflex_evo.fitness.data.batch import create_batch
+from rbflex_evo.fitness.evaluation import keyed
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.spaces import create_space
 
@@ -38,8 +40,8 @@ def batch():
 
 def evaluated(name, genotypes):
     """(score or None, reason or None) of each genotype, by the evaluator."""
-    with Evaluator(space(), {name: create_proxy(name)}, batch(), workers=1) as evaluator:
-        return [(e.scores.get(name), e.failures.get(name)) for e in evaluator.evaluate(genotypes)]
+    with Evaluator(Conditions.of(space(), batch()), {name: create_proxy(name)}, workers=1) as evaluator:
+        return [(e.scores.get(name), e.failures.get(name)) for e in evaluator.evaluate(keyed(evaluator, genotypes))]
 
 
 @pytest.mark.parametrize("name", PROXIES.names())

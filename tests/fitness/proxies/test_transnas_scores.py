@@ -8,6 +8,8 @@ import pytest
 
 from rbflex_evo.fitness import PROXIES, create_proxy
 from rbflex_evo.fitness.data.batch import create_batch
+from rbflex_evo.fitness.evaluation import keyed
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.spaces import ConfigError, create_space
 
@@ -39,11 +41,12 @@ def test_every_score_is_a_finite_number_or_a_reason(form):
             refused[score] = str(error)
     assert refused.keys() == REFUSED.get(form, {}).keys()
     assert all(part in refused[score] for score, part in REFUSED.get(form, {}).items())
-    with Evaluator(space, proxies, create_batch("noise", shape=[3, 32, 32], n=4), workers=1) as evaluator:
-        alive, *dead = evaluator.evaluate([space.parse(text) for text in NAMES[name]])
+    with Evaluator(Conditions.of(space, create_batch("noise", shape=[3, 32, 32], n=4)), proxies, workers=1) as evaluator:
+        alive, *dead = evaluator.evaluate(keyed(evaluator, [space.parse(text) for text in NAMES[name]]))
     expected = FAILED.get(form, {})
     assert {score for score in proxies if score not in alive.scores} - {"ntk_cond"} == expected.keys()
     assert all(part in alive.failures[score] for score, part in expected.items())
     assert all(math.isfinite(value) for value in alive.scores.values())
     for evaluation in dead:  # no path from input to output
-        assert "rbflex" in evaluation.failures and all(math.isfinite(value) for value in evaluation.scores.values())
+        assert "rbflex" in evaluation.failures
+        assert all(math.isfinite(value) for value in evaluation.scores.values())

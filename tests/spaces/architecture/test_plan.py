@@ -8,7 +8,7 @@ from torch import nn
 
 from rbflex_evo.spaces import create_space
 from rbflex_evo.spaces.architecture.plan import INPUT, Combine, Convolve, Features, sources, targets
-from rbflex_evo.spaces.families.nats_bench.space import prune
+from rbflex_evo.spaces.families.nats_bench.cell import prune
 
 SHAPE = (3, 32, 32)
 

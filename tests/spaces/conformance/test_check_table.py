@@ -5,7 +5,7 @@ import pytest
 from rbflex_evo.spaces import ConfigError, Parameters, TableError, UnknownNameError, create_space
 from rbflex_evo.spaces.conformance.check_table import check_table
 from rbflex_evo.spaces.conformance.checking import CheckFailed
-from rbflex_evo.spaces.tables.table import CsvTable
+from rbflex_evo.spaces.tables.npz_csv import CsvTable
 
 ROWS = {"zero+zero": 10.0, "zero+skip": 50.0, "skip+skip": 70.0, "conv1+skip": 70.0, "conv1+conv1": 90.0}
 
@@ -33,7 +33,7 @@ def broken(**methods):
 
 def trusting(self, parameters, space):
     """Takes whatever it is given."""
-    self.space, self.dataset, self._accuracies, self._validations = space.name, "trust", ROWS, {}
+    self.space, self.dataset, self.loaded, self.validations = space.name, "trust", ROWS, {}
 
 
 def opening(self, parameters, space):

@@ -67,9 +67,10 @@ def test_where_no_children_keep_the_condition_they_are_the_parents():
 def test_a_genotype_is_repaired_to_the_nearest(evens):
     assert evens.repair([0, 5, 0]) == (0, 2, 0)
     repaired = evens.repair([0, 0, 1])
-    assert even(repaired) is None and evens.distance(repaired, (0, 0, 1)) == 1
+    assert even(repaired) is None
+    assert evens.distance(repaired, (0, 0, 1)) == 1
 
 
 def test_a_condition_that_nothing_keeps_is_an_error():
-    with pytest.raises(ValueError, match="no genotype of VectorEncoding keeps the condition"):
+    with pytest.raises(ValueError, match="no genotype of VectorEncoding satisfies the condition"):
         ConstrainedEncoding(VectorEncoding([2]), lambda genotype: "no")

@@ -169,7 +169,8 @@ def test_neighbours_are_all_valid_graphs_one_gene_away(seed):
         for other in itertools.product(*map(range, SMALL.categories))
         if SMALL.distance(genotype, other) == 1 and SMALL.is_valid(other)
     }
-    assert len(near) == len(set(near)) and set(near) == expected
+    assert len(near) == len(set(near))
+    assert set(near) == expected
     assert all(genotype in SMALL.neighbours(other) for other in near)
 
 

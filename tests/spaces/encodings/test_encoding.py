@@ -145,10 +145,14 @@ def test_deap_draws_leave_the_global_generator_as_it_was():
 
 
 def test_an_error_inside_deap_leaves_the_global_generator_as_it_was():
+    def failing() -> None:
+        with deap_random(rng(0)):
+            random.random()
+            raise ZeroDivisionError
+
     before = random.getstate()
-    with pytest.raises(ZeroDivisionError), deap_random(rng(0)):
-        random.random()
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        failing()
     assert random.getstate() == before
 
 

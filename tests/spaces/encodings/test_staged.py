@@ -12,16 +12,18 @@ from hypothesis import strategies as st
 
 from rbflex_evo.spaces import GenotypeError
 from rbflex_evo.spaces.conformance.check_space import check_encoding
-from rbflex_evo.spaces.encodings.staged import Stage, StagedEncoding
+from rbflex_evo.spaces.encodings.staged import StagedEncoding, StageRange
 
 seeds = st.integers(0, 2**32 - 1)
 stages = st.lists(
-    st.builds(lambda low, more, choices: Stage(low, low + more, choices), st.integers(1, 3), st.integers(0, 3), st.integers(1, 6)),
+    st.builds(
+        lambda low, more, choices: StageRange(low, low + more, choices), st.integers(1, 3), st.integers(0, 3), st.integers(1, 6)
+    ),
     min_size=1,
     max_size=4,
 )
 encodings = st.builds(StagedEncoding, st.lists(st.integers(1, 5), max_size=4), stages)
-SMALL = StagedEncoding([3], [Stage(1, 3, 2), Stage(2, 2, 2)], ["width"])
+SMALL = StagedEncoding([3], [StageRange(1, 3, 2), StageRange(2, 2, 2)], ["width"])
 
 
 def rng(seed):
@@ -29,7 +31,8 @@ def rng(seed):
 
 
 @pytest.mark.parametrize(
-    "encoding", [SMALL, StagedEncoding([], [Stage(1, 1, 1)]), StagedEncoding([2, 5], [Stage(1, 4, 6), Stage(2, 4, 1)])]
+    "encoding",
+    [SMALL, StagedEncoding([], [StageRange(1, 1, 1)]), StagedEncoding([2, 5], [StageRange(1, 4, 6), StageRange(2, 4, 1)])],
 )
 def test_stages_keep_the_contract_of_an_encoding(encoding):
     check_encoding(encoding, samples=12)
@@ -52,7 +55,8 @@ def test_depths_and_blocks_are_sampled_uniformly():
     drawn = [SMALL.split(SMALL.sample(generator)) for _ in range(6000)]
     assert max(abs(count - 2000) for count in Counter(plain[0] for plain, _ in drawn).values()) < 5 * 36.5
     depths = Counter(len(blocks[0]) for _, blocks in drawn)
-    assert set(depths) == {1, 2, 3} and max(abs(count - 2000) for count in depths.values()) < 5 * 36.5
+    assert set(depths) == {1, 2, 3}
+    assert max(abs(count - 2000) for count in depths.values()) < 5 * 36.5
     deep = Counter(blocks[0] for _, blocks in drawn if len(blocks[0]) == 2)
     assert len(deep) == 4
     # about 500 expected of each, a standard deviation of 21
@@ -84,7 +88,7 @@ def test_a_mutation_without_probability_is_a_neighbour(encoding, seed):
 
 
 def test_a_mutation_with_probability_one_changes_every_gene_and_depth():
-    encoding, generator = StagedEncoding([3, 4], [Stage(1, 4, 6), Stage(1, 3, 2)]), rng(0)
+    encoding, generator = StagedEncoding([3, 4], [StageRange(1, 4, 6), StageRange(1, 3, 2)]), rng(0)
     for _ in range(50):
         genotype = encoding.sample(generator)
         plain, blocks = encoding.split(genotype)
@@ -161,4 +165,4 @@ def test_a_stage_that_is_too_deep_is_refused():
     with pytest.raises(GenotypeError, match=r"stage 1 must have 1\.\.3 blocks, but it has 4"):
         SMALL.join([0], [[1, 1, 1, 1], [1, 1]])
     with pytest.raises(ValueError, match="min_depth <= max_depth"):
-        Stage(3, 2, 1)
+        StageRange(3, 2, 1)

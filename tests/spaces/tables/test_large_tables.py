@@ -36,7 +36,8 @@ def test_a_cell_is_found_whatever_its_order_and_what_can_be_pruned(tmp_path, for
         path.write_bytes(gzip.compress(text.encode()) if form.endswith("gz") else text.encode())
     space = create_space("nasbench101")
     table = create_table("nasbench101", space, path=str(path))
-    assert len(table) == 2 and table.best()[1] == 91.0
+    assert len(table) == 2
+    assert table.best()[1] == 91.0
 
     def accuracy(cell):
         return table.accuracy(space.notation(space.parse(cell)))
@@ -107,7 +108,7 @@ def test_records_of_a_space_are_found_by_its_genotypes(tmp_path, name):
     table = create_table("nds", space, path=path)
     assert [table.accuracy(space.notation(genotype)) for genotype in genotypes] == [90.0, 89.0, 88.0, 87.0, 86.0]
     other = create_space("nds_darts" if name == "nds_resnet" else "nds_resnet")
-    with pytest.raises(TableError, match=r"record 1 is no network of space"):
+    with pytest.raises(TableError, match=r"record 1 is not a network of space"):
         create_table("nds", other, path=path)
 
 
@@ -118,7 +119,7 @@ def test_records_of_a_space_are_found_by_its_genotypes(tmp_path, name):
         ("3", "is not an NDS file; expected a list of records"),
         ([], "has no records"),
         ([{"test_ep_top1": [1.0]}], "record 1 has no 'net'"),
-        ([record(1, [1.0]), {"net": {"width": 1}, "test_ep_top1": [1.0]}], "record 2 is no network of space 'depths'"),
+        ([record(1, [1.0]), {"net": {"width": 1}, "test_ep_top1": [1.0]}], "record 2 is not a network of space 'depths'"),
         ([{"net": {"depth": 1}}], "record 1: expected a test error in percent as 'test_ep_top1', but it is None"),
         ([{"net": {"depth": 1}, "test_ep_top1": []}], r"record 1: expected a test error in percent .*, but it is \[\]"),
     ],

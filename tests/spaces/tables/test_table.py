@@ -432,7 +432,7 @@ def test_analog_nasbench_agrees_with_the_official_accuracies(analog, benchdata):
 def test_analog_nasbench_admits_no_other_class(tmp_path):
     path = tmp_path / "data.anb"
     path.write_bytes(pickle.dumps({(0,) * 6: Trap()}))
-    with pytest.raises(TableError, match=r"names .*_spring, which does not belong into it"):
+    with pytest.raises(TableError, match=r"contains .*_spring, which is not a class of the benchmark"):
         _analog_accuracies(path)
     assert not Trap.sprung
 

@@ -33,5 +33,5 @@ def test_pairs_with_equal_means_are_left_out():
 
 def test_all_equal_means_are_an_error_with_a_way_out():
     rows = np.array([[0.0, 2.0], [1.0, 1.0]])
-    with pytest.raises(ConfigError, match=r"no gamma can be detected.*or a gamma of your own"):
+    with pytest.raises(ConfigError, match=r"no gamma can be detected.*or set gamma"):
         hda.detect([moments(rows)])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
+
 import mpmath
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rbflex_evo.fitness import CandidateFailed, create_proxy
 from rbflex_evo.fitness.proxies.rbflex import kernels
 
 
@@ -30,7 +33,7 @@ def exact_log_determinant(distances: np.ndarray, gamma: float) -> float:
 def test_log_determinant_equals_mpmath_to_1e_10(gamma, seed):
     distances = kernels.squared_distances(rows(seed=seed) @ rows(seed=seed).T)
     expected = exact_log_determinant(distances, gamma)
-    assert kernels.rbf_log_determinant(distances, gamma) == pytest.approx(expected, rel=1e-10)
+    assert kernels.rbf_log_determinants(distances, gamma) == pytest.approx(expected, rel=1e-10)
 
 
 def test_plain_slogdet_is_wrong_where_ours_is_right():
@@ -42,8 +45,8 @@ def test_plain_slogdet_is_wrong_where_ours_is_right():
 def test_flat_is_the_limit_of_small_gammas_without_its_gamma_term():
     distances = kernels.squared_distances(rows() @ rows().T)
     for gamma in (1e-12, 1e-16):
-        limit = kernels.rbf_log_determinant(distances, gamma) - 15 * np.log(gamma)
-        assert kernels.flat_log_determinant(distances) == pytest.approx(limit, rel=1e-8)
+        limit = kernels.rbf_log_determinants(distances, gamma) - 15 * np.log(gamma)
+        assert kernels.flat_log_determinants(distances) == pytest.approx(limit, rel=1e-8)
 
 
 def test_flat_equals_the_cayley_menger_determinant():
@@ -51,21 +54,25 @@ def test_flat_equals_the_cayley_menger_determinant():
     distances = kernels.squared_distances(points @ points.T)
     bordered = np.block([[np.zeros((1, 1)), np.ones((1, 5))], [np.ones((5, 1)), distances]])
     # |det of the bordered matrix| is the determinant of -Z^T D Z times N: both are the squared volume of the simplex.
-    assert kernels.flat_log_determinant(distances) == pytest.approx(np.linalg.slogdet(bordered)[1], rel=1e-10)
+    assert kernels.flat_log_determinants(distances) == pytest.approx(np.linalg.slogdet(bordered)[1], rel=1e-10)
 
 
-def test_fewer_features_than_images_use_the_floor_at_every_gamma_alike():
+def test_fewer_features_than_images_use_the_same_floor_at_every_gamma():
     points = rows(length=8)
     distances = kernels.squared_distances(points @ points.T)
-    at = [kernels.rbf_log_determinant(distances, g) - 15 * np.log(g) for g in (1e-9, 1e-12, 1e-16)]
+    at = [kernels.rbf_log_determinants(distances, g) - 15 * np.log(g) for g in (1e-9, 1e-12, 1e-16)]
     assert at[0] == pytest.approx(at[1], rel=1e-6)
     assert at[1] == pytest.approx(at[2], rel=1e-6)
-    assert kernels.flat_log_determinant(distances) == pytest.approx(at[2], rel=1e-6)
+    assert kernels.flat_log_determinants(distances) == pytest.approx(at[2], rel=1e-6)
 
 
 def test_equal_rows_are_refused_rather_than_scored():
-    with pytest.raises(ValueError, match="no positive eigenvalue"):
-        kernels.rbf_log_determinant(np.zeros((4, 4)), 1e-3)
+    assert np.isnan(kernels.rbf_log_determinants(np.zeros((4, 4)), 1e-3))
+    zeros = {"gram": np.zeros((4, 4)), "normalised_sums": np.zeros(4), "live": np.int64(0)}
+    with pytest.raises(CandidateFailed, match="no positive eigenvalue"):
+        create_proxy("rbflex", gamma=[1e-3, 1e-3]).score(
+            {f"{part}_{name}": array for part in "kq" for name, array in zeros.items()}
+        )
 
 
 @settings(max_examples=50, deadline=None)
@@ -87,12 +94,13 @@ def test_squared_distances_are_those_of_the_rows(seed, n):
 def test_rival_kernels_equal_their_definitions():
     points = rows(6, 50)
     gram = points @ points.T
-    np.testing.assert_allclose(kernels.linear_kernel(gram) * np.diagonal(gram).mean(), gram)
-    psnr = kernels.psnr_kernel(gram, 50)
+    one = kernels.NormalisedRows(gram[None], points.sum(axis=1)[None], np.array([50]))
+    np.testing.assert_allclose(kernels.linear_matrices(one)[0] * np.diagonal(gram).mean(), gram)
+    psnr = kernels.psnr_matrices(one)[0]
     error = ((points[0] - points[1]) ** 2).mean()
     assert psnr[0, 1] == pytest.approx(10 * np.log10(1 / error) / 100)
     assert psnr[0, 0] == 1
-    ssim = kernels.ssim_kernel(gram, points.sum(axis=1), 50)
+    ssim = kernels.ssim_matrices(one)[0]
     a, b = points[0], points[1]
     covariance = ((a - a.mean()) * (b - b.mean())).mean()
     expected = ((2 * a.mean() * b.mean() + 1e-4) * (2 * covariance + 9e-4)) / (
@@ -100,3 +108,16 @@ def test_rival_kernels_equal_their_definitions():
     )
     assert ssim[0, 1] == pytest.approx(expected)
     np.testing.assert_allclose(np.diagonal(ssim), 1)
+
+
+@pytest.mark.parametrize(
+    "kernel", [kernels.Rbf(1e-3), kernels.Flat(), kernels.Linear(), kernels.Psnr(), kernels.Ssim()], ids=lambda kernel: repr(kernel)
+)
+def test_kernels_are_values_that_compute_many_candidates_as_one_alone(kernel):
+    points = np.random.default_rng(0).random((3, 6, 50))
+    stack = kernels.NormalisedRows(points @ points.transpose(0, 2, 1), points.sum(axis=2), np.full(3, 50))
+    together = kernel.log_determinants(stack)
+    alone = [kernel.log_determinants(kernels.NormalisedRows(*(array[i : i + 1] for array in stack)))[0] for i in range(3)]
+    assert np.isfinite(together).all()
+    np.testing.assert_allclose(together, alone, rtol=1e-12)
+    assert pickle.loads(pickle.dumps(kernel)) == kernel

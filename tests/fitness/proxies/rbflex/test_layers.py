@@ -10,13 +10,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from rbflex_evo.fitness.data.batch import Batch
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.measurer import Measurer
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
 from rbflex_evo.fitness.proxies.rbflex.kernels import squared_distances
 from rbflex_evo.fitness.proxies.rbflex.layers import layer_distances
 from rbflex_evo.fitness.proxies.rbflex.score import Rbflex, RbflexParameters
 from rbflex_evo.spaces import SearchSpace, create_space
-from rbflex_evo.spaces.encodings.encoding import VectorEncoding
+from rbflex_evo.spaces.encodings.vector import VectorEncoding
 
 IMAGES = torch.from_numpy(np.random.default_rng(5).standard_normal((5, 3, 8, 8), dtype=np.float32))
 SMALL = {"toy": {"channels": 4}, "nats_tss": {"channels": 4, "cells": 1}}
@@ -62,7 +64,7 @@ def test_layers_add_up_to_the_distances_that_the_score_reads(name: str, notation
     space = create_space(name, **SMALL[name])
     proxy = Rbflex(RbflexParameters(mode=mode))
     genotype = space.parse(notation)
-    measurer = Measurer(space, IMAGES, WeightParameters(), torch.device("cpu"), "float32")
+    measurer = Measurer(Conditions.of(space, Batch(IMAGES), device="cpu"))
     (measured,) = measurer.measure([(genotype, {"rbflex": proxy})])
     statistics = measured.statistics["rbflex"]
     layers, features = layer_distances(space, genotype, IMAGES, layers=proxy.layers)

@@ -9,9 +9,12 @@ from torch import nn
 
 from benchmarks.shared import literal_rbflex
 from rbflex_evo.fitness import CandidateFailed, create_batch, create_proxy
+from rbflex_evo.fitness.evaluation import keyed
+from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.fitness.passes.watch import run_observed
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
+from rbflex_evo.fitness.proxies.rbflex.kernels import Rbf
 from rbflex_evo.fitness.proxies.rbflex.score import PUBLISHED_GAMMAS, RbflexObserver
 from rbflex_evo.spaces import ConfigError, create_space
 
@@ -75,7 +78,7 @@ def test_twenty_size_networks_equal_the_literal_paper_in_float64():
 def test_published_mode_equals_the_literal_published_layers():
     space = create_space("nats_tss", channels=8, cells=1)
     proxy = create_proxy("rbflex", mode="published")
-    assert proxy.gammas == PUBLISHED_GAMMAS
+    assert proxy.kernels == dict(zip("kq", map(Rbf, PUBLISHED_GAMMAS), strict=True))
     images = noise()
     for genotype in (space.at(0), space.at(11), space.at(284)):
         x, y = literal_vectors(space, genotype, images, published=True)
@@ -263,7 +266,7 @@ def test_gammas_of_activations_alone_are_detected_as_with_features():
     rng = np.random.default_rng(0)
     detected = alone.calibrate([statistics_of(space, genotype, images, alone)], rng)
     assert detected == {"gamma_k": both.calibrate([statistics_of(space, genotype, images, both)], rng)["gamma_k"]}
-    assert alone.calibrated(detected).gammas == [detected["gamma_k"]]
+    assert alone.calibrated(detected).kernels == {"k": Rbf(detected["gamma_k"])}
     assert alone.identity != both.identity
     assert both.for_space(create_space("nats_tss")).identity == both.identity
 
@@ -271,6 +274,7 @@ def test_gammas_of_activations_alone_are_detected_as_with_features():
 def test_an_evaluator_scores_what_has_no_features():
     space, genotype = darts_network("sep_conv_3x3")
     batch = create_batch("noise", shape=[3, 16, 16], n=4, seed=0)
-    with Evaluator(space, {"rbflex": create_proxy("rbflex", gamma="flat")}, batch, workers=1) as evaluator:
-        (evaluation,) = evaluator.evaluate([genotype])
-    assert not evaluation.failures and np.isfinite(evaluation.scores["rbflex"])
+    with Evaluator(Conditions.of(space, batch), {"rbflex": create_proxy("rbflex", gamma="flat")}, workers=1) as evaluator:
+        (evaluation,) = evaluator.evaluate(keyed(evaluator, [genotype]))
+    assert not evaluation.failures
+    assert np.isfinite(evaluation.scores["rbflex"])

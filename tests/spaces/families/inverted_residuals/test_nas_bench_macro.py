@@ -46,7 +46,8 @@ def test_the_table_is_read_from_codes_and_runs():
     table = create_table("npz", SPACE, path=path, accuracy="test_acc", code="code", dataset="cifar10")
     assert len(table) == 6561
     notation, accuracy = table.best()
-    assert notation == "22212220" and accuracy == pytest.approx(93.13, abs=0.005)
+    assert notation == "22212220"
+    assert accuracy == pytest.approx(93.13, abs=0.005)
 
 
 def test_there_are_3969_keys():

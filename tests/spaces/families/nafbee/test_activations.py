@@ -20,12 +20,14 @@ def test_a_space_has_11_networks_or_11_to_the_power_of_its_layers(space, layers)
 
 
 def test_a_gene_for_all_layers_is_one_name():
-    assert ONE.notation((4,)) == "ReLU6" and ONE.parse(" ReLU6 ") == (4,)
+    assert ONE.notation((4,)) == "ReLU6"
+    assert ONE.parse(" ReLU6 ") == (4,)
     assert ONE.names((4,)) == ["ReLU6"] * 3
 
 
 def test_a_gene_a_layer_is_a_name_a_layer_and_one_name_stands_for_all():
-    assert EACH.notation((0, 1, 10)) == "ReLU-GELU-SELU" and EACH.parse("ReLU-GELU-SELU") == (0, 1, 10)
+    assert EACH.notation((0, 1, 10)) == "ReLU-GELU-SELU"
+    assert EACH.parse("ReLU-GELU-SELU") == (0, 1, 10)
     assert EACH.names((0, 1, 10)) == ["ReLU", "GELU", "SELU"]
     assert EACH.parse("Mish") == (5, 5, 5)
 
@@ -35,8 +37,8 @@ def test_a_gene_a_layer_is_a_name_a_layer_and_one_name_stands_for_all():
     [
         (ONE, "LeakyRelu", "unknown activation 'LeakyRelu' in 'LeakyRelu'; did you mean 'LeakyReLU'"),
         (ONE, "", "unknown activation '' in ''; known: CELU, ELU, GELU"),
-        (ONE, "ReLU-ReLU-ReLU", r"has 3 activations, but a network of space has one \(with per_layer: true one a layer\)"),
-        (EACH, "ReLU-GELU", "has 2 activations, but a network of space has 3, one a layer, or one name for all"),
+        (ONE, "ReLU-ReLU-ReLU", r"has 3 activations, but a network of space has one \(with per_layer: true one for each layer\)"),
+        (EACH, "ReLU-GELU", "has 2 activations, but a network of space has 3, one for each layer, or one name for all"),
         (EACH, "ReLU-GELU-HardTanh", "unknown activation 'HardTanh' in 'ReLU-GELU-HardTanh'; did you mean 'Hardtanh'"),
     ],
 )

@@ -42,7 +42,9 @@ def test_parameters_are_those_of_the_official_network():
     with torch.device("meta"):
         network = space.build((0,))
     assert sum(parameter.numel() for parameter in network.parameters()) == 109_483_778
-    assert space.input_shape == (50,) and space.vocabulary == 30522 and space.inputs == "words"
+    assert space.input_shape == (50,)
+    assert space.vocabulary == 30522
+    assert space.inputs == "words"
 
 
 @pytest.mark.parametrize("per_layer", [False, True])
@@ -233,7 +235,9 @@ def test_a_space_is_its_weights_wherever_they_lie(tmp_path):
     copied = shutil.copy(checkpoint(tmp_path / "a.bin"), tmp_path / "b.bin")
     first, same = (small(weights=str(path)).identity for path in (tmp_path / "a.bin", copied))
     other = small(weights=checkpoint(tmp_path / "c.bin", seed=6)).identity
-    assert first == same and first["weights"] != other["weights"] and small().identity["weights"] is None
+    assert first == same
+    assert first["weights"] != other["weights"]
+    assert small().identity["weights"] is None
 
 
 class Anything:
@@ -243,9 +247,9 @@ class Anything:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda weights: Anything(), "is no state dictionary that torch.load reads safely"),
-        (lambda weights: [1, 2], "is no state dictionary; expected tensors by name"),
-        (lambda weights: {"x": 3}, "is no state dictionary; expected tensors by name"),
+        (lambda weights: Anything(), "is not a state dictionary that torch.load reads safely"),
+        (lambda weights: [1, 2], "is not a state dictionary; expected tensors by name"),
+        (lambda weights: {"x": 3}, "is not a state dictionary; expected tensors by name"),
         (lambda weights: {"x": torch.zeros(2)}, "has no 'bert.embeddings.word_embeddings.weight'; space.weights takes"),
         (
             lambda weights: {**weights, "bert.pooler.dense.bias": torch.zeros(9)},

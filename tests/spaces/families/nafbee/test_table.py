@@ -48,12 +48,12 @@ def test_a_network_with_one_activation_a_layer_is_known_where_all_are_the_same(t
     ("name", "content", "message"),
     [
         ("t.json", json.dumps(JSON)[:70], "is not a JSON file"),
-        ("t.json", [1], "is no NAFBee file; expected records by number"),
-        ("t.json", {"1": 3}, "is no NAFBee file"),
+        ("t.json", [1], "is not a NAFBee file; expected records by number"),
+        ("t.json", {"1": 3}, "is not a NAFBee file"),
         ("t.json", {}, "holds no network; space 'nafbee_vgg19' is of VGG19"),
         ("t.json", {"1": {"network": "BERT", "activation": "ReLU", "accuracy": 1}}, "holds BERT; space 'nafbee_vgg19' is of VGG19"),
         ("t.json", {"1": {"network": "VGG19", "activation": "ReLU"}}, "record '1' has no 'accuracy'"),
-        ("t.json", {"1": {**JSON["1"], "activation": "Tanh"}}, "record '1' is no network of space 'nafbee_vgg19': unknown"),
+        ("t.json", {"1": {**JSON["1"], "activation": "Tanh"}}, "record '1' is not a network of space 'nafbee_vgg19': unknown"),
         ("t.json", {"1": {**JSON["1"], "accuracy": "high"}}, "record '1': expected an accuracy in percent, but it is 'high'"),
         ("t.json", {"1": {**JSON["1"], "accuracy": True}}, "expected an accuracy in percent, but it is True"),
         ("t.json", {"1": JSON["1"], "2": JSON["1"]}, "record '2' has 'ReLU' a second time"),
@@ -82,4 +82,5 @@ def test_a_missing_file_is_refused():
 @pytest.mark.skipif(not TABLES, reason="RBFLEX_EVO_TABLES is not set")
 def test_the_whole_benchmark_is_read():
     table = create_table("nafbee", create_space("nafbee_vgg19"), path=str(Path(TABLES) / "nafbee.csv"))
-    assert len(table) == 11 and table.best() == ("ReLU", 91.06)
+    assert len(table) == 11
+    assert table.best() == ("ReLU", 91.06)

@@ -91,7 +91,8 @@ def test_images_lie_apart_in_the_features_by_far_more_than_round_off(name, activ
         layer_distances(space, space.parse(activation), noise(), precision=precision)[1] for precision in ("float32", "float64")
     ]
     single, double = found
-    assert single.units == 128 and single.live == double.live > 64
+    assert single.units == 128
+    assert single.live == double.live > 64
     assert single.distance == pytest.approx(double.distance, rel=1e-3)
 
 
@@ -109,4 +110,5 @@ def test_celu_and_elu_are_one_architecture():
 def test_weights_are_the_same_whatever_the_activations():
     space = create_space("nafbee_vgg11", channels=2, per_layer=True)
     first, second = (build_initialised(space, space.parse(name), WeightParameters()).state_dict() for name in ("ReLU", "SELU"))
-    assert first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)

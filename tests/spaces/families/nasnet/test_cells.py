@@ -51,7 +51,8 @@ def test_nodes_read_states_before_them_and_distinct_ones_where_the_space_says_so
     for cell in encoding.cells(encoding.sample(rng(seed))):
         assert len(cell) == encoding.nodes
         for node, ((first, one), (second, two)) in enumerate(cell):
-            assert max(first, second) < node + 2 and max(one, two) < encoding.operations
+            assert max(first, second) < node + 2
+            assert max(one, two) < encoding.operations
             assert first != second or not encoding.distinct
 
 
@@ -140,4 +141,5 @@ def test_an_operation_that_makes_zeros_may_read_anything():
 
 def test_unused_nodes_are_those_that_no_node_reads():
     cell = (((0, 0), (1, 0)), ((2, 0), (2, 0)), ((0, 0), (1, 0)))
-    assert unused(cell) == (3, 4) and every(cell) == (2, 3, 4)
+    assert unused(cell) == (3, 4)
+    assert every(cell) == (2, 3, 4)

@@ -91,7 +91,7 @@ def test_costs_follow_the_images():
     space = create_space("darts", **SMALL)
     genotype = space.parse(PUBLISHED["p_darts"])
     assert space.costs(genotype, (3, 64, 64)).flops > 3.9 * (space.costs(genotype).flops - 10 * 64)
-    with pytest.raises(ConfigError, match=r"expected images like \[3, height, width\]"):
+    with pytest.raises(ConfigError, match=r"expected images of shape \[3, height, width\]"):
         space.costs(genotype, (1, 32, 32))
 
 
@@ -161,7 +161,8 @@ GOOD = PUBLISHED["darts_v2"]
 def test_wrong_notation_is_refused_in_one_line(text, message):
     with pytest.raises(GenotypeError, match=message) as caught:
         create_space("darts").parse(text)
-    assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
 
 
 def test_renumbered_nodes_are_one_key_and_one_network():
@@ -173,7 +174,8 @@ def test_renumbered_nodes_are_one_key_and_one_network():
         "('sep_conv_3x3', 1), ('skip_connect', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), ('skip_connect', 0)",
     )
     second = space.parse(swapped)
-    assert first != second and space.key(first) == space.key(second)
+    assert first != second
+    assert space.key(first) == space.key(second)
     assert space.costs(first) == space.costs(space.representative(space.key(first)))
 
 
@@ -208,7 +210,8 @@ def test_a_factorised_reduction_sees_every_pixel():
 def test_the_drawing_shows_both_cells_apart():
     space = create_space("darts")
     drawing = space.drawing(space.parse(GOOD))
-    assert len(drawing.nodes) == 14 and len(drawing.edges) == 2 * (8 + 4)
+    assert len(drawing.nodes) == 14
+    assert len(drawing.edges) == 2 * (8 + 4)
     assert not any((source < 7) != (target < 7) for source, target, *_ in drawing.edges)
     labels = [label for source, target, label, _ in drawing.edges if target == 5]
     assert labels == ["skip_connect", "dil_conv_3x3"]

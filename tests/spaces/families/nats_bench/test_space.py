@@ -14,7 +14,8 @@ import torch
 
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
 from rbflex_evo.spaces import GenotypeError, create_space
-from rbflex_evo.spaces.families.nats_bench.space import NONE, OPERATIONS, SIZE_CELL, isomorphism, prune
+from rbflex_evo.spaces.families.nats_bench.cell import NONE, OPERATIONS, isomorphism, prune
+from rbflex_evo.spaces.families.nats_bench.space import SIZE_CELL
 
 TABLES = os.environ.get("RBFLEX_EVO_TABLES")
 needs_tables = pytest.mark.skipif(not TABLES, reason="RBFLEX_EVO_TABLES is not set")

@@ -132,7 +132,8 @@ def test_a_wrong_record_of_cells_is_refused_in_one_line():
     ]:
         with pytest.raises(GenotypeError, match=message) as caught:
             space.parse(text)
-        assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
+        assert "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 300
 
 
 def test_a_wrong_record_of_stages_is_refused_in_one_line():
@@ -147,7 +148,8 @@ def test_a_wrong_record_of_stages_is_refused_in_one_line():
     ]:
         with pytest.raises(GenotypeError, match=message) as caught:
             space.parse(text)
-        assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
+        assert "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 300
 
 
 # The reduction cell of AmoebaNet-A and the one of NASNet-A (Zoph et al. 2018), whose unused nodes are known.

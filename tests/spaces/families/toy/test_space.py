@@ -68,7 +68,7 @@ def test_networks_have_activation_modules_batch_normalisation_and_a_linear_class
     ("text", "message"),
     [
         ("conv+skip|skip+skip|skip+skip", "unknown operation 'conv'; did you mean"),
-        ("skip+skip|skip+skip", "expected 6 operations, 2 a stage, as in 'zero\\+zero|zero\\+zero|zero\\+zero'"),
+        ("skip+skip|skip+skip", "expected 6 operations, 2 for each stage, as in 'zero\\+zero|zero\\+zero|zero\\+zero'"),
         ("skip|skip+skip+skip|skip+skip", "is not a genotype of toy"),
         ("", "unknown operation ''"),
     ],

@@ -18,13 +18,12 @@ from torch import nn
 from rbflex_evo.fitness.passes.watch import run_observed
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
 from rbflex_evo.fitness.proxies.rbflex.score import RbflexObserver
-from rbflex_evo.spaces import Cell as CellNumbers
-from rbflex_evo.spaces import ConfigError, GenotypeError, SearchSpace, create_space
-from rbflex_evo.spaces.families.nats_bench.network import Cell
-from rbflex_evo.spaces.families.nats_bench.space import prune
+from rbflex_evo.spaces import Cell, ConfigError, GenotypeError, SearchSpace, create_space
+from rbflex_evo.spaces.families.nats_bench.cell import prune
+from rbflex_evo.spaces.families.nats_bench.network import NatsCell
 from rbflex_evo.spaces.families.transnas_bench_101.network import FactorizedReduce, edge, pieces
 from rbflex_evo.spaces.families.transnas_bench_101.space import MICRO_OPERATIONS
-from rbflex_evo.spaces.families.transnas_bench_101.tasks import TASKS, Module
+from rbflex_evo.spaces.families.transnas_bench_101.tasks import TASKS, EncoderModule
 
 TABLES = os.environ.get("RBFLEX_EVO_TABLES")
 needs_tables = pytest.mark.skipif(not TABLES, reason="RBFLEX_EVO_TABLES is not set")
@@ -62,7 +61,8 @@ def test_strings_are_those_of_the_benchmark_s_files(micro, macro):
     assert [micro.notation(genotype) for genotype in micro.encoding.enumerate()] == known
     known = set(np.load(Path(TABLES) / "transnas101_macro.npz")["arch_str"].tolist())
     ours = {macro.notation(genotype) for genotype in macro.encoding.enumerate()}
-    assert known < ours and ours - known == {"64-113444-basic"}
+    assert known < ours
+    assert ours - known == {"64-113444-basic"}
 
 
 def test_every_macro_network_is_reached_by_steps_to_neighbours(macro):
@@ -91,7 +91,8 @@ def test_every_macro_network_is_reached_by_steps_to_neighbours(macro):
 def test_a_wrong_notation_is_one_line(name, text, message):
     with pytest.raises(GenotypeError) as caught:
         create_space(name).parse(text)
-    assert message in str(caught.value) and "\n" not in str(caught.value)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_wrong_genotype_and_a_wrong_task_are_one_line(macro):
@@ -105,7 +106,7 @@ def test_a_wrong_genotype_and_a_wrong_task_are_one_line(macro):
 
 def function_of(genotype, images, drawn):
     """What a strided cell puts out where edges of one operation and input shape share weights, and how many of each it has."""
-    cell = Cell([MICRO_OPERATIONS[gene] for gene in genotype], 4, 8, 2, edge).double().eval()
+    cell = NatsCell([MICRO_OPERATIONS[gene] for gene in genotype], 4, 8, 2, edge).double().eval()
     counts = Counter()
     for name, parameter in cell.named_parameters():
         if parameter.dim() > 1:
@@ -128,7 +129,8 @@ def test_cells_have_one_key_exactly_where_they_are_one_network(micro):
         for genotype in (micro.encoding.sample(rng) for _ in range(300)):
             found = function_of(prune(genotype), images, drawn)
             expected = functions[micro.key(genotype)]
-            assert found[0] == pytest.approx(expected[0], rel=1e-6, abs=1e-5) and found[1] == expected[1]
+            assert found[0] == pytest.approx(expected[0], rel=1e-6, abs=1e-5)
+            assert found[1] == expected[1]
 
 
 def test_a_map_that_is_added_twice_is_not_two_maps(micro):
@@ -196,7 +198,8 @@ def test_pixels_come_out_as_large_as_they_went_in(task, code):
 def test_pieces_are_the_middles_of_nine_cells():
     image = torch.arange(256 * 256.0).reshape(1, 1, 256, 256).expand(1, 3, 256, 256)
     found = pieces(image)
-    assert len(found) == 9 and all(piece.shape == (1, 3, 64, 64) for piece in found)
+    assert len(found) == 9
+    assert all(piece.shape == (1, 3, 64, 64) for piece in found)
     corners = [(int(piece[0, 0, 0, 0]) // 256, int(piece[0, 0, 0, 0]) % 256) for piece in found]
     assert corners == [(row, column) for row in (10, 95, 180) for column in (10, 95, 180)]
 
@@ -303,9 +306,11 @@ def test_what_is_pooled_is_round_off_and_the_space_says_so(name, task):
     for text in (EXAMPLES[name], "64-41414-1_11_111" if name == "transnas_micro" else "64-2113-basic"):
         share, live = features_of(space, text)
         if task == "jigsaw" and text == "64-134413-basic":  # four halvings make one pixel of a piece: nothing centres it
-            assert share > 0.1 and live > 0
+            assert share > 0.1
+            assert live > 0
         else:
-            assert share < 1e-5 and live == 0
+            assert share < 1e-5
+            assert live == 0
 
 
 @pytest.mark.parametrize("task", ["segmentsemantic", "normal", "autoencoder"])
@@ -314,25 +319,26 @@ def test_what_a_pixel_decoder_ends_with_is_more_than_round_off_and_the_space_say
     space = small(name, task)
     assert space.features == "per_image"
     share, live = features_of(space, EXAMPLES[name])
-    assert share > 0.1 and live > 0
+    assert share > 0.1
+    assert live > 0
 
 
 def test_cells_are_counted_as_they_are_built(micro, macro):
     # Node 1 = conv3x3 of the input; node 3 = the input + conv1x1 of node 1: one skip connection passes both convolutions.
     found = micro.cells(micro.parse("64-41414-3_00_120"))
     assert len(found) == 10
-    assert found[0] == CellNumbers(128.0, 2, 64 + 128, 128, 6 * 128)
-    assert found[-1] == CellNumbers(512.0, 2, 1024, 512, 6 * 512)
+    assert found[0] == Cell(128.0, 2, 64 + 128, 128, 6 * 128)
+    assert found[-1] == Cell(512.0, 2, 1024, 512, 6 * 512)
     assert micro.cells(micro.parse("64-41414-0_00_000")) == ()
     assert macro.cells(macro.parse("64-1231-basic"))[:3] == (
-        *[CellNumbers(64.0, 2, 128, 64, 192)] * 2,
-        CellNumbers(128.0, 2, 192, 128, 384),
+        *[Cell(64.0, 2, 128, 64, 192)] * 2,
+        Cell(128.0, 2, 192, 128, 384),
     )
 
 
 def test_modules_follow_from_the_code(macro):
     assert macro.modules(macro.parse("64-1234-basic")) == [
-        Module(64, False), Module(128, False), Module(128, True), Module(256, True),
+        EncoderModule(64, False), EncoderModule(128, False), EncoderModule(128, True), EncoderModule(256, True),
     ]  # fmt: skip
 
 

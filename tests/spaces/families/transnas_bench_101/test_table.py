@@ -51,8 +51,10 @@ def table(path, space="transnas_micro", task="class_object", **values):
 def test_the_official_file_gives_the_test_images_at_the_best_validation_epoch(file):
     found = table(file)
     assert dict(found.accuracies()) == {CELLS[0]: 41.0, CELLS[1]: 20.5}
-    assert found.validation(CELLS[0]) == 40.0 and found.validation("64-41414-3_33_333") is None
-    assert found.dataset == "class_object test_top1" and found.best() == (CELLS[0], 41.0)
+    assert found.validation(CELLS[0]) == 40.0
+    assert found.validation("64-41414-3_33_333") is None
+    assert found.dataset == "class_object test_top1"
+    assert found.best() == (CELLS[0], 41.0)
     found.check(create_space("transnas_micro"))
 
 
@@ -94,7 +96,8 @@ def test_each_space_has_its_own_networks(file):
 def test_what_the_official_file_does_not_have_is_one_line(file, task, values, error, message):
     with pytest.raises(error) as caught:
         table(file, task=task, **values)
-    assert message in str(caught.value) and "\n" not in str(caught.value)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 class Harmful:
@@ -117,7 +120,8 @@ def test_what_is_no_official_file_is_one_line_and_is_not_run(tmp_path, content, 
     torch.save(content, path)
     with pytest.raises(TableError) as caught:
         table(path)
-    assert message in str(caught.value) and "\n" not in str(caught.value)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_file_that_torch_did_not_save_is_one_line(tmp_path):
@@ -134,7 +138,8 @@ def test_a_json_file_is_pairs(tmp_path):
     path.write_text(json.dumps([[CELLS[0], 41.5], [CELLS[1], 26]]))
     found = table(path)
     assert dict(found.accuracies()) == {CELLS[0]: 41.5, CELLS[1]: 26.0}
-    assert found.validation(CELLS[1]) == 26.0 and found.dataset == "class_object valid_top1"
+    assert found.validation(CELLS[1]) == 26.0
+    assert found.dataset == "class_object valid_top1"
     path = tmp_path / "micro_normal.json"
     path.write_text(json.dumps([[CELLS[0], 0.5]]))
     assert table(path, task="normal").accuracy(CELLS[0]) == 50.0
@@ -160,7 +165,8 @@ def test_a_malformed_json_file_is_one_line(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(TableError) as caught:
         table(path)
-    assert message in str(caught.value) and "\n" not in str(caught.value)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_file_of_one_metric_is_taken_at_its_word(tmp_path):
