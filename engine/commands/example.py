@@ -13,7 +13,10 @@ from rbflex_evo.engine.terminal.wording import columns
 def example(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="An example's name; without it, all are listed.")] = None,
 ) -> None:
-    """Print an example configuration, as in: rbflex-evo example quickstart > my.yaml."""
+    """Print an example configuration, or list all of them.
+
+    To copy one into a file: rbflex-evo example quickstart > my.yaml.
+    """
     if name is not None:
         print(read_example(name), end="")
         return

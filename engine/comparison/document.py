@@ -42,7 +42,7 @@ class Anytime(Part):
 
 
 class RunSpread(Part):
-    """RunSpread of a number over runs; `known` is the number of runs that have it."""
+    """Distribution of a number over runs; `known` is the number of runs that have it."""
 
     mean: float | None = None
     deviation: float | None = None
@@ -53,7 +53,7 @@ class RunSpread(Part):
 
 
 class AccuracySpread(RunSpread):
-    """RunSpread of an accuracy over runs; `regret` is the best accuracy of the table minus the mean."""
+    """Distribution of an accuracy over runs; `regret` is the best accuracy of the table minus the mean."""
 
     regret: float | None
 

@@ -9,6 +9,7 @@ import pytest
 from rbflex_evo.engine.commands.app import run
 from rbflex_evo.engine.report.report import write_report
 from tests.support.browser import BROWSER, browse
+from tests.support.correlated import config
 from tests.support.replay import write_comparison
 from tests.support.runs import CELLS, evaluations, write_run
 
