@@ -83,6 +83,7 @@ class Annealing(Strategy):
         return settings.start_temperature * settings.cooling ** (self.step // settings.steps)
 
     def ask(self, n: int, view: View) -> list[Genotype]:
+        """Returns up to `neighbours` unseen genotypes near the current one, or random ones if there is none."""
         count = min(n, self.parameters.neighbours)
         if self.current is None:
             genotypes = self._unseen.draw_up_to(count, self.rng, view, set())
@@ -93,6 +94,7 @@ class Annealing(Strategy):
         return genotypes
 
     def tell(self, evaluations: Sequence[Evaluation], view: View) -> None:
+        """Replaces the current genotype by the best one told, by the Metropolis rule, and cools."""
         if not evaluations:
             return
         told = Population.of(evaluations)
@@ -108,6 +110,7 @@ class Annealing(Strategy):
         self._cool()
 
     def get_state(self) -> dict[str, Any]:
+        """Returns the state as plain data."""
         return {
             "current": None if self.current is None else self.current.to_json(),
             "step": self.step,
@@ -115,6 +118,7 @@ class Annealing(Strategy):
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
+        """Restores a state of `get_state`."""
         self.current = None if state["current"] is None else Member.from_json(state["current"])
         self.step = state["step"]
         self._recent = Recent(self.parameters.memory, state["recent"])

@@ -63,6 +63,7 @@ class FreeRea(PopulationStrategy):
     parameters: FreeReaParameters
 
     def tell(self, evaluations: Sequence[Evaluation], view: View) -> None:
+        """Adds the told members, removes the oldest ones and then the worst."""
         size, told = self.parameters.population, Population.of(evaluations)
         # While the population is being filled, all members count as one generation, and none is removed for its age.
         oldest = math.ceil(len(told) / CHILDREN_A_STEP) if len(self.population) == size else 0
@@ -73,6 +74,7 @@ class FreeRea(PopulationStrategy):
         self.population = Population(pool)
 
     def children(self, n: int, view: View) -> Iterator[Genotype]:
+        """Yields two mutants and a crossover of the best two members of each random sample."""
         count = min(n, CHILDREN_A_STEP * self.parameters.steps)
         utilities = self.population.utility(view)
         size = min(self.parameters.tournament, len(self.population))

@@ -67,9 +67,11 @@ class Genetic(PopulationStrategy):
     parameters: GeneticParameters
 
     def tell(self, evaluations: Sequence[Evaluation], view: View) -> None:
+        """Keeps the best members of the population and the told ones."""
         self.population = best([*self.population, *Population.of(evaluations)], self.parameters.population, view)
 
     def children(self, n: int, view: View) -> Iterator[Genotype]:
+        """Yields mutated crossovers of the winners of tournaments."""
         count = min(n, self.parameters.offspring or self.parameters.population)
         parents = self._parents(count + count % 2, view)
         for child in self.crossed(parents, count, self.parameters.crossover):

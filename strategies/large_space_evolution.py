@@ -67,14 +67,17 @@ class LargeSpaceEvolution(PopulationStrategy):
 
     @property
     def initial(self) -> int:
+        """Number of members at which breeding begins."""
         return min(self.parameters.initial, self.parameters.population)
 
     def tell(self, evaluations: Sequence[Evaluation], view: View) -> None:
+        """Adds the told members and removes those of lowest utility."""
         pool = Population([*self.population, *Population.of(evaluations)])
         size = self.parameters.population
         self.population = best(pool, size, view) if len(pool) > size else pool
 
     def children(self, n: int, view: View) -> Iterator[Genotype]:
+        """Yields random members, each mutated `edits` times."""
         for _ in range(min(n, self.parameters.batch)):
             child = self.population[int(self.rng.integers(len(self.population)))].genotype
             for _ in range(self.parameters.edits):

@@ -64,6 +64,7 @@ class LocalSearch(Strategy):
         self._unseen = Unseen(encoding)
 
     def ask(self, n: int, view: View) -> list[Genotype]:
+        """Returns unseen neighbours of the current genotype, or random genotypes after a local optimum."""
         genotypes = self._neighbours_to_ask(view)
         if genotypes:
             genotypes = [genotypes[i] for i in self.rng.permutation(len(genotypes))[: min(n, self.parameters.batch or n)]]
@@ -73,15 +74,18 @@ class LocalSearch(Strategy):
         return genotypes
 
     def tell(self, evaluations: Sequence[Evaluation], view: View) -> None:
+        """Takes the best genotype told as the current one if there is none."""
         # Neighbours are compared in ask, when all of them are evaluated.
         if evaluations and (self.current is None or self.generation == 0):
             told = Population.of(evaluations)
             self.current = best(told if self.current is None else [self.current, *told], 1, view)[0]
 
     def get_state(self) -> dict[str, Any]:
+        """Returns the state as plain data."""
         return {"current": None if self.current is None else self.current.to_json()}
 
     def set_state(self, state: dict[str, Any]) -> None:
+        """Restores a state of `get_state`."""
         self.current = None if state["current"] is None else Member.from_json(state["current"])
 
     def _neighbours_to_ask(self, view: View) -> list[Genotype]:

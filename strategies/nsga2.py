@@ -104,11 +104,13 @@ class Nsga2(PopulationStrategy):
     parameters: Nsga2Parameters
 
     def tell(self, evaluations: Sequence[Evaluation], view: View) -> None:
+        """Keeps the first fronts of the population and the told members."""
         pool = {member.key: member for member in (*self.population, *Population.of(evaluations))}
         chosen = _select(list(pool.values()), self.parameters.population, view)
         self.population = Population(individual.member for individual in chosen)
 
     def children(self, n: int, view: View) -> Iterator[Genotype]:
+        """Yields mutated crossovers of the winners of tournaments by domination and crowding."""
         from deap import tools
 
         count = min(n, self.parameters.population)

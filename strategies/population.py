@@ -113,6 +113,7 @@ class PopulationStrategy(Strategy):
         return self.parameters.population
 
     def ask(self, n: int, view: View) -> list[Genotype]:
+        """Returns random genotypes until the population is filled, then genotypes of `children`."""
         missing = self.initial - len(self.population)
         if missing > 0:
             genotypes = self._unseen.draw_up_to(min(n, missing), self.rng, view, set())
@@ -134,7 +135,9 @@ class PopulationStrategy(Strategy):
             yield from pair[: count - i]
 
     def get_state(self) -> dict[str, Any]:
+        """Returns the state as plain data."""
         return {"population": self.population.to_json()}
 
     def set_state(self, state: dict[str, Any]) -> None:
+        """Restores a state of `get_state`."""
         self.population = Population.of_json(state["population"])

@@ -56,6 +56,7 @@ class RandomSearch(Strategy):
         self._order: list[Genotype] | None = None
 
     def ask(self, n: int, view: View) -> list[Genotype]:
+        """Returns up to `batch` genotypes that were not evaluated yet."""
         count = min(n, self.parameters.batch)
         if enumerable(self.encoding):
             genotypes = list(islice(self._unseen.among(self._walk(), view, set()), count))
@@ -68,9 +69,11 @@ class RandomSearch(Strategy):
         """Does nothing: random search does not use evaluations."""
 
     def get_state(self) -> dict[str, Any]:
+        """Returns the state as plain data."""
         return {"order_seed": self._order_seed, "position": self._position}
 
     def set_state(self, state: dict[str, Any]) -> None:
+        """Restores a state of `get_state`."""
         self._order_seed = state["order_seed"]
         self._position = state["position"]
         self._order = None

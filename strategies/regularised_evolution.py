@@ -63,10 +63,12 @@ class RegularisedEvolution(PopulationStrategy):
     parameters: RegularisedEvolutionParameters
 
     def tell(self, evaluations: Sequence[Evaluation], view: View) -> None:
+        """Adds the told members and removes the oldest ones."""
         members = [*self.population, *Population.of(evaluations)]
         self.population = Population(members[-self.parameters.population :])
 
     def children(self, n: int, view: View) -> Iterator[Genotype]:
+        """Yields a mutant of the best member of each random sample."""
         # The parents are yielded. They were all seen, so `ask` replaces each with an unseen mutant.
         utilities = self.population.utility(view)
         for _ in range(min(n, self.parameters.batch)):

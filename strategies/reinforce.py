@@ -88,6 +88,7 @@ class Reinforce(Strategy):
         self._unseen = Unseen(encoding)
 
     def ask(self, n: int, view: View) -> list[Genotype]:
+        """Returns genotypes drawn from the policy."""
         count = min(n, self.parameters.batch)
         taken: set[str] = set()
         if isinstance(self.encoding, VectorEncoding):
@@ -99,6 +100,7 @@ class Reinforce(Strategy):
         return genotypes
 
     def tell(self, evaluations: Sequence[Evaluation], view: View) -> None:
+        """Moves the policy along the gradient of the told percentiles."""
         if not evaluations:
             return
         genotypes = [evaluation.genotype for evaluation in evaluations]
@@ -114,6 +116,7 @@ class Reinforce(Strategy):
             self._expected = []
 
     def get_state(self) -> dict[str, Any]:
+        """Returns the state as plain data."""
         return {
             "policy": self.policy.to_json(),
             "baseline": self.baseline,
@@ -123,6 +126,7 @@ class Reinforce(Strategy):
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
+        """Restores a state of `get_state`."""
         self.policy.restore(state["policy"])
         self.baseline = state["baseline"]
         self._recent = Recent(self.parameters.memory, state["recent"])

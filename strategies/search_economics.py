@@ -111,6 +111,7 @@ class SearchEconomics(Strategy):
         return np.where([bool(group) for group in keys], expected, -np.inf)
 
     def ask(self, n: int, view: View) -> list[Genotype]:
+        """Returns genotypes that fill the regions, then candidates of the searchers."""
         if self._to_arrange is None:
             lacking = [max(self.parameters.goods - len(goods), 0) for goods in self.goods]
             self._to_arrange = [region for region, count in enumerate(lacking) for _ in range(count)]
@@ -119,6 +120,7 @@ class SearchEconomics(Strategy):
         return genotypes
 
     def tell(self, evaluations: Sequence[Evaluation], view: View) -> None:
+        """Updates the goods of each region, the searchers and the investments."""
         told = Population.of(evaluations)
         keys = sorted({member.key for members in (*self.goods, self.searchers, told) for member in members})
         utility = dict(zip(keys, view.utility(keys).tolist(), strict=True))
@@ -136,6 +138,7 @@ class SearchEconomics(Strategy):
             self._asked_by = []
 
     def get_state(self) -> dict[str, Any]:
+        """Returns the state as plain data."""
         return {
             "anchors": [list(anchor) for anchor in self.anchors],
             "goods": [goods.to_json() for goods in self.goods],
@@ -148,6 +151,7 @@ class SearchEconomics(Strategy):
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
+        """Restores a state of `get_state`."""
         self.anchors = [tuple(anchor) for anchor in state["anchors"]]
         self.goods = [Population.of_json(goods) for goods in state["goods"]]
         self.searchers = Population.of_json(state["searchers"])

@@ -36,6 +36,7 @@ class Size(Metric):
     walkable = True
 
     def cost(self, architecture: CostSubject) -> float:
+        """Returns the sum of the genes."""
         return float(sum(architecture.genotype))
 
 
@@ -209,21 +210,26 @@ class VariableLengthEncoding(Encoding):
         self.longest = longest
 
     def validate(self, genotype: Genotype) -> None:
+        """Checks that a genotype has an allowed length and allowed genes."""
         if not 1 <= len(genotype) <= self.longest or not all(0 <= gene <= 2 for gene in genotype):
             raise GenotypeError(f"expected 1 to {self.longest} genes of 0..2, but it is {genotype}")
 
     def sample(self, rng: np.random.Generator) -> Genotype:
+        """Returns a random genotype of random length."""
         return tuple(int(gene) for gene in rng.integers(0, 3, size=rng.integers(1, self.longest + 1)))
 
     def mutate(self, genotype: Genotype, rng: np.random.Generator, probability: float | None = None) -> Genotype:
+        """Returns a genotype that differs in a gene or in its length."""
         choices = list(self.neighbours(genotype))
         return choices[int(rng.integers(len(choices)))]
 
     def crossover(self, first: Genotype, second: Genotype, rng: np.random.Generator) -> tuple[Genotype, Genotype]:
+        """Returns two genotypes made of the parents' genes."""
         cut = int(rng.integers(1, min(len(first), len(second)) + 1))
         return (*first[:cut], *second[cut:]), (*second[:cut], *first[cut:])
 
     def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
+        """Yields the genotypes one edit away."""
         if len(genotype) > 1:
             yield genotype[:-1]
         if len(genotype) < self.longest:
@@ -232,4 +238,5 @@ class VariableLengthEncoding(Encoding):
             yield from ((*genotype[:i], gene, *genotype[i + 1 :]) for gene in range(3) if gene != old)
 
     def distance(self, first: Genotype, second: Genotype) -> float:
+        """Returns how far apart two genotypes lie."""
         return float(abs(len(first) - len(second)) + sum(a != b for a, b in zip(first, second, strict=False)))
