@@ -17,7 +17,7 @@ from typer.main import get_command
 from benchmarks.__main__ import commands as benchmarks
 from rbflex_evo.engine import parse_config
 from rbflex_evo.engine.commands.app import app
-from rbflex_evo.engine.commands.list import Kind, registry_of
+from rbflex_evo.engine.commands.list import Listed, registry_of
 from rbflex_evo.engine.configuration.config import Config, load_scoring
 from rbflex_evo.engine.configuration.yaml_reader import read_value
 
@@ -160,9 +160,9 @@ def test_every_name_of_a_space_score_preset_and_strategy_is_in_the_readme():
 def test_every_key_that_the_tables_show_is_described():
     hooks = runpy.run_path(str(ROOT / "docs" / "hooks.py"))
     models = list(hooks["sections"]().values())
-    for kind in Kind:
+    for kind in Listed:
         registry = registry_of(kind)
-        names = [] if kind is Kind.presets else registry.names()
+        names = [] if kind is Listed.presets else registry.names()
         models += [registry.get(name).Parameters for name in names if registry.package_of(name) is None]
     for model in models:
         assert set(model.model_fields) <= set(hooks["attributes_of"](model)), f"{model.__module__}.{model.__name__}"
