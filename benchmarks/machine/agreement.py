@@ -90,8 +90,12 @@ COMPILED = [Way("compiled", precision) for precision in PRECISIONS]
 
 @dataclass(frozen=True)
 class Outcome:
-    """Statistics of one candidate: squared distances [N, N] of X, and of Y where the space's features are meaningful, and
-    naswot's matches [N, N]; None if it is dead for a score."""
+    """Statistics of one candidate, None if it is dead for a score.
+
+    Attributes:
+        distances: Squared distances [N, N] of X, and of Y where the space's features are meaningful.
+        matches: The matches [N, N] of naswot.
+    """
 
     distances: tuple[np.ndarray, ...] | None
     matches: np.ndarray | None

@@ -52,7 +52,7 @@ def test_a_command_writes_its_tables_and_pictures(name, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "chosen, said", [("nothing", "no row of this table is of nothing"), ("rbflex", "--benchdata names the folder")]
+    ("chosen", "said"), [("nothing", "no row of this table is of nothing"), ("rbflex", "--benchdata names the folder")]
 )
 def test_a_wrong_score_or_folder_is_one_line(chosen, said, tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:

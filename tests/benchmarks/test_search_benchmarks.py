@@ -104,7 +104,7 @@ def test_a_command_writes_its_tables_and_pictures(name: str, tables: dict[str, P
 
 
 @pytest.mark.parametrize(
-    "module, given, said",
+    ("module", "given", "said"),
     [
         (search_tables, [], "name a table of scores"),
         (search_tables, ["--tss-scores", "nowhere.npz"], "is no table of scores"),

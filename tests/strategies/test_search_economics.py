@@ -39,7 +39,7 @@ def test_a_space_of_fewer_genotypes_than_regions_has_fewer_regions():
 def test_the_first_ask_stocks_every_region_and_the_next_ones_are_rounds_of_all_searchers():
     world, strategy = World(ENCODING), create_strategy("search_economics", ENCODING, 0, searchers=3, regions=4, goods=5)
     first = advance(world, strategy)
-    assert Counter(map(strategy.region, first)) == {region: 5 for region in range(4)}
+    assert Counter(map(strategy.region, first)) == dict.fromkeys(range(4), 5)
     assert [len(advance(world, strategy)) for _ in range(3)] == [15, 15, 15]
     assert [len(goods) for goods in strategy.goods] == [5, 5, 5, 5]
 

@@ -1,6 +1,7 @@
-"""Late acceptance hill climbing (Burke & Bykov, EJOR 258, 2017), a batch of neighbours a step, v = step mod `history`:
+"""Late acceptance hill climbing (Burke & Bykov, EJOR 258, 2017), a batch of neighbours a step.
 
-current <- the best neighbour  if it is no worse than current, or than past[v];  past[v] <- current  if that is better
+With v = step mod `history`: the best neighbour replaces the current member if it is no worse than it or than past[v], and
+past[v] becomes the current member if that is better.
 """
 
 from __future__ import annotations
