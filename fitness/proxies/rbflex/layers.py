@@ -121,6 +121,8 @@ def layer_distances(
     network = subject.network
     observer = LayerObserver()
     with ExitStack() as stack:
+        # The network may run more than once, see `examine`.
+        stack.callback(network.register_forward_pre_hook(_entering(observer, BEFORE)).remove)
         for name, block in _named_blocks(network, space.blocks(network)):
             stack.callback(block.register_forward_pre_hook(_entering(observer, name)).remove)
         run_observed(network, subject.images, [observer], subject.classifier, "image", layers, convolutions)
