@@ -130,7 +130,13 @@ class Recording:
         self.calls: list[Call] = []
 
     def rows(self, position: int, name: str, output: Tensor) -> tuple[Kind, Tensor]:
-        """Keeps the output; nothing is decided yet."""
+        """Keeps the output; nothing is decided yet.
+
+        Raises:
+            CandidateFailed: If the output is that of `torch.vmap`, which hides a dimension.
+        """
+        if torch._C._functorch.is_batchedtensor(output):
+            raise CandidateFailed(f"layer {name!r} is called in torch.vmap, which hides the dimension of the images")
         # The output may be changed in place later, so it is copied.
         kept = None if output.dim() and len(output) == len(self.images) else output.detach().clone()
         self.calls.append(Call(name, tuple(output.shape), _first(output), kept))
@@ -181,7 +187,7 @@ class Evidence:
             return "read" if dimension == 0 else "transposed", rows if rows.dim() > 1 else rows[:, None]
         before = self._before(call, output, dimension)
         if before is None:
-            raise CandidateFailed(self._unreadable(call, output, "mixes the order of images and their rows"))
+            raise CandidateFailed(self._unreadable(call, output, "holds the rows of the images in an order that cannot be told"))
         return "regrouped", output.unflatten(dimension, (before, n, size // n // before)).movedim(dimension + 1, 0).contiguous()
 
     def check(self, calls: int) -> None:

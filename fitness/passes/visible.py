@@ -26,9 +26,9 @@ from .observer import CandidateFailed
 
 # Operations of torch's dispatcher that compute an activation; in-place forms have a trailing underscore.
 OPERATIONS = {
-    "relu", "relu6", "leaky_relu", "prelu", "_prelu_kernel", "rrelu", "rrelu_with_noise", "threshold", "elu", "celu", "selu", "gelu",
-    "silu", "mish", "glu", "hardswish", "hardtanh", "hardsigmoid", "hardshrink", "sigmoid", "log_sigmoid", "log_sigmoid_forward",
-    "tanh", "softplus", "softshrink", "special_expit",
+    "relu", "relu6", "leaky_relu", "prelu", "_prelu_kernel", "rrelu", "rrelu_with_noise", "threshold", "elu", "celu", "selu",
+    "gelu", "silu", "mish", "glu", "hardswish", "hardtanh", "hardsigmoid", "hardshrink", "sigmoid", "log_sigmoid",
+    "log_sigmoid_forward", "tanh", "softplus", "softshrink", "special_expit",
 }  # fmt: skip
 # Recurrent layers are single operations, whose gates do not count.
 RECURRENT = {"lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"}
@@ -161,7 +161,9 @@ def _wrapper(autograd_functions: Mapping[CodeType, str]) -> str | None:
     while frame is not None and frame.f_code is not module_call:
         if frame.f_code in autograd_functions:
             return f"the autograd function {autograd_functions[frame.f_code]}"
-        if frame.f_code.co_filename.endswith("_dynamo/eval_frame.py"):
+        compiler = frame.f_code.co_filename.endswith("_dynamo/eval_frame.py")
+        # The compiler's context is also in the way of functions that it must leave alone.
+        if compiler and type(frame.f_locals.get("self")).__name__ == "OptimizeContext":
             return "a compiled function"
         frame = frame.f_back
     return None

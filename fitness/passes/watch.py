@@ -386,8 +386,10 @@ class Watch:
         self.layout.check(self.calls)
 
     def fork(self, layout: Layout | None = None) -> Watch:
-        """Returns a copy that continues from the same point of the forward, by default with the same layout, with forks of the
-        observers.
+        """Returns a copy that continues from the same point of the forward, with forks of the observers.
+
+        Args:
+            layout: Attribution of the outputs of the next network; by default the same one.
         """
         other = Watch([observer.fork() for observer in self.observers], self.n, layout or self.layout)
         other.functions, other.pooled, other.classified = self.functions, self.pooled, self.classified

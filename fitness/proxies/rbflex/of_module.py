@@ -45,10 +45,11 @@ def rbflex_score(
             and global average pooling have features of round-off only.
 
     Raises:
-        ConfigError: If a parameter is wrong, `images` are no tensor (an array, a list), there is no classifier, or the model cannot be
-            observed: it is no module, scripted or compiled, complex, in 16 bits, or a lazy module that has not run yet.
-        CandidateFailed: If the model cannot be scored; the message is the reason. An activation that is hidden in a scripted function,
-            a custom operation or an autograd function is one, and so is a layer whose values cannot be attributed to the images.
+        ConfigError: If a parameter is wrong, `images` are no tensor (an array, a list), there is no classifier, or the model cannot
+            be observed: it is no module, scripted or compiled, complex, in 16 bits, or a lazy module that has not run yet.
+        CandidateFailed: If the model cannot be scored; the message is the reason. An activation that is hidden in a scripted
+            function, a custom operation or an autograd function is one, and so is a layer whose values cannot be attributed to the
+            images.
     """
     import numpy as np
 

@@ -243,5 +243,7 @@ def test_a_network_without_a_path_is_still_called_one():
         def forward(self, x):
             return self.head(self.body(x).relu().mean((2, 3)) * 0 + 1)
 
-    with pytest.raises(CandidateFailed, match="^all images have equal features: no path from input to output, or the signal died$"):
+    with pytest.raises(
+        CandidateFailed, match=r"^all images have equal features: no path from input to output, or the signal died$"
+    ):
         rbflex_score(Dead(), torch.randn(4, 3, 8, 8))
