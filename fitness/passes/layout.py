@@ -57,7 +57,11 @@ class Account:
         """Returns the account with one more call."""
         if kind == "read":
             return replace(self, read=self.read + 1)
-        return replace(self, **{kind: (*getattr(self, kind), name)})
+        if kind == "regrouped":
+            return replace(self, regrouped=(*self.regrouped, name))
+        if kind == "transposed":
+            return replace(self, transposed=(*self.transposed, name))
+        return replace(self, fixed=(*self.fixed, name))
 
 
 @dataclass(frozen=True)
@@ -95,9 +99,9 @@ class Place:
         """Returns the tensor as [N, ...]; one that is fixed is unchanged."""
         if self.kind in ("read", "fixed"):
             return output if output.dim() > 1 else output[:, None] if self.kind == "read" else output
-        after = output.shape[self.dimension] // n // self.before
-        rows = output.unflatten(self.dimension, (self.before, n, after)).movedim(self.dimension + 1, 0)
-        return (rows.squeeze(self.dimension + 2).squeeze(self.dimension + 1) if self.kind == "transposed" else rows).contiguous()
+        if self.kind == "transposed":
+            return output.movedim(self.dimension, 0).contiguous()
+        return _of_images(output, self.dimension, self.before, n).contiguous()
 
     @staticmethod
     def restored(rows: Tensor) -> Tensor:
@@ -274,11 +278,17 @@ def _orders(output: Tensor, dimension: int, few: int) -> list[int]:
     found = []
     size = output.shape[dimension]
     for before in _divisors(size // few) if size % few == 0 else ():
-        of_image = output.unflatten(dimension, (before, few, size // few // before)).movedim(dimension + 1, 0)
+        of_image = _of_images(output, dimension, before, few)
         same, other = (torch.linalg.vector_norm((of_image[0] - of_image[i]).double()).item() for i in (1, -1))
         if other > 0 and same <= ROUND_OFF * other:
             found.append(before)
     return found
+
+
+def _of_images(output: Tensor, dimension: int, before: int, n: int) -> Tensor:
+    """Returns a tensor whose `dimension` is [before * N * after] as [N, ...]."""
+    shape = output.shape
+    return output.reshape(*shape[:dimension], before, n, -1, *shape[dimension + 1 :]).movedim(dimension + 1, 0)
 
 
 def _first(output: Tensor) -> Tensor:

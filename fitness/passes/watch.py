@@ -85,6 +85,8 @@ def image_norm(
 ) -> Tensor:
     """Normalises each image of `input` [N, C, ...] by its own statistics; a group of one value is only scaled and shifted."""
     if math.prod(input.shape[2:]) > 1:
+        # As `instance_norm` would do itself; the extremes of strided channels are slow to find.
+        input = input.contiguous()
         normalised = functional.instance_norm(input, weight=weight, bias=bias, use_input_stats=True, eps=eps)
         constant = constant_groups(input, tuple(range(2, input.dim())))
         return normalised if constant is None else without_round_off(normalised, constant, bias)
@@ -118,7 +120,7 @@ def constant_groups(input: Tensor, group: tuple[int, ...]) -> Tensor | None:
         input: Input of a normalisation [N, ...].
         group: The dimensions over which it normalises.
     """
-    values = input.detach()
+    values = input.detach().contiguous()
     low, high = values.amin(group, keepdim=True), values.amax(group, keepdim=True)
     largest = torch.maximum(high, -low).amax(tuple(range(1, input.dim())), keepdim=True)
     constant = high - low <= largest * (ROUNDINGS * torch.finfo(input.dtype).eps)
