@@ -1,4 +1,4 @@
-"""The score of published models by an independent count of their activations and a literal reference, one image at a time.
+"""Scores of 50 published models against an independent count of activations and a literal reference.
 
 The models are the smallest of 50 families of timm and torchvision, with random weights, at 64 pixels or the smallest input that a
 model takes. The reference knows nothing of the package's observers: below the functions of torch it sees every operation of a
