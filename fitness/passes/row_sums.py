@@ -60,7 +60,7 @@ class RowStatistics:
         """
         blocks = self._stacked()
         sums = _named((blocks * np.array(self.multiplicities, float)[:, None]).sum(axis=0))
-        return sums | {"live": np.int64(sums["live"]), "length": np.int64(self.columns)}
+        return sums | {"live": np.asarray(sums["live"], np.int64), "length": np.asarray(self.columns, np.int64)}
 
     def separately(self) -> dict[str, np.ndarray]:
         """Returns ``gram`` [L, N, N] and ``live`` [L] of each of the L blocks, counted once, and their ``multiplicity`` [L].
