@@ -11,11 +11,11 @@ after another with one evaluator and one cache, and keep their folders.
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,11 @@ from rbflex_evo.engine.run.journal import read_journal
 from rbflex_evo.engine.terminal.interrupt import Interrupt, Interrupted
 from rbflex_evo.engine.terminal.progress import Progress
 from rbflex_evo.fitness.evaluation import Evaluation, EvaluatorLike
-from rbflex_evo.fitness.measuring.processes import Processes, cores
+from rbflex_evo.fitness.measuring.processes import DiedAtStart, NotPortable, ProcessDied, Processes, cores, may_have_children
 from rbflex_evo.spaces import RunError
 
 from .plan import folder_of, open_tables, run_config
-from .run import Job, Provenance, one_by_one, trace_path
+from .run import Job, Provenance, note_failure, one_by_one, trace_path
 from .trace import Trace, read_trace
 
 SECONDS_BETWEEN_LOOKS = 0.2
@@ -133,33 +133,57 @@ def _clear(config: Config, jobs: Sequence[Job], traces: Mapping[tuple[str, int],
 
 
 def _processes(config: Config, runs: int) -> int:
-    if config.scores is None:
+    if config.scores is None or not may_have_children():
         return 1
     return max(1, min(runs, cores() if config.workers == "auto" else config.workers))
 
 
 def _in_processes(config: Config, jobs: Sequence[Job], processes: int, interrupt: Interrupt) -> Iterator[tuple[Job, str | None]]:
-    """The same in several processes, in the order in which runs end."""
-    stop = multiprocessing.get_context("spawn").Event()
-    with Processes(processes, _start_worker, config, stop) as pool:
-        running: dict[Future[Any], Job] = {pool.submit(_run_in_worker, job): job for job in jobs}
+    """The same in several processes, in the order in which runs end. A run whose process dies fails; the others go on."""
+    # Shared memory and not an event, whose semaphores would outlive a killed process.
+    stop = multiprocessing.get_context("spawn").RawValue(ctypes.c_bool, False)
+    with ThreadPoolExecutor(processes) as threads, _replaying(config, stop) as pool:
+        running: dict[Future[Any], Job] = {threads.submit(pool.call, _run_in_worker, job): job for job in jobs}
         try:
             while running:
                 done, _ = wait(running, timeout=SECONDS_BETWEEN_LOOKS, return_when=FIRST_COMPLETED)
                 for future in done:
                     job = running.pop(future)
-                    finished, failure = (False, None) if future.cancelled() else future.result()
+                    finished, failure = (False, None) if future.cancelled() else _outcome(future, config, job)
                     if finished:
                         yield job, failure
-                if interrupt.requested and not stop.is_set():
-                    stop.set()
+                if interrupt.requested and not stop.value:
+                    stop.value = True
                     for future in running:
                         future.cancel()
-        except BrokenProcessPool:
-            raise RunError("a process of the comparison died, most likely because memory ran out; set workers: 1") from None
         finally:
             # Stop the workers however this ended, so that none keeps running unobserved.
-            stop.set()
+            stop.value = True
+            for future in running:
+                future.cancel()
+            wait(running)
+
+
+def _replaying(config: Config, stop: Any) -> Processes:
+    try:
+        return Processes(_start_worker, config, shared=(stop,))
+    except NotPortable as error:
+        raise RunError(f"the comparison cannot be sent to its processes ({error}); set workers: 1") from None
+
+
+def _outcome(future: Future[tuple[bool, str | None]], config: Config, job: Job) -> tuple[bool, str | None]:
+    """Returns whether a run ended, and if so why it failed where it did."""
+    try:
+        return future.result()
+    except DiedAtStart as death:
+        raise RunError(
+            f"a process of the comparison died as it started ({death}); in a script of your own, it does where the call is not "
+            'under: if __name__ == "__main__":\nif memory ran out, set workers: 1'
+        ) from None
+    except NotPortable as error:
+        raise RunError(f"a process of the comparison cannot load its parts ({error}); set workers: 1") from None
+    except ProcessDied as death:
+        return True, note_failure(run_config(config, job.contender, job.seed), f"the process that ran it died ({death})")
 
 
 # What a process of a replay holds: the configuration, the evaluator with what its scores depend on, and when to stop.
@@ -169,7 +193,7 @@ _worker: tuple[Config, EvaluatorLike, Provenance, Callable[[], bool]] | None = N
 def _start_worker(config: Config, stop: Any) -> None:
     global _worker
     evaluator = Assembly(config).tabulated()
-    _worker = config, evaluator, {"inputs": None, "backend": None, "scores": evaluator.table.fingerprint}, stop.is_set
+    _worker = config, evaluator, {"inputs": None, "backend": None, "scores": evaluator.table.fingerprint}, lambda: stop.value
 
 
 def _run_in_worker(job: Job) -> tuple[bool, str | None]:

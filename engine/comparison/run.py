@@ -62,7 +62,6 @@ def run_one(config: Config, job: Job, evaluator: EvaluatorLike, provenance: Prov
         Interrupted: if it was stopped, everything saved.
     """
     settings = run_config(config, job.contender, job.seed)
-    failed = trace_path(settings).with_suffix(".failed")
     watched = Watched(evaluator, stopped)
     try:
         search = Search(settings, watched, provenance=provenance, quiet=True, report=False)
@@ -87,14 +86,23 @@ def run_one(config: Config, job: Job, evaluator: EvaluatorLike, provenance: Prov
         )
         write_trace(trace_path(settings), trace)
     except Exception as error:
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        failed.parent.mkdir(parents=True, exist_ok=True)
-        failed.write_text(reason + "\n", encoding="utf-8")
-        return reason
-    failed.unlink(missing_ok=True)
+        return note_failure(settings, f"{type(error).__name__}: {' '.join(str(error).split())}")
+    _failed_path(settings).unlink(missing_ok=True)
     if config.scores is not None:
         shutil.rmtree(settings.folder)
     return None
+
+
+def note_failure(settings: Config, reason: str) -> str:
+    """Leaves the reason why a run failed in a file next to its folder, and returns it."""
+    path = _failed_path(settings)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(reason + "\n", encoding="utf-8")
+    return reason
+
+
+def _failed_path(settings: Config) -> Path:
+    return trace_path(settings).with_suffix(".failed")
 
 
 class Watched:

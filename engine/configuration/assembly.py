@@ -162,6 +162,7 @@ class Assembly:
             ),
             self.proxies,
             workers=None if config.workers == "auto" else config.workers,
+            timeout=config.timeout,
             micro_batch=None if config.micro_batch == "auto" else config.micro_batch,
             cache=cache_path(config.cache) if cached else None,
             calibrations=calibrations,

@@ -123,6 +123,7 @@ class Config(Parameters):
         precision: Precision of the forward passes; ``bfloat16`` is for convolutions only.
         backend: How planned forwards are computed: by torch, by a compiled C kernel, or by what is available.
         workers: Number of processes; ``auto`` is one a core on a CPU and one on an accelerator.
+        timeout: Seconds after which a candidate fails; no limit unless one is set.
         micro_batch: Most candidates that a worker takes at once.
         cache: File of measured statistics; ``auto`` is the user's own, ``off`` is none.
         table: Known accuracies, reported when the search is over and never searched on.
@@ -145,6 +146,7 @@ class Config(Parameters):
     precision: Literal["float32", "float64", "bfloat16"] = "float32"
     backend: Literal["auto", "eager", "compiled"] = "auto"
     workers: int | Literal["auto"] = "auto"
+    timeout: float | None = Field(default=None, gt=0)
     micro_batch: int | Literal["auto"] = "auto"
     cache: str = Field(default="auto", min_length=1)
     table: Choice | None = None
@@ -298,7 +300,7 @@ def settings(config: Config) -> dict[str, Any]:
 
 # The settings that change neither a score nor the order in which candidates are proposed.
 # The journal of a run holds the hash of the table that its scores come from.
-INCIDENTAL = {"name", "runs", "workers", "micro_batch", "cache", "table", "sample", "correlate", "scores", "compare"}
+INCIDENTAL = {"name", "runs", "workers", "timeout", "micro_batch", "cache", "table", "sample", "correlate", "scores", "compare"}
 
 
 def identity(config: Config) -> str:

@@ -206,6 +206,7 @@ def _walked(evaluator: Evaluator, names: Sequence[str], done: set[str], step: Ca
         proxies,
         workers=evaluator.workers,
         done={prefix for prefix in subtrees(space) if _stem(prefix) in done},
+        timeout=evaluator.timeout,
     ):
         notations = [space.notation(tuple(int(gene) for gene in row)) for row in subtree.genotypes]
         yield _stem(subtree.prefix), {name: _piece(notations, _scores(subtree, name, proxies[name])) for name in names}

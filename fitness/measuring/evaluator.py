@@ -26,7 +26,7 @@ from rbflex_evo.spaces.encodings.distinct import distinct, draws
 from .cache import StatisticsCache, digest, digest_of
 from .conditions import Conditions
 from .measurer import Measured, by_plan
-from .workers import Workers, result_of
+from .workers import Workers
 
 FAILED = "failed"
 
@@ -40,11 +40,14 @@ class Evaluator:
     Args:
         conditions: Space, inputs, weights, device, precision and backend of the measurements.
         proxies: Scores by the name under which they are reported.
-        workers: Number of worker processes; None for one per core on a CPU and one on an accelerator.
+        workers: Number of worker processes; None for one per core on a CPU and one on an accelerator. See `Workers` for when
+            measuring stays in this process.
         micro_batch: Largest number of candidates in one request to a worker; None for 8 on a CPU, and for as many as fit into
             the memory of an accelerator, up to 256.
         cache: File of measured statistics; None for no cache.
         calibrations: Results of another evaluator's `prepare` by proxy; None to calibrate this one.
+        timeout: Seconds after which a candidate fails; None for no limit.
+        in_process: Whether to measure in this process whatever the candidates may do.
 
     Raises:
         ConfigError: If a setting is wrong or a proxy refuses the space.
@@ -60,7 +63,11 @@ class Evaluator:
         micro_batch: int | None = None,
         cache: Path | None = None,
         calibrations: Mapping[str, Mapping[str, float]] | None = None,
+        timeout: float | None = None,
+        in_process: bool = False,
     ) -> None:
+        if timeout is not None and not 0 < timeout < math.inf:
+            raise ConfigError(f"timeout must be more than 0 seconds, or None for no limit, but it is {timeout}")
         for name, count in (("workers", workers), ("micro_batch", micro_batch)):
             if count is not None and count < 1:
                 raise ConfigError(f"{name} must be at least 1, or None for what suits the device, but it is {count}")
@@ -69,11 +76,12 @@ class Evaluator:
         self.conditions, self.space = conditions, conditions.space
         self.proxies = {name: proxy.for_space(self.space) for name, proxy in proxies.items()}
         self.micro_batch = micro_batch or (8 if conditions.device.type == "cpu" else 256)
+        self.timeout = timeout
         self.raw = any(proxy.scores_raw_network for proxy in proxies.values())
         self.calibrations: dict[str, dict[str, float]] = {}
         self.counts = {"measured": 0, "from_cache": 0}
         self.cache = None if cache is None else StatisticsCache(cache)
-        self._workers = Workers(conditions, workers)
+        self._workers = Workers(conditions, workers, proxies=list(self.proxies.values()), timeout=timeout, in_process=in_process)
         self._prepared = False
         self._common: dict[str, str] = {}
         if calibrations is not None:
@@ -195,6 +203,11 @@ class Evaluator:
         """Number of worker processes."""
         return self._workers.count
 
+    @property
+    def peak_memory(self) -> int:
+        """Bytes that the largest worker process held, once the workers are closed; 0 if this process measured."""
+        return self._workers.peak_memory
+
     def planned(self) -> list[str]:
         """Returns the names of the scores that a planned forward serves, if the space plans its forwards on these inputs."""
         genotype = self.network_of(self.key(self.space.encoding.sample(np.random.default_rng(0))))
@@ -224,10 +237,13 @@ class Evaluator:
                 missing.append((position, (genotype, wanted)))
             else:
                 self.counts["from_cache"] += 1
+        if missing:
+            # From now on the number of workers is known.
+            self._workers.begin()
         ready = 0
         positions = iter([position for position, _ in missing])
         for future in self._submit([request for _, request in missing]):
-            arrived = result_of(future)
+            arrived = future.result()
             for measured in arrived:
                 position = next(positions)
                 self._write(digests[position], measured)

@@ -1,16 +1,57 @@
-"""Pool of processes that ignore Ctrl-C and end with their parent."""
+"""Child processes that run calls for their parent. The death of one is noticed at once and leaves the others alone.
+
+A call is sent through a socket of which the parent keeps only its own end, so a dead process is the end of the stream, at any
+moment. Nothing large is passed when a process is started: its pipe would fill up, and a process that dies unread would block its
+parent for ever. On Linux, processes are forked from a server that has imported torch, so that all but the first start in
+milliseconds; it is a new process, so nothing of the parent is forked.
+"""
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import multiprocessing
+import multiprocessing.util  # Registers its exit handler, which waits for processes, before ours, which kill them.
 import os
+import pickle
 import signal
+import sys
 import threading
+import traceback
+import weakref
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
 from typing import Any
+
+PACKAGE = "rbflex_evo"
+# After the first process of a pool was ready, so many starts in a row may fail (memory) before the pool gives up.
+STARTS = 3
+# What a terminal or a scheduler sends to all processes of a run; the parent decides how the run ends.
+STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
+
+
+class ProcessDied(Exception):
+    """A process ended before it answered; the message is the cause: "signal 9, most likely memory" or "exit code 3"."""
+
+
+class DiedAtStart(ProcessDied):
+    """A process ended before it took its first call."""
+
+
+class TookTooLong(Exception):
+    """A process did not answer in time and was killed."""
+
+
+class NotPortable(Exception):
+    """Objects cannot be sent to another process, or another process cannot import their code."""
+
+
+class _RemoteTraceback(Exception):
+    """Shows the traceback of the process where an error was raised."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
 
 
 def cores() -> int:
@@ -18,43 +59,285 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class Processes(ProcessPoolExecutor):
-    """Pool of spawned processes that ignore Ctrl-C from their start and end with their parent, also if it is killed.
+def may_have_children() -> bool:
+    """Returns False in a daemonic process, such as one of a `multiprocessing.Pool`."""
+    return not multiprocessing.current_process().daemon
+
+
+class Processes:
+    """Processes that are started when a call finds none idle; call it from as many threads as processes shall work.
+
+    The processes ignore `STOPS` from their start and end with their parent, also if it is killed.
 
     Args:
-        count: Largest number of processes; a process is started when a call finds none idle.
         start: Function that each process calls first.
         arguments: Arguments of `start`.
+        shared: More arguments, of a kind that only a starting process can inherit (shared memory).
+
+    Attributes:
+        peak_memory: Bytes that the largest of the processes held; 0 if unknown.
+
+    Raises:
+        NotPortable: If the arguments cannot be pickled.
     """
 
-    def __init__(self, count: int, start: Callable[..., None], *arguments: Any) -> None:
-        super().__init__(count, multiprocessing.get_context("spawn"), _start_process, (start, arguments))
+    def __init__(self, start: Callable[..., None], *arguments: Any, shared: tuple[Any, ...] = ()) -> None:
+        self._start, self._shared = start, shared
+        try:
+            self._arguments = pickle.dumps(arguments)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise NotPortable(str(error)) from None
+        self.peak_memory = 0
+        self._idle: list[_Process] = []
+        self._known: set[_Process] = set()
+        self._lock = threading.Lock()
+        self._started = self._closed = False
+        self._finalizer = weakref.finalize(self, _kill, self._known)
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Schedules a call and returns its future, as `concurrent.futures.Executor.submit`."""
-        with _interrupts_waiting():
-            return super().submit(fn, *args, **kwargs)
+    def begin(self) -> None:
+        """Starts the first process.
+
+        Raises:
+            DiedAtStart: If it ends before it takes a call, as where the code of the main program is not under its guard.
+            NotPortable: If it cannot import the code of the arguments.
+        """
+        self._give(self._new())
+
+    def call(self, function: Callable[..., Any], *arguments: Any, timeout: float | None = None) -> Any:
+        """Returns the result of a function in one of the processes.
+
+        Args:
+            function: Function of a module.
+            arguments: Arguments of the function.
+            timeout: Seconds after which the process is killed; the time to start a process does not count.
+
+        Raises:
+            ProcessDied: If the process ended first.
+            TookTooLong: If the process did not answer in time.
+        """
+        process = self._take() or self._new()
+        try:
+            result = process.ask(pickle.dumps((function, arguments)), timeout)
+        except BaseException:
+            # After an error, as after a death, the next call begins in a new process.
+            self._end(process)
+            raise
+        self._give(process)
+        return result
+
+    def call_alone(self, function: Callable[..., Any], *arguments: Any, timeout: float | None = None) -> Any:
+        """Does the same as `call` in a new process, which runs nothing else before and after."""
+        process = self._new()
+        try:
+            return process.ask(pickle.dumps((function, arguments)), timeout)
+        finally:
+            self._end(process)
+
+    def close(self) -> None:
+        """Kills the processes; calls that are running raise `ProcessDied`."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+            _kill(self._known)
+        for process in idle:
+            self._end(process)
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _new(self) -> _Process:
+        for _ in range(STARTS - 1):
+            try:
+                return self._begun()
+            except DiedAtStart:
+                if self._closed or not self._started:
+                    raise
+        return self._begun()
+
+    def _begun(self) -> _Process:
+        process = _Process(self._start, self._shared)
+        try:
+            with self._lock:
+                if self._closed:
+                    raise DiedAtStart("its pool was closed")
+                self._known.add(process)
+            process.begin(self._arguments)
+        except BaseException:
+            self._end(process)
+            raise
+        self._started = True
+        return process
+
+    def _take(self) -> _Process | None:
+        with self._lock:
+            return self._idle.pop() if self._idle else None
+
+    def _give(self, process: _Process) -> None:
+        with self._lock:
+            self.peak_memory = max(self.peak_memory, process.peak_memory)
+            if not self._closed:
+                self._idle.append(process)
+                return
+        self._end(process)
+
+    def _end(self, process: _Process) -> None:
+        process.end()
+        with self._lock:
+            self.peak_memory = max(self.peak_memory, process.peak_memory)
+            self._known.discard(process)
+
+
+# Two threads that wait for the same process, which `start` does for all, would take its exit code from each other.
+_starting_or_ending = threading.Lock()
+
+
+class _Process:
+    """One process and the connection to it."""
+
+    def __init__(self, start: Callable[..., None], shared: tuple[Any, ...]) -> None:
+        context = _context()
+        self.peak_memory = 0
+        self._connection, theirs = context.Pipe()
+        # Not daemonic, because the code of a space may have children of its own.
+        self._process = context.Process(target=_serve, args=(theirs, start, shared))
+        try:
+            with _starting_or_ending, _stops_waiting():
+                self._process.start()
+        except (OSError, EOFError) as error:
+            raise DiedAtStart(f"{type(error).__name__}: {error}") from None
+        finally:
+            theirs.close()
+        atexit.register(self.kill)
+
+    def begin(self, arguments: bytes) -> None:
+        """Sends the arguments of the start and waits until the process is ready."""
+        try:
+            # A process that is forked from the server has the variables from when the server was started.
+            self.ask(pickle.dumps((dict(os.environ), arguments)), None)
+        except ProcessDied as death:
+            raise DiedAtStart(str(death)) from None
+
+    def ask(self, request: bytes, timeout: float | None) -> Any:
+        """Sends a request and returns the answer, or raises the error that is the answer."""
+        try:
+            self._connection.send_bytes(request)
+            if not self._connection.poll(timeout):
+                raise TookTooLong
+            succeeded, answer, self.peak_memory = pickle.loads(self._connection.recv_bytes())
+        except (EOFError, OSError):
+            # The stream ends a moment before the exit code is known.
+            self.end(wait=1.0)
+            raise ProcessDied(_cause(self._process.exitcode)) from None
+        if succeeded:
+            return answer
+        error, text = answer
+        raise error from _RemoteTraceback(text)
+
+    def kill(self) -> None:
+        """Kills the process, if it has not ended."""
+        with contextlib.suppress(OSError, ValueError):
+            self._process.kill()
+
+    def end(self, wait: float = 0.0) -> None:
+        """Kills the process if it does not end in so many seconds, and waits for its end."""
+        with _starting_or_ending:
+            self._process.join(wait)
+            self.kill()
+            self._process.join()
+        self._connection.close()
+        atexit.unregister(self.kill)
+
+
+def _context() -> Any:
+    # On an Apple device, a process that has used some libraries of the system cannot be forked safely.
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    # Takes effect when the first process is started: the server imports what this program has imported of this package.
+    context.set_forkserver_preload([name for name in sys.modules if name.partition(".")[0] == PACKAGE and "__main__" not in name])
+    return context
+
+
+def _cause(exit_code: int | None) -> str:
+    if exit_code is None or exit_code >= 0:
+        return f"exit code {exit_code}"
+    if -exit_code == getattr(signal, "SIGKILL", None):
+        return f"signal {-exit_code}, most likely memory"
+    with contextlib.suppress(ValueError):
+        return f"signal {-exit_code}, {signal.Signals(-exit_code).name}"
+    return f"signal {-exit_code}"
+
+
+def _kill(processes: set[_Process]) -> None:
+    for process in list(processes):
+        process.kill()
 
 
 @contextlib.contextmanager
-def _interrupts_waiting() -> Iterator[None]:
-    """Blocks SIGINT within the context, so that a process that is started inside never receives it."""
+def _stops_waiting() -> Iterator[None]:
+    """Blocks `STOPS` within the context, so that a process that is started inside never receives one."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
     # Otherwise the tracker would start with the first process and unblock the signals.
     resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start_process(start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _serve(connection: Connection, start: Callable[..., None], shared: tuple[Any, ...]) -> None:
+    """Answers requests until the parent ends."""
+    for number in STOPS:
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    start(*arguments)
+    variables, arguments = pickle.loads(connection.recv_bytes())
+    os.environ.clear()
+    os.environ.update(variables)
+    connection.send_bytes(_answer(lambda: start(*_imported(arguments), *shared)))
+    while True:
+        try:
+            request = connection.recv_bytes()
+        except EOFError:
+            return
+        connection.send_bytes(_answer(lambda request=request: _called(request)))  # type: ignore[misc]
+
+
+def _imported(arguments: bytes) -> Any:
+    try:
+        return pickle.loads(arguments)
+    except Exception as error:
+        raise NotPortable(f"{type(error).__name__}: {error}") from None
+
+
+def _called(request: bytes) -> Any:
+    function, arguments = pickle.loads(request)
+    return function(*arguments)
+
+
+def _answer(call: Callable[[], Any]) -> bytes:
+    try:
+        return pickle.dumps((True, call(), _peak_memory()))
+    except Exception as error:
+        text = traceback.format_exc()
+        try:
+            return pickle.dumps((False, (pickle.loads(pickle.dumps(error)), text), _peak_memory()))
+        except Exception:
+            # An error that cannot be sent; its name and message can.
+            return pickle.dumps((False, (RuntimeError(f"{type(error).__name__}: {error}"), text), _peak_memory()))
+
+
+def _peak_memory() -> int:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _end_with_parent() -> None:
