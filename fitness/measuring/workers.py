@@ -15,9 +15,10 @@ from typing import Any
 
 import torch
 
-from rbflex_evo.fitness.passes.watch import own_precision
 from rbflex_evo.fitness.proxies.proxy import Proxy
 from rbflex_evo.spaces import DeviceError, Genotype, RbflexEvoError
+from rbflex_evo.spaces.isolation.random_state import own_random_state
+from rbflex_evo.spaces.isolation.settings import own_settings
 
 from .conditions import Conditions
 from .measurer import Measured, Measurer
@@ -105,14 +106,9 @@ def result_of(future: Future[list[Measured]]) -> list[Measured]:
 
 @contextlib.contextmanager
 def as_in_a_worker() -> Iterator[None]:
-    """Sets one torch thread and switches off inference mode and autocast, as in a worker process."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.inference_mode(False), own_precision():
-            yield
-    finally:
-        torch.set_num_threads(before)
+    """Isolates a measurement from the calling program, in the same way in this process and in a worker process."""
+    with own_settings(), own_random_state():
+        yield
 
 
 _worker: Measurer | None = None
@@ -121,10 +117,13 @@ _worker: Measurer | None = None
 def _start_worker(conditions: bytes) -> None:
     global _worker
     torch.set_num_threads(1)
-    _worker = Measurer(pickle.loads(conditions))
+    # A worker process runs the module-level code of the caller's script, which may change settings.
+    with as_in_a_worker():
+        _worker = Measurer(pickle.loads(conditions))
 
 
 def _call(method: str, *arguments: Any) -> list[Measured]:
     assert _worker is not None
-    measured: list[Measured] = getattr(_worker, method)(*arguments)
+    with as_in_a_worker():
+        measured: list[Measured] = getattr(_worker, method)(*arguments)
     return measured

@@ -23,7 +23,9 @@ def rbflex_score(
 ) -> float:
     """Returns the RBFleX score N (log|K| + log|Q|) of `model` on `images` [N, ...] (RBFleX eq. 1-7).
 
-    Weights, buffers and training modes are unchanged afterwards. Scores are comparable only for the same images and gammas. If
+    Weights, buffers and training modes are unchanged afterwards, and so is the global random state. The score does not depend on
+    settings of the calling program, such as the default dtype, autocast or the number of threads: the model runs in its own
+    precision in one thread, and one thread of the process scores at a time. Scores are comparable only for the same images and gammas. If
     there are fewer features than N - 1, or images are nearly equal, the formula would give round-off or -infinity; eigenvalues
     below 1e-5 of the largest one of a matrix are therefore raised to that value (see `kernels`).
 
@@ -38,13 +40,15 @@ def rbflex_score(
 
     Raises:
         ConfigError: If a parameter is wrong or there is no classifier.
-        CandidateFailed: If the model cannot be scored; the message is the reason.
+        CandidateFailed: If the model cannot be scored, for example because its forward draws random numbers; the message is the
+            reason.
     """
     import numpy as np
     from torch import nn
 
-    from rbflex_evo.fitness.passes.watch import own_precision, run_observed
+    from rbflex_evo.fitness.passes.watch import run_observed
     from rbflex_evo.spaces import ConfigError, near_name, parse
+    from rbflex_evo.spaces.isolation.settings import own_settings
 
     given: object = gamma
     if not isinstance(gamma, str):
@@ -75,9 +79,9 @@ def rbflex_score(
         last = linear[-1]
     proxy = Rbflex(parameters)
     observer = proxy.observer()
-    with own_precision():
+    with own_settings():
         # The first layer may change its input in place.
         run_observed(model, images.clone(), [observer], last)
-    statistics = observer.finish()
-    values = proxy.calibrate([statistics], np.random.default_rng(0))
-    return proxy.calibrated(values).score(statistics)
+        statistics = observer.finish()
+        values = proxy.calibrate([statistics], np.random.default_rng(0))
+        return proxy.calibrated(values).score(statistics)
