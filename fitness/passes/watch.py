@@ -145,12 +145,12 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
     """Context in which `network` is in evaluation mode; the mode of every module is restored afterwards.
 
     Raises:
-        CandidateFailed: If something was drawn from a global random generator.
+        CandidateFailed: If something was drawn from a random generator.
     """
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:
-        with refused_draws(CandidateFailed):
+        with refused_draws(network, CandidateFailed):
             yield
     finally:
         for module, training in modes.items():

@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from rbflex_evo.spaces import Genotype, Parameters, SearchSpace
+from rbflex_evo.spaces.isolation.memory import marked_memory
 from rbflex_evo.spaces.isolation.random_state import own_random_state
 from rbflex_evo.spaces.isolation.settings import own_settings
 
@@ -207,17 +208,11 @@ def build_initialised(space: SearchSpace, genotype: Genotype, weights: WeightPar
     set afterwards. All other draws of a constructor come from generators that are seeded here and restored afterwards. Memory that
     a constructor never initialises holds NaN, so that it cannot influence a score unnoticed.
     """
-    import torch
-
     from rbflex_evo.spaces.isolation.postponed import Postponing
 
     with own_settings(), own_random_state(weights.seed):
-        torch.use_deterministic_algorithms(True)  # Fills new memory with NaN.
-        try:
-            with Postponing() as postponing:
-                network = space.build(genotype)
-        finally:
-            torch.use_deterministic_algorithms(False)
+        with marked_memory(), Postponing() as postponing:
+            network = space.build(genotype)
         postponing.finish(network)
         initialise(network, weights, space.weight_shapes())
         known = space.known_weights()

@@ -8,4 +8,5 @@ a measurement must not change them.
     random_state   the states of the global generators, compared and restored
     draws          what a network draws in a forward: functional dropout is switched off, everything else is refused
     postponed      what a network draws when it is constructed
+    memory         memory that a network reads before it is written
 """

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .random_state import RandomState
+from .random_state import RandomState, global_generators, own_generators
+
+if TYPE_CHECKING:
+    from torch import nn
 
 ADVICE = (
     "so it has no score that depends on the architecture alone; draw only if self.training is true, or keep fixed noise in a buffer"
@@ -19,15 +22,16 @@ ADVICE = (
 
 
 @contextmanager
-def refused_draws(error: type[Exception]) -> Iterator[None]:
-    """Context for a forward in which nothing may be drawn from a global random generator.
+def refused_draws(network: nn.Module, error: type[Exception]) -> Iterator[None]:
+    """Context for a forward in which nothing may be drawn from a global generator or one that a module holds.
 
     The state of the generators is as before afterwards.
 
     Args:
+        network: The network.
         error: Type of the exception that is raised, with a message.
     """
-    before = RandomState.now()
+    before = RandomState.of([*global_generators(), *own_generators(network)])
     try:
         yield
     except BaseException:
@@ -36,7 +40,7 @@ def refused_draws(error: type[Exception]) -> Iterator[None]:
     moved = before.moved()
     if moved:
         before.restore()
-        which = " and ".join(f"the global generator of {name}" for name in moved)
+        which = " and ".join(dict.fromkeys(generator.name for generator in moved))
         raise error(f"the forward draws random numbers from {which}, {ADVICE}")
 
 
