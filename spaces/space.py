@@ -234,7 +234,10 @@ class SearchSpace(ABC):
         import torch
         from torch.utils.flop_counter import FlopCounterMode
 
-        with torch.device("meta"):
+        from rbflex_evo.spaces.isolation.random_state import own_random_state
+        from rbflex_evo.spaces.isolation.settings import own_settings
+
+        with own_settings(), own_random_state(0), torch.device("meta"):
             network = self.build(genotype).eval()
             with torch.no_grad(), FlopCounterMode(display=False) as counter:
                 network(self.example_inputs(1, input_shape=input_shape).to("meta"))

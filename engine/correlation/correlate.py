@@ -32,6 +32,7 @@ from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.fitness.objective.objective import Objective, ObjectiveParameters, create_objective
 from rbflex_evo.fitness.objective.presets import PRESETS
 from rbflex_evo.spaces import ConfigError, Parameters, RunError, SearchSpace, TableError, near_name, parse
+from rbflex_evo.spaces.isolation.settings import own_settings
 
 from .columns import Accuracies, Column
 from .document import Correlation, CorrelationDocument, Judged, JudgedTable, ScoreFacts, write_correlation
@@ -46,6 +47,7 @@ BASELINES = (*COUNTS, "random")
 FEWEST = 3
 
 
+@own_settings()
 def correlate(config: Config, scores: Path | None = None, *, quiet: bool = False, page: bool = True) -> Correlation:
     """Judges the configuration's scores against its tables and leaves the numbers, and a page, in a folder.
 

@@ -28,6 +28,7 @@ from rbflex_evo.engine.run.record import RunRecord, read_run, why_nothing
 from rbflex_evo.engine.terminal.progress import Progress
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.spaces import ConfigError, Genotype, RbflexEvoError, RunError, SearchSpace
+from rbflex_evo.spaces.isolation.settings import own_settings
 
 from .document import FILE, VERSION, Explanation, LayerRecord, Rank, ScoreLayers, Spread, Tied, Ties
 
@@ -41,6 +42,7 @@ TIED_SHOWN = 10
 REPLAY_TOLERANCE = 0.01
 
 
+@own_settings()
 def explain(folder: str | Path, architecture: str | None = None, *, seeds: int = SEEDS, quiet: bool = False) -> Explanation:
     """Explains a candidate of a finished run, by default the found one, and writes explain.json into the run's folder.
 

@@ -26,6 +26,7 @@ from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
 from rbflex_evo.spaces import ConfigError, RunError, SearchSpace, create_space
+from rbflex_evo.spaces.isolation.settings import own_settings
 
 from . import onnx_file
 from .exported import FILE, ONNX, PROGRAM, STATE, VERSION, Architecture, ExportedCosts, Interface, Run, Space, checksum
@@ -44,6 +45,7 @@ class Exported:
     architecture: Architecture
 
 
+@own_settings()
 def export_run(
     folder: str | Path,
     *,

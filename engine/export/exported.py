@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
 from rbflex_evo.spaces import RbflexEvoError, RunError, SearchSpace, create_space
 from rbflex_evo.spaces.errors import reason
+from rbflex_evo.spaces.isolation.settings import own_settings
 
 if TYPE_CHECKING:
     from torch import nn
@@ -154,6 +155,7 @@ def _nearest(folder: Path) -> str:
     return "; make one with: rbflex-evo export RUN"
 
 
+@own_settings()
 def load_network(folder: str | Path, state_dict: str | Path | None = None) -> nn.Module:
     """Builds an exported network with its weights, on the CPU, in float32 and in training mode.
 

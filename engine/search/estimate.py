@@ -11,6 +11,7 @@ from typing import Any
 from rbflex_evo.engine.configuration.assembly import Assembly
 from rbflex_evo.engine.configuration.config import Config
 from rbflex_evo.spaces import ConfigError
+from rbflex_evo.spaces.isolation.settings import own_settings
 
 CANDIDATES = 3
 
@@ -42,6 +43,7 @@ class Estimate:
         return asdict(self)
 
 
+@own_settings()
 def estimate(config: Config) -> Estimate:
     """Measures three random candidates as the search would.
 

@@ -37,6 +37,7 @@ from rbflex_evo.fitness.evaluation import Evaluation, EvaluatorLike, evaluate
 from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.spaces import Genotype, RunError
 from rbflex_evo.spaces.encodings.distinct import distinct
+from rbflex_evo.spaces.isolation.settings import own_settings
 
 from .budget import Budget
 from .loop import Loop, check_answer
@@ -279,6 +280,7 @@ class RunningSearch:
         Interrupted: After Ctrl-C, everything saved.
     """
 
+    @own_settings()
     def __init__(self, search: Search) -> None:
         self._search = search
         self._loop: Loop | None = None
@@ -341,6 +343,7 @@ class RunningSearch:
             if self._loop is not None:
                 self._loop.tell(evaluations)
 
+    @own_settings()
     def result(self) -> Result:
         """Writes the result and the report into the run's folder, closes the run and returns the result.
 
@@ -374,7 +377,8 @@ class RunningSearch:
     def _saving(self) -> Iterator[None]:
         """Says in an `Interrupted` how many evaluations are saved and how to continue."""
         try:
-            yield
+            with own_settings():
+                yield
         except Interrupted:
             done = len(read_journal(self._folder.journal).evaluations)
             raise Interrupted(

@@ -29,6 +29,7 @@ from rbflex_evo.fitness.measuring.evaluator import Evaluator, score_block
 from rbflex_evo.fitness.measuring.tabulated import FAILURE, Arrays, load
 from rbflex_evo.fitness.measuring.whole_space import Subtree, score_all, subtrees
 from rbflex_evo.spaces import Genotype, RunError
+from rbflex_evo.spaces.isolation.settings import own_settings
 
 from .sample import architectures_of
 from .score_table import save
@@ -44,6 +45,7 @@ Piece = Mapping[str, Arrays]
 Measure = Callable[[Sequence[str], set[str], Callable[[], None]], Iterator[tuple[str, Piece]]]
 
 
+@own_settings()
 def tabulate(config: Config, *, quiet: bool = False) -> Path:
     """Scores the selected architectures by the proxies of the configuration and returns the path of scores.npz.
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from rbflex_evo.fitness.passes.observer import CandidateFailed
 from rbflex_evo.spaces import Genotype, SearchSpace
+from rbflex_evo.spaces.isolation.settings import own_settings
 
 from .metric import CostSubject, Metric
 
@@ -55,7 +56,8 @@ class CostBook:
 
     def _count(self, metric: Metric, architecture: CostSubject, known: KnownCosts) -> None:
         try:
-            cost = metric.cost(architecture)
+            with own_settings():
+                cost = metric.cost(architecture)
         except CandidateFailed as failed:
             known.failures[metric.name] = str(failed)
             return

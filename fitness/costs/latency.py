@@ -15,6 +15,8 @@ from rbflex_evo.fitness.evaluation import six_digits
 from rbflex_evo.fitness.passes.observer import CandidateFailed
 from rbflex_evo.spaces import Genotype, Parameters, SearchSpace, TableError, near_name
 from rbflex_evo.spaces.errors import reason
+from rbflex_evo.spaces.isolation.random_state import own_random_state
+from rbflex_evo.spaces.isolation.settings import own_settings
 from rbflex_evo.spaces.tables.notations import checked_notations
 
 from .metric import CostSubject, Metric
@@ -59,15 +61,12 @@ class Latency(Metric):
 
         network = architecture.network.to(self.device)
         images = self.space.example_inputs(1).to(self.device)
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
         try:
-            with torch.inference_mode():
+            with own_settings(), own_random_state(), torch.inference_mode():
                 for _ in range(self.parameters.warm_up):
                     self._forward(network, images)
                 seconds = [self._forward(network, images) for _ in range(self.parameters.repeats)]
         finally:
-            torch.set_num_threads(threads)
             architecture.network.to("cpu")
         return six_digits(1000 * statistics.median(seconds))
 

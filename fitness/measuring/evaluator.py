@@ -22,6 +22,7 @@ from rbflex_evo.fitness.passes.observer import CandidateFailed, Statistics
 from rbflex_evo.fitness.proxies.proxy import Proxy
 from rbflex_evo.spaces import ConfigError, Genotype
 from rbflex_evo.spaces.encodings.distinct import distinct, draws
+from rbflex_evo.spaces.isolation.settings import own_settings
 
 from .cache import StatisticsCache, digest, digest_of
 from .conditions import Conditions
@@ -128,7 +129,8 @@ class Evaluator:
             if found is None:
                 rng = np.random.default_rng([self.conditions.weights.seed, 0x48444121])
                 samples = self._sample(name, proxy, rng, progress) if proxy.calibration_networks else []
-                found = proxy.calibrate(samples, rng)
+                with own_settings():
+                    found = proxy.calibrate(samples, rng)
                 if self.cache is not None and found:
                     self.cache.put([(key, found)])
             if found:
@@ -186,6 +188,10 @@ class Evaluator:
 
     def _score(self, block: Sequence[Measured], proxies: Mapping[str, Proxy]) -> list[Scored]:
         """Returns scores, failures and seconds of each candidate, computed in the same way for any number of candidates."""
+        with own_settings():
+            return self._scored(block, proxies)
+
+    def _scored(self, block: Sequence[Measured], proxies: Mapping[str, Proxy]) -> list[Scored]:
         scored: list[Scored] = [({}, {}, measured.seconds) for measured in block]
         for name, proxy in proxies.items():
             there = [i for i, measured in enumerate(block) if name in measured.statistics]

@@ -16,9 +16,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 
-from rbflex_evo.fitness.passes.watch import own_precision
 from rbflex_evo.fitness.proxies.proxy import Proxy
 from rbflex_evo.spaces import ConfigError, DeviceError, Genotype, RbflexEvoError
+from rbflex_evo.spaces.isolation.random_state import own_random_state
+from rbflex_evo.spaces.isolation.settings import own_settings
 
 from .conditions import Conditions
 from .measurer import Measured, Measurer
@@ -237,14 +238,9 @@ def _failed(request: Request, reason: str, seconds: float) -> Measured:
 
 @contextlib.contextmanager
 def as_in_a_worker() -> Iterator[None]:
-    """Sets one torch thread and switches off inference mode and autocast, as in a worker process."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.inference_mode(False), own_precision():
-            yield
-    finally:
-        torch.set_num_threads(before)
+    """Isolates a measurement from the calling program, in the same way in this process and in a worker process."""
+    with own_settings(), own_random_state():
+        yield
 
 
 _worker: Measurer | None = None
@@ -253,12 +249,15 @@ _worker: Measurer | None = None
 def _start_worker(conditions: Conditions, proxies: list[Proxy]) -> None:
     global _worker
     torch.set_num_threads(1)
-    _worker = Measurer(conditions)
+    # A worker process runs the module-level code of the caller's script, which may change settings.
+    with as_in_a_worker():
+        _worker = Measurer(conditions)
 
 
 def _in_a_worker(requests: list[Request], walked: bool) -> list[Measured]:
     assert _worker is not None
-    return _measure(_worker, requests, walked)
+    with as_in_a_worker():
+        return _measure(_worker, requests, walked)
 
 
 def _measure(measurer: Measurer, requests: list[Request], walked: bool) -> list[Measured]:

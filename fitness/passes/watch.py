@@ -23,6 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from rbflex_evo.spaces.isolation.draws import refused_draws, switched_off
+
 from .activations import FUNCTIONS, check_visible, declared, is_activation
 from .observer import CandidateFailed, Observer
 
@@ -38,7 +40,7 @@ CONVOLUTIONS = (functional.conv1d, functional.conv2d, functional.conv3d)
 
 
 class Rewired(TorchFunctionMode):
-    """Function mode that replaces and watches torch functions.
+    """Function mode that replaces and watches torch functions; functional dropout is switched off.
 
     Args:
         replaced: Replacements by torch function.
@@ -51,7 +53,7 @@ class Rewired(TorchFunctionMode):
         watched: dict[Any, Callable[[Any, tuple[Any, ...], Any], None]],
     ) -> None:
         super().__init__()
-        self.replaced = replaced
+        self.replaced = {**switched_off(), **replaced}
         self.watched = watched
 
     def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
@@ -140,24 +142,19 @@ def _in_precision(convolve: Callable[..., Tensor], dtype: torch.dtype | None) ->
 
 @contextmanager
 def evaluation_mode(network: nn.Module) -> Iterator[None]:
-    """Context in which `network` is in evaluation mode; the mode of every module is restored afterwards."""
+    """Context in which `network` is in evaluation mode; the mode of every module is restored afterwards.
+
+    Raises:
+        CandidateFailed: If something was drawn from a random generator.
+    """
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:
-        yield
+        with refused_draws(network, CandidateFailed):
+            yield
     finally:
         for module, training in modes.items():
             module.training = training
-
-
-@contextmanager
-def own_precision() -> Iterator[None]:
-    """Context in which `torch.autocast` is off, even if a caller has enabled it for the thread."""
-    with ExitStack() as stack:
-        for device in ("cpu", "cuda", "mps"):
-            if torch.is_autocast_enabled(device):
-                stack.enter_context(torch.autocast(device, enabled=False))
-        yield
 
 
 def run_observed(

@@ -11,11 +11,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from rbflex_evo.spaces.architecture.drawing import Drawing
 from rbflex_evo.spaces.encodings.encoding import Genotype
 from rbflex_evo.spaces.errors import GenotypeError
+from rbflex_evo.spaces.isolation.memory import marked_memory
+from rbflex_evo.spaces.isolation.random_state import own_random_state
+from rbflex_evo.spaces.isolation.settings import own_settings
 from rbflex_evo.spaces.space import SearchSpace
 
 from .check_encoding import ENUMERABLE, check_encoding, check_valid, sampled
@@ -31,6 +35,7 @@ FORWARDS = 3
 __all__ = ["CheckFailed", "check_encoding", "check_space"]
 
 
+@own_settings()
 def check_space(space: SearchSpace, *, samples: int = 20, seed: int = 0) -> None:
     """Checks that a space satisfies the contract of `SearchSpace`, and its encoding that of `Encoding`.
 
@@ -67,6 +72,7 @@ def check_space(space: SearchSpace, *, samples: int = 20, seed: int = 0) -> None
     with torch.random.fork_rng(devices=[]):
         for genotype in genotypes[:FORWARDS]:
             _check_forward(space, name, genotype)
+            _check_built_again(space, name, genotype)
         for genotype in genotypes:
             _check_costs(space, name, genotype)
         _check_weight_shapes(space, name, genotypes)
@@ -235,17 +241,110 @@ def _check_forward(space: SearchSpace, name: str, genotype: Genotype) -> None:
         "classifier() must name the layer that runs once, last, on all images",
     )
     with torch.no_grad():
-        alone = network(given[:1])
-        if torch.allclose(output[:1], alone, rtol=1e-3, atol=1e-3 * _largest(output), equal_nan=True):
-            return
         again = network(given)
+        alone = network(given[:1])
     require(
         torch.equal(output.nan_to_num(), again.nan_to_num()),
         f"{what} gives another output the second time; in evaluation mode a network draws nothing and remembers nothing",
     )
-    raise CheckFailed(
-        f"{what} gives another output for an input alone than beside another; let no layer but batch normalisation mix inputs"
+    require(
+        _near(output[:1], alone, equal_nan=True),
+        f"{what} gives another output for an input alone than beside another; let no layer but batch normalisation mix inputs",
     )
+
+
+def _near(first: torch.Tensor, second: torch.Tensor, equal_nan: bool) -> bool:
+    import torch
+
+    return torch.allclose(first, second, rtol=1e-3, atol=1e-3 * _largest(first), equal_nan=equal_nan)
+
+
+def _check_built_again(space: SearchSpace, name: str, genotype: Genotype) -> None:
+    """Checks that two networks built from the same seed are equal although what lies in uninitialised memory differs.
+
+    Parameters with more than one dimension are set afterwards, so their own values are not compared.
+    """
+    import torch
+
+    what = f"{name}.build({genotype})"
+    first, second = (_built_over(space, genotype, marked) for marked in (False, True))
+    values = _values(second)
+    for where, value in _values(first).items():
+        found = values.get(where, "nothing")
+        if not _equal(value, found):
+            require(not _marked(found), f"{what} leaves {where} uninitialised; fill it, for example with torch.zeros")
+            raise CheckFailed(
+                f"{what} gives {where} another value the second time; draw from torch's global generator only, and remember nothing"
+            )
+    given = space.example_inputs(2)
+    with torch.no_grad():
+        one, other = first(given.clone()), second(given.clone())
+    if not _near(one, other, equal_nan=True):
+        require(
+            torch.isfinite(other).all() or not torch.isfinite(one).all(),
+            f"{what} computes its output from uninitialised memory; fill every tensor that torch.empty makes before it is read",
+        )
+        raise CheckFailed(
+            f"{what} gives another output when it is built again; draw from torch's generator only, and remember nothing"
+        )
+
+
+def _built_over(space: SearchSpace, genotype: Genotype, marked: bool) -> nn.Module:
+    """Returns a network that was built from seed 0, its matrices set to fixed values.
+
+    Args:
+        space: The space.
+        genotype: Genotype of the network.
+        marked: Whether uninitialised memory holds NaN instead of what happens to lie there.
+    """
+    import torch
+
+    with own_random_state(0):
+        with marked_memory() if marked else nullcontext():
+            network = space.build(genotype).eval()
+        generator = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            for parameter in network.parameters():
+                if parameter.dim() > 1:
+                    parameter.copy_(torch.rand(parameter.shape, generator=generator) - 0.5)
+    return network
+
+
+def _values(network: nn.Module) -> dict[str, object]:
+    """Returns the numbers and tensors that a network holds, by their place in it; no parameters with more than one dimension."""
+    import torch
+
+    found: dict[str, object] = {}
+    for path, module in network.named_modules():
+        held = {**module._parameters, **module._buffers, **vars(module)}
+        for attribute, value in held.items():
+            if isinstance(value, torch.nn.Parameter) and value.dim() > 1:
+                continue
+            if isinstance(value, torch.Tensor | float | list | tuple):
+                found[repr(f"{path}.{attribute}".lstrip("."))] = value
+    return found
+
+
+def _equal(first: object, second: object) -> bool:
+    import torch
+
+    if isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor):
+        return torch.equal(first, second)
+    if isinstance(first, list | tuple) and isinstance(second, list | tuple):
+        return len(first) == len(second) and all(map(_equal, first, second))
+    numbers = isinstance(first, torch.Tensor | float) or isinstance(second, torch.Tensor | float)
+    return not numbers or bool(first == second)
+
+
+def _marked(value: object) -> bool:
+    """Returns True for a value that holds NaN, or the largest integer, as marked memory does."""
+    import torch
+
+    if isinstance(value, list | tuple):
+        return any(map(_marked, value))
+    if isinstance(value, torch.Tensor) and not (value.is_floating_point() or value.is_complex()):
+        return value.dtype != torch.bool and bool((value == torch.iinfo(value.dtype).max).any())
+    return bool(torch.isnan(torch.as_tensor(value)).any()) if isinstance(value, torch.Tensor | float) else False
 
 
 def _largest(output: torch.Tensor) -> float:
