@@ -19,6 +19,7 @@ from rbflex_evo.fitness.objective.constraints import Constraints, read_constrain
 from rbflex_evo.fitness.objective.objective import Objective, create_objective
 from rbflex_evo.spaces import SPACES, TABLES, ConfigError, Genotype, SearchSpace
 from rbflex_evo.spaces.encodings.distinct import distinct, draws
+from rbflex_evo.spaces.fingerprint import foreign, is_ours
 from rbflex_evo.strategies import STRATEGIES, Strategy
 
 from .config import Config, load_config, settings
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from rbflex_evo.fitness.measuring.tabulated import TabulatedEvaluator
     from rbflex_evo.fitness.passes.weights import WeightParameters
     from rbflex_evo.spaces.tables.table import Table
+
+# How the code of a strategy is named in `Assembly.origins`.
+STRATEGY = "the code of strategy"
 
 # Draws in a row without a new architecture after which a sample of a nearly exhausted space ends.
 IDLE_DRAWS = 1000
@@ -91,6 +95,24 @@ class Assembly:
         named = metrics_named(self.constraints.metrics, self.config.fitness.objective.minimised)
         metrics = [create_metric(name, self.space, values, where) for name, (values, where) in named.items()]
         return CostBook(metrics, self.space, self.space.parse if self.raw else self.space.representative)
+
+    def origins(self, book: CostBook, *, measured: bool = True) -> dict[str, str | None]:
+        """Returns fingerprints of what a run depends on beyond its configuration; see `rbflex_evo.engine.run.origins`.
+
+        Args:
+            book: The costs that the run counts.
+            measured: Whether scores are measured; labels do not influence scores from a table.
+        """
+        scores = {f"the code of score {name!r}": type(proxy) for name, proxy in self.proxies.items()}
+        metrics = book.metrics
+        costs = {f"the code of metric {name!r}": type(metric) for name, metric in metrics.items()}
+        strategy = STRATEGIES.get(self.config.strategy.name)
+        code = {f"the code of space {self.space.name!r}": self.space, **scores, **costs}
+        code[f"{STRATEGY} {self.config.strategy.name!r}"] = strategy
+        found = foreign(code)
+        if measured and any(proxy.uses_labels or not is_ours(type(proxy)) for proxy in self.proxies.values()):
+            found |= {} if self.batch.labels is None else {"the labels of the inputs": self.batch.labels_fingerprint}
+        return found | {f"the file of metric {name!r}": metric.file for name, metric in metrics.items() if metric.file is not None}
 
     @cached_property
     def table(self) -> Table | None:
