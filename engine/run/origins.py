@@ -38,5 +38,8 @@ def check_origins(began: Origins | None, now: Origins, folder: Path) -> list[str
         elif what.startswith(STRATEGY):
             sentences.append(f"{what} has changed since {folder} began; what it proposes from here on may differ")
         else:
-            raise RunError(f"{what} has changed since {folder} began; restore it, or give the run another name (--set name=...)")
+            raise RunError(
+                f"{what} has changed since {folder} began; restore it, or give the run another name (--set name=...)\n"
+                "if only a value has changed that a search keeps in a class or a global, a new process will do"
+            )
     return sentences
