@@ -21,7 +21,7 @@ import sys
 import sysconfig
 import types
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -32,22 +32,24 @@ PACKAGE = "rbflex_evo"
 
 # Names whose use may read what no fingerprint sees: files and the environment.
 READS = frozenset(
-    ["open", "environ", "getenv", "read_text", "read_bytes", "load", "loadtxt", "genfromtxt", "fromfile", "memmap", "urlopen"]
-    + ["read_csv", "load_state_dict_from_url", "from_pretrained"]
+    "open environ getenv read_text read_bytes load loadtxt genfromtxt fromfile memmap urlopen read_csv "
+    "load_state_dict_from_url from_pretrained".split()
 )
 
 # More objects than this are a data set or an application, not the code of a space or a score.
 LARGEST = 200_000
 
 _SCALARS = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), type(NotImplemented), range, slice)
-_DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType, types.WrapperDescriptorType, types.MethodDescriptorType)
-_DESCRIPTORS += (types.ClassMethodDescriptorType,)
-# Entries of a class that carry no behaviour of their own, or differ between processes.
-_IDLE = frozenset(
-    ["__module__", "__doc__", "__dict__", "__weakref__", "__annotations__", "__annotate__", "__firstlineno__", "__orig_bases__"]
-    + ["__static_attributes__", "__parameters__", "__type_params__", "__abstractmethods__", "_abc_impl", "_autograd_function_id"]
-    + ["__dataclass_fields__", "__dataclass_params__"]
+_DESCRIPTORS = (
+    types.MemberDescriptorType,
+    types.GetSetDescriptorType,
+    types.WrapperDescriptorType,
+    types.MethodDescriptorType,
+    types.ClassMethodDescriptorType,
 )
+_BEHAVIOUR = (types.FunctionType, property, staticmethod, classmethod, functools.cached_property)
+# Entries of a class that carry no behaviour of their own, or differ between processes.
+_IDLE = frozenset(["__annotate__", "__annotate_func__", "_abc_impl", "_autograd_function_id"])
 _TREE = ("_parameters", "_buffers", "_modules")
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
@@ -132,6 +134,7 @@ class _Walk:
         return number
 
     def _all(self, kind: str, *values: object) -> str:
+        """Returns the description of an object of a kind by what it holds."""
         return f"{kind} {' '.join(map(self._token, values))}"
 
     def _set(self, values: Iterable[object]) -> str:
@@ -193,12 +196,12 @@ class _Walk:
 
     def _reduced(self, value: Any) -> str:
         try:
-            found = value.__reduce_ex__(4)
+            found: str | tuple[Any, ...] = value.__reduce_ex__(4)
         except Exception:  # the code of another package may raise anything
             raise Unsure(f"an object of {_named(type(value))} has no state that can be read") from None
         if isinstance(found, str):
             return self._all("global", type(value), found)
-        make, arguments, state, items, pairs, *_ = (*found, None, None, None, None)
+        make, arguments, state, items, pairs = (found + (None,) * 3)[:5]
         return self._all("object", make, arguments, state, list(items or ()), list(pairs or ()))
 
     def _builtin(self, value: Any) -> str:
@@ -272,11 +275,13 @@ class _Walk:
         where = _origin(kind.__module__, None)
         if where is not None:
             return self._all("class", where, f"{kind.__module__}.{kind.__qualname__}", vars(kind).get("version"))
-        entries = {name: value for name, value in vars(kind).items() if name not in _IDLE}
-        if hasattr(kind, "__pydantic_core_schema__"):
-            # The machinery of the model follows from its fields, whose values are parameters.
-            behaviour = (types.FunctionType, property, staticmethod, classmethod, functools.cached_property)
-            entries = {name: value for name, value in entries.items() if isinstance(value, behaviour)}
+        # The machinery of a model of parameters follows from its fields, whose values are given.
+        model = hasattr(kind, "__pydantic_core_schema__")
+        entries = {
+            name: value
+            for name, value in vars(kind).items()
+            if name not in _IDLE and (isinstance(value, _BEHAVIOUR) or not (model or name.startswith("__")))
+        }
         return self._all("class", kind.__name__, type(kind), *kind.__bases__, entries)
 
     def _module(self, module: types.ModuleType) -> str:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from rbflex_evo.fitness.passes.weights import WeightParameters
     from rbflex_evo.spaces.tables.table import Table
 
+
 class OriginWarning(UserWarning):
     """Warns that it is unknown whether numbers were made with the code of this session."""
 
@@ -261,7 +262,8 @@ def check_code(path: Path, recorded: Mapping[str, str | None], now: Mapping[str,
             warnings.warn(f"it cannot be told whether {what} has changed since {str(path)!r} was made", OriginWarning, stacklevel=2)
         elif before != mark:
             raise ConfigError(
-                f"{what} has changed since {str(path)!r} was made; restore it, or tabulate again under another name (--set name=...)"
+                f"{what} has changed since {str(path)!r} was made; restore it, "
+                "or tabulate again under another name (--set name=...)"
             )
 
 

@@ -110,16 +110,16 @@ def _claim(folder: RunFolder, parts: Assembly, architectures: Sequence[str]) -> 
             f"{folder.path} holds a table of another {what}; give this one another name (--set name=...), or remove {folder.path}"
         )
     # A score that is new in an existing table is recorded, and what was measured before is compared.
-    code, before = parts.code(), recorded_code(path)
+    code, recorded = parts.code(), recorded_code(path)
     new = {score_code(name) for name in scores.keys() - there.keys()} if path.exists() else set(code)
-    check_code(path, before, {what: mark for what, mark in code.items() if what not in new})
+    check_code(path, recorded, {what: mark for what, mark in code.items() if what not in new})
     if not path.exists() or scores.keys() - there.keys():
         # The configuration in the folder holds the parameters of all scores of the table.
         before = own_config(folder.config).fitness.proxies if folder.config.exists() else {}
         fitness = config.fitness.model_copy(update={"proxies": {**before, **config.fitness.proxies}})
         folder.write_config(config.model_copy(update={"fitness": fitness}))
-        code = {what: mark for what, mark in code.items() if what in new or what in before}
-        replace_text(path, json.dumps({**wanted, "scores": there | scores, **({"code": before | code} if code else {})}) + "\n")
+        code = {what: mark for what, mark in code.items() if what in new or what in recorded}
+        replace_text(path, json.dumps({**wanted, "scores": there | scores, **({"code": recorded | code} if code else {})}) + "\n")
 
 
 def _digest(content: Any) -> str:

@@ -1,5 +1,6 @@
 import importlib.util
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -128,6 +129,15 @@ def test_a_fingerprint_follows_globals_that_change_while_the_program_runs(mine):
     before = fingerprint(module.Mine)
     module.MAKERS.append(nn.Tanh)
     assert fingerprint(module.Mine) != before
+
+
+def test_use_does_not_change_a_fingerprint(mine):
+    module = mine()
+    before = fingerprint(module.Mine)
+    pickle.dumps(module.outer)
+    module.Mine().__reduce_ex__(4)
+    assert [module.scaled(i) for i in range(100)] == [2 * i for i in range(100)]
+    assert fingerprint(module.Mine) == before
 
 
 def test_fingerprints_are_equal_in_every_process(mine, tmp_path):
