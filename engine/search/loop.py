@@ -115,7 +115,10 @@ class Loop:
             self.counts = snapshot.counts
             self._earlier = max(self._earlier, snapshot.seconds)
             for _ in range(snapshot.told):
-                self.view.add(self._pending.popleft())
+                evaluation = self._pending.popleft()
+                # A program with other keys would pay for its networks again.
+                check_answer(evaluation, self.view.key(evaluation.genotype), evaluation.genotype, self.folder)
+                self.view.add(evaluation)
             self._warm_start = []
         self.limits.resume(self._looks, self.counts.looks, self.counts.rejected_in_a_row)
         self._started = time.monotonic()

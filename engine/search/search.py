@@ -28,6 +28,7 @@ from rbflex_evo.engine.configuration.config import Config, identity, load_config
 from rbflex_evo.engine.report.report import write_report
 from rbflex_evo.engine.run.folder import RunFolder, find_run, opened, own_config
 from rbflex_evo.engine.run.journal import Journal, JournalContent, evaluation_line, header_line, read_journal
+from rbflex_evo.engine.run.origins import check_origins
 from rbflex_evo.engine.run.result_document import ResultDocument, read_result, write_result
 from rbflex_evo.engine.terminal.interrupt import Interrupt, Interrupted
 from rbflex_evo.engine.terminal.progress import Progress
@@ -138,7 +139,7 @@ class Search:
         """Returns the loop, resumed, its space prepared and its reference sample scored."""
         constraints = self.parts.constraints
         view = ArchiveView(self.parts.objective, evaluator.key, constraints.ordering)
-        self._begin(folder, content, journal, inputs)
+        self._begin(folder, content, journal, inputs, book)
         self._prepare(evaluator, interrupt)
         if view.objective.reference == "sample":
             self._score_reference(folder, content, journal, evaluator, view, interrupt)
@@ -179,10 +180,14 @@ class Search:
             view=loop.view,
         )
 
-    def _begin(self, folder: RunFolder, content: JournalContent, journal: Journal, inputs: Mapping[str, str | None]) -> None:
+    def _begin(
+        self, folder: RunFolder, content: JournalContent, journal: Journal, inputs: Mapping[str, str | None], book: CostBook
+    ) -> None:
         """Writes the journal's first line, or makes sure that the one there is of this run."""
+        origins = self.parts.origins(book, measured=inputs["inputs"] is not None)
         if content.header is None:
-            journal.append(header_line(identity=self._identity, space=self.space.name, **inputs, time_started=time.time()))
+            facts = {**inputs, **({"origins": origins} if origins else {})}
+            journal.append(header_line(identity=self._identity, space=self.space.name, **facts, time_started=time.time()))
             return
         if content.header.get("identity") != self._identity:
             raise RunError(
@@ -203,6 +208,8 @@ class Search:
             raise RunError(
                 f"the input images are not those that {folder.path} began with; restore them, or give the run another name"
             )
+        for sentence in check_origins(content.header.get("origins"), origins, folder.path):
+            print(f"warning: {sentence}", file=sys.stderr)
 
     def _prepare(self, evaluator: EvaluatorLike, interrupt: Interrupt) -> None:
         with self._progress("gammas", None, unit="network") as progress:

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from rbflex_evo.engine.configuration.assembly import Assembly
+from rbflex_evo.engine.configuration.assembly import Assembly, check_code, recorded_code, score_code
 from rbflex_evo.engine.configuration.config import Config, settings
 from rbflex_evo.engine.run.folder import RunFolder, opened, own_config, replace_text
 from rbflex_evo.engine.terminal.progress import Progress
@@ -101,6 +101,8 @@ def _claim(folder: RunFolder, parts: Assembly, architectures: Sequence[str]) -> 
     try:
         found: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else dict(wanted)
         there: dict[str, str] = dict(found.pop("scores", {})) if found is not None else {}
+        if found is not None:
+            found.pop("code", None)
     except (ValueError, TypeError, AttributeError):
         found, there = None, {}
     what = None if found == wanted else "configuration"
@@ -109,12 +111,17 @@ def _claim(folder: RunFolder, parts: Assembly, architectures: Sequence[str]) -> 
         raise RunError(
             f"{folder.path} holds a table of another {what}; give this one another name (--set name=...), or remove {folder.path}"
         )
+    # A score that is new in an existing table is recorded, and what was measured before is compared.
+    code, recorded = parts.code(), recorded_code(path)
+    new = {score_code(name) for name in scores.keys() - there.keys()} if path.exists() else set(code)
+    check_code(path, recorded, {what: mark for what, mark in code.items() if what not in new})
     if not path.exists() or scores.keys() - there.keys():
         # The configuration in the folder holds the parameters of all scores of the table.
         before = own_config(folder.config).fitness.proxies if folder.config.exists() else {}
         fitness = config.fitness.model_copy(update={"proxies": {**before, **config.fitness.proxies}})
         folder.write_config(config.model_copy(update={"fitness": fitness}))
-        replace_text(path, json.dumps({**wanted, "scores": there | scores}) + "\n")
+        code = {what: mark for what, mark in code.items() if what in new or what in recorded}
+        replace_text(path, json.dumps({**wanted, "scores": there | scores, **({"code": recorded | code} if code else {})}) + "\n")
 
 
 def _digest(content: Any) -> str:

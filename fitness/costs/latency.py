@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,6 +111,7 @@ class LatencyTable(Metric):
         super().__init__(parameters, space)
         arrays = _read(parameters, space)
         self._column = arrays[parameters.device]
+        self.file = _hash(arrays)
         self._rows: Callable[[Genotype], int | None]
         if parameters.notation is None:
             self._rows = _official_rows(parameters, space, len(self._column))
@@ -129,6 +131,13 @@ class LatencyTable(Metric):
         if row is None:
             raise CandidateFailed(f"{self.parameters.path} has no row of it")
         return float(self._column[row])
+
+
+def _hash(arrays: Mapping[str, np.ndarray]) -> str:
+    found = hashlib.sha256()
+    for name, array in arrays.items():
+        found.update(f"{name} {array.dtype.str} {array.shape} ".encode() + array.tobytes())
+    return found.hexdigest()
 
 
 def _read(parameters: LatencyTableParameters, space: SearchSpace) -> dict[str, np.ndarray]:

@@ -8,6 +8,7 @@ from statistics. Proxies that need information about the space (HDA) are calibra
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from itertools import islice
@@ -22,10 +23,13 @@ from rbflex_evo.fitness.passes.observer import CandidateFailed, Statistics
 from rbflex_evo.fitness.proxies.proxy import Proxy
 from rbflex_evo.spaces import ConfigError, Genotype
 from rbflex_evo.spaces.encodings.distinct import distinct, draws
+from rbflex_evo.spaces.fingerprint import Unsure, is_ours
 from rbflex_evo.spaces.isolation.settings import own_settings
 
-from .cache import StatisticsCache, digest, digest_of
+from .cache import CacheWarning, StatisticsCache, digest, digest_of
 from .conditions import Conditions
+from .fingerprint import NAME as FINGERPRINT
+from .fingerprint import NetworkFingerprint, network_key
 from .measurer import Measured, by_plan
 from .workers import Workers
 
@@ -84,7 +88,9 @@ class Evaluator:
         self.cache = None if cache is None else StatisticsCache(cache)
         self._workers = Workers(conditions, workers, proxies=list(self.proxies.values()), timeout=timeout, in_process=in_process)
         self._prepared = False
-        self._common: dict[str, str] = {}
+        # Without a key, statistics are measured again each time.
+        self._common: dict[str, str | None] = {}
+        self._told_unsure = False
         if calibrations is not None:
             for name, found in calibrations.items():
                 self._calibrate(name, found)
@@ -124,19 +130,23 @@ class Evaluator:
         if self._prepared:
             return self.calibrations
         for name, proxy in self.proxies.items():
-            key = digest(self.conditions.identity(proxy) | {"calibration": proxy.calibration_identity})
-            found = self.cache.get(key) if self.cache is not None else None
+            # A calibration reads many networks, which only the space's name and version identify if the space is of this package.
+            kept = self.cache if is_ours(type(self.space)) and is_ours(type(proxy)) else None
+            found = None if kept is None else kept.get(key := self._calibration_key(proxy))
             if found is None:
                 rng = np.random.default_rng([self.conditions.weights.seed, 0x48444121])
                 samples = self._sample(name, proxy, rng, progress) if proxy.calibration_networks else []
                 with own_settings():
                     found = proxy.calibrate(samples, rng)
-                if self.cache is not None and found:
-                    self.cache.put([(key, found)])
+                if kept is not None and found:
+                    kept.put([(key, found)])
             if found:
                 self._calibrate(name, found)
         self._prepared = True
         return self.calibrations
+
+    def _calibration_key(self, proxy: Proxy) -> str:
+        return digest(self.conditions.identity(proxy) | {"calibration": proxy.calibration_identity})
 
     def _calibrate(self, name: str, found: Mapping[str, float]) -> None:
         self.calibrations[name] = dict(found)
@@ -222,20 +232,61 @@ class Evaluator:
         return [name for name, proxy in self.proxies.items() if by_plan(proxy)]
 
     def digests(self, network: str, proxies: Mapping[str, Proxy] | None = None) -> dict[str, str]:
-        """Returns the cache key of each proxy's statistics for a network, given by its notation."""
+        """Returns the cache key of each proxy's statistics for a network; statistics without a key are not kept.
+
+        Args:
+            network: What identifies the network: its notation, and for a space of another package its fingerprint.
+            proxies: Scores by name; None for all.
+        """
         for name, proxy in (proxies or self.proxies).items():
             if name not in self._common:
-                self._common[name] = digest(self.conditions.identity(proxy))
-        return {name: digest_of(self._common[name], network) for name in proxies or self.proxies}
+                try:
+                    self._common[name] = digest(self.conditions.identity(proxy))
+                except Unsure as unsure:
+                    self._common[name] = None
+                    self._tell_unsure(unsure)
+        known = {name: self._common[name] for name in proxies or self.proxies}
+        return {name: digest_of(common, network) for name, common in known.items() if common is not None}
+
+    def _tell_unsure(self, unsure: Unsure) -> None:
+        if self.cache is not None and not self._told_unsure:
+            self._told_unsure = True
+            warnings.warn(f"statistics are measured anew and not kept: {unsure}", CacheWarning, stacklevel=2)
 
     def _statistics(self, keys: Sequence[str], proxies: Mapping[str, Proxy]) -> Iterator[list[Measured]]:
         """Yields the cached or measured statistics of the keys, in order, in blocks as they become ready."""
+        if self.cache is None or is_ours(type(self.space)):
+            yield from self._statistics_of(keys, proxies)
+            return
+        # Networks of another package are built to be looked up, as many at a time as the workers can share.
+        size = 4 * self.micro_batch * self.workers
+        for start in range(0, len(keys), size):
+            yield from self._statistics_of(keys[start : start + size], proxies)
+
+    def _network_keys(self, genotypes: Sequence[Genotype]) -> list[str | None]:
+        """Returns what identifies each network in the cache; None for a network that is not kept."""
+        if self.cache is None or is_ours(type(self.space)):
+            return [self.space.notation(genotype) for genotype in genotypes]
+        proxies: dict[str, Proxy] = {FINGERPRINT: NetworkFingerprint()}
+        found = [one for future in self._submit([(genotype, proxies) for genotype in genotypes]) for one in result_of(future)]
+        keys: list[str | None] = []
+        for genotype, measured in zip(genotypes, found, strict=True):
+            keys.append(None)
+            # A network that cannot be built fails again when it is measured, with its reason.
+            if FINGERPRINT in measured.statistics:
+                try:
+                    keys[-1] = network_key(self.space, genotype, measured.statistics[FINGERPRINT])
+                except Unsure as unsure:
+                    self._tell_unsure(unsure)
+        return keys
+
+    def _statistics_of(self, keys: Sequence[str], proxies: Mapping[str, Proxy]) -> Iterator[list[Measured]]:
         cached: list[Measured] = []
         digests: list[dict[str, str]] = []
         missing: list[tuple[int, tuple[Genotype, dict[str, Proxy]]]] = []
-        for position, key in enumerate(keys):
-            genotype = self.network_of(key)
-            digests.append(self.digests(self.space.notation(genotype), proxies))
+        genotypes = [self.network_of(key) for key in keys]
+        for position, (genotype, network) in enumerate(zip(genotypes, self._network_keys(genotypes), strict=True)):
+            digests.append({} if network is None else self.digests(network, proxies))
             found = self._read(digests[-1])
             cached.append(found)
             wanted = {n: p for n, p in proxies.items() if n not in found.statistics and n not in found.failures}
@@ -291,9 +342,10 @@ class Evaluator:
     def _write(self, digests: Mapping[str, str], measured: Measured) -> None:
         if self.cache is None:
             return
-        items: list[tuple[str, Any]] = [(digests[name], found) for name, found in measured.statistics.items()]
-        items += [(digests[name], {FAILED: measured.failures[name]}) for name in measured.lasting]
-        self.cache.put(items)
+        items: list[tuple[str, Any]] = [(digests[name], found) for name, found in measured.statistics.items() if name in digests]
+        items += [(digests[name], {FAILED: measured.failures[name]}) for name in measured.lasting if name in digests]
+        if items:
+            self.cache.put(items)
 
     def check_whole(self) -> None:
         """Does nothing, because every architecture can be measured."""

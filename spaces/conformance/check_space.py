@@ -23,6 +23,7 @@ from rbflex_evo.spaces.isolation.settings import own_settings
 from rbflex_evo.spaces.space import SearchSpace
 
 from .check_encoding import ENUMERABLE, check_encoding, check_valid, sampled
+from .check_fingerprint import check_identified, check_networks
 from .checking import CheckFailed, called, check_pickled, pure, require
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ def check_space(space: SearchSpace, *, samples: int = 20, seed: int = 0) -> None
 
     Raises:
         CheckFailed: At the first violation.
+
+    Warns:
+        ConformanceWarning: If two keys stand for one network, or the code cannot be identified for the cache.
     """
     import torch
 
@@ -67,7 +71,6 @@ def check_space(space: SearchSpace, *, samples: int = 20, seed: int = 0) -> None
             _check_drawing(space, name, genotype)
             _check_cells(space, name, genotype)
             _check_thin(space, name, genotype)
-    _check_representatives(space, name, genotypes)
     _check_keys(space, name, genotypes)
     with torch.random.fork_rng(devices=[]):
         for genotype in genotypes[:FORWARDS]:
@@ -76,7 +79,9 @@ def check_space(space: SearchSpace, *, samples: int = 20, seed: int = 0) -> None
         for genotype in genotypes:
             _check_costs(space, name, genotype)
         _check_weight_shapes(space, name, genotypes)
+        check_networks(space, name, genotypes, seed)
     check_pickled(space, name)
+    check_identified(space, name)
 
 
 def _check_identity(space: SearchSpace, name: str) -> None:
@@ -144,25 +149,10 @@ def _check_key(space: SearchSpace, name: str, genotype: Genotype) -> None:
         space.representative(key) == representative,
         f"{what} gave {representative} and then {space.representative(key)}; a key has one representative",
     )
-    again = space.representative(space.key(representative))
+    own = space.key(representative)
     require(
-        again == representative,
-        f"{what} gave {representative}, whose own key is represented by {again}; a representative represents itself",
-    )
-
-
-def _check_representatives(space: SearchSpace, name: str, genotypes: Sequence[Genotype]) -> None:
-    """Checks that different keys have different representatives.
-
-    A representative that omits a part of the architecture passes every check of a single key, but many keys then share it. Some
-    keys may share one: cells that are the same network after pruning.
-    """
-    keys = {space.key(genotype) for genotype in genotypes}
-    representatives = {space.representative(key) for key in keys}
-    require(
-        2 * len(representatives) >= len(keys),
-        f"{name}.representative() gave {len(representatives)} genotypes for {len(keys)} keys; "
-        "genotypes of different keys are different networks, so each key needs its own",
+        own == key,
+        f"{what} gave {representative}, whose own key is {own!r}; a representative represents itself, and a network has one key",
     )
 
 

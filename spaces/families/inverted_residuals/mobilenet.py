@@ -92,6 +92,14 @@ class MobileNetSpace(SearchSpace):
         plain = [_position(stem, "stem", MULTIPLIERS), *widths, _position(head, "head", HEAD_MULTIPLIERS)]
         return self.encoding.join(plain, blocks)
 
+    def key(self, genotype: Genotype) -> str:
+        """Returns the notation with the largest multipliers that give the same widths, since widths are rounded."""
+        self.encoding.validate(genotype)
+        (stem, *widths, head), blocks = self.encoding.split(genotype)
+        stages = [_largest(base, MULTIPLIERS, gene) for (base, *_), gene in zip(STAGES, widths, strict=True)]
+        plain = [_largest(STEM, MULTIPLIERS, stem), *stages, _largest(HEAD, HEAD_MULTIPLIERS, head)]
+        return self.notation(self.encoding.join(plain, blocks))
+
     def layout(self, genotype: Genotype) -> MobileNetLayout:
         """Returns the layers of the network."""
         self.encoding.validate(genotype)
@@ -135,6 +143,11 @@ def scaled(width: int, multiplier: float) -> int:
     wanted = width * multiplier
     nearest = max(8, 8 * int(wanted / 8 + 0.5))
     return nearest if nearest >= 0.9 * wanted else nearest + 8
+
+
+def _largest(width: int, multipliers: Sequence[float], gene: int) -> int:
+    """Returns the position of the largest multiplier that scales a width as the chosen one does."""
+    return max(i for i, multiplier in enumerate(multipliers) if scaled(width, multiplier) == scaled(width, multipliers[gene]))
 
 
 def _kinds(stage: int) -> tuple[tuple[int, int], ...]:

@@ -1,7 +1,7 @@
 """The two spaces of NATS-Bench (Dong et al. 2021, arXiv 2009.00437), with the indices of the benchmark.
 
 `nats_tss`, the topology space (= NAS-Bench-201): 6 edges with one of 5 operations each, 15,625 cells, 6,466 up to the isomorphism
-of the benchmark. `nats_sss`, the size space: 5 widths of 8 .. 64 for a fixed cell, 32,768 networks.
+of the benchmark, 6,236 scored networks. `nats_sss`, the size space: 5 widths of 8 .. 64 for a fixed cell, 32,768 networks.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class TopologySpace(NatsSpace):
     """Cells of NAS-Bench-201 / NATS-Bench TSS; genes are positions in `OPERATIONS`, in the order of `EDGES`."""
 
     name = "nats_tss"
-    description = "NATS-Bench topology space = NAS-Bench-201: 6 edges x 5 operations, 6,466 distinct cells"
+    description = "NATS-Bench topology space = NAS-Bench-201: 6 edges x 5 operations, 6,236 distinct networks"
     Parameters = TopologyParameters
     parameters: TopologyParameters
 
@@ -137,13 +137,13 @@ class TopologySpace(NatsSpace):
         return tuple(genes[edge] for edge in EDGES)
 
     def key(self, genotype: Genotype) -> str:
-        """Returns the notation of the first cell that is isomorphic to this one (6,466 distinct keys)."""
+        """Returns the notation of the first cell that is isomorphic to the network that is scored (6,236 distinct keys)."""
         self.encoding.validate(genotype)
-        return self.notation(first_of_form(isomorphism, len(OPERATIONS))[isomorphism(genotype)])
+        return self.notation(_isomorphic(_scored(genotype)))
 
     def representative(self, key: str) -> Genotype:
         """Returns the cell of the key without the edges on no path from input to output."""
-        return prune(first_of_form(isomorphism, len(OPERATIONS))[isomorphism(self.parse(key))])
+        return _scored(self.parse(key))
 
     def plan(self, genotype: Genotype, input_shape: Sequence[int]) -> Plan | None:
         """Returns the plan of a representative, or None for a raw cell, which also observes convolutions without effect."""
@@ -241,6 +241,19 @@ class SizeSpace(NatsSpace):
         blocks = tuple(f"{kind}\n{width}" for kind, width in zip(kinds, widths, strict=True))
         nodes = ("input", f"stem\n{widths[0]}", *blocks, "classifier")
         return chain_drawing(nodes, self.notation(genotype))
+
+
+def _isomorphic(genotype: Genotype) -> Genotype:
+    """Returns the first of the cells that are isomorphic to this one, by the isomorphism of the benchmark (6,466 cells)."""
+    return first_of_form(isomorphism, len(OPERATIONS))[isomorphism(genotype)]
+
+
+def _scored(genotype: Genotype) -> Genotype:
+    """Returns the network that is scored for a cell (6,236 cells).
+
+    The isomorphism keeps sums of zeros, so that cells which differ only in edges without effect may be no isomorphic cells.
+    """
+    return prune(_isomorphic(genotype))
 
 
 _SHAPE = "'|op~0|+|op~0|op~1|+|op~0|op~1|op~2|'"
