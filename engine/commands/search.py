@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,13 +49,7 @@ def resume(run: RunPath, as_json: AsJson = False) -> None:
 
 
 def _run(search: Search, as_json: bool) -> None:
-    from rbflex_evo.engine.terminal.interrupt import Interrupted
-
-    try:
-        result = search.run()
-    except Interrupted as stopped:
-        print(stopped, file=sys.stderr)
-        raise typer.Exit(130) from None
+    result = search.run()
     if as_json:
         print(json.dumps({**result.document, "folder": str(result.folder)}, ensure_ascii=False))
     else:

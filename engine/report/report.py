@@ -22,7 +22,7 @@ from rbflex_evo.engine.run.folder import replace_text
 from rbflex_evo.engine.run.record import RunRecord, read_run
 from rbflex_evo.engine.run.result_document import Candidate, TableFacts
 from rbflex_evo.engine.terminal.wording import fixed, flat, percent
-from rbflex_evo.spaces import RbflexEvoError, RunError, SearchSpace, create_space
+from rbflex_evo.spaces import RbflexEvoError, SearchSpace, create_space, file_error
 
 from . import limits
 
@@ -54,7 +54,7 @@ def write_report(folder: Path) -> Path:
     try:
         text = render_page("report.html.j2", _contents(run, space, Gallery(run.folder)))
     except OSError as error:
-        raise RunError(f"cannot write the report into {run.folder}: {error.strerror or error}") from None
+        raise file_error(error, error.filename or run.folder) from None
     replace_text(page, text)
     return page
 

@@ -16,7 +16,7 @@ import yaml
 from rbflex_evo.engine.configuration.config import Config, as_values, identity, parse_config
 from rbflex_evo.engine.configuration.difference import difference
 from rbflex_evo.engine.configuration.yaml_reader import read_value
-from rbflex_evo.spaces import ConfigError, RunError
+from rbflex_evo.spaces import ConfigError, FailedError, RunError, file_error
 
 LOCK = ".lock"
 
@@ -98,7 +98,9 @@ def own_text(path: Path) -> str:
     """
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise file_error(error, path, "read") from None
+    except UnicodeDecodeError as error:
         raise RunError(f"cannot read {path}: {error}") from None
 
 
@@ -153,12 +155,10 @@ def opened(path: Path) -> Iterator[RunFolder]:
         path.mkdir(parents=True, exist_ok=True)
         lock = open(path / LOCK, "a")  # noqa: SIM115 (closed below)
     except OSError as error:
-        raise RunError(
-            f"the run folder {str(path)!r} cannot be written: {error.strerror}; choose another with --set runs=FOLDER"
-        ) from None
+        raise file_error(error, f"the run folder {str(path)!r}", way_out="choose another with --set runs=FOLDER") from None
     with lock:
         if not locked(lock.fileno()):
-            raise RunError(f"{path} is in use by another process; wait until it is done, or give this run another name")
+            raise FailedError(f"{path} is in use by another process; wait until it is done, or give this run another name")
         try:
             yield folder
         finally:
@@ -180,7 +180,7 @@ def replace_text(path: Path, text: str) -> None:
             os.fsync(file.fileno())
         os.replace(draft, path)
     except OSError as error:
-        raise RunError(f"{path} cannot be written: {error.strerror or error}") from error
+        raise file_error(error, path) from error
 
 
 def locked(descriptor: int) -> bool:

@@ -23,7 +23,7 @@ from typing import Any
 
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.fitness.objective.limited import Look
-from rbflex_evo.spaces import RunError
+from rbflex_evo.spaces import RunError, file_error
 
 VERSION = 1
 
@@ -148,7 +148,7 @@ def read_journal(path: Path) -> JournalContent:
     except FileNotFoundError:
         return JournalContent()
     except OSError as error:
-        raise RunError(f"{path} cannot be read: {error.strerror}") from None
+        raise file_error(error, path, "read") from None
     content = JournalContent(end=data.rfind(b"\n") + 1)
     for position, text in enumerate(data[: content.end].split(b"\n")[:-1], start=1):
         _take(content, _decode(text, path, position), path, position)
@@ -238,4 +238,4 @@ class _Writing:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         if isinstance(error, OSError):
-            raise RunError(f"{self.path} cannot be written: {error.strerror or error}") from error
+            raise file_error(error, self.path) from error

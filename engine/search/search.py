@@ -16,7 +16,6 @@ The table of known accuracies is only checked to be of this space before the sea
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -29,7 +28,8 @@ from rbflex_evo.engine.report.report import write_report
 from rbflex_evo.engine.run.folder import RunFolder, find_run, opened, own_config
 from rbflex_evo.engine.run.journal import Journal, JournalContent, evaluation_line, header_line, read_journal
 from rbflex_evo.engine.run.result_document import ResultDocument, read_result, write_result
-from rbflex_evo.engine.terminal.interrupt import Interrupt, Interrupted
+from rbflex_evo.engine.terminal.interrupt import STOPS, Interrupt
+from rbflex_evo.engine.terminal.messages import say
 from rbflex_evo.engine.terminal.progress import Progress
 from rbflex_evo.engine.terminal.wording import counted
 from rbflex_evo.fitness.costs.book import CostBook
@@ -99,7 +99,7 @@ class Search:
 
         Raises:
             RbflexEvoError: If anything about the folder, the data, the device or the table is wrong.
-            Interrupted: After Ctrl-C, everything saved.
+            Interrupted, Stopped: After Ctrl-C or another stop signal, everything saved.
         """
         with self.open() as running:
             while not running.finished:
@@ -111,7 +111,7 @@ class Search:
 
         Raises:
             RbflexEvoError: If anything about the folder, the data, the device or the table is wrong.
-            Interrupted: After Ctrl-C, everything saved.
+            Interrupted, Stopped: After Ctrl-C or another stop signal, everything saved.
         """
         return RunningSearch(self)
 
@@ -158,7 +158,7 @@ class Search:
         )
         why_not = loop.resume()
         if why_not is not None and not self.quiet:
-            print(f"{folder.snapshot}: {why_not}; going through the journal instead", file=sys.stderr)
+            say(f"{folder.snapshot}: {why_not}; going through the journal instead")
         return loop
 
     def _document(self, loop: Loop) -> ResultDocument:
@@ -276,7 +276,7 @@ class RunningSearch:
 
     Raises:
         RbflexEvoError: If anything about the folder, the data, the device or the table is wrong.
-        Interrupted: After Ctrl-C, everything saved.
+        Interrupted, Stopped: After Ctrl-C or another stop signal, everything saved.
     """
 
     def __init__(self, search: Search) -> None:
@@ -285,7 +285,7 @@ class RunningSearch:
         self._result: Result | None = None
         with ExitStack() as resources:
             self._folder = resources.enter_context(opened(search.config.folder))
-            interrupt = resources.enter_context(Interrupt())
+            self._interrupt = interrupt = resources.enter_context(Interrupt())
             self._folder.check_owner(search.config)
             content = read_journal(self._folder.journal)
             known = read_result(self._folder.result)
@@ -300,7 +300,7 @@ class RunningSearch:
             with self._saving():
                 journal = self._measuring.enter_context(Journal(self._folder.journal, content.end))
                 self._loop = search._loop(self._folder, content, journal, evaluator, inputs, interrupt, book)
-                self._measuring.callback(self._loop.close)
+                self._measuring.callback(self._save)
                 bar = search._progress("search", search.config.budget.evaluations, initial=len(self._loop.view))
                 self._loop.progress = self._measuring.enter_context(bar)
             self._resources = resources.pop_all()
@@ -315,7 +315,7 @@ class RunningSearch:
 
         Raises:
             RuntimeError: If the genotypes of the last call were not evaluated and told.
-            Interrupted: After Ctrl-C, everything saved.
+            Interrupted, Stopped: After Ctrl-C or another stop signal, everything saved.
         """
         with self._saving():
             return [] if self._loop is None else self._loop.ask()
@@ -325,7 +325,7 @@ class RunningSearch:
 
         Raises:
             RuntimeError: If `ask` was not called before, or `genotypes` are not those that it returned.
-            Interrupted: After Ctrl-C, everything saved.
+            Interrupted, Stopped: After Ctrl-C or another stop signal, everything saved.
         """
         with self._saving():
             return [] if self._loop is None else self._loop.evaluate(genotypes)
@@ -335,7 +335,7 @@ class RunningSearch:
 
         Raises:
             RuntimeError: If `evaluate` was not called before, or `evaluations` are not those that it returned.
-            Interrupted: After Ctrl-C, everything saved.
+            Interrupted, Stopped: After Ctrl-C or another stop signal, everything saved.
         """
         with self._saving():
             if self._loop is not None:
@@ -372,14 +372,20 @@ class RunningSearch:
 
     @contextmanager
     def _saving(self) -> Iterator[None]:
-        """Says in an `Interrupted` how many evaluations are saved and how to continue."""
+        """Says in the exception of a stop how many evaluations are saved and how to continue."""
         try:
             yield
-        except Interrupted:
-            done = len(read_journal(self._folder.journal).evaluations)
-            raise Interrupted(
-                f"stopped after {counted(done, 'evaluation')}, all saved; go on with: rbflex-evo resume {self._folder.path}"
+        except STOPS:
+            done, path = len(read_journal(self._folder.journal).evaluations), self._folder.path
+            raise self._interrupt.stop(
+                f"stopped after {counted(done, 'evaluation')}, all saved; go on with: rbflex-evo resume {path}\n"
+                f"(a report of these: rbflex-evo report {path})"
             ) from None
+
+    def _save(self) -> None:
+        with self._interrupt.saving():
+            if self._loop is not None:
+                self._loop.close()
 
 
 def open_search(config: Config | str | Path, overrides: Sequence[str] = (), *, quiet: bool = False) -> RunningSearch:

@@ -1,4 +1,4 @@
-"""Pool of processes that ignore Ctrl-C and end with their parent."""
+"""Pool of processes that ignore stop signals and end with their parent."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import resource_tracker
+from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
 
 
@@ -18,8 +19,26 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+# Ctrl-C and what schedulers send reaches every process of a group, but only the parent stops in order. Windows lacks some.
+STOPS = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name)}
+
+
+class _Process(SpawnProcess):
+    """Process that does not receive SIGTERM, so it is killed instead."""
+
+    def terminate(self) -> None:
+        """Kills the process."""
+        self.kill()
+
+
+class _Context(SpawnContext):
+    """Context of processes whose stop signals are blocked."""
+
+    Process = _Process
+
+
 class Processes(ProcessPoolExecutor):
-    """Pool of spawned processes that ignore Ctrl-C from their start and end with their parent, also if it is killed.
+    """Pool of spawned processes that ignore stop signals from their start and end with their parent, also if it is killed.
 
     Args:
         count: Largest number of processes; a process is started when a call finds none idle.
@@ -28,24 +47,27 @@ class Processes(ProcessPoolExecutor):
     """
 
     def __init__(self, count: int, start: Callable[..., None], *arguments: Any) -> None:
-        super().__init__(count, multiprocessing.get_context("spawn"), _start_process, (start, arguments))
+        with signals_waiting():
+            super().__init__(count, _Context(), _start_process, (start, arguments))
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Schedules a call and returns its future, as `concurrent.futures.Executor.submit`."""
-        with _interrupts_waiting():
+        with signals_waiting():
             return super().submit(fn, *args, **kwargs)
 
 
 @contextlib.contextmanager
-def _interrupts_waiting() -> Iterator[None]:
-    """Blocks SIGINT within the context, so that a process that is started inside never receives it."""
+def signals_waiting() -> Iterator[None]:
+    """Blocks stop signals within the context, so that a process that is started inside never receives one."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    # Otherwise the tracker would start with the first process and unblock the signals.
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     try:
+        # The tracker of semaphores outlives a signal to the group only if it starts with the signals blocked. Starting it
+        # unblocks two of them here, so they are blocked again.
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -29,6 +29,8 @@ Request = tuple[Genotype, Mapping[str, Proxy]]
 class WorkerError(RbflexEvoError, RuntimeError):
     """A worker process ended unexpectedly."""
 
+    exit_code = 1
+
 
 def default_workers(device: torch.device) -> int:
     """Returns one worker for an accelerator, and one per core for a CPU."""
