@@ -60,8 +60,8 @@ __all__ = [
     "UnknownNameError",
     "VectorEncoding",
     "create_space",
-    "file_error",
     "deap_random",
+    "file_error",
     "near_name",
     "parse",
 ]

@@ -1,4 +1,4 @@
-"""The command line. Exit codes (docs/guide/commands.md has the table):
+"""The command line and its exit codes, of which docs/guide/commands.md has the table.
 
 0 done, 2 the user must change something, 1 failed and may be tried again, 128 + signal stopped after saving
 (130 Ctrl-C, 143 SIGTERM, 138 SIGUSR1, 129 SIGHUP).
@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 import warnings
+from pathlib import Path
 from typing import Annotated, Any, TextIO
 
 import typer
@@ -36,10 +38,13 @@ class InOrder(TyperGroup):
             say("interrupted")
             raise typer.Exit(130) from None
         except OSError as error:
+            if not _is_of_output(error):
+                raise file_error(error) from error
+            _write_nowhere()
             # The reader of the output went away (| head -1), and nothing else broke.
-            if isinstance(error, BrokenPipeError) and not _is_written():
+            if isinstance(error, BrokenPipeError):
                 raise typer.Exit(0) from None
-            raise file_error(error) from error
+            raise file_error(error, "standard output") from error
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Returns the names in the order of the help text."""
@@ -109,30 +114,21 @@ def run(arguments: list[str]) -> int:
         say(f"failed: {type(error).__name__}: {text}\n(--debug shows where)")
         return 1
     try:
-        _is_written()
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _write_nowhere()
     except OSError as error:
+        _write_nowhere()
         say(f"error: {file_error(error, 'standard output')}")
         return code or 1
     return code
 
 
-def _is_written() -> bool:
-    """Writes what is buffered to standard output; returns False if its reader is gone.
-
-    Raises:
-        OSError: If it cannot be written for another reason.
-    """
-    if sys.stdout is None:
-        return True
-    try:
-        sys.stdout.flush()
-        return True
-    except BrokenPipeError:
-        _write_nowhere()
-        return False
-    except OSError:
-        _write_nowhere()
-        raise
+def _is_of_output(error: OSError) -> bool:
+    """True if the error came from a command's own `print`; every other file that is written has its name in the error."""
+    places = [Path(frame.f_code.co_filename).parent for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return error.filename is None and places[-1] == Path(__file__).parent
 
 
 def _write_nowhere() -> None:

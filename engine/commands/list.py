@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 from pydantic import BaseModel
 
-from rbflex_evo.engine.terminal.wording import sized
 from rbflex_evo.engine.terminal.messages import say
+from rbflex_evo.engine.terminal.wording import sized
 from rbflex_evo.spaces import SPACES, TABLES, PluginError, Registry
 from rbflex_evo.spaces.errors import reason
 

@@ -205,12 +205,7 @@ class Search:
 
     def _prepare(self, evaluator: EvaluatorLike, interrupt: Interrupt) -> None:
         with self._progress("gammas", None, unit="network") as progress:
-
-            def step(done: int, wanted: int) -> None:
-                progress.to(done, wanted)
-                interrupt.check()
-
-            evaluator.prepare(step)
+            evaluator.prepare(interrupt.after(progress.to))
         interrupt.check()
 
     def _score_reference(

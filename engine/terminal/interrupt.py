@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar
 
 from .messages import say
 
@@ -61,22 +61,36 @@ STOPS = (Interrupted, Stopped)
 class Interrupt:
     """Context in which the first stop signal sets `requested`.
 
-    Does nothing outside the main thread. Handlers are restored at the end.
+    Does nothing outside the main thread. A context within another one shares its signals: ``with Interrupt() as interrupt`` gives
+    the outer one. The last one that ends restores the handlers.
 
     Attributes:
         requested: Whether a stop signal arrived.
     """
+
+    _active: ClassVar[Interrupt | None] = None
 
     def __init__(self) -> None:
         self.requested = False
         self._number: int = signal.SIGINT
         self._saving = False
         self._before: dict[int, Any] = {}
+        self._depth = 0
+        self._outermost = self
 
-    def check(self, *_: Any) -> None:
+    def check(self) -> None:
         """Raises Interrupted or Stopped if a stop signal arrived."""
         if self.requested:
             raise self.stop(f"stopped by {signal.Signals(self._number).name}")
+
+    def after(self, step: Callable[..., None]) -> Callable[..., None]:
+        """Returns a function that takes the step and then raises Interrupted or Stopped if a stop signal arrived."""
+
+        def stepped(*arguments: Any) -> None:
+            step(*arguments)
+            self.check()
+
+        return stepped
 
     def stop(self, message: str) -> Interrupted | Stopped:
         """Returns the exception of the signal that arrived."""
@@ -93,16 +107,26 @@ class Interrupt:
 
     def __enter__(self) -> Interrupt:
         if threading.current_thread() is threading.main_thread():
-            defaults = {signal.SIGINT: signal.default_int_handler, **dict.fromkeys(OTHERS, signal.SIG_DFL)}
-            for number, default in defaults.items():
-                if signal.getsignal(number) is default:
-                    self._before[number] = signal.signal(number, self._arrived)
-        return self
+            self._outermost = Interrupt._active or self
+            self._outermost._depth += 1
+            if self._outermost is self:
+                self._install()
+        return self._outermost
 
     def __exit__(self, *exception: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before.clear()
+        outermost = self._outermost
+        outermost._depth -= 1
+        if outermost is Interrupt._active and not outermost._depth:
+            Interrupt._active = None
+            for number, handler in outermost._before.items():
+                signal.signal(number, handler)
+
+    def _install(self) -> None:
+        Interrupt._active = self
+        defaults = {signal.SIGINT: signal.default_int_handler, **dict.fromkeys(OTHERS, signal.SIG_DFL)}
+        for number, default in defaults.items():
+            if signal.getsignal(number) is default:
+                self._before[number] = signal.signal(number, self._arrived)
 
     def _arrived(self, number: int, frame: FrameType | None) -> None:
         if not self.requested:
