@@ -81,7 +81,8 @@ def summary(result: Result) -> list[tuple[str, str]]:
     rejected = f"{counts['rejected']:,} rejected, " if counts.get("rejected") else ""
     done = f"{counts['unique']:,} evaluated, {counts['failed']:,} failed, {rejected}{seconds:.1f} s"
     lines.append(("stopped", f"{result.stop_reason} ({done})"))
-    lines.append(("report", str(result.folder / "report.html")))
+    page = result.folder / "report.html"
+    lines.append(("report", str(page) if page.exists() else f"not written; write it with: rbflex-evo report {result.folder}"))
     return lines
 
 

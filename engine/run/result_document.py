@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from rbflex_evo.spaces import Genotype, RunError
+from rbflex_evo.spaces import Genotype, RunError, SearchSpace
+from rbflex_evo.spaces.errors import reason
 
 from .folder import replace_text
 
@@ -29,6 +30,14 @@ class Candidate(Part):
     key: str
     scores: dict[str, float]
     costs: dict[str, float] = {}
+
+
+def notation_of(space: SearchSpace, genotype: Genotype) -> str:
+    """Returns the notation of a genotype, or its genes and the reason if the space's own notation fails."""
+    try:
+        return space.notation(genotype)
+    except Exception as error:
+        return f"genotype {list(genotype)} (its notation failed: {reason(error)})"
 
 
 class FrontFacts(Part):

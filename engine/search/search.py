@@ -22,12 +22,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from rbflex_evo.engine.configuration.assembly import Assembly
 from rbflex_evo.engine.configuration.config import Config, identity, load_config
-from rbflex_evo.engine.report.report import write_report
 from rbflex_evo.engine.run.folder import RunFolder, find_run, opened, own_config
 from rbflex_evo.engine.run.journal import Journal, JournalContent, evaluation_line, header_line, read_journal
-from rbflex_evo.engine.run.result_document import ResultDocument, read_result, write_result
+from rbflex_evo.engine.run.result_document import ResultDocument, TableFacts, read_result, write_result
 from rbflex_evo.engine.terminal.interrupt import STOPS, Interrupt
 from rbflex_evo.engine.terminal.messages import say
 from rbflex_evo.engine.terminal.progress import Progress
@@ -35,8 +36,9 @@ from rbflex_evo.engine.terminal.wording import counted
 from rbflex_evo.fitness.costs.book import CostBook
 from rbflex_evo.fitness.evaluation import Evaluation, EvaluatorLike, evaluate
 from rbflex_evo.fitness.objective.archive import ArchiveView
-from rbflex_evo.spaces import Genotype, RunError
+from rbflex_evo.spaces import Genotype, RbflexEvoError, RunError
 from rbflex_evo.spaces.encodings.distinct import distinct
+from rbflex_evo.spaces.errors import reason
 
 from .budget import Budget
 from .loop import Loop, check_answer
@@ -234,23 +236,32 @@ class Search:
     def _finish(self, folder: RunFolder, view: ArchiveView, found: ResultDocument, table: Table | None) -> Result:
         # Only now, with nothing left to decide, is the table read.
         if table is not None and self.config.table is not None:
-            found = found.model_copy(update={"table": table_facts(table, self.config.table.name, found.best)})
+            found = found.model_copy(update={"table": self._facts_of(table, self.config.table.name, found, folder)})
         write_result(folder.result, found)
         if self.report:
-            write_report(folder.path)
+            _report(folder)
         return self._result(folder, view, found)
+
+    def _facts_of(self, table: Table, source: str, found: ResultDocument, folder: RunFolder) -> TableFacts | None:
+        """Returns what the table knows; if it can no longer be read, says so and how to get it later, and returns None."""
+        try:
+            return table_facts(table, source, found.best)
+        except Exception as error:
+            say(f"no known accuracies: {_why(error)}; once that is solved, add them with: rbflex-evo resume {folder.path}")
+            return None
 
     def _finished(self, folder: RunFolder, content: JournalContent, found: ResultDocument) -> Result:
         """Returns the result of a run that is over, with another table or a new report where one is asked for."""
         ordering = self.parts.constraints.ordering
         view = ArchiveView.of(self.parts.objective, content.evaluations, content.references, ordering)
-        if own_config(folder.config).table != self.config.table:
+        wanted = self.config.table
+        if own_config(folder.config).table != wanted or (found.table is None and wanted is not None):
             found = found.model_copy(update={"table": None})
             table = self.parts.table
             folder.write_config(self.config)
             return self._finish(folder, view, found, table)
         if self.report and not folder.report.exists():
-            write_report(folder.path)
+            _report(folder)
         return self._result(folder, view, found)
 
     def _result(self, folder: RunFolder, view: ArchiveView, found: ResultDocument) -> Result:
@@ -288,6 +299,8 @@ class RunningSearch:
                 self._result = search._finished(self._folder, content, known)
                 return
             self._table, book = search.parts.table, search.parts.book()
+            if not content.evaluations:
+                book.check(search.space.encoding.sample(np.random.Generator(np.random.PCG64(0))))
             self._measuring = resources.enter_context(ExitStack())
             evaluator, inputs = self._measuring.enter_context(search._evaluator())
             interrupt.check()
@@ -396,6 +409,21 @@ def open_search(config: Config | str | Path, overrides: Sequence[str] = (), *, q
     """
     chosen = config if isinstance(config, Config) else load_config(config, overrides)
     return Search(chosen, quiet=quiet).open()
+
+
+def _report(folder: RunFolder) -> None:
+    """Writes the report; if it cannot be written, says so and how to get it later, since the result is complete without it."""
+    try:
+        # Imported late: a run must not need what draws.
+        from rbflex_evo.engine.report.report import write_report
+
+        write_report(folder.path)
+    except Exception as error:
+        say(f"no report was written: {_why(error)}; once that is solved, write it with: rbflex-evo report {folder.path}")
+
+
+def _why(error: Exception) -> str:
+    return str(error) if isinstance(error, RbflexEvoError) else reason(error)
 
 
 def _origin_of(fingerprint: str | None) -> str:
