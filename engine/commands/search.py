@@ -41,19 +41,35 @@ def search(
     _run(Search(settings), as_json)
 
 
-def resume(run: RunPath, as_json: AsJson = False) -> None:
-    """Resume a run that was stopped."""
+def resume(
+    run: RunPath,
+    budget: Annotated[
+        list[str] | None,
+        typer.Option("--budget", metavar="LIMIT=VALUE", help="Go on with another budget, such as evaluations=2000. Repeatable."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Resume a run that was stopped, or go on with another budget.
+
+    With --budget, the run goes on exactly as if it had had that budget from the start.
+    """
+    from rbflex_evo.engine.configuration.budget import read_limits
+
+    limits = read_limits(budget or [])
     from rbflex_evo.engine.search.search import Search
 
-    _run(Search.from_folder(run), as_json)
+    result = _run(Search.from_folder(run, budget=limits), as_json)
+    if not as_json and result.stop_reason.startswith("the budget of "):
+        print(f"go on      rbflex-evo resume {run} --budget evaluations=N (more than {result.counts['unique']:,})")
 
 
-def _run(search: Search, as_json: bool) -> None:
+def _run(search: Search, as_json: bool) -> Result:
     result = search.run()
     if as_json:
         print(json.dumps({**result.document, "folder": str(result.folder)}, ensure_ascii=False))
     else:
         print("\n".join(columns(summary(result))))
+    return result
 
 
 def summary(result: Result) -> list[tuple[str, str]]:

@@ -53,6 +53,11 @@ class RunFolder:
         there = own_config(self.config)
         if identity(there) != identity(config):
             found = difference(there, config)
+            if identity(there.model_copy(update={"budget": config.budget})) == identity(config):
+                raise RunError(
+                    f"{self.path} holds a run with another budget ({found}); go on with: rbflex-evo resume {self.path} --budget "
+                    "evaluations=N, or give this one another name (--set name=...)"
+                )
             raise RunError(
                 f"{self.path} holds a run of another configuration{f' ({found})' if found else ''}; "
                 f"give this one another name (--set name=...), or remove {self.path}"
@@ -73,6 +78,8 @@ def find_run(path: str | Path) -> Config:
     folder = RunFolder(Path(path) if Path(path).name else Path(path).resolve())
     if not folder.path.is_dir():
         raise RunError(f"there is no run folder {str(path)!r}; start one with: rbflex-evo search CONFIG")
+    if folder.path.name.endswith("-compare") and folder.config.exists():
+        raise RunError(f"{str(path)!r} is a comparison; the same command resumes it: rbflex-evo compare CONFIG")
     for file in (folder.config, folder.journal):
         if not file.exists():
             raise RunError(f"{str(path)!r} is no run's folder: it has no {file.name}; start one with: rbflex-evo search CONFIG")

@@ -137,6 +137,20 @@ def encode(line: Mapping[str, Any]) -> bytes:
     return (_encode({**line, "crc": checksum(line)}) + "\n").encode()
 
 
+def rewritten(path: Path, identity: str, evaluations: int, looks: int) -> str:
+    """Returns the text of a valid journal with another identity and only its first evaluations and looks."""
+    kept = {"evaluation": evaluations, "look": looks}
+    text = []
+    for line in path.read_bytes().split(b"\n")[:-1]:
+        values = json.loads(line)
+        if values["kind"] == "run":
+            del values["crc"]
+            text.append(encode({**values, "identity": identity}).decode())
+        elif values["kind"] not in kept or values["number"] < kept[values["kind"]]:
+            text.append(line.decode() + "\n")
+    return "".join(text)
+
+
 def read_journal(path: Path) -> JournalContent:
     """Reads a journal; a missing file is an empty journal.
 

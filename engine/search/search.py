@@ -20,11 +20,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rbflex_evo.engine.configuration.assembly import Assembly
+from rbflex_evo.engine.configuration.budget import with_budget
 from rbflex_evo.engine.configuration.config import Config, identity, load_config
 from rbflex_evo.engine.run.folder import RunFolder, find_run, opened, own_config
 from rbflex_evo.engine.run.journal import Journal, JournalContent, evaluation_line, header_line, read_journal
@@ -39,8 +40,10 @@ from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.spaces import Genotype, RbflexEvoError, RunError
 from rbflex_evo.spaces.encodings.distinct import distinct
 from rbflex_evo.spaces.errors import reason
+from rbflex_evo.strategies import STRATEGIES
 
 from .budget import Budget
+from .extension import Keys, extend, finish, kept_of
 from .loop import Loop, check_answer
 from .result import Result, document, front_of, table_facts
 
@@ -80,6 +83,7 @@ class Search:
         self.report = report
         self._identity = identity(config)
         self._given = evaluator
+        self._other_budget = False
         self._provenance = provenance or {"inputs": None, "backend": None}
 
     @classmethod
@@ -88,13 +92,25 @@ class Search:
         return cls(load_config(path, overrides), quiet=quiet)
 
     @classmethod
-    def from_folder(cls, path: str | Path, *, quiet: bool = False) -> Search:
+    def from_folder(cls, path: str | Path, *, budget: Mapping[str, Any] | None = None, quiet: bool = False) -> Search:
         """Takes up the run in a folder.
 
+        Args:
+            path: The folder.
+            budget: Other limits for the run, such as ``{"evaluations": 2000}``; it goes on as if it had had them from the start.
+            quiet: True shows no progress.
+
         Raises:
-            RunError: if there is none.
+            RunError: if there is none, or it cannot have that budget.
+            ConfigError: if a limit is unknown or wrong.
         """
-        return cls(find_run(path), quiet=quiet)
+        config = find_run(path)
+        if not budget:
+            return cls(config, quiet=quiet)
+        _check_extensible(config)
+        search = cls(with_budget(config, budget), quiet=quiet)
+        search._other_budget = True
+        return search
 
     def run(self) -> Result:
         """Searches, or continues to search, and returns the result.
@@ -137,18 +153,33 @@ class Search:
         book: CostBook,
     ) -> Loop:
         """Returns the loop, resumed, its space prepared and its reference sample scored."""
-        constraints = self.parts.constraints
-        view = ArchiveView(self.parts.objective, evaluator.key, constraints.ordering)
+        view = ArchiveView(self.parts.objective, evaluator.key, self.parts.constraints.ordering)
         self._begin(folder, content, journal, inputs)
         self._prepare(evaluator, interrupt)
         if view.objective.reference == "sample":
             self._score_reference(folder, content, journal, evaluator, view, interrupt)
-        loop = Loop(
+        loop = self._new_loop(folder, content, journal, evaluator, view, interrupt, book)
+        why_not = loop.resume()
+        if why_not is not None and not self.quiet:
+            say(f"{folder.snapshot}: {why_not}; going through the journal instead")
+        return loop
+
+    def _new_loop(
+        self,
+        folder: RunFolder,
+        content: JournalContent,
+        journal: Journal,
+        evaluator: EvaluatorLike,
+        view: ArchiveView,
+        interrupt: Interrupt,
+        book: CostBook,
+    ) -> Loop:
+        return Loop(
             space=self.space,
             strategy=self.parts.strategy(),
             evaluator=evaluator,
             view=view,
-            constraints=constraints,
+            constraints=self.parts.constraints,
             book=book,
             budget=Budget(**self.config.budget.model_dump()),
             folder=folder,
@@ -158,10 +189,31 @@ class Search:
             interrupt=interrupt,
             warm_start=[genotype for _, genotype in distinct(self.warm_start, view.key)],
         )
-        why_not = loop.resume()
-        if why_not is not None and not self.quiet:
-            say(f"{folder.snapshot}: {why_not}; going through the journal instead")
-        return loop
+
+    def _extend(self, folder: RunFolder, interrupt: Interrupt) -> None:
+        """Gives the run in the folder the budget of this search.
+
+        Raises:
+            RunError: If it cannot have that; nothing is changed.
+        """
+        before = own_config(folder.config)
+        if before.budget == self.config.budget:
+            return
+        if identity(before.model_copy(update={"budget": self.config.budget})) != self._identity:
+            raise RunError(f"{folder.path} holds a run of another configuration; give this one another name (--set name=...)")
+        content = read_journal(folder.journal)
+        old, new = (Budget(**config.budget.model_dump()) for config in (before, self.config))
+
+        def replay(aside: RunFolder, content: JournalContent, journal: Journal) -> Loop:
+            evaluator = Keys(self.space, self.parts.raw)
+            view = ArchiveView(self.parts.objective, evaluator.key, self.parts.constraints.ordering)
+            if view.objective.reference == "sample":
+                view.set_reference(content.references)
+            loop = self._new_loop(aside, content, journal, evaluator, view, interrupt, self.parts.book())
+            loop.resume()
+            return loop
+
+        extend(folder, self.config, *kept_of(old, new, content, replay, folder))
 
     def _document(self, loop: Loop) -> ResultDocument:
         return document(
@@ -292,6 +344,9 @@ class RunningSearch:
         with ExitStack() as resources:
             self._folder = resources.enter_context(opened(search.config.folder))
             self._interrupt = interrupt = resources.enter_context(Interrupt())
+            finish(self._folder)
+            if search._other_budget:
+                search._extend(self._folder, interrupt)
             self._folder.check_owner(search.config)
             content = read_journal(self._folder.journal)
             known = read_result(self._folder.result)
@@ -409,6 +464,21 @@ def open_search(config: Config | str | Path, overrides: Sequence[str] = (), *, q
     """
     chosen = config if isinstance(config, Config) else load_config(config, overrides)
     return Search(chosen, quiet=quiet).open()
+
+
+def _check_extensible(config: Config) -> None:
+    """Makes sure that a run may have another budget.
+
+    Raises:
+        RunError: If it is part of a comparison, or its strategy plans with the budget.
+    """
+    if config.folder.parent.parent.name.endswith("-compare"):
+        raise RunError(f"{config.folder} is a run of a comparison, whose runs have one budget; start another comparison")
+    strategy = STRATEGIES.get(config.strategy.name)
+    if strategy.depends_on_budget:
+        raise RunError(
+            f"the strategy {strategy.name!r} plans with its budget, so {config.folder} cannot have another one; start another run"
+        )
 
 
 def _report(folder: RunFolder) -> None:
