@@ -75,6 +75,7 @@ def _correlate(config: Config, scores: Path | None, interrupt: Interrupt, quiet:
     wanted = _with_baselines(config)
     if scores is None and config.scores is not None:
         scores = Path(config.scores).expanduser()
+    _check_enough(config, space)
     if scores is None:
         from rbflex_evo.engine.tabulation.tabulate import tabulate
 
@@ -118,6 +119,16 @@ def _tables(config: Config, space: SearchSpace) -> list[tuple[str, Table]]:
     if twice is not None:
         raise ConfigError(f"two tables are both called {twice!r}; set 'dataset' of one of them")
     return tables
+
+
+def _check_enough(config: Config, space: SearchSpace) -> None:
+    """Checks before anything is scored that the sample is large enough."""
+    count = FEWEST if config.sample is None else len(architectures_of(config, space))
+    if count < FEWEST:
+        raise ConfigError(
+            f"correlate needs at least {FEWEST} architectures, but the sample has {count}; "
+            "set a larger one (sample: {size: ...}), or list more (sample: {file: ...})"
+        )
 
 
 def _with_baselines(config: Config) -> Config:
@@ -233,8 +244,9 @@ def _known(table: Table, source: str, architectures: Sequence[str], interrupt: I
     known = int(np.isfinite(accuracies).sum())
     if known < FEWEST:
         raise TableError(
-            f"table {source!r} of {table.dataset} knows {known} of the {len(architectures):,} architectures; "
-            "enlarge the sample, or list some that it knows (sample: {file: ...})"
+            f"table {source!r} of {table.dataset} knows {known} of the {len(architectures):,} architectures, but correlate "
+            f"needs at least {FEWEST} that it knows; enlarge the sample (sample: {{size: ...}}), or list some that it knows "
+            "(sample: {file: ...})"
         )
     return Accuracies(table.dataset, source, accuracies)
 

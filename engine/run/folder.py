@@ -19,6 +19,9 @@ from rbflex_evo.engine.configuration.yaml_reader import read_value
 from rbflex_evo.spaces import ConfigError, FailedError, RunError, file_error
 
 LOCK = ".lock"
+# The first and last line of a configuration in a run's folder. A file that has the first without the last lost its end.
+BEGINNING = "# The configuration of this run. Its last line is '# end'."
+END = "# end"
 
 
 class RunFolder:
@@ -65,7 +68,8 @@ class RunFolder:
 
     def write_config(self, config: Config) -> None:
         """Writes the configuration, overrides included, into the folder."""
-        replace_text(self.config, yaml.safe_dump(as_values(config), sort_keys=False, allow_unicode=True))
+        text = yaml.safe_dump(as_values(config), sort_keys=False, allow_unicode=True)
+        replace_text(self.config, f"{BEGINNING}\n{text}{END}\n")
 
 
 def find_run(path: str | Path) -> Config:
@@ -119,8 +123,10 @@ def own_values(path: Path, text: str) -> dict[str, Any]:
         text: The YAML text.
 
     Raises:
-        RunError: If the text is not YAML.
+        RunError: If the text is not YAML, or lost its end.
     """
+    if text.startswith(BEGINNING) and text.rstrip().rpartition("\n")[2] != END:
+        raise damaged(path, f"its end is lost, the last line should be {END!r}")
     try:
         values = read_value(text, str(path))
     except ConfigError as error:

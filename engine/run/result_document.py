@@ -110,6 +110,20 @@ def read_result(path: Path) -> ResultDocument | None:
         raise RunError(f"{path} is damaged; remove it, and resuming the run writes it again") from None
 
 
+def check_journal(document: ResultDocument | None, evaluations: int, folder: Path) -> None:
+    """Makes sure that the journal of a finished run has all evaluations of its result.
+
+    Raises:
+        RunError: If its end is lost; the message says how to get it back.
+    """
+    wanted = 0 if document is None else document.counts.get("unique", 0)
+    if evaluations < wanted:
+        raise RunError(
+            f"{folder / 'journal.jsonl'} lost its end: it holds {evaluations:,} evaluations, but result.json has {wanted:,}\n"
+            f"restore it, or remove {folder / 'result.json'} and make the others again with: rbflex-evo resume {folder}"
+        )
+
+
 def write_result(path: Path, document: ResultDocument) -> None:
     """Writes the result of a run.
 

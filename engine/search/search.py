@@ -29,7 +29,7 @@ from rbflex_evo.engine.configuration.budget import with_budget
 from rbflex_evo.engine.configuration.config import Config, identity, load_config
 from rbflex_evo.engine.run.folder import RunFolder, find_run, opened, own_config
 from rbflex_evo.engine.run.journal import Journal, JournalContent, evaluation_line, header_line, read_journal
-from rbflex_evo.engine.run.result_document import ResultDocument, TableFacts, read_result, write_result
+from rbflex_evo.engine.run.result_document import ResultDocument, TableFacts, check_journal, read_result, write_result
 from rbflex_evo.engine.terminal.interrupt import STOPS, Interrupt
 from rbflex_evo.engine.terminal.messages import say
 from rbflex_evo.engine.terminal.progress import Progress
@@ -202,6 +202,7 @@ class Search:
         if identity(before.model_copy(update={"budget": self.config.budget})) != self._identity:
             raise RunError(f"{folder.path} holds a run of another configuration; give this one another name (--set name=...)")
         content = read_journal(folder.journal)
+        check_journal(read_result(folder.result), len(content.evaluations), folder.path)
         old, new = (Budget(**config.budget.model_dump()) for config in (before, self.config))
 
         def replay(aside: RunFolder, content: JournalContent, journal: Journal) -> Loop:
@@ -350,6 +351,7 @@ class RunningSearch:
             self._folder.check_owner(search.config)
             content = read_journal(self._folder.journal)
             known = read_result(self._folder.result)
+            check_journal(known, len(content.evaluations), self._folder.path)
             if known is not None:
                 self._result = search._finished(self._folder, content, known)
                 return

@@ -287,8 +287,8 @@ def check_budget(make: Make) -> None:
             return
         require(
             first == second,
-            f"with {left[0]} and {left[1]} evaluations left it proposed different genotypes, though both are more than its batch; let "
-            "n only cut the batch, or set depends_on_budget = True, so that a run is not given another budget",
+            f"with {left[0]} and {left[1]} evaluations left it proposed different genotypes, though both are more than its batch; "
+            "let n only cut the batch, or set depends_on_budget = True, so that a run is not given another budget",
         )
         for strategy, world, genotypes in zip(strategies, worlds, (first, second), strict=True):
             strategy.tell(world.evaluate(genotypes), world.view)
