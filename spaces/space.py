@@ -227,20 +227,28 @@ class SearchSpace(ABC):
     def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
         """Counts parameters and multiply-accumulates of the raw network, by default on the meta device.
 
+        A network that cannot be there, such as one whose constructor reads a tensor's value (``.item()``), is counted on the CPU.
+
         Args:
             genotype: The genotype of the network.
             input_shape: Shape of one input; by default that of the space.
         """
+        try:
+            return self._counted(genotype, input_shape, "meta")
+        except Exception:
+            return self._counted(genotype, input_shape, "cpu")
+
+    def _counted(self, genotype: Genotype, input_shape: Sequence[int] | None, device: str) -> Costs:
         import torch
         from torch.utils.flop_counter import FlopCounterMode
 
         from rbflex_evo.spaces.isolation.random_state import own_random_state
         from rbflex_evo.spaces.isolation.settings import own_settings
 
-        with own_settings(), own_random_state(0), torch.device("meta"):
+        with own_settings(), own_random_state(0), torch.device(device):
             network = self.build(genotype).eval()
             with torch.no_grad(), FlopCounterMode(display=False) as counter:
-                network(self.example_inputs(1, input_shape=input_shape).to("meta"))
+                network(self.example_inputs(1, input_shape=input_shape).to(device))
         return Costs(
             params=float(sum(parameter.numel() for parameter in network.parameters())),
             flops=counter.get_total_flops() / 2,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from enum import Enum
 from typing import Annotated, Any
 
 import typer
 from pydantic import BaseModel
 
+from rbflex_evo.engine.terminal.messages import say
 from rbflex_evo.engine.terminal.wording import sized
 from rbflex_evo.spaces import SPACES, TABLES, PluginError, Registry
 from rbflex_evo.spaces.errors import reason
@@ -39,7 +39,7 @@ def list_known(
         try:
             entries.append(_described(kind, name))
         except PluginError as error:
-            print(f"warning: {error}", file=sys.stderr)
+            say(f"warning: {error}")
     if as_json:
         print(json.dumps(entries, ensure_ascii=False))
         return

@@ -25,11 +25,11 @@ from rbflex_evo.engine.configuration.compare_section import ComparisonPlan
 from rbflex_evo.engine.configuration.config import Config, identity
 from rbflex_evo.engine.run.folder import RunFolder, opened
 from rbflex_evo.engine.run.journal import read_journal
-from rbflex_evo.engine.terminal.interrupt import Interrupt, Interrupted
+from rbflex_evo.engine.terminal.interrupt import Interrupt
 from rbflex_evo.engine.terminal.progress import Progress
 from rbflex_evo.fitness.evaluation import Evaluation, EvaluatorLike
 from rbflex_evo.fitness.measuring.processes import DiedAtStart, NotPortable, ProcessDied, Processes, cores, may_have_children
-from rbflex_evo.spaces import RunError
+from rbflex_evo.spaces import FailedError, RunError
 
 from .plan import folder_of, open_tables, run_config
 from .run import Job, Provenance, note_failure, one_by_one, trace_path
@@ -62,7 +62,7 @@ def run_all(config: Config, *, quiet: bool = False) -> Runs:
 
     Raises:
         RunError: if the folder holds runs of another configuration.
-        Interrupted: after Ctrl-C, everything saved.
+        Interrupted, Stopped: after Ctrl-C or another stop signal, everything saved.
         RbflexEvoError: if the space, a table, the images or the device are not as they should be.
     """
     plan = config.plan()
@@ -91,7 +91,7 @@ def run_all(config: Config, *, quiet: bool = False) -> Runs:
                     progress.advance(lambda job=job: job.name)  # type: ignore[misc]
             traces = _finished(config, jobs, provenance.get("scores"))
         if len(traces) + len(failures) < len(jobs):
-            raise Interrupted(f"stopped after {len(traces)} of {len(jobs)} runs, all saved; the same command resumes")
+            raise interrupt.stop(f"stopped after {len(traces)} of {len(jobs)} runs, all saved; the same command resumes")
         pool = None if config.scores is not None else _evaluations_of(config, jobs, traces)
         return Runs(folder.path, plan, traces, failures, pool)
 
@@ -176,7 +176,7 @@ def _outcome(future: Future[tuple[bool, str | None]], config: Config, job: Job) 
     try:
         return future.result()
     except DiedAtStart as death:
-        raise RunError(
+        raise FailedError(
             f"a process of the comparison died as it started ({death}); in a script of your own, it does where the call is not "
             'under: if __name__ == "__main__":\nif memory ran out, set workers: 1'
         ) from None

@@ -12,7 +12,7 @@ from rbflex_evo.engine.configuration.compare_section import Contender
 from rbflex_evo.engine.configuration.config import Config, identity
 from rbflex_evo.engine.run.journal import read_journal
 from rbflex_evo.engine.search.search import Search
-from rbflex_evo.engine.terminal.interrupt import Interrupted
+from rbflex_evo.engine.terminal.interrupt import STOPS, Interrupted
 from rbflex_evo.fitness.evaluation import Evaluation, EvaluatorLike
 from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.spaces import Genotype
@@ -50,7 +50,7 @@ def one_by_one(
             return
         try:
             failure = run_one(config, job, evaluator, provenance, stopped)
-        except Interrupted:
+        except STOPS:
             return
         yield job, failure
 
@@ -59,7 +59,7 @@ def run_one(config: Config, job: Job, evaluator: EvaluatorLike, provenance: Prov
     """Makes one run and leaves its trace; returns None, or the reason why it failed, which is also left in a file.
 
     Raises:
-        Interrupted: if it was stopped, everything saved.
+        Interrupted, Stopped: if it was stopped, everything saved.
     """
     settings = run_config(config, job.contender, job.seed)
     watched = Watched(evaluator, stopped)

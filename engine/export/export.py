@@ -25,7 +25,7 @@ from rbflex_evo.engine.terminal.wording import named
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
-from rbflex_evo.spaces import ConfigError, RunError, SearchSpace, create_space
+from rbflex_evo.spaces import ConfigError, FailedError, RunError, SearchSpace, create_space, file_error
 from rbflex_evo.spaces.isolation.settings import own_settings
 
 from . import onnx_file
@@ -236,10 +236,10 @@ def _whole(target: Path, replace: bool) -> Iterator[Path]:
         draft.mkdir(parents=True, exist_ok=True)
         lock = open(draft / LOCK, "a")  # noqa: SIM115 (closed below)
     except OSError as error:
-        raise RunError(f"{target} cannot be written: {error.strerror}; name another folder with --into") from None
+        raise file_error(error, target, way_out="name another folder with --into") from None
     with lock:
         if not locked(lock.fileno()):
-            raise RunError(f"another process is exporting into {target}; wait until it is done")
+            raise FailedError(f"another process is exporting into {target}; wait until it is done")
         try:
             _clear(draft, [LOCK])
             yield draft
@@ -252,7 +252,7 @@ def _whole(target: Path, replace: bool) -> Iterator[Path]:
         except BaseException as error:
             shutil.rmtree(draft, ignore_errors=True)
             if isinstance(error, OSError):
-                raise RunError(f"{target} cannot be written: {error.strerror or error}") from error
+                raise file_error(error, target) from error
             raise
 
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.fitness.objective.limited import Look
-from rbflex_evo.spaces import RunError
+from rbflex_evo.spaces import RunError, file_error
 
 VERSION = 1
 
@@ -137,6 +137,20 @@ def encode(line: Mapping[str, Any]) -> bytes:
     return (_encode({**line, "crc": checksum(line)}) + "\n").encode()
 
 
+def rewritten(path: Path, identity: str, evaluations: int, looks: int) -> str:
+    """Returns the text of a valid journal with another identity and only its first evaluations and looks."""
+    kept = {"evaluation": evaluations, "look": looks}
+    text = []
+    for line in path.read_bytes().split(b"\n")[:-1]:
+        values = json.loads(line)
+        if values["kind"] == "run":
+            del values["crc"]
+            text.append(encode({**values, "identity": identity}).decode())
+        elif values["kind"] not in kept or values["number"] < kept[values["kind"]]:
+            text.append(line.decode() + "\n")
+    return "".join(text)
+
+
 def read_journal(path: Path) -> JournalContent:
     """Reads a journal; a missing file is an empty journal.
 
@@ -148,7 +162,7 @@ def read_journal(path: Path) -> JournalContent:
     except FileNotFoundError:
         return JournalContent()
     except OSError as error:
-        raise RunError(f"{path} cannot be read: {error.strerror}") from None
+        raise file_error(error, path, "read") from None
     content = JournalContent(end=data.rfind(b"\n") + 1)
     for position, text in enumerate(data[: content.end].split(b"\n")[:-1], start=1):
         _take(content, _decode(text, path, position), path, position)
@@ -238,4 +252,4 @@ class _Writing:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         if isinstance(error, OSError):
-            raise RunError(f"{self.path} cannot be written: {error.strerror or error}") from error
+            raise file_error(error, self.path) from error

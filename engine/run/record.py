@@ -17,7 +17,7 @@ from rbflex_evo.spaces import RunError, UnknownNameError, parse
 
 from .folder import damaged, own_parsed, own_text, own_values
 from .journal import JournalContent, read_journal
-from .result_document import Candidate, ResultDocument, read_result
+from .result_document import Candidate, ResultDocument, check_journal, read_result
 
 
 @dataclass(frozen=True)
@@ -110,12 +110,14 @@ def read_run(folder: Path) -> RunRecord:
     if not path.is_file():
         raise RunError(f"{folder} is not a run folder: it has no config.yaml; name the folder that a search wrote")
     config_text = own_text(path)
+    content, outcome = read_journal(folder / "journal.jsonl"), read_result(folder / "result.json")
+    check_journal(outcome, len(content.evaluations), folder)
     return RunRecord(
         folder=folder,
         config=_config(path, config_text),
         config_text=config_text,
-        content=read_journal(folder / "journal.jsonl"),
-        outcome=read_result(folder / "result.json"),
+        content=content,
+        outcome=outcome,
     )
 
 

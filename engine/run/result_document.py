@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from rbflex_evo.spaces import Genotype, RunError
+from rbflex_evo.spaces import Genotype, RunError, SearchSpace
+from rbflex_evo.spaces.errors import reason
 
 from .folder import replace_text
 
@@ -29,6 +30,14 @@ class Candidate(Part):
     key: str
     scores: dict[str, float]
     costs: dict[str, float] = {}
+
+
+def notation_of(space: SearchSpace, genotype: Genotype) -> str:
+    """Returns the notation of a genotype, or its genes and the reason if the space's own notation fails."""
+    try:
+        return space.notation(genotype)
+    except Exception as error:
+        return f"genotype {list(genotype)} (its notation failed: {reason(error)})"
 
 
 class FrontFacts(Part):
@@ -99,6 +108,20 @@ def read_result(path: Path) -> ResultDocument | None:
         raise RunError(f"{path} is damaged: {name}: {problem['msg']}, but it is {problem['input']!r:.60}") from None
     except (OSError, ValueError, KeyError, TypeError):
         raise RunError(f"{path} is damaged; remove it, and resuming the run writes it again") from None
+
+
+def check_journal(document: ResultDocument | None, evaluations: int, folder: Path) -> None:
+    """Makes sure that the journal of a finished run has all evaluations of its result.
+
+    Raises:
+        RunError: If its end is lost; the message says how to get it back.
+    """
+    wanted = 0 if document is None else document.counts.get("unique", 0)
+    if evaluations < wanted:
+        raise RunError(
+            f"{folder / 'journal.jsonl'} lost its end: it holds {evaluations:,} evaluations, but result.json has {wanted:,}\n"
+            f"restore it, or remove {folder / 'result.json'} and make the others again with: rbflex-evo resume {folder}"
+        )
 
 
 def write_result(path: Path, document: ResultDocument) -> None:

@@ -131,7 +131,7 @@ class Loop:
 
         Raises:
             RuntimeError: If the genotypes of the last call were not evaluated and told.
-            Interrupted: After Ctrl-C, everything saved.
+            Interrupted, Stopped: After Ctrl-C or another stop signal, everything saved.
         """
         if self._asked is not None:
             raise RuntimeError(
@@ -163,7 +163,7 @@ class Loop:
         Raises:
             RuntimeError: If `genotypes` are not those of the last `ask`, or were evaluated before.
             RunError: If the journal holds other evaluations than those that the strategy asks for.
-            Interrupted: After Ctrl-C, everything saved.
+            Interrupted, Stopped: After Ctrl-C or another stop signal, everything saved.
         """
         if self._asked is None:
             if self.finished and not genotypes:
@@ -202,7 +202,7 @@ class Loop:
 
         Raises:
             RuntimeError: If `evaluations` are not those of the last `evaluate`.
-            Interrupted: After Ctrl-C, everything saved.
+            Interrupted, Stopped: After Ctrl-C or another stop signal, everything saved.
         """
         if self._asked is None or self._evaluated is None:
             if self.finished and not evaluations:

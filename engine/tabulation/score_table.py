@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from rbflex_evo.fitness.measuring.tabulated import Arrays, load, score_names
-from rbflex_evo.spaces import RunError
+from rbflex_evo.spaces import RunError, file_error
 
 FRAME = ("space", "architecture", "row", "key", "notation")
 
@@ -72,4 +72,4 @@ def save(path: Path, arrays: Arrays) -> None:
         np.savez_compressed(draft, allow_pickle=False, **arrays)
         os.replace(draft, path)
     except OSError as error:
-        raise RunError(f"{path} cannot be written: {error.strerror or error}") from error
+        raise file_error(error, path) from error

@@ -23,6 +23,7 @@ import numpy as np
 from rbflex_evo.engine.configuration.assembly import Assembly, check_code, recorded_code, score_code
 from rbflex_evo.engine.configuration.config import Config, settings
 from rbflex_evo.engine.run.folder import RunFolder, opened, own_config, replace_text
+from rbflex_evo.engine.terminal.interrupt import STOPS, Interrupt
 from rbflex_evo.engine.terminal.progress import Progress
 from rbflex_evo.fitness.evaluation import keyed, six_digits
 from rbflex_evo.fitness.measuring.evaluator import Evaluator, score_block
@@ -54,7 +55,17 @@ def tabulate(config: Config, *, quiet: bool = False) -> Path:
     Raises:
         ConfigError: If the space is too large and no sample is set, or the sample is larger than the space.
         RunError: If the folder holds a table of other architectures, other settings, or other parameters of a score.
+        Interrupted, Stopped: After Ctrl-C or another stop signal; the same call resumes.
     """
+    with Interrupt() as interrupt:
+        try:
+            return _tabulate(config, interrupt, quiet)
+        except STOPS:
+            # Pieces are written atomically, so nothing is left to save.
+            raise interrupt.stop("stopped; what is done is kept, the same command resumes") from None
+
+
+def _tabulate(config: Config, interrupt: Interrupt, quiet: bool) -> Path:
     parts = Assembly(config)
     architectures = architectures_of(config, parts.space)
     with opened(config.folder.with_name(f"{config.folder.name}-table")) as folder:
@@ -66,14 +77,14 @@ def tabulate(config: Config, *, quiet: bool = False) -> Path:
             return path
         with parts.evaluator() as evaluator:
             with Progress("gammas", None, unit="network", shown=not quiet) as progress:
-                evaluator.prepare(progress.to)
+                evaluator.prepare(interrupt.after(progress.to))
             frame = _frame(evaluator, architectures)
             planned = evaluator.planned() if config.sample is None else []
             for names, measure in (
                 ([name for name in missing if name in planned], partial(_walked, evaluator)),
                 ([name for name in missing if name not in planned], partial(_evaluated, evaluator, architectures)),
             ):
-                known |= _complete(folder.path / "pieces", names, frame, measure, quiet)
+                known |= _complete(folder.path / "pieces", names, frame, measure, interrupt, quiet)
         save(path, {**frame, **known})
     return path
 
@@ -142,7 +153,7 @@ def _frame(evaluator: Evaluator, architectures: Sequence[Genotype]) -> Arrays:
     }
 
 
-def _complete(folder: Path, names: Sequence[str], frame: Arrays, measure: Measure, quiet: bool) -> Arrays:
+def _complete(folder: Path, names: Sequence[str], frame: Arrays, measure: Measure, interrupt: Interrupt, quiet: bool) -> Arrays:
     """Returns the columns of the named scores; pieces of an earlier session are read from their files."""
     pieces: dict[str, dict[str, Arrays]] = {}
     for name in names:
@@ -159,7 +170,7 @@ def _complete(folder: Path, names: Sequence[str], frame: Arrays, measure: Measur
         ready = sum(len(piece["notation"]) for piece in pieces[group[0]].values())
         title = ", ".join(group) if len(group) <= 3 else f"{len(group)} scores"
         with Progress(title, networks, initial=ready, unit="network", shown=not quiet) as progress:
-            for stem, piece in measure(group, set(done), progress.advance):
+            for stem, piece in measure(group, set(done), interrupt.after(progress.advance)):
                 for name, arrays in piece.items():
                     save(folder / name / f"{stem}.npz", arrays)
                     pieces[name][stem] = arrays

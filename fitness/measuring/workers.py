@@ -39,6 +39,8 @@ class WorkerError(RbflexEvoError, RuntimeError):
 class WorkerWarning(UserWarning):
     """Warns that candidates are measured in this process, so that a candidate that kills its process ends the search."""
 
+    exit_code = 1
+
 
 def default_workers(device: torch.device) -> int:
     """Returns one worker for an accelerator, and one per core for a CPU."""
