@@ -10,7 +10,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from .errors import PluginError, UnknownNameError, near_name, reason
+from .errors import PluginError, UnknownNameError, near_name, reason, shown
 
 PLURALS = {"proxy": "proxies", "strategy": "strategies", "data source": "data_sources"}
 
@@ -66,7 +66,7 @@ class Registry:
         elif others:
             self._known[name] = self._loaded(others[0])
         else:
-            raise UnknownNameError(f"unknown {self.kind} {name!r}{near_name(name, self.names())}")
+            raise UnknownNameError(f"unknown {self.kind} {shown(name)}{near_name(name, self.names())}")
         return self._known[name]
 
     def package_of(self, name: str) -> str | None:
