@@ -46,6 +46,10 @@ class DeviceError(RbflexEvoError, ValueError):
     """The requested device is not available."""
 
 
+class NotationWarning(UserWarning):
+    """A notation of another project was read in one of several ways; the message says in which."""
+
+
 # Most characters of a value that a message repeats.
 SHOWN = 120
 

@@ -131,7 +131,7 @@ class Config(Parameters):
         correlate: How ``correlate`` judges scores.
         scores: Table of scores (``scores.npz``) that is replayed instead of measuring.
         compare: Strategies and seeds that ``compare`` runs.
-        warm_start: Architectures that are evaluated first, in the space's notation.
+        warm_start: Architectures that are evaluated first, in the space's notation or by index.
         runs: Folder that holds the folders of runs.
     """
 
@@ -176,6 +176,11 @@ class Config(Parameters):
         if value != "auto" and (type(value) is not int or value < 1):
             raise PydanticCustomError("number", "should be auto or a whole number of at least 1")
         return value
+
+    @field_validator("warm_start", mode="before")
+    @classmethod
+    def _indices_are_text(cls, value: Any) -> Any:
+        return [str(one) if type(one) is int else one for one in value] if isinstance(value, list) else value
 
     @property
     def folder(self) -> Path:

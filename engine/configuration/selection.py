@@ -54,4 +54,4 @@ def read_choice(value: Any, section: str, key: str, registry: Registry) -> Choic
     if not isinstance(name, str):
         raise ConfigError(f"'{section}.{key}': should be a name, but it is {shown(name)}")
     values = {str(k): v for k, v in value.items() if k != key}
-    return Choice(name=name, values=values, parameters=parse(registry.get(name).Parameters, values, section))
+    return Choice(name=registry.canonical(name), values=values, parameters=parse(registry.get(name).Parameters, values, section))

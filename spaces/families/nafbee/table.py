@@ -60,7 +60,7 @@ class NafbeeTable(LoadedTable):
                 continue
             notation = _notation(space, record["activation"], where)
             if notation in found:
-                raise TableError(f"{where} has {record['activation']!r} a second time; keep one of them")
+                raise TableError(f"{where} has {shown(record['activation'])} a second time; keep one of them")
             found[notation] = _accuracy(record["accuracy"], where)
         if not found:
             there = ", ".join(sorted({str(record["network"]) for record in records.values()})) or "no network"

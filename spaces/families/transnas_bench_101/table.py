@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rbflex_evo.spaces.errors import ConfigError, TableError, near_name, reason
+from rbflex_evo.spaces.errors import ConfigError, TableError, near_name, reason, shown
 from rbflex_evo.spaces.parameters import Parameters
 from rbflex_evo.spaces.space import SearchSpace
 from rbflex_evo.spaces.tables.files import existing_file, read_json, read_npz
@@ -108,7 +108,7 @@ def _pairs(path: str) -> list[tuple[str, float]]:
 def _pair(path: str, row: int, entry: Any) -> tuple[str, float]:
     if isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], str) and _is_number(entry[1]):
         return entry[0], float(entry[1])
-    raise TableError(f"{path!r}, row {row} is {str(entry)[:60]!r}; expected [notation, value]")
+    raise TableError(f"{path!r}, row {row} is {shown(entry, 60)}; expected [notation, value]")
 
 
 def _is_number(value: Any) -> bool:
