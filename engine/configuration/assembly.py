@@ -59,8 +59,10 @@ class Assembly:
         Raises:
             DataError: If they are missing, unreadable or too few.
         """
+        from rbflex_evo.fitness.data.inputs import fitted
+
         batch: Batch = sources.get(self.config.data.name)(self.config.data.parameters).batch()
-        return batch
+        return fitted(self.space, batch)
 
     @cached_property
     def proxies(self) -> dict[str, Proxy]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from rbflex_evo.fitness.data.batch import Batch
-from rbflex_evo.fitness.data.inputs import check_inputs
+from rbflex_evo.fitness.data.inputs import check_inputs, fitted
 from rbflex_evo.fitness.passes.device import PRECISIONS, find_device
 from rbflex_evo.fitness.passes.weights import WeightParameters
 from rbflex_evo.fitness.planned.backends import create_backend
@@ -70,6 +70,7 @@ class Conditions:
             raise ConfigError(f"precision must be one of {', '.join(PRECISIONS)}, but it is {precision!r}")
         if len(batch.images) < 2:
             raise DataError(f"a score compares at least 2 inputs, but the batch has {len(batch.images)}")
+        batch = fitted(space, batch)
         check_inputs(space, batch)
         found = find_device(device)
         if found.type == "mps" and precision == "float64":
