@@ -15,6 +15,7 @@ from rbflex_evo.fitness.passes.weights import WeightParameters
 from rbflex_evo.fitness.planned.backends import create_backend
 from rbflex_evo.fitness.proxies.proxy import Proxy
 from rbflex_evo.spaces import ConfigError, DataError, SearchSpace
+from rbflex_evo.spaces.errors import shown
 
 # Raised when measuring itself changes in a way that no version of a space or a proxy shows.
 VERSION = 4
@@ -67,7 +68,7 @@ class Conditions:
             DeviceError: If the device is not available.
         """
         if precision not in PRECISIONS:
-            raise ConfigError(f"precision must be one of {', '.join(PRECISIONS)}, but it is {precision!r}")
+            raise ConfigError(f"precision must be one of {', '.join(PRECISIONS)}, but it is {shown(precision)}")
         if len(batch.images) < 2:
             raise DataError(f"a score compares at least 2 inputs, but the batch has {len(batch.images)}")
         batch = fitted(space, batch)

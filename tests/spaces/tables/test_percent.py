@@ -66,6 +66,18 @@ def test_a_field_that_only_a_programming_language_reads_is_no_accuracy(tmp_path,
         csv_table(tmp_path, toy, (10, text, 50))
 
 
+def test_a_column_that_stands_twice_is_refused(tmp_path, toy):
+    (tmp_path / "t.csv").write_text("notation,accuracy, accuracy\nzero+skip,50,60\n")
+    with pytest.raises(TableError, match="has the column 'accuracy' twice; give one of them another name"):
+        create_table("csv", toy, path=str(tmp_path / "t.csv"))
+
+
+def test_a_json_table_that_is_too_deep_is_one_line(tmp_path):
+    (tmp_path / "t.json").write_text("[" * 100_000)
+    with pytest.raises(TableError, match=r"t\.json' is not a JSON file"):
+        create_table("nds", create_space("nds_resnet"), path=str(tmp_path / "t.json"))
+
+
 def test_the_compact_table_of_nas_bench_101_refuses_fractions(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("notation,accuracy\n011/001/000:conv3x3-bn-relu,0.94\n01/00:,0.81\n")
