@@ -104,10 +104,31 @@ def _unnamed(error: OSError) -> tuple[str, str]:
     return "a file", "--debug shows where"
 
 
+class NotationWarning(UserWarning):
+    """A notation of another project was read in one of several ways; the message says in which."""
+
+
+# Most characters of a value that a message repeats.
+SHOWN = 120
+
+
+def shown(value: object, most: int = SHOWN) -> str:
+    """Returns a value as it stands in messages: in quotes, on one line, and cut with its length if it is long.
+
+    Args:
+        value: The value that came.
+        most: Most characters that are shown.
+    """
+    if isinstance(value, str | bytes) and len(value) > most:
+        return f"{value[:most]!r}... ({len(value):,} {'characters' if isinstance(value, str) else 'bytes'})"
+    text = repr(value)
+    return text if len(text) <= most + 2 else f"{text[:most]}... ({len(text):,} characters)"
+
+
 def near_name(name: str, known: Iterable[str]) -> str:
     """Returns ``"; did you mean 'x'?"`` for the nearest known name, or the list of known names if none is near."""
     names = sorted(known)
-    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(str(name)[:SHOWN], names, n=1, cutoff=0.6)
     if near:
         return f"; did you mean {near[0]!r}?"
     return f"; known: {', '.join(names)}" if names else ""

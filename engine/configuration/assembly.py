@@ -70,8 +70,10 @@ class Assembly:
         Raises:
             DataError: If they are missing, unreadable or too few.
         """
+        from rbflex_evo.fitness.data.inputs import fitted
+
         batch: Batch = sources.get(self.config.data.name)(self.config.data.parameters).batch()
-        return batch
+        return fitted(self.space, batch)
 
     @cached_property
     def proxies(self) -> dict[str, Proxy]:
@@ -150,7 +152,7 @@ class Assembly:
             GenotypeError: If one of them is not of the space.
             ConfigError: If there are more than the budget allows.
         """
-        genotypes = [self.space.parse(text) for text in self.config.warm_start]
+        genotypes = [self.space.genotype_of(given) for given in self.config.warm_start]
         allowed = self.config.budget.evaluations
         if allowed is not None and len(genotypes) > allowed:
             raise ConfigError(f"'warm_start' has {len(genotypes)} architectures, but 'budget.evaluations' is only {allowed}")

@@ -69,7 +69,7 @@ def explain(folder: str | Path, architecture: str | None = None, *, seeds: int =
         raise RunError(f"{folder} has nothing to explain: {why_nothing(run)}")
     parts = Assembly(config)
     space = parts.space
-    genotype = tuple(run.outcome.best.genotype) if architecture is None else space.parse(architecture)
+    genotype = tuple(run.outcome.best.genotype) if architecture is None else space.genotype_of(architecture)
     _check_inputs(run, parts.batch)
     with parts.evaluator() as evaluator:
         with Progress("gammas", None, unit="network", shown=not quiet) as progress:

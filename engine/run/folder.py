@@ -11,11 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from rbflex_evo.engine.configuration.config import Config, as_values, identity, parse_config
 from rbflex_evo.engine.configuration.difference import difference
-from rbflex_evo.engine.configuration.yaml_reader import read_value
+from rbflex_evo.engine.configuration.yaml_reader import read_value, write_value
 from rbflex_evo.spaces import ConfigError, FailedError, RunError, file_error
 
 LOCK = ".lock"
@@ -68,8 +66,7 @@ class RunFolder:
 
     def write_config(self, config: Config) -> None:
         """Writes the configuration, overrides included, into the folder."""
-        text = yaml.safe_dump(as_values(config), sort_keys=False, allow_unicode=True)
-        replace_text(self.config, f"{BEGINNING}\n{text}{END}\n")
+        replace_text(self.config, f"{BEGINNING}\n{write_value(as_values(config))}{END}\n")
 
 
 def find_run(path: str | Path) -> Config:

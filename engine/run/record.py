@@ -14,6 +14,7 @@ from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.fitness.objective.constraints import Constraints, read_constraints
 from rbflex_evo.fitness.objective.objective import Objective, ObjectiveParameters, create_objective
 from rbflex_evo.spaces import RunError, UnknownNameError, parse
+from rbflex_evo.spaces.errors import shown
 
 from .folder import damaged, own_parsed, own_text, own_values
 from .journal import JournalContent, read_journal
@@ -127,7 +128,7 @@ def _config(path: Path, text: str) -> dict[str, Any]:
     if missing:
         raise damaged(path, f"{missing[0]!r} is missing")
     if not isinstance(config["fitness"], dict) or not isinstance(config["fitness"].get("proxies", {}), dict):
-        raise damaged(path, f"'fitness' must map 'proxies' to scores, but it is {config['fitness']!r}")
+        raise damaged(path, f"'fitness' must map 'proxies' to scores, but it is {shown(config['fitness'])}")
     # A name that is not registered here, or an invalid name of the run, must not prevent reading what was measured.
     with contextlib.suppress(UnknownNameError):
         own_parsed(path, {**config, "name": "run"})

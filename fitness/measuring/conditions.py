@@ -10,12 +10,13 @@ from typing import Any
 import torch
 
 from rbflex_evo.fitness.data.batch import Batch
-from rbflex_evo.fitness.data.inputs import check_inputs
+from rbflex_evo.fitness.data.inputs import check_inputs, fitted
 from rbflex_evo.fitness.passes.device import PRECISIONS, find_device
 from rbflex_evo.fitness.passes.weights import WeightParameters
 from rbflex_evo.fitness.planned.backends import create_backend
 from rbflex_evo.fitness.proxies.proxy import Proxy
 from rbflex_evo.spaces import ConfigError, DataError, SearchSpace
+from rbflex_evo.spaces.errors import shown
 from rbflex_evo.spaces.fingerprint import is_ours
 
 from .fingerprint import proxy_code, space_code
@@ -71,9 +72,10 @@ class Conditions:
             DeviceError: If the device is not available.
         """
         if precision not in PRECISIONS:
-            raise ConfigError(f"precision must be one of {', '.join(PRECISIONS)}, but it is {precision!r}")
+            raise ConfigError(f"precision must be one of {', '.join(PRECISIONS)}, but it is {shown(precision)}")
         if len(batch.images) < 2:
             raise DataError(f"a score compares at least 2 inputs, but the batch has {len(batch.images)}")
+        batch = fitted(space, batch)
         check_inputs(space, batch)
         found = find_device(device)
         if found.type == "mps" and precision == "float64":

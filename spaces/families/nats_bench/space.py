@@ -18,11 +18,13 @@ from pydantic import Field
 from rbflex_evo.spaces.architecture.drawing import Drawing, chain_drawing
 from rbflex_evo.spaces.encodings.encoding import Genotype
 from rbflex_evo.spaces.encodings.vector import VectorEncoding
-from rbflex_evo.spaces.errors import GenotypeError, near_name
+from rbflex_evo.spaces.errors import GenotypeError, near_name, shown
+from rbflex_evo.spaces.literals import whole_number
 from rbflex_evo.spaces.parameters import Parameters as AnyParameters
 from rbflex_evo.spaces.space import Cell, Costs, SearchSpace
 
 from .cell import EDGES, NODES, OPERATIONS, cell_drawing, first_of_form, isomorphism, prune
+from .naslib import NASLIB, read_naslib
 
 if TYPE_CHECKING:
     from torch import nn
@@ -121,20 +123,32 @@ class TopologySpace(NatsSpace):
         return "+".join(f"|{'|'.join(edges)}|" for edges in nodes[1:])
 
     def parse(self, text: str) -> Genotype:
-        """Reads the notation of the benchmark."""
-        genes = {}
-        nodes = text.strip().split("+")
+        """Reads the notation or the index of the benchmark, or NASLib's operation indices, ``(4, 0, 3, 1, 4, 3)``."""
+        text = text.strip()
+        index = whole_number(text)
+        if index is not None:
+            return self.at(index)
+        if text.startswith(("(", "[", NASLIB)):
+            return read_naslib(text)
+        genes: dict[tuple[int, int], tuple[str, int]] = {}
+        nodes = text.split("+")
         for target, node in enumerate(nodes, start=1):
             for edge in filter(None, node.strip("|").split("|")):
                 name, _, source = edge.partition("~")
                 if (source, target) not in {(str(a), b) for a, b in EDGES}:
-                    raise GenotypeError(f"{text!r} has no edge {edge!r}; expected {_SHAPE}")
+                    raise GenotypeError(f"{shown(text)} has no edge {shown(edge)}; expected {_SHAPE}")
                 if name not in OPERATIONS:
-                    raise GenotypeError(f"unknown operation {name!r}{near_name(name, OPERATIONS)}")
-                genes[int(source), target] = OPERATIONS.index(name)
+                    raise GenotypeError(f"unknown operation {shown(name)}{near_name(name, OPERATIONS)}")
+                place = int(source), target
+                if place in genes:
+                    raise GenotypeError(
+                        f"{shown(text)} has the edge from node {source} to node {target} twice, {genes[place][0]!r} and {edge!r}; "
+                        f"expected each once, as in {_SHAPE}"
+                    )
+                genes[place] = edge, OPERATIONS.index(name)
         if len(genes) != len(EDGES) or len(nodes) != NODES - 1:
-            raise GenotypeError(f"{text!r} is not a cell of {self.name}; expected {_SHAPE}")
-        return tuple(genes[edge] for edge in EDGES)
+            raise GenotypeError(f"{shown(text)} is not a cell of {self.name}; expected {_SHAPE}, or an index of 0..15624")
+        return tuple(genes[edge][1] for edge in EDGES)
 
     def key(self, genotype: Genotype) -> str:
         """Returns the notation of the first cell that is isomorphic to the network that is scored (6,236 distinct keys)."""
@@ -196,12 +210,16 @@ class SizeSpace(NatsSpace):
         return ":".join(str(WIDTHS[gene]) for gene in genotype)
 
     def parse(self, text: str) -> Genotype:
-        """Reads the notation of the benchmark."""
+        """Reads the notation or the index of the benchmark."""
+        index = whole_number(text)
+        if index is not None:
+            return self.at(index)
         widths = text.strip().split(":")
         allowed = [str(width) for width in WIDTHS]
         if len(widths) != 5 or not set(widths) <= set(allowed):
             raise GenotypeError(
-                f"{text!r} is not a network of {self.name}; expected five of {', '.join(allowed)} as in '8:16:24:32:64'"
+                f"{shown(text)} is not a network of {self.name}; expected five of {', '.join(allowed)} as in '8:16:24:32:64', "
+                "or an index of 0..32767"
             )
         return tuple(allowed.index(width) for width in widths)
 
@@ -279,7 +297,7 @@ def _all_sizes() -> tuple[Genotype, ...]:
 
 def _at(order: Sequence[Genotype], index: int) -> Genotype:
     if not 0 <= index < len(order):
-        raise GenotypeError(f"an index must be in 0..{len(order) - 1}, but it is {index}")
+        raise GenotypeError(f"an index must be in 0..{len(order) - 1}, but it is {shown(index)}")
     return order[index]
 
 
