@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .children import Child, command, problem, run
-from .small_runs import configuration, first_difference, journal, reference, resumed, written
+from .children import Child, problem, run
+from .small_runs import configuration, first_difference, journal, reference, resumed, searching, written
 from .trials import Found, Outcome, Place
 
 PATIENCE = 60.0
@@ -26,7 +26,7 @@ def trial(rng: np.random.Generator, place: Place) -> Found:
     if in_seconds:
         return _seconds(values, jumps, place)
     config, folder = written(values, place.work), place.work / "run"
-    child = Child(_jumping(command("search", str(config)), jumps), place.work)
+    child = Child(_jumping(searching(config), jumps), place.work)
     if child.ended_within(float(rng.uniform(0.1, 1.0))):
         ended = child.wait(PATIENCE)
         wrong = problem(ended)
@@ -41,14 +41,15 @@ def trial(rng: np.random.Generator, place: Place) -> Found:
 def _seconds(values: dict[str, object], jumps: list[float], place: Place) -> Found:
     config = written({**values, "budget": {"evaluations": 6000, "seconds": BUDGET_SECONDS}}, place.work)
     started = time.monotonic()
-    ended = run(_jumping(command("search", str(config)), jumps), place.work, PATIENCE)
+    ended = run(_jumping(searching(config), jumps), place.work, PATIENCE)
     took = time.monotonic() - started
     wrong = problem(ended)
     if wrong is not None or ended.code:
         return wrong or Found(Outcome.UNCLEAR, ended.errors[-300:])
-    longer = written({**values, "name": "longer", "budget": {"evaluations": 6000}}, place.work)
     found = journal(place.work / "run")[1:]
-    check = run(command("search", str(longer), "--set", f"budget.evaluations={max(len(found), 1)}"), place.work, PATIENCE)
+    count = sum(isinstance(line, dict) and line["kind"] == "evaluation" for line in found)
+    longer = written({**values, "name": "longer", "budget": {"evaluations": max(count, 1)}}, place.work)
+    check = run(searching(longer), place.work, PATIENCE)
     if check.code:
         return problem(check) or Found(Outcome.UNCLEAR, check.errors[-300:])
     difference = first_difference(found, journal(place.work / "longer")[1:])

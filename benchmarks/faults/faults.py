@@ -1,4 +1,4 @@
-"""Runs that are killed, damaged, starved of disk or memory, or fed with garbage: the right journal, or one clear line.
+"""Faults at random: runs that are killed, damaged, short of disk or memory, and random content for every reader.
 
     python -m benchmarks faults [--kind KIND ...] [--count N] [--seed S] [--minutes M] [--seconds S] [--folder F] [--only NUMBER]
 

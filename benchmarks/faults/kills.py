@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .children import Child, command, problem
-from .small_runs import configuration, reference, resumed, written
+from .children import Child, problem
+from .small_runs import configuration, reference, resumed, searching, written
 from .trials import Found, Outcome, Place
 
 PATIENCE = 60.0
@@ -23,12 +23,13 @@ def trial(rng: np.random.Generator, place: Place) -> Found:
     of_worker = bool(rng.integers(2))
     workers = 2 if of_worker or rng.integers(4) == 0 else 1
     cache = str(place.work / "cache.sqlite") if rng.integers(2) else "off"
+    report = bool(rng.integers(8) == 0)
     values = configuration(rng, workers=workers, cache=cache)
     expected = reference(values, place)
     config, folder = written(values, place.work), place.work / "run"
     detail, faults = [f"{workers} workers, cache {'on' if cache != 'off' else 'off'}"], 0
     for _ in range(1 if of_worker else 1 + int(rng.integers(3))):
-        work = command("search", str(config))
+        work = searching(config, report)
         child = Child(work if rng.integers(2) else _with_many_snapshots(work), place.work)
         victim = _strike(child, folder / "journal.jsonl", _moment(rng, len(expected), workers), of_worker)
         ended = child.wait(PATIENCE)
@@ -41,7 +42,7 @@ def trial(rng: np.random.Generator, place: Place) -> Found:
             return Found(wrong.outcome, f"{', '.join(detail)}: {wrong.detail}", faults)
         if ended.code == 0 and victim == "run":
             return Found(Outcome.UNCLEAR, "killed, but it ended with exit code 0", faults)
-    return resumed(folder, expected, place.work, ", ".join(detail), faults)
+    return resumed(folder, expected, place.work, ", ".join(detail), faults, report)
 
 
 def _with_many_snapshots(work: Callable[[], int]) -> Callable[[], int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -14,8 +13,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from .children import Child, command, problem
-from .small_runs import configuration, first_difference, journal, reference, resumed, written
+from .children import Child, problem
+from .small_runs import configuration, first_difference, journal, reference, resumed, searching, written
 from .trials import Found, Outcome, Place
 
 PATIENCE = 60.0
@@ -39,19 +38,18 @@ def _full(rng: np.random.Generator, place: Place) -> Found:
     disk = place.work / "disk"
     disk.mkdir()
     with _mounted(disk, f"size={size},nr_inodes={nodes}"):
+        report = bool(rng.integers(3) == 0)
         cache = str(disk / "cache.sqlite") if rng.integers(2) else "off"
         values = configuration(rng, cache=cache)
         expected = reference(values, place)
         # The configuration is beside the disk, which may be too small for it.
-        config = written(values, place.work)
+        config = written(values, place.work, disk)
         detail = f"{size} bytes{f', {nodes} files' if nodes else ''}, cache {'on' if cache != 'off' else 'off'}"
-        child = Child(command("search", str(config), "--set", f"runs={disk}"), place.work)
+        child = Child(searching(config, report), place.work)
         wrong, faults, message = _failed(child, disk / "run", expected)
         if wrong is not None:
             return Found(wrong.outcome, f"{detail}: {wrong.detail}", faults)
         subprocess.run(["mount", "-o", "remount,size=64m,nr_inodes=0", str(disk)], check=True)
-        shutil.copy(config, disk / "search.yaml")
-        (disk / "search.yaml").write_text(config.read_text().replace(f"runs: {place.work}", f"runs: {disk}"))
         return resumed(disk / "run", expected, place.work, f"{detail}: {message}", faults)
 
 
@@ -59,7 +57,7 @@ def _small_files(rng: np.random.Generator, place: Place) -> Found:
     size = 512 * int(rng.integers(1, 200))
     values = configuration(rng)
     expected = reference(values, place)
-    work = command("search", str(written(values, place.work)))
+    work = searching(written(values, place.work))
     child = Child(_limited(work, resource.RLIMIT_FSIZE, lambda: size), place.work)
     wrong, faults, message = _failed(child, place.work / "run", expected)
     if wrong is not None:
@@ -76,7 +74,7 @@ def _read_only(rng: np.random.Generator, place: Place) -> Found:
     if early:
         folder.mkdir()
         _immutable(folder, True)
-    child = Child(_often(command("search", str(config))), place.work)
+    child = Child(_often(searching(config)), place.work)
     try:
         while not early and not child.ended_within(0.002):
             path = folder / "journal.jsonl"
@@ -112,7 +110,7 @@ def memory_trial(rng: np.random.Generator, place: Place) -> Found:
     values["data"] = {"source": "noise", "shape": [3, 64, 64], "n": 24, "seed": 0}
     values["budget"] = {"evaluations": 20}
     expected = reference(values, place)
-    work = command("search", str(written(values, place.work)))
+    work = searching(written(values, place.work))
     child = Child(_limited(work, resource.RLIMIT_AS, lambda: address_space() + extra), place.work)
     detail = f"{extra / MEBIBYTE:.1f} MiB, {workers} workers"
     folder = place.work / "run"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 
-from .children import Ended, command, problem, run
+from .children import Ended, calling, command, problem, run
 from .trials import Found, Outcome, Place
 
 SPACES: tuple[dict[str, Any], ...] = ({"name": "toy", "genes": 12, "choices": 5}, {"name": "nats_tss"})
@@ -44,11 +44,43 @@ def configuration(rng: np.random.Generator, evaluations: int = 100, **changes: A
     }
 
 
-def written(values: Mapping[str, Any], folder: Path) -> Path:
-    """Writes a configuration whose run is in `folder`, and returns its path."""
+def written(values: Mapping[str, Any], folder: Path, runs: Path | None = None) -> Path:
+    """Writes a configuration into a folder, whose run is in `runs` or by default in the same folder, and returns its path."""
     path = folder / "search.yaml"
-    path.write_text(yaml.safe_dump({**values, "runs": str(folder)}, sort_keys=False), encoding="utf-8")
+    path.write_text(yaml.safe_dump({**values, "runs": str(runs or folder)}, sort_keys=False), encoding="utf-8")
     return path
+
+
+def searching(config: Path, report: bool = False) -> Callable[[], int]:
+    """Returns the work of the command `search`; without its report, it takes a tenth of the time."""
+    if report:
+        return command("search", str(config))
+
+    def work() -> None:
+        from rbflex_evo.engine.search.search import Search
+
+        search = Search.from_yaml(config, quiet=True)
+        search.report = False
+        search.run()
+
+    return calling(work)
+
+
+def resuming(folder: Path, config: Path, report: bool = False) -> Callable[[], int]:
+    """Returns the work of the command `resume`, or of `search` if the run has no journal yet."""
+    if not (folder / "journal.jsonl").exists() or not (folder / "config.yaml").exists():
+        return searching(config, report)
+    if report:
+        return command("resume", str(folder))
+
+    def work() -> None:
+        from rbflex_evo.engine.search.search import Search
+
+        search = Search.from_folder(folder, quiet=True)
+        search.report = False
+        search.run()
+
+    return calling(work)
 
 
 def journal(folder: Path) -> list[dict[str, Any] | str]:
@@ -72,7 +104,7 @@ def reference(values: Mapping[str, Any], place: Place) -> list[dict[str, Any] | 
     folder = place.shared / f"reference-{name}"
     if not (folder / "run" / "result.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        ended = run(command("search", str(written(values, folder))), folder, 300)
+        ended = run(searching(written(values, folder)), folder, 300)
         if ended.code != 0:
             raise RuntimeError(f"the undisturbed run {folder} failed: {ended.errors}")
     return journal(folder / "run")
@@ -86,12 +118,16 @@ def first_difference(found: list[dict[str, Any] | str], expected: list[dict[str,
     return "" if len(found) == len(expected) else f"{len(found)} lines instead of {len(expected)}"
 
 
-def resumed(folder: Path, expected: list[dict[str, Any] | str], work: Path, detail: str, faults: int = 1) -> Found:
-    """Resumes a run until it ends well, at most a few times, and compares its journal with the expected one."""
+def resumed(
+    folder: Path, expected: list[dict[str, Any] | str], work: Path, detail: str, faults: int = 1, report: bool = False
+) -> Found:
+    """Resumes a run until it ends well, at most a few times, and compares its journal with the expected one.
+
+    The configuration is `search.yaml` in the folder `work`.
+    """
     ended = Ended(None, "")
-    arguments = ["resume", str(folder)] if (folder / "journal.jsonl").exists() else ["search", str(folder.parent / "search.yaml")]
     for _ in range(RESUMPTIONS):
-        ended = run(command(*arguments), work, 120)
+        ended = run(resuming(folder, work / "search.yaml", report), work, 120)
         wrong = problem(ended)
         if wrong is not None:
             return Found(wrong.outcome, f"{detail}; resumed: {wrong.detail}", faults)
