@@ -105,9 +105,9 @@ DAMAGES: dict[str, Callable[[np.random.Generator, bytes], bytes]] = {
 }
 
 ODD: tuple[Any, ...] = (
-    None, True, False, 0, -1, 1, 2**31, 2**63, -(2**70), 0.5, -0.0, 1e308, float("inf"), float("nan"), "", "off", "auto", "0", "-1",
-    "1e5", "../x", "/", "a" * 3000, "\x00", "\u202e", "😀", "{}", "[]", [], [[]], {}, {"name": "toy"}, {"": None}, [None], [1, 2, 3],
-    {"name": None}, {"name": ["toy"]}, [{"name": "toy"}], "toy", "nats_tss", "rbflex", "random", b"bytes", 10**400,
+    None, True, False, 0, -1, 1, 2**31, 2**63, -(2**70), 0.5, -0.0, 1e308, float("inf"), float("nan"), "", "off", "auto", "0",
+    "-1", "1e5", "../x", "/", "a" * 3000, "\x00", "\u202e", "😀", "{}", "[]", [], [[]], {}, {"name": "toy"}, {"": None}, [None],
+    [1, 2, 3], {"name": None}, {"name": ["toy"]}, [{"name": "toy"}], "toy", "nats_tss", "rbflex", "random", b"bytes", 10**400,
 )  # fmt: skip
 
 
@@ -140,10 +140,7 @@ def _at(values: Any, path: tuple[Any, ...]) -> Any:
 
 def _replaced(values: Any, path: tuple[Any, ...], new: Any, drop: bool) -> Any:
     name, *rest = path
-    if isinstance(values, dict):
-        changed = dict(values)
-    else:
-        changed = list(values)
+    changed: Any = dict(values) if isinstance(values, dict) else list(values)
     if rest:
         changed[name] = _replaced(values[name], tuple(rest), new, drop)
     elif drop:

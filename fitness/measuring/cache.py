@@ -180,7 +180,8 @@ class StatisticsCache:
         rows, stored, oldest = 0, 0, None
         with self._usable("read"):
             rows, stored, oldest = self._connection.execute(
-                "SELECT count(*), coalesce(sum(length(value)), 0), min(written) FILTER (WHERE typeof(written) = 'real') FROM statistics"
+                "SELECT count(*), coalesce(sum(length(value)), 0), min(CASE typeof(written) WHEN 'real' THEN written END)"
+                " FROM statistics"
             ).fetchone()
         return {
             "path": str(self.path),
@@ -192,14 +193,9 @@ class StatisticsCache:
 
     def prune(self, days: float | None = None) -> int:
         """Removes rows older than `days`, or all rows, and returns their number; 0 if the cache was damaged and replaced."""
-        removed = 0
+        limit = time.time() - 86400 * days if days is not None else None
         with self._usable("written"):
-            if days is None:
-                removed = self._connection.execute("DELETE FROM statistics").rowcount
-            else:
-                removed = self._connection.execute(
-                    "DELETE FROM statistics WHERE written < ?", (time.time() - 86400 * days,)
-                ).rowcount
+            removed: int = self._connection.execute("DELETE FROM statistics WHERE ?1 IS NULL OR written < ?1", (limit,)).rowcount
             self._connection.execute("VACUUM")
             return removed
         return 0
@@ -239,9 +235,8 @@ def _is_sound(key: Any, value: Any, checksum: Any) -> bool:
 
 def _is_damage(error: sqlite3.Error) -> bool:
     """Returns whether an error means that the file is damaged, not that it cannot be used now (locked, full, read-only)."""
-    return not isinstance(error, sqlite3.OperationalError) or str(error).startswith(
-        ("no such", "table statistics has", "malformed")
-    )
+    of_structure = str(error).startswith(("no such", "table statistics has", "malformed"))
+    return of_structure or not isinstance(error, sqlite3.OperationalError)
 
 
 def _is_cache(path: Path) -> bool:
