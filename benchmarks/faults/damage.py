@@ -44,7 +44,7 @@ def trial(rng: np.random.Generator, place: Place) -> Found:
     found = (
         _use_cache(rng, values, expected, base / name, victim, place)
         if state == "cache"
-        else _use_run(rng, folder, victim, expected, place)
+        else _use_run(rng, folder, expected, place)
     )
     return Found(found.outcome, f"{detail}; {found.detail}", 1)
 
@@ -88,7 +88,7 @@ def _base(state: str, values: dict[str, Any], expected: list[Any], place: Place)
     return finished
 
 
-def _use_run(rng: np.random.Generator, folder: Path, victim: Path, expected: list[Any], place: Place) -> Found:
+def _use_run(rng: np.random.Generator, folder: Path, expected: list[Any], place: Place) -> Found:
     with_report = rng.integers(8) == 0
     summary = place.work / "summary.json"
 
@@ -112,8 +112,8 @@ def _use_run(rng: np.random.Generator, folder: Path, victim: Path, expected: lis
         return wrong
     message = ended.errors.strip()[:300]
     if ended.code:
-        # The cause must be as it was, and nothing of the run may be gone; the configuration is written anew by every resume.
-        kept = ("journal.jsonl", victim.name, *(("result.json",) if "result.json" in before else ()))
+        # What was measured must still be there; the configuration is written anew by every resume.
+        kept = [name for name in ("journal.jsonl", "result.json") if name in before]
         lost = [name for name in kept if not (folder / name).exists() or not _holds(folder / name, before[name])]
         return Found(Outcome.LOST if lost else Outcome.CLEAR, f"{', '.join(lost)} {message}")
     if summary.exists() and (score := _wrong_score(json.loads(summary.read_text()), expected)):
