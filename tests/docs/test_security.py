@@ -221,9 +221,8 @@ def test_a_yaml_tag_of_python_is_refused(tmp_path: Path) -> None:
             load_config(config)
 
 
-LAUGHS = "\n".join(
-    ["a0: &a0 [x, x, x, x, x, x, x, x, x]", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 10))]
-)
+NINE = [", ".join([f"*a{level}"] * 9) for level in range(9)]
+LAUGHS = "\n".join(["a0: &a0 [x, x, x, x, x, x, x, x, x]", *(f"a{i + 1}: &a{i + 1} [{nine}]" for i, nine in enumerate(NINE))])
 BOMBS = {
     "billion laughs": LAUGHS + "\n",
     "in a section": LAUGHS + "\nname: x\nspace: *a9\n",
