@@ -184,7 +184,9 @@ def replace_text(path: Path, text: str) -> None:
     """
     draft = path.with_name(f".{path.name}.new")
     try:
-        with open(draft, "w", encoding="utf-8") as file:
+        # The draft of a process that died, or a link in a folder of somebody else, which must not be followed.
+        draft.unlink(missing_ok=True)
+        with open(draft, "x", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

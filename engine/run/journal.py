@@ -174,6 +174,8 @@ def _decode(text: bytes, path: Path, position: int) -> dict[str, Any]:
         line = json.loads(text)
     except ValueError:
         raise _damaged(path, position, "it is not JSON") from None
+    except RecursionError:
+        raise _damaged(path, position, "it is nested too deeply") from None
     if not isinstance(line, dict) or not isinstance(line.get("kind"), str):
         raise _damaged(path, position, "it has no kind")
     if line["kind"] == "run" and line.get("version") != VERSION:
@@ -233,7 +235,21 @@ def _evaluation(line: dict[str, Any], path: Path, position: int) -> tuple[Evalua
         raise _damaged(path, position, "a field is missing or of a wrong type") from None
     if not math.isfinite(elapsed + scoring):
         raise _damaged(path, position, "a time is not a finite number")
+    if not _is_typed(evaluation):
+        raise _damaged(path, position, "a field is missing or of a wrong type")
     return evaluation, elapsed
+
+
+def _is_typed(evaluation: Evaluation) -> bool:
+    """Returns whether all values have their types; a checksum can be right although another program wrote something else."""
+    numbers = (evaluation.scores, evaluation.costs)
+    return (
+        isinstance(evaluation.key, str)
+        and all(type(gene) is int for gene in evaluation.genotype)
+        and all(isinstance(values, dict) for values in (*numbers, evaluation.failures))
+        and all(type(value) in (int, float) and math.isfinite(value) for values in numbers for value in values.values())
+        and all(isinstance(why, str) for why in evaluation.failures.values())
+    )
 
 
 def _damaged(path: Path, position: int, why: str) -> RunError:

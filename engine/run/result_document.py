@@ -1,8 +1,9 @@
-"""The format of result.json, which holds the result of a finished run."""
+"""The format of result.json, which holds the result of a finished run; `crc` is a CRC-32 of its other fields."""
 
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -99,6 +100,9 @@ def read_result(path: Path) -> ResultDocument | None:
         content = json.loads(text)
         if content["version"] != VERSION or not content["finished"]:
             return None
+        # Results of version 0.1 have no checksum.
+        if content.pop("crc", None) not in (None, _checksum(content)):
+            raise ValueError("wrong checksum")
         return ResultDocument.model_validate_json(text)
     except FileNotFoundError:
         return None
@@ -106,7 +110,7 @@ def read_result(path: Path) -> ResultDocument | None:
         problem = error.errors()[0]
         name = ".".join(str(part) for part in problem["loc"])
         raise RunError(f"{path} is damaged: {name}: {problem['msg']}, but it is {problem['input']!r:.60}") from None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise RunError(f"{path} is damaged; remove it, and resuming the run writes it again") from None
 
 
@@ -130,4 +134,9 @@ def write_result(path: Path, document: ResultDocument) -> None:
     Raises:
         RunError: If it cannot be written.
     """
-    replace_text(path, json.dumps(document.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n")
+    content = document.model_dump(mode="json")
+    replace_text(path, json.dumps({**content, "crc": _checksum(content)}, indent=2, ensure_ascii=False) + "\n")
+
+
+def _checksum(content: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(content, sort_keys=True).encode())

@@ -155,6 +155,8 @@ def _read(parameters: LatencyTableParameters, space: SearchSpace) -> dict[str, n
         raise
     except Exception as error:
         raise TableError(f"{parameters.path!r} is not an .npz file of plain arrays: {reason(error)}") from error
+    if parameters.notation is not None and (names := found[parameters.notation]).ndim != 1:
+        raise TableError(f"{parameters.notation!r} of {parameters.path!r} is of shape {names.shape}; expected one notation a row")
     column = found[parameters.device]
     if column.ndim != 1 or column.dtype.kind not in "fiu":
         raise TableError(

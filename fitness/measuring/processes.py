@@ -1,34 +1,27 @@
 """Child processes that run calls for their parent. The death of one is noticed at once and leaves the others alone.
 
 A call is sent through a socket of which the parent keeps only its own end, so a dead process is the end of the stream, at any
-moment. Nothing large is passed when a process is started: its pipe would fill up, and a process that dies unread would block its
-parent for ever. On Linux, processes are forked from a server that has imported torch, so that all but the first start in
-milliseconds; it is a new process, so nothing of the parent is forked.
+moment. The arguments of the start are sent in the same way, since they may be larger than the buffer of a pipe.
 """
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import multiprocessing
-import multiprocessing.util  # Registers its exit handler, which waits for processes, before ours, which kill them.
 import os
 import pickle
-import signal
 import sys
 import threading
 import traceback
 import weakref
-from collections.abc import Callable, Iterator
-from multiprocessing import resource_tracker
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
-PACKAGE = "rbflex_evo"
+from .starting import StartFailed, cause, end_with_parent, ignore_stops, started
+
 # After the first process of a pool was ready, so many starts in a row may fail (memory) before the pool gives up.
 STARTS = 3
-# What a terminal or a scheduler sends to all processes of a run; the parent decides how the run ends.
-STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
 
 
 class ProcessDied(Exception):
@@ -67,12 +60,12 @@ def may_have_children() -> bool:
 class Processes:
     """Processes that are started when a call finds none idle; call it from as many threads as processes shall work.
 
-    The processes ignore `STOPS` from their start and end with their parent, also if it is killed.
+    The processes ignore `starting.STOPS` from their start and end with their parent, also if it is killed.
 
     Args:
         start: Function that each process calls first.
         arguments: Arguments of `start`.
-        shared: More arguments, of a kind that only a starting process can inherit (shared memory).
+        forked: Whether the processes may be forked from a server; not if they use an accelerator.
 
     Attributes:
         peak_memory: Bytes that the largest of the processes held; 0 if unknown.
@@ -81,32 +74,192 @@ class Processes:
         NotPortable: If the arguments cannot be pickled.
     """
 
-@contextlib.contextmanager
-def _stops_waiting() -> Iterator[None]:
-    """Blocks `STOPS` within the context, so that a process that is started inside never receives one."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
-    try:
-        # The tracker of semaphores outlives a signal to the group only if it starts with the signals blocked. Starting it
-        # unblocks two of them here, so they are blocked again.
-        resource_tracker.ensure_running()
-        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    def __init__(self, start: Callable[..., None], *arguments: Any, forked: bool = True) -> None:
+        self._start, self._forked = start, forked
+        try:
+            self._arguments = pickle.dumps(arguments)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise NotPortable(str(error)) from None
+        self.peak_memory = 0
+        self._idle: list[_Process] = []
+        self._known: set[_Process] = set()
+        self._lock = threading.Lock()
+        self._started = self._closed = False
+        self._finalizer = weakref.finalize(self, _kill, self._known)
+
+    def begin(self) -> None:
+        """Starts the first process.
+
+        Raises:
+            DiedAtStart: If it ends before it takes a call, as where the code of the main program is not under its guard.
+            NotPortable: If it cannot import the code of the arguments.
+        """
+        self._give(self._new())
+
+    def call(self, function: Callable[..., Any], *arguments: Any, timeout: float | None = None) -> Any:
+        """Returns the result of a function in one of the processes.
+
+        Args:
+            function: Function of a module.
+            arguments: Arguments of the function.
+            timeout: Seconds after which the process is killed; the time to start a process does not count.
+
+        Raises:
+            ProcessDied: If the process ended first.
+            TookTooLong: If the process did not answer in time.
+        """
+        process = self._take() or self._new()
+        try:
+            result = process.ask(pickle.dumps((function, arguments)), timeout)
+        except BaseException:
+            # After an error, as after a death, the next call begins in a new process.
+            self._end(process)
+            raise
+        self._give(process)
+        return result
+
+    def call_alone(self, function: Callable[..., Any], *arguments: Any, timeout: float | None = None) -> Any:
+        """Does the same as `call` in a new process, which runs nothing else before and after."""
+        process = self._new()
+        try:
+            return process.ask(pickle.dumps((function, arguments)), timeout)
+        finally:
+            self._end(process)
+
+    @property
+    def pids(self) -> list[int]:
+        """Numbers of the processes."""
+        with self._lock:
+            return [process.pid for process in self._known]
+
+    def close(self) -> None:
+        """Kills the processes; calls that are running raise `ProcessDied`."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+            _kill(self._known)
+        for process in idle:
+            self._end(process)
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _new(self) -> _Process:
+        for _ in range(STARTS - 1):
+            try:
+                return self._begun()
+            except DiedAtStart:
+                if self._closed or not self._started:
+                    raise
+        return self._begun()
+
+    def _begun(self) -> _Process:
+        process = _Process(self._start, self._forked)
+        try:
+            with self._lock:
+                if self._closed:
+                    raise DiedAtStart("its pool was closed")
+                self._known.add(process)
+            process.begin(self._arguments)
+        except BaseException:
+            self._end(process)
+            raise
+        self._started = True
+        return process
+
+    def _take(self) -> _Process | None:
+        with self._lock:
+            return self._idle.pop() if self._idle else None
+
+    def _give(self, process: _Process) -> None:
+        with self._lock:
+            self.peak_memory = max(self.peak_memory, process.peak_memory)
+            if not self._closed:
+                self._idle.append(process)
+                return
+        self._end(process)
+
+    def _end(self, process: _Process) -> None:
+        process.end()
+        with self._lock:
+            self.peak_memory = max(self.peak_memory, process.peak_memory)
+            self._known.discard(process)
 
 
-def _serve(connection: Connection, start: Callable[..., None], shared: tuple[Any, ...]) -> None:
+class _Process:
+    """One process and the connection to it."""
+
+    def __init__(self, start: Callable[..., None], forked: bool) -> None:
+        self.peak_memory = 0
+        self._connection, theirs = multiprocessing.Pipe()
+        try:
+            self._child = started(_serve, theirs, start, forked=forked)
+        except StartFailed as failed:
+            raise DiedAtStart(str(failed)) from None
+        except (OSError, EOFError) as error:
+            raise DiedAtStart(f"{type(error).__name__}: {error}") from None
+        finally:
+            theirs.close()
+        self.pid = self._child.pid
+        self._ended = False
+
+    def begin(self, arguments: bytes) -> None:
+        """Sends the arguments of the start and waits until the process is ready."""
+        try:
+            # A process that is forked from the server has those from when the server was started.
+            surroundings = dict(os.environ), sys.path, os.getcwd()
+            self.ask(pickle.dumps((surroundings, arguments)), None)
+        except ProcessDied as death:
+            raise DiedAtStart(str(death)) from None
+
+    def ask(self, request: bytes, timeout: float | None) -> Any:
+        """Sends a request and returns the answer, or raises the error that is the answer."""
+        try:
+            self._connection.send_bytes(request)
+            if not self._connection.poll(timeout):
+                raise TookTooLong
+            succeeded, answer, self.peak_memory = pickle.loads(self._connection.recv_bytes())
+        except (EOFError, OSError):
+            # The stream ends a moment before the exit code is known.
+            raise ProcessDied(cause(self.end(wait=1.0))) from None
+        if succeeded:
+            return answer
+        error, text = answer
+        raise error from _RemoteTraceback(text)
+
+    def kill(self) -> None:
+        """Kills the process, if it has not ended."""
+        if not self._ended:
+            self._child.kill()
+
+    def end(self, wait: float = 0.0) -> int | None:
+        """Kills the process if it does not end in so many seconds, and returns its exit code; None if it had ended before."""
+        if self._ended:
+            return None
+        self._ended = True
+        self._connection.close()
+        return self._child.end(wait)
+
+
+def _kill(processes: set[_Process]) -> None:
+    for process in list(processes):
+        process.kill()
+
+
+def _serve(connection: Connection, start: Callable[..., None]) -> None:
     """Answers requests until the parent ends."""
-    for number in STOPS:
-        signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    variables, arguments = pickle.loads(connection.recv_bytes())
+    ignore_stops()
+    end_with_parent()
+    (variables, path, folder), arguments = pickle.loads(connection.recv_bytes())
     os.environ.clear()
     os.environ.update(variables)
-    connection.send_bytes(_answer(lambda: start(*_imported(arguments), *shared)))
+    sys.path[:] = path
+    with contextlib.suppress(OSError):
+        os.chdir(folder)
+    connection.send_bytes(_answer(lambda: start(*_imported(arguments))))
     while True:
         try:
             request = connection.recv_bytes()
@@ -145,11 +298,3 @@ def _peak_memory() -> int:
     except ImportError:  # Windows
         return 0
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        # The parent was killed, so no result is needed any more.
-        os._exit(1)
