@@ -42,6 +42,8 @@ def explain(
 
 def summary(explanation: Explanation) -> list[str]:
     """Returns the lines that are printed of an explanation."""
+    from rbflex_evo.engine.explanation.document import account_of
+
     rows = [("found" if explanation.found else "candidate", explanation.notation)]
     if explanation.accuracy is not None:
         rows.append(("accuracy", f"{explanation.accuracy:.2f} % on {explanation.dataset}"))
@@ -66,6 +68,8 @@ def summary(explanation: Explanation) -> list[str]:
     for found in explanation.layers:
         total = sum(layer.distance for layer in found.layers)
         largest = sorted(found.layers, key=lambda layer: -layer.distance)[:LAYERS_SHOWN]
+        if found.calls:
+            rows.append(("calls", account_of(found.calls)))
         rows.append(("layers", f"largest shares of {found.score}'s distances, {len(found.layers)} layers in all"))
         rows += [("", f"{layer.distance / total:6.1%}  {layer.name}") for layer in largest]
     if explanation.notice:

@@ -11,6 +11,8 @@ from rbflex_evo.spaces import RunError
 
 VERSION = 1
 FILE = "explain.json"
+# Number of layers that the account of the activation calls names.
+NAMES_SHOWN = 3
 
 
 class Rank(Part):
@@ -81,6 +83,22 @@ class LayerRecord(Part):
     distance: float
 
 
+class Calls(Part):
+    """The account of the activation calls; see `rbflex_evo.fitness.passes.layout.Account`.
+
+    Attributes:
+        read: Number of calls with an entry for every image.
+        regrouped: Names of the layers whose rows were regrouped to the images, one for each call.
+        transposed: Names of the layers whose images are not the first dimension.
+        fixed: Names of the layers that are the same for every image and were left out.
+    """
+
+    read: int
+    regrouped: list[str] = Field(default_factory=list)
+    transposed: list[str] = Field(default_factory=list)
+    fixed: list[str] = Field(default_factory=list)
+
+
 class ScoreLayers(Part):
     """The distances that an rbflex score reads: X layer by layer, in the order of the forward, and Y.
 
@@ -89,12 +107,14 @@ class ScoreLayers(Part):
         pairs: Number of pairs of images.
         layers: The activation layers (X).
         features: The last features (Y).
+        calls: The account of the activation calls; None in files of earlier versions.
     """
 
     score: str
     pairs: int
     layers: list[LayerRecord]
     features: LayerRecord
+    calls: Calls | None = None
 
 
 class Explanation(Part):
@@ -133,6 +153,17 @@ class Explanation(Part):
     dataset: str | None = None
     accuracy: float | None = None
     notice: str | None = None
+
+
+def account_of(calls: Calls) -> str:
+    """Returns the account of the activation calls as one line."""
+    kinds = (("regrouped", calls.regrouped), ("transposed", calls.transposed), ("the same for every image", calls.fixed))
+    return ", ".join([f"{calls.read} read", *(f"{len(names)} {kind} ({_first(names)})" for kind, names in kinds if names)])
+
+
+def _first(names: list[str]) -> str:
+    left = len(names) - NAMES_SHOWN
+    return ", ".join(names[:NAMES_SHOWN]) + (f" and {left} more" if left > 0 else "")
 
 
 def read_explanation(folder: Path) -> Explanation | None:

@@ -30,11 +30,12 @@ from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.spaces import ConfigError, Genotype, RbflexEvoError, RunError, SearchSpace
 from rbflex_evo.spaces.isolation.settings import own_settings
 
-from .document import FILE, VERSION, Explanation, LayerRecord, Rank, ScoreLayers, Spread, Tied, Ties
+from .document import FILE, VERSION, Calls, Explanation, LayerRecord, Rank, ScoreLayers, Spread, Tied, Ties
 
 if TYPE_CHECKING:
     from rbflex_evo.fitness.data.batch import Batch
     from rbflex_evo.fitness.measuring.evaluator import Evaluator
+    from rbflex_evo.fitness.passes.layout import Account
 
 SEEDS = 8
 TIED_SHOWN = 10
@@ -210,12 +211,24 @@ def _layers(evaluator: Evaluator, own: Evaluation, config: Config) -> list[Score
     for name, proxy in evaluator.proxies.items():
         if isinstance(proxy, Rbflex) and name in own.scores:
             genotype, images = evaluator.network_of(own.key), conditions.batch.images.to(conditions.device)
-            parts, features = layer_distances(
+            parts, features, account = layer_distances(
                 conditions.space, genotype, images, conditions.weights, precision=config.precision, layers=proxy.layers
             )
             layers = [LayerRecord(**asdict(part)) for part in parts]
-            found.append(ScoreLayers(score=name, pairs=n * (n - 1) // 2, layers=layers, features=LayerRecord(**asdict(features))))
+            found.append(
+                ScoreLayers(
+                    score=name,
+                    pairs=n * (n - 1) // 2,
+                    layers=layers,
+                    features=LayerRecord(**asdict(features)),
+                    calls=_calls(account),
+                )
+            )
     return found
+
+
+def _calls(account: Account) -> Calls:
+    return Calls(read=account.read, regrouped=[*account.regrouped], transposed=[*account.transposed], fixed=[*account.fixed])
 
 
 def _with_accuracies(explanation: Explanation, parts: Assembly) -> Explanation:

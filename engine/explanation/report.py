@@ -8,7 +8,7 @@ from typing import Any
 from rbflex_evo.engine.figures.page import Gallery, Shown
 from rbflex_evo.engine.run.record import RunRecord
 
-from .document import Explanation, ScoreLayers, read_explanation
+from .document import Explanation, ScoreLayers, account_of, read_explanation
 from .explain import scores_of_others
 from .figures import block_shares, draw_blocks, draw_spread
 
@@ -53,6 +53,7 @@ def _layers(found: ScoreLayers, gallery: Gallery) -> dict[str, Any]:
         "count": len(found.layers),
         "units": sum(layer.units for layer in found.layers),
         "mean": total / found.pairs / sum(layer.units for layer in found.layers),
+        "calls": account_of(found.calls) if found.calls else None,
         "features": y,
         "features_mean": y.distance / found.pairs / y.units,
     }

@@ -15,8 +15,8 @@ time it is called, in the order of the forward, and once regardless of nested ca
 
 A Transformer's intermediate activation counts, given as a module, a function or a name, in any order of its dimensions, and so does
 the tanh of BERT's pooler. Torch's encoder layers would run as one fused operation in evaluation mode; under a function mode, as
-here, they run step by step. A module that is used several times counts each time. The calls of a compiled or scripted network
-cannot be observed, so it is refused.
+here, they run step by step. A module that is used several times counts each time. Calls that cannot be observed are refused, see
+`visible`, and so are values that cannot be attributed to the images, see `layout`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-
-from rbflex_evo.spaces import ConfigError
 
 # Attribute by which a network declares its own modules.
 DECLARATION = "is_activation"
@@ -72,17 +70,3 @@ def is_activation(module: nn.Module) -> bool:
     name = type(module).__name__.lower()
     own = next(module.children(), None) is None and all(parameter.dim() < 2 for parameter in module.parameters())
     return own and any(part in name for part in NAMES)
-
-
-def check_visible(network: nn.Module) -> None:
-    """Checks that the calls of a network can be observed.
-
-    Raises:
-        ConfigError: If the network or a part of it is compiled or scripted.
-    """
-    for name, module in network.named_modules():
-        compiled = hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None
-        if compiled or isinstance(module, torch.jit.ScriptModule):
-            what = f"module {name!r}" if name else "the network"
-            how = "compiled" if compiled else "scripted"
-            raise ConfigError(f"{what} is {how}, so its calls cannot be observed; pass the plain module")

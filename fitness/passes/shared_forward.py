@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from rbflex_evo.spaces import ConfigError
-from rbflex_evo.spaces.architecture.chain import chain_of
+from rbflex_evo.spaces.architecture.chain import chain_of, run_chain
 
 from .observer import Observer
-from .watch import Watch, watching
+from .watch import Watch, examine, watching
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class SharedForward:
             following: Identities of the next candidate's stages; marks are kept after the stages in common with it.
 
         Raises:
-            CandidateFailed: If the classifier is never called.
+            CandidateFailed: If the classifier is never called, or calls cannot be observed.
             ConfigError: If a stage changes its input in place, which other candidates still read.
         """
         stages = chain_of(network)
@@ -76,8 +76,11 @@ class SharedForward:
         start = common([mark.identity for mark in self.path[1:]], identities)
         kept = common(identities, following)
         del self.path[start + 1 :]
+        layout = examine(
+            network, self.path[0].state, lambda few: run_chain(stages, few), classifier, self.layers, self.convolutions
+        )
         mark = self.path[-1]
-        state, watch = mark.state, mark.watch.fork()
+        state, watch = mark.state, mark.watch.fork(layout)
         with watching(network, watch, classifier, self.statistics_of, self.layers, self.maps, self.convolutions):
             for position, stage in enumerate(stages[start:], start + 1):
                 versions = _versions(state)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -25,8 +26,11 @@ from torch.overrides import TorchFunctionMode
 
 from rbflex_evo.spaces.isolation.draws import refused_draws, switched_off
 
-from .activations import FUNCTIONS, check_visible, declared, is_activation
+from .activations import FUNCTIONS, declared, is_activation
+from .layout import Account, Evidence, FirstDimension, Layout, Recording, needs_evidence
 from .observer import CandidateFailed, Observer
+from .row_sums import ROUNDINGS
+from .visible import check_visible, refusing_hidden
 
 POOLINGS = {
     functional.adaptive_avg_pool1d, functional.adaptive_avg_pool2d, functional.adaptive_avg_pool3d,
@@ -36,6 +40,8 @@ POOLINGS = {
 }  # fmt: skip
 
 
+CLASSIFIER_INPUT = "input of the classifier"
+OTHER_CLASSIFIER = "name another one by classifier= of rbflex_score or by SearchSpace.classifier"
 CONVOLUTIONS = (functional.conv1d, functional.conv2d, functional.conv3d)
 
 
@@ -80,7 +86,9 @@ def image_norm(
 ) -> Tensor:
     """Normalises each image of `input` [N, C, ...] by its own statistics; a group of one value is only scaled and shifted."""
     if math.prod(input.shape[2:]) > 1:
-        return functional.instance_norm(input, weight=weight, bias=bias, use_input_stats=True, eps=eps)
+        normalised = functional.instance_norm(input, weight=weight, bias=bias, use_input_stats=True, eps=eps)
+        constant = constant_groups(input, tuple(range(2, input.dim())))
+        return normalised if constant is None else without_round_off(normalised, constant, bias)
     shape = (1, -1) + (1,) * (input.dim() - 2)
     if weight is not None:
         input = input * weight.view(shape)
@@ -101,11 +109,67 @@ def batch_norm(
     return functional.batch_norm(input, None, None, weight, bias, training=True, eps=eps)
 
 
+def constant_groups(input: Tensor, group: tuple[int, ...]) -> Tensor | None:
+    """Returns which groups of values are constant up to round-off, None if none is.
+
+    Their differences are round-off of the operation before, which a normalisation would amplify, so the bound refers to the largest
+    value of the whole entry (image): that operation added up terms of this size.
+
+    Args:
+        input: Input of a normalisation [N, ...].
+        group: The dimensions over which it normalises.
+    """
+    values = input.detach()
+    low, high = values.amin(group, keepdim=True), values.amax(group, keepdim=True)
+    largest = torch.maximum(high, -low).amax(tuple(range(1, input.dim())), keepdim=True)
+    constant = high - low <= largest * (ROUNDINGS * torch.finfo(input.dtype).eps)
+    return constant if bool(constant.any()) else None
+
+
+def without_round_off(normalised: Tensor, constant: Tensor, bias: Tensor | None) -> Tensor:
+    """Returns `normalised` [N, C, ...] with 0, shifted by `bias` [C], in the groups that are constant."""
+    zero = normalised.new_zeros(()) if bias is None else bias.to(normalised.dtype).view(1, -1, *(1,) * (normalised.dim() - 2))
+    return torch.where(constant, zero, normalised)
+
+
+def group_norm(
+    input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5, *_: Any, **__: Any
+) -> Tensor:
+    """Normalises each group of channels of each image; a group that is constant up to round-off is only shifted."""
+    normalised = functional.group_norm(input, num_groups, weight, bias, eps)
+    if input.numel() == len(input) * num_groups:
+        return normalised
+    groups = input.reshape(len(input), num_groups, -1)
+    constant = constant_groups(groups, (2,))
+    if constant is None:
+        return normalised
+    of_channel = constant.repeat_interleave(input.shape[1] // num_groups, 1).view(*input.shape[:2], *(1,) * (input.dim() - 2))
+    return without_round_off(normalised, of_channel, bias)
+
+
+def layer_norm(
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+    *_: Any,
+    **__: Any,
+) -> Tensor:
+    """Normalises over the last dimensions; a group that is constant up to round-off is only shifted."""
+    normalised = functional.layer_norm(input, normalized_shape, weight, bias, eps)
+    constant = constant_groups(input, tuple(range(input.dim() - len(normalized_shape), input.dim())))
+    if constant is None:
+        return normalised
+    return torch.where(constant, normalised.new_zeros(()) if bias is None else bias.to(normalised.dtype), normalised)
+
+
 def normalisations(norm: Callable[..., Tensor]) -> dict[Any, Callable[..., Tensor]]:
     """Returns replacements of all torch functions that may normalise by running statistics.
 
     Args:
-        norm: Replacement of batch normalisations, `image_norm` or `batch_norm`. Instance normalisations become `image_norm`.
+        norm: Replacement of batch normalisations, `image_norm` or `batch_norm`. Instance normalisations become `image_norm`. If it
+            is `image_norm`, constant groups are 0 after group and layer normalisations, too.
     """
 
     def raw(of: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -120,11 +184,18 @@ def normalisations(norm: Callable[..., Tensor]) -> dict[Any, Callable[..., Tenso
     def instance(*args: Any, use_input_stats: bool = True, **named: Any) -> Tensor:
         return image_norm(*args, **named)
 
+    groups: dict[Any, Callable[..., Tensor]] = {
+        functional.group_norm: group_norm,
+        torch.group_norm: group_norm,
+        functional.layer_norm: layer_norm,
+        torch.layer_norm: layer_norm,
+    }
     return {
         functional.batch_norm: norm,
         functional.instance_norm: instance,
         torch.batch_norm: raw(norm),
         torch.instance_norm: raw(image_norm),
+        **(groups if norm is image_norm else {}),
     }
 
 
@@ -165,10 +236,10 @@ def run_observed(
     statistics_of: Literal["image", "batch"] = "image",
     layers: Literal["activations", "published"] = "activations",
     convolutions: torch.dtype | None = None,
-) -> None:
-    """Runs a network once and passes every activation layer and the features to the observers.
+) -> Account:
+    """Runs a network once, passes every activation layer and the features to the observers, and returns the account of the calls.
 
-    Weights, buffers and modes are unchanged afterwards.
+    Weights, buffers and modes are unchanged afterwards. Networks of others run once more on a few images, see `examine`.
 
     Args:
         network: The network.
@@ -181,13 +252,51 @@ def run_observed(
         convolutions: Precision of convolutions if it differs from that of the images.
 
     Raises:
-        CandidateFailed: If the classifier is never called.
+        CandidateFailed: If the classifier is never called, or calls are hidden or cannot be attributed to the images.
         ConfigError: If the network is compiled or scripted.
     """
-    watch = Watch(observers, len(images))
+    layout = examine(network, images, network, classifier, layers, convolutions)
+    watch = Watch(observers, len(images), layout)
     with watching(network, watch, classifier, statistics_of, layers, images.dtype, convolutions):
         network(images)
     watch.check()
+    return watch.account
+
+
+def examine(
+    network: nn.Module,
+    images: Tensor,
+    forward: Callable[[Tensor], Any],
+    classifier: nn.Module,
+    layers: Literal["activations", "published"] = "activations",
+    convolutions: torch.dtype | None = None,
+) -> Layout:
+    """Returns how the outputs of a network's layers hold the images, for a network of others by a forward of a few images.
+
+    Args:
+        network: The network.
+        images: Inputs [N, ...].
+        forward: Runs the network on images.
+        classifier: As for `run_observed`.
+        layers: As for `run_observed`.
+        convolutions: As for `run_observed`.
+
+    Raises:
+        CandidateFailed: If a call is hidden from observers.
+        ConfigError: If the network is compiled or scripted.
+    """
+    if not needs_evidence(network):
+        return FirstDimension(len(images))
+    recording = Recording(images)
+    watch = Watch([], len(recording.images), recording)
+    # Statistics of each image alone, so that equal images have equal maps.
+    with watching(network, watch, classifier, "image", layers, images.dtype, convolutions):
+        if layers == "published":
+            forward(recording.images)
+        else:
+            with refusing_hidden(network, lambda: watch.inside > 0):
+                forward(recording.images)
+    return Evidence(len(images), len(recording.images), recording.calls)
 
 
 @contextmanager
@@ -226,10 +335,10 @@ def watching(
             chosen = [(name, m) for name, m in network.named_modules() if is_activation(m) or declared(m) is False]
             watched |= dict.fromkeys(FUNCTIONS, watch.function)
         handles = [handle for name, module in chosen for handle in watch.hook(name, module, nested)]
-        handles += [handle for module in network.modules() if sequence_first(module) for handle in watch.turn(module)]
         for handle in handles:
             stack.callback(handle.remove)
-        stack.callback(classifier.register_forward_pre_hook(watch.features, with_kwargs=True).remove)
+        named = next((name for name, module in network.named_modules() if module is classifier), "")
+        stack.callback(classifier.register_forward_pre_hook(partial(watch.features, named), with_kwargs=True).remove)
         stack.enter_context(evaluation_mode(network))
         stack.enter_context(torch.no_grad())
         replaced = normalisations(norm)
@@ -239,24 +348,26 @@ def watching(
         yield
 
 
-def sequence_first(module: nn.Module) -> bool:
-    """Returns True for torch's Transformer layers whose maps are [T, N, C] instead of [N, T, C]."""
-    return isinstance(module, nn.TransformerEncoderLayer | nn.TransformerDecoderLayer) and not module.self_attn.batch_first
-
-
 class Watch:
     """Passes the activation layers and features of a forward to observers.
 
     Args:
         observers: Observers of the forward.
         n: Number of images.
+        layout: Attribution of outputs to images; None for [N, ...].
+
+    Attributes:
+        inside: Number of open calls of activation modules.
+        account: The activation calls so far.
     """
 
-    def __init__(self, observers: Sequence[Observer], n: int) -> None:
+    def __init__(self, observers: Sequence[Observer], n: int, layout: Layout | None = None) -> None:
         self.observers = observers
         self.n = n
+        self.layout = layout or FirstDimension(n)
+        self.account = Account()
         self.inside = 0
-        self.turned = 0
+        self.calls = 0  # Calls of activations and of the classifier.
         self.functions = 0
         self.pooled: tuple[Tensor, int] | None = None  # Magnitude of the map, number of values after pooling.
         self.classified = False
@@ -265,15 +376,21 @@ class Watch:
         """Checks a finished forward.
 
         Raises:
-            CandidateFailed: If the classifier was never called.
+            CandidateFailed: If the classifier was never called, or fewer layers than expected were.
         """
         if not self.classified:
-            raise CandidateFailed("the classifier was never called in the forward")
+            raise CandidateFailed(f"the classifier was never called in the forward; {OTHER_CLASSIFIER}")
+        self.layout.check(self.calls)
 
-    def fork(self) -> Watch:
-        """Returns a copy that continues from the same point of the forward, with forks of the observers."""
-        other = Watch([observer.fork() for observer in self.observers], self.n)
+    def fork(self, layout: Layout | None = None) -> Watch:
+        """Returns a copy that continues from the same point of the forward, with forks of the observers.
+
+        Args:
+            layout: Attribution of the outputs of the next network; by default the same one.
+        """
+        other = Watch([observer.fork() for observer in self.observers], self.n, layout or self.layout)
         other.functions, other.pooled, other.classified = self.functions, self.pooled, self.classified
+        other.calls, other.account = self.calls, self.account
         return other
 
     def hook(self, name: str, module: nn.Module, nested: bool) -> list[Any]:
@@ -289,17 +406,6 @@ class Watch:
 
         return [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]
 
-    def turn(self, module: nn.Module) -> list[Any]:
-        """Treats the maps inside of `module` as [T, N, C]; returns the handles of the hooks."""
-
-        def enter(module: nn.Module, inputs: Any) -> None:
-            self.turned += 1
-
-        def leave(module: nn.Module, inputs: Any, output: Tensor) -> None:
-            self.turned -= 1
-
-        return [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]
-
     def function(self, func: Any, args: tuple[Any, ...], output: Tensor) -> None:
         """Reports the result of an activation function outside of activation modules."""
         if not self.inside:
@@ -310,17 +416,18 @@ class Watch:
         """Passes the output of an activation layer to the observers.
 
         Raises:
-            CandidateFailed: If the output is not a tensor.
+            CandidateFailed: If the output is not a tensor, or cannot be attributed to the images.
         """
         if not isinstance(output, Tensor):
             raise CandidateFailed(f"the activation {name!r} returns {type(output).__name__}; expected one tensor")
-        if self.turned and output.dim() == 3:
-            output = output.transpose(0, 1)
-        # An activation that is not per image (of a gate's scalar, of an embedding table) carries no distance.
-        if output.dim() > 1 and len(output) == self.n:
-            with torch._C.DisableTorchFunction():
+        with torch._C.DisableTorchFunction():
+            kind, rows = self.layout.rows(self.calls, name, output)
+            self.calls += 1
+            self.account = self.account.counting(kind, name)
+            # What is the same for every image (of a gate of weights, of an embedding table) carries no distance.
+            if kind != "fixed":
                 for observer in self.observers:
-                    observer.activation(name, output)
+                    observer.activation(name, rows)
 
     def pooling(self, func: Any, args: tuple[Any, ...], output: Any) -> None:
         """Remembers the magnitude of the input of a pooling."""
@@ -328,21 +435,27 @@ class Watch:
             with torch._C.DisableTorchFunction():
                 self.pooled = (_magnitude(args[0]), output.numel())
 
-    def features(self, module: nn.Module, inputs: tuple[Any, ...], named: Mapping[str, Any]) -> None:
-        """Passes the input of the classifier to the observers.
+    def features(self, name: str, module: nn.Module, inputs: tuple[Any, ...], named: Mapping[str, Any]) -> None:
+        """Passes the input of the classifier, the layer `name`, to the observers.
 
         Raises:
-            CandidateFailed: If the rows of the input are not those of the images.
+            CandidateFailed: If the input cannot be attributed to the images.
         """
         self.classified = True
-        rows = given(inputs, named)
-        # Rows of one vector each may be [N x places, C]; any other map must have the images as its first dimension.
-        if not (rows.shape[0] == self.n or (rows.dim() == 2 and rows.shape[0] % self.n == 0)):
-            raise CandidateFailed(
-                f"the classifier reads {list(rows.shape)}; expected [{self.n}, ...], one entry an input (sequences: batch_first)"
-            )
-        features = rows.reshape(self.n, -1)
+        given_rows = given(inputs, named)
         with torch._C.DisableTorchFunction():
+            try:
+                kind, rows = self.layout.rows(self.calls, CLASSIFIER_INPUT, given_rows)
+            except CandidateFailed as failed:
+                raise CandidateFailed(f"{failed}; the classifier is layer {name!r}, {OTHER_CLASSIFIER}") from None
+            if kind == "fixed":
+                raise CandidateFailed(
+                    f"the classifier, layer {name!r}, reads {list(rows.shape)}, the same for every image; {OTHER_CLASSIFIER}"
+                )
+            self.calls += 1
+            if not self.observers:
+                return
+            features = rows.reshape(self.n, -1)
             # Averages may cancel, so round-off is measured by the magnitude of the map before pooling.
             magnitude, left = self.pooled or (None, 0)
             if magnitude is None or left != features.numel():

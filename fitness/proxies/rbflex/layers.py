@@ -19,6 +19,7 @@ import numpy as np
 
 from rbflex_evo.fitness.data.inputs import placed
 from rbflex_evo.fitness.passes.device import PRECISIONS
+from rbflex_evo.fitness.passes.layout import Account
 from rbflex_evo.fitness.passes.observer import Observer, Statistics, rows_of
 from rbflex_evo.fitness.passes.row_sums import RowStatistics
 from rbflex_evo.fitness.passes.subject import Subject
@@ -101,10 +102,10 @@ def layer_distances(
     *,
     precision: str = "float32",
     layers: Literal["activations", "published"] = "activations",
-) -> tuple[list[LayerDistances], LayerDistances]:
+) -> tuple[list[LayerDistances], LayerDistances, Account]:
     """Returns the part of each activation layer in the squared distances of X, in the order of the forward, and that of Y.
 
-    The parts of X add up to the distances that the score reads.
+    The parts of X add up to the distances that the score reads. The third value is the account of the activation calls.
 
     Args:
         space: The search space.
@@ -134,9 +135,11 @@ def _distances(
     network = subject.network
     observer = LayerObserver()
     with ExitStack() as stack:
+        # The network may run more than once, see `examine`.
+        stack.callback(network.register_forward_pre_hook(_entering(observer, BEFORE)).remove)
         for name, block in _named_blocks(network, space.blocks(network)):
             stack.callback(block.register_forward_pre_hook(_entering(observer, name)).remove)
-        run_observed(network, subject.images, [observer], subject.classifier, "image", layers, convolutions)
+        account = run_observed(network, subject.images, [observer], subject.classifier, "image", layers, convolutions)
     found = observer.finish()
     parts = [
         LayerDistances(name, block, int(units), int(live), float(distance))
@@ -145,7 +148,7 @@ def _distances(
         )
     ]
     q = LayerDistances("features", "", int(found["q_units"]), int(found["q_live"]), float(found["q_distance"]))
-    return parts, q
+    return parts, q, account
 
 
 def _named_blocks(network: nn.Module, blocks: Sequence[nn.Module]) -> list[tuple[str, nn.Module]]:

@@ -41,6 +41,11 @@ PUBLISHED_GAMMAS = (2.68690173088039e-12, 1.02460061284506e-11)
 # Content of the rows of each part.
 ROWS = {"k": "activations", "q": "features"}
 
+ROUND_OFF = (
+    "the features of all images are equal up to round-off, as averages of normalised maps are; score the activations alone with "
+    "features=False"
+)
+
 Gamma = Annotated[float, Field(gt=0)]
 
 
@@ -53,6 +58,7 @@ class RbflexParameters(AnyParameters):
             [gamma_k, gamma_q].
         networks: Number of networks that HDA reads (the paper's M).
         kernel: ``rbf``, or one of the paper's comparisons (Fig. 10).
+        features: Whether the last features are scored (Q), too; False for the activations alone (K).
         mode: ``standard``, or ``published`` for the layers of the published code on raw cells, with its gammas.
     """
 
@@ -61,6 +67,7 @@ class RbflexParameters(AnyParameters):
     )
     networks: int = Field(default=10, ge=1)
     kernel: Literal["rbf", "linear", "psnr", "ssim"] = "rbf"
+    features: bool = True
     mode: Literal["standard", "published"] = "standard"
 
 
@@ -70,7 +77,7 @@ class Rbflex(Proxy):
     Args:
         parameters: Parameters of the score.
         kernels: Kernel of each part, as a calibration gives them. Ignored if the parameters decide the kernels.
-        parts: "kq", or "k" for spaces whose features carry no information.
+        parts: "kq", or "k" for spaces whose features carry no information; "k" if the parameters leave the features out.
     """
 
     name = "rbflex"
@@ -86,7 +93,7 @@ class Rbflex(Proxy):
     ) -> None:
         super().__init__(parameters)
         self.kernels = _decided_kernels(self.parameters) or kernels or {}
-        self.parts = parts
+        self.parts: Literal["kq", "k"] = parts if self.parameters.features else "k"
 
     @property
     def scores_raw_network(self) -> bool:
@@ -236,6 +243,13 @@ class RbflexObserver(Observer):
             raise CandidateFailed("activations or features hold NaN or infinity")
         for part, name in ROWS.items():
             dead = not found[f"{part}_live"] if part in self.parts else self.magnitude is not None and not self.magnitude
+            if dead and part == "q" and "q" in self.parts and _differ(found):
+                raise CandidateFailed(ROUND_OFF)
             if dead:
                 raise CandidateFailed(f"all images have equal {name}: no path from input to output, or the signal died")
         return found
+
+
+def _differ(statistics: Statistics) -> bool:
+    """Returns True if the features of the images differ at all. Those of a dead network are the same in every digit."""
+    return any(np.ptp(statistics[f"q_{name}"]) > 0 for name in ("sums", "squares"))

@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 from rbflex_evo.engine.commands.app import run
 from rbflex_evo.engine.commands.explain import summary
 from rbflex_evo.engine.configuration.config import parse_config
-from rbflex_evo.engine.explanation.document import Explanation, read_explanation
+from rbflex_evo.engine.explanation.document import Calls, Explanation, account_of, read_explanation
 from rbflex_evo.engine.explanation.explain import explain, rank_of, spread_of
 from rbflex_evo.engine.explanation.figures import block_shares, distribution, nearby
 from rbflex_evo.engine.report.report import write_report
@@ -192,11 +192,23 @@ def test_a_score_that_no_weight_moves_ties_with_its_equals_only(tmp_path):
 def test_layers_are_those_of_the_network_that_was_scored(explanation):
     (found,) = explanation.layers
     assert (found.score, found.pairs) == ("rbflex", 10)
+    assert found.calls == Calls(read=len(found.layers))
     shares = block_shares(found.layers)
     assert [share.name for share in shares] == list(dict.fromkeys(layer.block for layer in found.layers))
     assert sum(share.distances for share in shares) == pytest.approx(1)
     assert sum(share.units for share in shares) == pytest.approx(1)
     assert sum(share.layers for share in shares) == len(found.layers)
+
+
+def test_the_account_of_the_calls_names_the_layers_that_are_not_simply_read():
+    calls = Calls(read=34, regrouped=["a", "b", "c", "d", "e"], fixed=["gate"])
+    assert account_of(calls) == "34 read, 5 regrouped (a, b, c and 2 more), 1 the same for every image (gate)"
+
+
+def test_an_explanation_of_an_earlier_version_has_no_account(explanation):
+    earlier = explanation.model_dump(mode="json")
+    del earlier["layers"][0]["calls"]
+    assert Explanation.model_validate(earlier).layers[0].calls is None
 
 
 def test_accuracies_are_those_of_the_table(explanation):
@@ -320,6 +332,7 @@ def test_the_command_adds_the_explanation_to_the_report(folder, explanation, cap
     rank, spread = explanation.ranks["rbflex"], explanation.spread["rbflex"]
     assert f"{rank.place:g} of {rank.of}" in page.text
     assert f"{spread.mean:.6g} ± {spread.deviation:.3g}" in page.text
+    assert f"Activation calls: {len(explanation.layers[0].layers)} read." in page.text
     assert all(text in page.text for text in (explanation.layers[0].layers[0].name, explanation.ties.nearest[0].notation))
     assert {"spread_rbflex", "spread_naswot", "layers_rbflex"} <= {path.stem for path in folder.glob("*.png")}
     assert not (folder / "spread_params.png").exists()
@@ -338,7 +351,7 @@ def test_what_is_printed_says_each_part_in_a_line(explanation):
     lines = summary(explanation)
     assert lines[0] == f"found      {explanation.notation}"
     assert [line.split()[0] for line in lines if line[:1] != " "] == [
-        "found", "accuracy", "rbflex", "naswot", "params", "tied", "layers",
+        "found", "accuracy", "rbflex", "naswot", "params", "tied", "calls", "layers",
     ]  # fmt: skip
     assert "the same with 4 other weight seeds" in lines[4]
     shares = [float(line.split("%")[0]) for line in lines[-len(explanation.layers[0].layers) :]]

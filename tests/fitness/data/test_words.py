@@ -199,7 +199,7 @@ def test_costs_and_metrics_read_words():
 
 
 def test_layer_distances_of_words_are_those_of_the_score():
-    parts, features = layer_distances(SPACE, (0, 1), words().images)
+    parts, features, _ = layer_distances(SPACE, (0, 1), words().images)
     assert [part.units for part in parts] == [6 * 12, 6 * 12]
     assert features.units == 12
     assert all(part.distance > 0 for part in parts)

@@ -109,7 +109,8 @@ class Counting(nn.Module):
     def as_stages(self):
         def run(name):
             def stage(x):
-                self.ran.append(name)
+                if len(x) == len(images()):  # a few images run alone before, as evidence of the layout
+                    self.ran.append(name)
                 return torch.relu(self.layers[name](x))
 
             return stage

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from rbflex_evo.fitness import CandidateFailed
+from rbflex_evo.fitness import CandidateFailed, rbflex_score
 from rbflex_evo.fitness.passes.observer import Observer
 from rbflex_evo.fitness.passes.watch import image_norm, run_observed
 
@@ -147,3 +147,57 @@ def test_published_layers_are_all_whose_class_name_holds_relu(images):
 def test_a_classifier_that_is_never_called_fails_with_that_reason(images):
     with pytest.raises(CandidateFailed, match="classifier was never called"):
         observe(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), images, nn.Linear(1, 1))
+
+
+class Pooled(nn.Module):
+    """A branch that is constant over each image, if there is one, and then a normalisation."""
+
+    def __init__(self, norm, branch):
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.head = nn.Conv2d(3, 6, 3, padding=1), nn.Linear(6, 2)
+        self.branch = nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Upsample(scale_factor=8), nn.Conv2d(6, 12, 1), norm(), nn.ReLU())
+        self.used = branch
+
+    def forward(self, x):
+        x = torch.relu(self.stem(x))
+        return self.head((x + (0 * self.branch(x).sum() if self.used else 0)).mean((2, 3)))
+
+
+NORMS = {
+    "batch": lambda: nn.BatchNorm2d(12),
+    "instance": lambda: nn.InstanceNorm2d(12, affine=True),
+    "group": lambda: nn.GroupNorm(12, 12),
+    "layer": lambda: nn.LayerNorm((8, 8)),
+}
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_map_that_is_constant_over_each_image_is_exactly_its_bias_after_normalisation(norm, dtype, scale):
+    network = Pooled(NORMS[norm], True).to(dtype)
+    x = scale * torch.randn(5, 3, 8, 8, generator=torch.Generator().manual_seed(0), dtype=dtype)
+    bias = network.branch[3].bias
+    with torch.no_grad():
+        bias.copy_(torch.linspace(-1, 1, bias.numel()).view(bias.shape))
+    maps = dict(observe(network, x).layers)["branch.4"]
+    expected = (bias if norm == "layer" else bias[:, None, None]).relu().expand_as(maps)
+    assert torch.equal(maps, expected.detach())
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_constant_branch_tells_nothing(norm):
+    x = torch.randn(5, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    one, other = (rbflex_score(Pooled(NORMS[norm], branch), x, gamma=[1e-3, 1e-3]) for branch in (True, False))
+    assert one == pytest.approx(other, rel=1e-9)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_any_other_map_is_normalised_as_torch_does(norm):
+    """Deviations of a thousandth, which float32 holds, are no round-off."""
+    module = NORMS[norm]().train()
+    x = 3 + 1e-3 * torch.randn(1, 12, 8, 8, generator=torch.Generator().manual_seed(0))
+    network = nn.Sequential(module, nn.ReLU(), nn.Flatten(), nn.Linear(768, 2))
+    ((_, found),) = observe(network, x.expand(3, 12, 8, 8).contiguous(), network[-1]).layers
+    assert torch.equal(found[:1], module(x).relu().detach())

@@ -13,6 +13,7 @@ from torch.nn import functional
 from rbflex_evo.fitness.data.batch import Batch
 from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.measurer import Measurer
+from rbflex_evo.fitness.passes.layout import Account
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
 from rbflex_evo.fitness.proxies.rbflex.kernels import squared_distances
 from rbflex_evo.fitness.proxies.rbflex.layers import layer_distances
@@ -51,9 +52,10 @@ def literal(network: nn.Module, images: torch.Tensor) -> list[tuple[str, int, fl
 def test_each_layer_has_the_distances_of_its_normalised_outputs(name: str, notation: str) -> None:
     space = create_space(name, **SMALL[name])
     weights = WeightParameters(seed=3)
-    layers, features = layer_distances(space, space.parse(notation), IMAGES, weights, precision="float64")
+    layers, features, account = layer_distances(space, space.parse(notation), IMAGES, weights, precision="float64")
     expected = literal(build_initialised(space, space.parse(notation), weights).double(), IMAGES.double())
     assert [(layer.name, layer.units) for layer in layers] == [(module, units) for module, units, _ in expected]
+    assert account == Account(read=len(expected))
     assert [layer.distance for layer in layers] == pytest.approx([distance for *_, distance in expected], rel=1e-9)
     assert features.units == space.classifier(space.build(space.parse(notation))).in_features  # type: ignore[arg-type]
 
@@ -67,7 +69,7 @@ def test_layers_add_up_to_the_distances_that_the_score_reads(name: str, notation
     measurer = Measurer(Conditions.of(space, Batch(IMAGES), device="cpu"))
     (measured,) = measurer.measure([(genotype, {"rbflex": proxy})])
     statistics = measured.statistics["rbflex"]
-    layers, features = layer_distances(space, genotype, IMAGES, layers=proxy.layers)
+    layers, features, _ = layer_distances(space, genotype, IMAGES, layers=proxy.layers)
     for parts, part in ((layers, "k"), ([features], "q")):
         total = squared_distances(statistics[f"{part}_gram"]).sum() / 2
         assert sum(layer.distance for layer in parts) == pytest.approx(total, rel=1e-4)
@@ -77,7 +79,7 @@ def test_layers_add_up_to_the_distances_that_the_score_reads(name: str, notation
 
 def test_a_layer_belongs_to_the_block_around_it_or_else_to_the_one_before() -> None:
     space = create_space("toy", channels=4)
-    layers, _ = layer_distances(space, space.parse("conv3+skip|conv1+conv3|skip+zero"), IMAGES)
+    layers, _, _ = layer_distances(space, space.parse("conv3+skip|conv1+conv3|skip+zero"), IMAGES)
     places = [(layer.name, layer.block) for layer in layers]
     assert places == [
         ("stages.0.edges.0_conv3.relu", "stages.0"),
@@ -115,6 +117,6 @@ class FunctionalSpace(SearchSpace):
 
 
 def test_functional_activations_have_a_name_and_a_block() -> None:
-    layers, _ = layer_distances(FunctionalSpace(), (0,), IMAGES)
+    layers, _, _ = layer_distances(FunctionalSpace(), (0,), IMAGES)
     places = [(layer.name, layer.block) for layer in layers]
     assert places == [("tanh 1", "input"), ("relu 2", "first"), ("relu 3", "second")]

@@ -140,15 +140,110 @@ def test_every_normalisation_is_that_of_training_mode(images, norm):
 
 
 class Sequence(nn.Module):
-    def __init__(self):
+    def __init__(self, words_first):
         super().__init__()
-        self.body, self.head = nn.Linear(3, 8), nn.Linear(8, 4)
+        torch.manual_seed(0)
+        self.body, self.head, self.words_first = nn.Linear(3, 8), nn.Linear(8, 4), words_first
 
     def forward(self, x):
-        return self.head(self.body(x.transpose(0, 1)).relu())
+        return self.head(self.body(x.transpose(0, 1) if self.words_first else x).relu())
 
 
-def test_a_classifier_whose_first_dimension_is_not_the_images_is_refused():
-    sequences = torch.randn(6, 5, 3, generator=torch.Generator().manual_seed(0))
-    with pytest.raises(CandidateFailed, match=r"reads \[5, 6, 8\]; expected \[6, ...\], one entry an input"):
-        rbflex_score(Sequence(), sequences)
+@pytest.mark.parametrize("words", [5, 6])
+def test_a_classifier_that_reads_sequences_first_is_read_as_one_that_does_not(words):
+    sequences = torch.randn(6, words, 3, generator=torch.Generator().manual_seed(0))
+    first, last = (rbflex_score(Sequence(words_first), sequences, gamma=[1e-3, 1e-3]) for words_first in (True, False))
+    assert first == pytest.approx(last, rel=1e-6)
+
+
+def test_the_layer_that_was_taken_as_classifier_is_named():
+    class Gated(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.head, self.gate = nn.Linear(3, 8), nn.Linear(8, 4), nn.Linear(2, 8)
+
+        def forward(self, x):
+            return self.head(self.body(x).relu() * self.gate(torch.ones(7, 2)).sum(0))
+
+    x = torch.randn(6, 3)
+    with pytest.raises(
+        CandidateFailed, match=r"the classifier, layer 'gate', reads \[7, 2\], the same for every image; name another"
+    ):
+        rbflex_score(Gated(), x)
+    assert rbflex_score(Gated(), x, classifier="head") < 0
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        (
+            np.zeros((4, 3, 8, 8)),
+            r"^images should be one torch.Tensor \[N, ...\], but they are ndarray array.{0,70}; use torch.as_tensor",
+        ),
+        ([torch.zeros(3, 8, 8)] * 4, r"^images should be one torch.Tensor .* list \[tensor.{0,70}; use"),
+        (torch.zeros(()), "at least 2 images, but there are 0"),
+        (torch.zeros(4, 3, 8, 8, dtype=torch.complex64), "^the images are torch.complex64, but distances are of real numbers"),
+    ],
+    ids=["array", "list", "scalar", "complex"],
+)
+def test_other_images_are_one_line_errors(model, what, message):
+    with pytest.raises(ConfigError, match=message):
+        rbflex_score(model, what)
+
+
+@pytest.mark.filterwarnings("ignore:.*")
+@pytest.mark.parametrize(
+    ("of", "message"),
+    [
+        (
+            lambda model: nn.Sequential(nn.LazyLinear(4), nn.ReLU(), nn.LazyLinear(2)),
+            "^parameter '0.weight' has no values yet; run the",
+        ),
+        (
+            lambda model: model.to(torch.complex64),
+            "^the parameter '0.weight' is torch.complex64, but distances are of real numbers",
+        ),
+        (
+            lambda model: torch.jit.script(model),
+            "^the network is scripted, so its calls cannot be observed; pass the plain module$",
+        ),
+        (lambda model: torch.jit.trace(model, torch.zeros(2, 3, 12, 12).double()), "^the network is scripted"),
+        (lambda model: model.forward, "^the model should be a torch.nn.Module, but it is method <bound method.{0,60}$"),
+        (lambda model: "x" * 10_000, "^the model should be a torch.nn.Module, but it is 'xxx.{0,40}$"),
+    ],
+    ids=["lazy", "complex", "scripted", "traced", "function", "text"],
+)
+def test_other_models_are_one_line_errors(model, images, of, message):
+    with pytest.raises(ConfigError, match=message):
+        rbflex_score(of(model), images)
+
+
+def mixer(*ending):
+    torch.manual_seed(0)
+    body = nn.Conv2d(3, 32, 3, padding=1), nn.GELU(), nn.BatchNorm2d(32), nn.Conv2d(32, 32, 3, padding=1)
+    return nn.Sequential(*body, *ending, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10))
+
+
+@pytest.mark.parametrize("ending", [(nn.GELU(), nn.BatchNorm2d(32)), (nn.InstanceNorm2d(32),), (nn.GroupNorm(32, 32),)])
+def test_features_that_are_averages_of_normalised_maps_are_said_to_be_round_off(ending):
+    x = torch.randn(8, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(CandidateFailed, match=r"^the features of all images are equal up to round-off.*features=False$"):
+        rbflex_score(mixer(*ending), x)
+    k = rbflex_score(mixer(*ending), x, features=False, gamma=[1e-3, 1e-3])
+    # The activations before the ending count, and only they.
+    assert k == pytest.approx(rbflex_score(mixer(*ending, nn.Dropout()), x, features=False, gamma=[1e-3, 1.0]), rel=1e-9)
+
+
+def test_a_network_without_a_path_is_still_called_one():
+    class Dead(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.head = nn.Conv2d(3, 8, 3), nn.Linear(8, 4)
+
+        def forward(self, x):
+            return self.head(self.body(x).relu().mean((2, 3)) * 0 + 1)
+
+    with pytest.raises(
+        CandidateFailed, match=r"^all images have equal features: no path from input to output, or the signal died$"
+    ):
+        rbflex_score(Dead(), torch.randn(4, 3, 8, 8))

@@ -1,0 +1,242 @@
+"""Which values of a layer's output belong to which image, decided by evidence instead of by shape alone.
+
+The network also runs on a few images, of which the first two are equal and the last differs. Call by call, its outputs are compared
+with those of the N images:
+
+    [N, ...]      and [few, ...]      read         every image has an entry
+    [N * P, ...]  and [few * P, ...]  regrouped    an image has P rows; their order is the one in which the equal images have equal
+                                                   values and the different one has others
+    [T, N, ...]   and [T, few, ...]   transposed   the images are another dimension, as in sequence-first networks
+    [R, ...]      and [R, ...]        fixed        the same for every image, if the values are equal, too: a gate of weights
+    anything else                     refused      the layer is named
+
+Networks of this package need no evidence: their maps are [N, ...].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from .observer import CandidateFailed
+
+Kind = Literal["read", "regrouped", "transposed", "fixed"]
+# Number of values by which the outputs of two forwards are compared.
+COMPARED = 1000
+# Equal images may differ by this part of the difference of other images; another order of the rows gives about 1.
+ROUND_OFF = 0.1
+
+
+@dataclass(frozen=True)
+class Account:
+    """What observers did with the activation calls of a forward.
+
+    Attributes:
+        read: Number of calls whose output has an entry for every image.
+        regrouped: Names of the layers whose rows were regrouped to the images, one for each call.
+        transposed: Names of the layers whose images are not the first dimension, one for each call.
+        fixed: Names of the layers whose output is the same for every image and was left out, one for each call.
+    """
+
+    read: int = 0
+    regrouped: tuple[str, ...] = ()
+    transposed: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
+
+    @property
+    def calls(self) -> int:
+        """Number of activation calls."""
+        return self.read + len(self.regrouped) + len(self.transposed) + len(self.fixed)
+
+    def counting(self, kind: Kind, name: str) -> Account:
+        """Returns the account with one more call."""
+        if kind == "read":
+            return replace(self, read=self.read + 1)
+        return replace(self, **{kind: (*getattr(self, kind), name)})
+
+
+@dataclass(frozen=True)
+class Call:
+    """The output of one call in the forward of a few images.
+
+    Attributes:
+        name: Name of the layer.
+        shape: Shape of the output.
+        first: The first values.
+        output: The output, None if every image has an entry in it.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    first: Tensor
+    output: Tensor | None
+
+
+class Layout(Protocol):
+    """Attributes the output of each call to the images."""
+
+    def rows(self, position: int, name: str, output: Tensor) -> tuple[Kind, Tensor]:
+        """Returns what call number `position` is, and its output as [N, ...]."""
+
+    def check(self, calls: int) -> None:
+        """Checks a finished forward that had `calls` calls."""
+
+
+class FirstDimension:
+    """Layout of networks whose maps are all [N, ...].
+
+    Args:
+        n: Number of images.
+    """
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def rows(self, position: int, name: str, output: Tensor) -> tuple[Kind, Tensor]:
+        """Returns "read" and the output.
+
+        Raises:
+            CandidateFailed: If the output is not [N, ...].
+        """
+        if output.dim() < 2 or len(output) != self.n:
+            raise CandidateFailed(f"layer {name!r} gives {list(output.shape)}; expected [{self.n}, ...]")
+        return "read", output
+
+    def check(self, calls: int) -> None:
+        """Accepts any number of calls."""
+
+
+class Recording:
+    """Layout of the forward of a few images, which keeps what `Evidence` needs of every call.
+
+    Args:
+        images: The N images of which a few are chosen.
+
+    Attributes:
+        images: The chosen images.
+        calls: The calls so far.
+    """
+
+    def __init__(self, images: Tensor) -> None:
+        n = len(images)
+        other = next((i for i in range(n - 1, 0, -1) if not torch.equal(images[i], images[0])), n - 1)
+        # The number differs from N, so that the dimension of the images changes its size.
+        self.images = images[[0, 0, other] if n != 3 else [0, 0, other, other]]
+        self.calls: list[Call] = []
+
+    def rows(self, position: int, name: str, output: Tensor) -> tuple[Kind, Tensor]:
+        """Keeps the output; nothing is decided yet.
+
+        Raises:
+            CandidateFailed: If the output is that of `torch.vmap`, which hides a dimension.
+        """
+        if torch._C._functorch.is_batchedtensor(output):
+            raise CandidateFailed(f"layer {name!r} is called in torch.vmap, which hides the dimension of the images")
+        # The output may be changed in place later, so it is copied.
+        kept = None if output.dim() and len(output) == len(self.images) else output.detach().clone()
+        self.calls.append(Call(name, tuple(output.shape), _first(output), kept))
+        return "read", output
+
+    def check(self, calls: int) -> None:
+        """Accepts any number of calls."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Layout of the forward of N images, by the calls of a forward of a few.
+
+    Attributes:
+        n: Number of images.
+        few: Number of images of the other forward.
+        calls: Its calls, in order.
+    """
+
+    n: int
+    few: int
+    calls: Sequence[Call]
+
+    def rows(self, position: int, name: str, output: Tensor) -> tuple[Kind, Tensor]:
+        """Returns what call number `position` of the forward of N images is, and its output as [N, ...].
+
+        Raises:
+            CandidateFailed: If the output cannot be attributed to the images.
+        """
+        call = self.calls[position] if position < len(self.calls) else None
+        if call is None or call.name != name or len(call.shape) != output.dim():
+            raise CandidateFailed(
+                f"the layers that the network calls depend on the images or their number (layer {name!r}, call {position + 1}), "
+                "so images cannot be compared"
+            )
+        changed = [d for d, (few, many) in enumerate(zip(call.shape, output.shape, strict=True)) if few != many]
+        if not changed:
+            if not torch.allclose(call.first, _first(output), rtol=1e-4, atol=1e-6, equal_nan=True):
+                raise CandidateFailed(self._unreadable(call, output, "mixes images"))
+            return "fixed", output
+        few, n = self.few, self.n
+        dimension = changed[0]
+        size = output.shape[dimension]
+        if len(changed) > 1 or size * few != call.shape[dimension] * n or size % n:
+            raise CandidateFailed(self._unreadable(call, output, "changes its shape with the number of images"))
+        if size == n:
+            rows = output if dimension == 0 else output.movedim(dimension, 0).contiguous()
+            return "read" if dimension == 0 else "transposed", rows if rows.dim() > 1 else rows[:, None]
+        before = self._before(call, output, dimension)
+        if before is None:
+            raise CandidateFailed(self._unreadable(call, output, "holds the rows of the images in an order that cannot be told"))
+        return "regrouped", output.unflatten(dimension, (before, n, size // n // before)).movedim(dimension + 1, 0).contiguous()
+
+    def check(self, calls: int) -> None:
+        """Checks that a forward of N images had as many calls as that of the few.
+
+        Raises:
+            CandidateFailed: If it had fewer.
+        """
+        if calls != len(self.calls):
+            raise CandidateFailed(
+                f"{calls} layers were called for {self.n} images, but {len(self.calls)} for {self.few}, so images cannot be "
+                f"compared; the next one would be {self.calls[calls].name!r}"
+            )
+
+    def _before(self, call: Call, output: Tensor, dimension: int) -> int | None:
+        """Returns the factor of a dimension [before * N * after] that precedes the images, None if there is no such order."""
+        if call.output is None:
+            return None
+        few, size = self.few, call.shape[dimension]
+        found = []
+        for before in _divisors(size // few):
+            of_image = call.output.unflatten(dimension, (before, few, size // few // before)).movedim(dimension + 1, 0)
+            same, other = (torch.linalg.vector_norm((of_image[0] - of_image[i]).double()).item() for i in (1, -1))
+            if other > 0 and same <= ROUND_OFF * other:
+                found.append(before)
+        if len(found) == 1:
+            return found[0]
+        # Rows that are all equal have the same values in any order.
+        return 1 if self.n == 1 or bool((output == output.narrow(dimension, 0, 1)).all()) else None
+
+    def _unreadable(self, call: Call, output: Tensor, what: str) -> str:
+        return (
+            f"layer {call.name!r} {what}: it gives {list(output.shape)} for {self.n} images and {list(call.shape)} for {self.few}; "
+            "expected [N, ...], [N * P, ...] or [T, N, ...]"
+        )
+
+
+def needs_evidence(network: nn.Module) -> bool:
+    """Returns False for networks that consist of modules of this package and of torch."""
+    rooms = {type(module).__module__.partition(".")[0] for module in network.modules()}
+    own = __name__.partition(".")[0]
+    return type(network).__module__.partition(".")[0] != own or not rooms <= {own, "torch"}
+
+
+def _first(output: Tensor) -> Tensor:
+    return output.detach().flatten()[:COMPARED].clone()
+
+
+def _divisors(number: int) -> Sequence[int]:
+    """Returns the divisors, 1 first, as rows of one image usually follow each other."""
+    small = [d for d in range(1, math.isqrt(number) + 1) if number % d == 0]
+    return [*small, *(number // d for d in reversed(small) if d * d != number)]
