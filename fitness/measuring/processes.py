@@ -1,34 +1,27 @@
 """Child processes that run calls for their parent. The death of one is noticed at once and leaves the others alone.
 
 A call is sent through a socket of which the parent keeps only its own end, so a dead process is the end of the stream, at any
-moment. Nothing large is passed when a process is started: its pipe would fill up, and a process that dies unread would block its
-parent for ever. On Linux, processes are forked from a server that has imported torch, so that all but the first start in
-milliseconds; it is a new process, so nothing of the parent is forked.
+moment. The arguments of the start are sent in the same way, since they may be larger than the buffer of a pipe.
 """
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import multiprocessing
-import multiprocessing.util  # Registers its exit handler, which waits for processes, before ours, which kill them.
 import os
 import pickle
-import signal
 import sys
 import threading
 import traceback
 import weakref
-from collections.abc import Callable, Iterator
-from multiprocessing import resource_tracker
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
-PACKAGE = "rbflex_evo"
+from .starting import StartFailed, cause, end_with_parent, ignore_stops, started
+
 # After the first process of a pool was ready, so many starts in a row may fail (memory) before the pool gives up.
 STARTS = 3
-# What a terminal or a scheduler sends to all processes of a run; the parent decides how the run ends.
-STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
 
 
 class ProcessDied(Exception):
@@ -67,12 +60,12 @@ def may_have_children() -> bool:
 class Processes:
     """Processes that are started when a call finds none idle; call it from as many threads as processes shall work.
 
-    The processes ignore `STOPS` from their start and end with their parent, also if it is killed.
+    The processes ignore `starting.STOPS` from their start and end with their parent, also if it is killed.
 
     Args:
         start: Function that each process calls first.
         arguments: Arguments of `start`.
-        shared: More arguments, of a kind that only a starting process can inherit (shared memory).
+        forked: Whether the processes may be forked from a server; not if they use an accelerator.
 
     Attributes:
         peak_memory: Bytes that the largest of the processes held; 0 if unknown.
@@ -81,8 +74,8 @@ class Processes:
         NotPortable: If the arguments cannot be pickled.
     """
 
-    def __init__(self, start: Callable[..., None], *arguments: Any, shared: tuple[Any, ...] = ()) -> None:
-        self._start, self._shared = start, shared
+    def __init__(self, start: Callable[..., None], *arguments: Any, forked: bool = True) -> None:
+        self._start, self._forked = start, forked
         try:
             self._arguments = pickle.dumps(arguments)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -133,6 +126,12 @@ class Processes:
         finally:
             self._end(process)
 
+    @property
+    def pids(self) -> list[int]:
+        """Numbers of the processes."""
+        with self._lock:
+            return [process.pid for process in self._known]
+
     def close(self) -> None:
         """Kills the processes; calls that are running raise `ProcessDied`."""
         with self._lock:
@@ -158,7 +157,7 @@ class Processes:
         return self._begun()
 
     def _begun(self) -> _Process:
-        process = _Process(self._start, self._shared)
+        process = _Process(self._start, self._forked)
         try:
             with self._lock:
                 if self._closed:
@@ -190,33 +189,29 @@ class Processes:
             self._known.discard(process)
 
 
-# Two threads that wait for the same process, which `start` does for all, would take its exit code from each other.
-_starting_or_ending = threading.Lock()
-
-
 class _Process:
     """One process and the connection to it."""
 
-    def __init__(self, start: Callable[..., None], shared: tuple[Any, ...]) -> None:
-        context = _context()
+    def __init__(self, start: Callable[..., None], forked: bool) -> None:
         self.peak_memory = 0
-        self._connection, theirs = context.Pipe()
-        # Not daemonic, because the code of a space may have children of its own.
-        self._process = context.Process(target=_serve, args=(theirs, start, shared))
+        self._connection, theirs = multiprocessing.Pipe()
         try:
-            with _starting_or_ending, _stops_waiting():
-                self._process.start()
+            self._child = started(_serve, theirs, start, forked=forked)
+        except StartFailed as failed:
+            raise DiedAtStart(str(failed)) from None
         except (OSError, EOFError) as error:
             raise DiedAtStart(f"{type(error).__name__}: {error}") from None
         finally:
             theirs.close()
-        atexit.register(self.kill)
+        self.pid = self._child.pid
+        self._ended = False
 
     def begin(self, arguments: bytes) -> None:
         """Sends the arguments of the start and waits until the process is ready."""
         try:
-            # A process that is forked from the server has the variables from when the server was started.
-            self.ask(pickle.dumps((dict(os.environ), arguments)), None)
+            # A process that is forked from the server has those from when the server was started.
+            surroundings = dict(os.environ), sys.path, os.getcwd()
+            self.ask(pickle.dumps((surroundings, arguments)), None)
         except ProcessDied as death:
             raise DiedAtStart(str(death)) from None
 
@@ -229,8 +224,7 @@ class _Process:
             succeeded, answer, self.peak_memory = pickle.loads(self._connection.recv_bytes())
         except (EOFError, OSError):
             # The stream ends a moment before the exit code is known.
-            self.end(wait=1.0)
-            raise ProcessDied(_cause(self._process.exitcode)) from None
+            raise ProcessDied(cause(self.end(wait=1.0))) from None
         if succeeded:
             return answer
         error, text = answer
@@ -238,37 +232,16 @@ class _Process:
 
     def kill(self) -> None:
         """Kills the process, if it has not ended."""
-        with contextlib.suppress(OSError, ValueError):
-            self._process.kill()
+        if not self._ended:
+            self._child.kill()
 
-    def end(self, wait: float = 0.0) -> None:
-        """Kills the process if it does not end in so many seconds, and waits for its end."""
-        with _starting_or_ending:
-            self._process.join(wait)
-            self.kill()
-            self._process.join()
+    def end(self, wait: float = 0.0) -> int | None:
+        """Kills the process if it does not end in so many seconds, and returns its exit code; None if it had ended before."""
+        if self._ended:
+            return None
+        self._ended = True
         self._connection.close()
-        atexit.unregister(self.kill)
-
-
-def _context() -> Any:
-    # On an Apple device, a process that has used some libraries of the system cannot be forked safely.
-    if sys.platform != "linux":
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    # Takes effect when the first process is started: the server imports what this program has imported of this package.
-    context.set_forkserver_preload([name for name in sys.modules if name.partition(".")[0] == PACKAGE and "__main__" not in name])
-    return context
-
-
-def _cause(exit_code: int | None) -> str:
-    if exit_code is None or exit_code >= 0:
-        return f"exit code {exit_code}"
-    if -exit_code == getattr(signal, "SIGKILL", None):
-        return f"signal {-exit_code}, most likely memory"
-    with contextlib.suppress(ValueError):
-        return f"signal {-exit_code}, {signal.Signals(-exit_code).name}"
-    return f"signal {-exit_code}"
+        return self._child.end(wait)
 
 
 def _kill(processes: set[_Process]) -> None:
@@ -276,30 +249,17 @@ def _kill(processes: set[_Process]) -> None:
         process.kill()
 
 
-@contextlib.contextmanager
-def _stops_waiting() -> Iterator[None]:
-    """Blocks `STOPS` within the context, so that a process that is started inside never receives one."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    # Otherwise the tracker would start with the first process and unblock the signals.
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _serve(connection: Connection, start: Callable[..., None], shared: tuple[Any, ...]) -> None:
+def _serve(connection: Connection, start: Callable[..., None]) -> None:
     """Answers requests until the parent ends."""
-    for number in STOPS:
-        signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    variables, arguments = pickle.loads(connection.recv_bytes())
+    ignore_stops()
+    end_with_parent()
+    (variables, path, folder), arguments = pickle.loads(connection.recv_bytes())
     os.environ.clear()
     os.environ.update(variables)
-    connection.send_bytes(_answer(lambda: start(*_imported(arguments), *shared)))
+    sys.path[:] = path
+    with contextlib.suppress(OSError):
+        os.chdir(folder)
+    connection.send_bytes(_answer(lambda: start(*_imported(arguments))))
     while True:
         try:
             request = connection.recv_bytes()
@@ -338,11 +298,3 @@ def _peak_memory() -> int:
     except ImportError:  # Windows
         return 0
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        # The parent was killed, so no result is needed any more.
-        os._exit(1)
