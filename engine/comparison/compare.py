@@ -11,8 +11,7 @@ after another with one evaluator and one cache, and keep their folders.
 
 from __future__ import annotations
 
-import ctypes
-import multiprocessing
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -140,8 +139,9 @@ def _processes(config: Config, runs: int) -> int:
 
 def _in_processes(config: Config, jobs: Sequence[Job], processes: int, interrupt: Interrupt) -> Iterator[tuple[Job, str | None]]:
     """The same in several processes, in the order in which runs end. A run whose process dies fails; the others go on."""
-    # Shared memory and not an event, whose semaphores would outlive a killed process.
-    stop = multiprocessing.get_context("spawn").RawValue(ctypes.c_bool, False)
+    # A file and not an event, whose semaphores would outlive a killed process.
+    stop = folder_of(config) / ".stop"
+    stop.unlink(missing_ok=True)
     with ThreadPoolExecutor(processes) as threads, _replaying(config, stop) as pool:
         running: dict[Future[Any], Job] = {threads.submit(pool.call, _run_in_worker, job): job for job in jobs}
         try:
@@ -152,21 +152,23 @@ def _in_processes(config: Config, jobs: Sequence[Job], processes: int, interrupt
                     finished, failure = (False, None) if future.cancelled() else _outcome(future, config, job)
                     if finished:
                         yield job, failure
-                if interrupt.requested and not stop.value:
-                    stop.value = True
+                if interrupt.requested and not stop.exists():
+                    stop.touch()
                     for future in running:
                         future.cancel()
         finally:
             # Stop the workers however this ended, so that none keeps running unobserved.
-            stop.value = True
-            for future in running:
-                future.cancel()
-            wait(running)
+            if running:
+                stop.touch()
+                for future in running:
+                    future.cancel()
+                wait(running)
+            stop.unlink(missing_ok=True)
 
 
-def _replaying(config: Config, stop: Any) -> Processes:
+def _replaying(config: Config, stop: Path) -> Processes:
     try:
-        return Processes(_start_worker, config, shared=(stop,))
+        return Processes(_start_worker, config, str(stop.absolute()))
     except NotPortable as error:
         raise RunError(f"the comparison cannot be sent to its processes ({error}); set workers: 1") from None
 
@@ -190,10 +192,15 @@ def _outcome(future: Future[tuple[bool, str | None]], config: Config, job: Job) 
 _worker: tuple[Config, EvaluatorLike, Provenance, Callable[[], bool]] | None = None
 
 
-def _start_worker(config: Config, stop: Any) -> None:
+def _start_worker(config: Config, stop: str) -> None:
     global _worker
     evaluator = Assembly(config).tabulated()
-    _worker = config, evaluator, {"inputs": None, "backend": None, "scores": evaluator.table.fingerprint}, lambda: stop.value
+    _worker = (
+        config,
+        evaluator,
+        {"inputs": None, "backend": None, "scores": evaluator.table.fingerprint},
+        lambda: os.path.exists(stop),
+    )
 
 
 def _run_in_worker(job: Job) -> tuple[bool, str | None]:

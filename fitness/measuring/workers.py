@@ -113,7 +113,7 @@ class Workers:
         if self._in_process or self._processes is not None:
             return
         try:
-            processes = Processes(_start_worker, self._conditions, self._proxies)
+            processes = Processes(_start_worker, self._conditions, self._proxies, forked=self._conditions.device.type == "cpu")
             processes.begin()
         except NotPortable as error:
             self._stay(f"a process of its own cannot load the space or a score: {error}")
@@ -125,7 +125,7 @@ class Workers:
             self._processes, self._threads = processes, ThreadPoolExecutor(self.count)
 
     def _is_safe(self) -> bool:
-        """Returns True if no code of others runs and memory does not run out, and on an Apple device, where nothing else is tested."""
+        """Returns True if only code of this package runs and memory suffices, and on an Apple device, where no other way is tested."""
         ours = all(type(part).__module__.startswith("rbflex_evo.") for part in (self._conditions.space, *self._proxies))
         return self._conditions.device.type == "mps" or (ours and self._conditions.batch.images.nbytes <= SMALL_INPUTS)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -309,7 +308,7 @@ def test_a_score_that_fails_leaves_the_other_scores():
 
 
 ORPHANS = """
-import multiprocessing, os, sys, time
+import os, sys, time
 from rbflex_evo.fitness import create_batch, create_proxy
 from rbflex_evo.fitness.evaluation import keyed
 from rbflex_evo.fitness.measuring.conditions import Conditions
@@ -321,7 +320,7 @@ if __name__ == "__main__":
     batch = create_batch("noise", shape=[3, 16, 16], n=4)
     one = Evaluator(Conditions.of(space, batch, device="cpu"), {"naswot": create_proxy("naswot")}, workers=2)
     list(one.evaluate(keyed(one, [space.at(i) for i in range(4)])))
-    print(*[child.pid for child in multiprocessing.active_children()], flush=True)
+    print(*one._workers._processes.pids, flush=True)
     os.kill(os.getpid(), 9)
 """
 
