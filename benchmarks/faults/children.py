@@ -131,7 +131,7 @@ def command(*arguments: str) -> Callable[[], int]:
 
 
 def calling(function: Callable[[], object]) -> Callable[[], int]:
-    """Returns the work of a call; an error of the product is printed in its words, any other with its traceback."""
+    """Returns the work of a call, whose errors are printed as the command line prints them, with the place of a foreign one."""
 
     def work() -> int:
         from rbflex_evo.engine.commands.app import _print_warning
@@ -143,6 +143,11 @@ def calling(function: Callable[[], object]) -> Callable[[], int]:
         except RbflexEvoError as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
+        except Exception as error:
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            text = " ".join(str(error).split())
+            print(f"failed: {type(error).__name__}: {text[:300]} (at {frame.filename}:{frame.lineno})", file=sys.stderr)
+            return 1
         return 0
 
     return work
@@ -161,7 +166,7 @@ def problem(ended: Ended, allowed: Sequence[str] = ()) -> Found | None:
         return Found(Outcome.HANG, last)
     if "Traceback (most recent call last)" in text:
         return Found(Outcome.TRACEBACK, text[-1500:])
-    foreign = re.search(r"^failed: ([\w.]+(?:Error|Exception|Warning|Interrupt|Iteration)): ", text, re.MULTILINE)
+    foreign = re.search(r"^failed: ([\w.]+): ", text, re.MULTILINE)
     if foreign and foreign[1] not in allowed:
         return Found(Outcome.TRACEBACK, text[-1500:])
     if ended.code < 0:

@@ -21,7 +21,7 @@ import numpy as np
 from rbflex_evo.fitness.evaluation import Evaluation, six_digits
 from rbflex_evo.fitness.passes.observer import CandidateFailed, Statistics
 from rbflex_evo.fitness.proxies.proxy import Proxy
-from rbflex_evo.spaces import ConfigError, Genotype
+from rbflex_evo.spaces import ConfigError, DeviceError, Genotype
 from rbflex_evo.spaces.encodings.distinct import distinct, draws
 from rbflex_evo.spaces.fingerprint import Unsure, is_ours
 from rbflex_evo.spaces.isolation.settings import own_settings
@@ -166,6 +166,13 @@ class Evaluator:
                     f"set fitness.proxies.{name}.networks lower"
                 )
             for block in self._statistics(fresh, {name: proxy}):
+                for measured in block:
+                    if measured.failures.get(name, "").startswith("out of memory"):
+                        # Another network in its place would give other gammas, and so other scores than the run's next session.
+                        raise DeviceError(
+                            f"a network for {name}'s gammas could not be measured ({measured.failures[name]}); "
+                            "make room, or set workers: 1 or a smaller data.n"
+                        )
                 samples += [measured.statistics[name] for measured in block if name in measured.statistics]
                 if progress is not None:
                     progress(len(samples), wanted)

@@ -248,6 +248,31 @@ def test_a_candidate_too_large_for_the_device_fails_and_is_not_cached_as_dead():
     assert not result.lasting
 
 
+class LargeAtTimes(ToySpace):
+    """A space with one network that does not fit into the memory while that is short."""
+
+    short = True
+    large = None
+
+    def build(self, genotype):
+        self.large = self.large or genotype
+        if self.short and genotype == self.large:
+            raise MemoryError
+        return super().build(genotype)
+
+
+def test_gammas_are_not_those_of_other_networks_where_memory_is_short():
+    space, chosen = LargeAtTimes(), {"rbflex": create_proxy("rbflex", networks=4)}
+    with evaluator(space, batch=noise(shape=(3, 8, 8)), proxies=chosen, backend="eager") as one:
+        message = r"a network for rbflex's gammas could not be measured \(out of memory on cpu\); make room, or set workers: 1"
+        with pytest.raises(DeviceError, match=message):
+            one.prepare()
+        space.short = False
+        found = one.prepare()
+    with evaluator(ToySpace(), batch=noise(shape=(3, 8, 8)), proxies=chosen, backend="eager") as other:
+        assert other.prepare() == found
+
+
 def test_other_errors_are_not_taken_for_memory():
     assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"))
     assert not is_out_of_memory(RuntimeError("shapes cannot be multiplied"))
