@@ -264,7 +264,7 @@ class Search:
                 f"the input images are not those that {folder.path} began with; restore them, or give the run another name"
             )
         for sentence in check_origins(content.header.get("origins"), origins, folder.path):
-            print(f"warning: {sentence}", file=sys.stderr)
+            say(f"warning: {sentence}")
 
     def _prepare(self, evaluator: EvaluatorLike, interrupt: Interrupt) -> None:
         with self._progress("gammas", None, unit="network") as progress:

@@ -275,7 +275,7 @@ class Evaluator:
         if self.cache is None or is_ours(type(self.space)):
             return [self.space.notation(genotype) for genotype in genotypes]
         proxies: dict[str, Proxy] = {FINGERPRINT: NetworkFingerprint()}
-        found = [one for future in self._submit([(genotype, proxies) for genotype in genotypes]) for one in result_of(future)]
+        found = [one for future in self._submit([(genotype, proxies) for genotype in genotypes]) for one in future.result()]
         keys: list[str | None] = []
         for genotype, measured in zip(genotypes, found, strict=True):
             keys.append(None)

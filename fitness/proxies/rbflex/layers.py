@@ -129,7 +129,7 @@ def _distances(
     weights: WeightParameters | None,
     precision: str,
     layers: Literal["activations", "published"],
-) -> tuple[list[LayerDistances], LayerDistances]:
+) -> tuple[list[LayerDistances], LayerDistances, Account]:
     dtype, convolutions = PRECISIONS[precision]
     subject = Subject(space, genotype, placed(images, images.device, dtype), None, weights, dtype)
     network = subject.network
