@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 @contextmanager
 def marked_memory() -> Iterator[None]:
     """Context in which memory that torch does not initialise, as by ``torch.empty``, holds NaN, or the largest integer."""
     import torch
-    from torch.utils import deterministic
 
+    deterministic: Any = torch.utils.deterministic
     modes = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     filled = deterministic.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True, warn_only=True)

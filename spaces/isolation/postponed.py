@@ -20,10 +20,11 @@ DRAWS = {
 }  # fmt: skip
 
 # Calls that read no value of a tensor: its properties and sizes.
+_requires_grad: Any = Tensor.requires_grad
 UNREAD: set[Any] = {
     Tensor.size, Tensor.dim, Tensor.ndimension, Tensor.numel, Tensor.nelement, Tensor.stride, Tensor.element_size, Tensor.__len__,
     Tensor.is_floating_point, Tensor.is_complex, Tensor.requires_grad_, Tensor.new_empty, Tensor.new_zeros, Tensor.new_ones,
-    Tensor.requires_grad.__set__,
+    _requires_grad.__set__,
     *(
         getattr(Tensor, name).__get__
         for name in (

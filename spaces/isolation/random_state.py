@@ -87,7 +87,8 @@ def own_generators(network: nn.Module) -> list[Generator]:
 
 
 def _read_numpy() -> tuple[Any, ...]:
-    name, words, *rest = np.random.get_state()
+    state: Any = np.random.get_state()
+    name, words, *rest = state
     return (name, words.tobytes(), *rest)
 
 

@@ -62,7 +62,7 @@ def own_settings() -> Iterator[None]:
 
 
 def _enter_numpy(stack: ExitStack) -> None:
-    stack.enter_context(np.errstate(divide="warn", over="warn", under="ignore", invalid="warn", call=None))
+    stack.enter_context(np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"))
     if any(action == "error" for action, *_ in warnings.filters):
         stack.enter_context(warnings.catch_warnings())
         warnings.filters[:] = [("default" if how == "error" else how, *rest) for how, *rest in warnings.filters]  # type: ignore[index]
@@ -142,12 +142,14 @@ def _precisions(of: Callable[..., _Setting]) -> Iterator[_Setting]:
         yield of(backends.cudnn, "allow_tf32", True)
         return
     full = ("none", "ieee")
+    cudnn: Any = backends.cudnn
+    mkldnn: Any = backends.mkldnn
     yield of(backends, "fp32_precision", *full)
     yield of(backends.cudnn, "fp32_precision", *full)
     yield of(backends.mkldnn, "fp32_precision", *full)
     yield _Setting(torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, ("highest",))
     yield of(backends.cuda.matmul, "fp32_precision", *full)
-    for kind in (backends.mkldnn.matmul, backends.mkldnn.conv, backends.mkldnn.rnn):
+    for kind in (mkldnn.matmul, mkldnn.conv, mkldnn.rnn):
         yield of(kind, "fp32_precision", *full)
-    for kind in (backends.cudnn.conv, backends.cudnn.rnn):
+    for kind in (cudnn.conv, cudnn.rnn):
         yield of(kind, "fp32_precision", "tf32")

@@ -133,7 +133,6 @@ def test_what_a_constructor_reads_of_a_weight_is_the_same_each_time(how):
         assert all(torch.equal(value, other[name]) for name, value in state.items())
 
 
-
 @pytest.mark.parametrize("norm", [parametrizations.spectral_norm, spectral_norm])
 def test_spectral_norm_divides_by_the_norm_of_the_drawn_matrix(norm):
     network = built(wrapped(norm)).eval()

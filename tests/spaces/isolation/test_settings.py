@@ -194,11 +194,15 @@ def test_the_dtype_of_the_model_decides_whatever_the_default(dtype):
 
 
 def test_settings_are_restored_after_an_error():
+    @own_settings()
+    def failing():
+        assert torch.get_default_dtype() == torch.float32
+        raise ZeroDivisionError
+
     before = state()
     with changed(torch.get_default_dtype, torch.set_default_dtype, torch.float64):
-        with pytest.raises(ZeroDivisionError), own_settings():
-            assert torch.get_default_dtype() == torch.float32
-            raise ZeroDivisionError
+        with pytest.raises(ZeroDivisionError):
+            failing()
         assert torch.get_default_dtype() == torch.float64
     assert state() == before
 
