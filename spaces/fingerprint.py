@@ -11,6 +11,7 @@ What cannot be described raises `Unsure`. Bytecode instead of source covers note
 
 from __future__ import annotations
 
+import copyreg
 import dis
 import enum
 import functools
@@ -196,7 +197,8 @@ class _Walk:
 
     def _reduced(self, value: Any) -> str:
         try:
-            found: str | tuple[Any, ...] = value.__reduce_ex__(4)
+            reduce = copyreg.dispatch_table.get(type(value))
+            found: str | tuple[Any, ...] = value.__reduce_ex__(4) if reduce is None else reduce(value)
         except Exception:  # the code of another package may raise anything
             raise Unsure(f"an object of {_named(type(value))} has no state that can be read") from None
         if isinstance(found, str):

@@ -188,8 +188,15 @@ class SearchSpace(ABC):
         return self.notation(genotype)
 
     def representative(self, key: str) -> Genotype:
-        """Returns the genotype that is built to score the architecture of a key."""
+        """Returns the genotype that is built to score the architecture of a key; its own key is `key`."""
         return self.parse(key)
+
+    def calibration_key(self, genotype: Genotype) -> str:
+        """Returns the name by which a calibration draws distinct networks, by default the key.
+
+        A space whose keys have changed overrides it, so that calibrations, and all scores that read them, stay the same.
+        """
+        return self.key(genotype)
 
     def classifier(self, network: nn.Module) -> nn.Module:
         """Returns the last layer, whose input is the feature vector Y; by default the linear layer registered last."""

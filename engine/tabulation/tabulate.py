@@ -27,7 +27,7 @@ from rbflex_evo.engine.terminal.interrupt import STOPS, Interrupt
 from rbflex_evo.engine.terminal.progress import Progress
 from rbflex_evo.fitness.evaluation import keyed, six_digits
 from rbflex_evo.fitness.measuring.evaluator import Evaluator, score_block
-from rbflex_evo.fitness.measuring.tabulated import FAILURE, Arrays, load
+from rbflex_evo.fitness.measuring.tabulated import FAILURE, Arrays, load, score_names
 from rbflex_evo.fitness.measuring.whole_space import Subtree, score_all, subtrees
 from rbflex_evo.spaces import Genotype, RunError
 from rbflex_evo.spaces.isolation.settings import own_settings
@@ -79,6 +79,7 @@ def _tabulate(config: Config, interrupt: Interrupt, quiet: bool) -> Path:
             with Progress("gammas", None, unit="network", shown=not quiet) as progress:
                 evaluator.prepare(interrupt.after(progress.to))
             frame = _frame(evaluator, architectures)
+            known = _aligned(known, frame["key"], path)
             planned = evaluator.planned() if config.sample is None else []
             for names, measure in (
                 ([name for name in missing if name in planned], partial(_walked, evaluator)),
@@ -87,6 +88,23 @@ def _tabulate(config: Config, interrupt: Interrupt, quiet: bool) -> Path:
                 known |= _complete(folder.path / "pieces", names, frame, measure, interrupt, quiet)
         save(path, {**frame, **known})
     return path
+
+
+def _aligned(known: Arrays, keys: np.ndarray, path: Path) -> Arrays:
+    """Returns the columns of scores of an existing table in the order of the keys.
+
+    A table of an earlier version may have several keys of one network, with equal scores.
+
+    Raises:
+        RunError: If the table lacks a key.
+    """
+    rows = {key: row for row, key in enumerate(known["key"].tolist())} if known else {}
+    columns = [column for name in score_names(known) for column in (name, f"{name}{FAILURE}")]
+    missing = [key for key in keys.tolist() if key not in rows] if columns else []
+    if missing:
+        raise RunError(f"{path} has no row of {missing[0]!r}; tabulate under another name (--set name=...)")
+    at = [rows[key] for key in keys.tolist()] if columns else []
+    return {column: known[column][at] for column in columns}
 
 
 def _claim(folder: RunFolder, parts: Assembly, architectures: Sequence[str]) -> None:

@@ -122,7 +122,7 @@ class Evaluator:
     def prepare(self, progress: Callable[[int, int], None] | None = None) -> dict[str, dict[str, float]]:
         """Calibrates the proxies that need it (HDA) once and returns the results by proxy.
 
-        The networks have distinct keys and are drawn from a separate random stream. A network that fails is replaced.
+        The networks are distinct and are drawn from a separate random stream. A network that fails is replaced.
 
         Args:
             progress: Called with (networks measured, networks wanted).
@@ -157,9 +157,10 @@ class Evaluator:
     ) -> list[Statistics]:
         wanted = proxy.calibration_networks
         samples: list[Statistics] = []
-        drawn = distinct(islice(draws(self.space.encoding, rng), 1000 * wanted), self.key)
+        key_of = self.key if self.raw else self.space.calibration_key
+        drawn = distinct(islice(draws(self.space.encoding, rng), 1000 * wanted), key_of)
         while len(samples) < wanted:
-            fresh = [key for key, _ in islice(drawn, wanted - len(samples))]
+            fresh = [self.key(genotype) for _, genotype in islice(drawn, wanted - len(samples))]
             if not fresh:
                 raise ConfigError(
                     f"only {len(samples)} of {wanted} networks for {name}'s gammas could be measured in {self.space.name}; "

@@ -1,9 +1,11 @@
 import importlib.util
 import os
 import pickle
+import re
 import subprocess
 import sys
 import threading
+import types
 
 import pytest
 import torch
@@ -236,3 +238,92 @@ def test_only_what_is_not_of_this_package_is_fingerprinted():
     assert is_ours(type(space))
     found = foreign({"a": space, "b": Bare, "c": holding(threading.Lock())})
     assert found == {"b": fingerprint(Bare), "c": None}
+
+
+# Each of these values is reached in another way; a mark stands for a part that a test changes.
+VALUES = """
+import collections, contextlib, dataclasses, enum, functools, re, typing
+import numpy as np
+import torch
+from pydantic import Field, field_validator
+from torch import nn
+from rbflex_evo.spaces import Parameters
+
+@dataclasses.dataclass
+class Settings:
+    width: int = @dataclass@
+
+class Kind(enum.Enum):
+    first = @enum@
+
+class Point(typing.NamedTuple):
+    x: int = @named tuple@
+
+class Checked(Parameters):
+    w: int = Field(3, ge=1)
+    @field_validator("w")
+    @classmethod
+    def good(cls, v):
+        return v + @validator@
+
+@functools.lru_cache
+def cached(x):
+    return x + @cached function@
+
+class Slotted:
+    __slots__ = ("v",)
+    def __init__(self):
+        self.v = @slot@
+
+class Meta(type):
+    def __call__(cls, *a):
+        return @metaclass@
+
+class Made(metaclass=Meta):
+    pass
+
+@contextlib.contextmanager
+def context():
+    yield @context manager@
+
+class Described:
+    def __get__(self, owner, kind):
+        return @descriptor@
+
+class Net(nn.Module):
+    @torch.no_grad()
+    def forward(self, x):
+        class Inner:
+            z = DEEP
+        return [y * @decorated method@ for y in x]
+
+DEEP = @global of an inner class@
+VALUES = [np.arange(@array@), torch.ones(@tensor@), Slotted(), Settings(), re.compile("a@pattern@")]
+TABLE = {"relu": lambda x: x + @lambda in a dictionary@}
+DEFAULTS = collections.defaultdict(lambda: @default factory@)
+
+class Mine:
+    described = Described()
+    def all(self):
+        return VALUES, TABLE, DEFAULTS, Kind.first, Point, Checked, cached, Made, context, Net
+    @functools.cached_property
+    def once(self):
+        return @cached property@
+    @functools.singledispatchmethod
+    def by_kind(self, x):
+        return @dispatched method@
+"""
+PARTS = re.findall("@([a-z ]+)@", VALUES)
+
+
+def of_values(**changes):
+    text = re.sub("@([a-z ]+)@", lambda found: str(changes.get(found[1], 1)), VALUES)
+    module = types.ModuleType("users_values")
+    exec(compile(text, "users_values.py", "exec"), vars(module))
+    return fingerprint(module.Mine)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_fingerprint_changes_with_the_value_of_a(part, monkeypatch):
+    monkeypatch.setitem(sys.modules, "users_values", types.ModuleType("users_values"))
+    assert of_values() == of_values() != of_values(**{part: 2})

@@ -155,6 +155,11 @@ class TopologySpace(NatsSpace):
         self.encoding.validate(genotype)
         return self.notation(_isomorphic(_scored(genotype)))
 
+    def calibration_key(self, genotype: Genotype) -> str:
+        """Returns the notation of the first isomorphic cell (6,466 classes), by which gammas have always been drawn."""
+        self.encoding.validate(genotype)
+        return self.notation(_isomorphic(genotype))
+
     def representative(self, key: str) -> Genotype:
         """Returns the cell of the key without the edges on no path from input to output."""
         return _scored(self.parse(key))

@@ -409,3 +409,18 @@ def test_a_score_that_it_does_not_have_is_refused():
 def test_whole_scores_are_counts_and_keep_their_last_digit():
     assert six_digits(2836342.0) == 2836342.0
     assert six_digits(-7663.2912345) == -7663.29
+
+
+def test_gammas_of_nats_tss_are_those_of_its_isomorphism_classes():
+    # With this seed, two of the ten classes are one network; their gammas must stay as they were before keys knew that.
+    space = small_tss()
+    rng = np.random.default_rng([33, 0x48444121])
+    drawn = dict.fromkeys(space.calibration_key(space.encoding.sample(rng)) for _ in range(30))
+    live = [key for key in drawn if any(space.representative(key))][:10]
+    assert len({space.key(space.parse(key)) for key in live}) < 10
+    weights = WeightParameters(seed=33)
+    with evaluator(proxies={"rbflex": create_proxy("rbflex")}, weights=weights) as found:
+        gammas = found.prepare()["rbflex"]
+        proxy = create_proxy("rbflex").for_space(space)
+        statistics = [one.statistics["rbflex"] for block in found._statistics(live, {"rbflex": proxy}) for one in block]
+        assert gammas == proxy.calibrate(statistics, np.random.default_rng(0))
