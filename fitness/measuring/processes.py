@@ -240,8 +240,9 @@ class _Process:
         if self._ended:
             return None
         self._ended = True
+        exit_code = self._child.end(wait)
         self._connection.close()
-        return self._child.end(wait)
+        return exit_code
 
 
 def _kill(processes: set[_Process]) -> None:
@@ -253,19 +254,21 @@ def _serve(connection: Connection, start: Callable[..., None]) -> None:
     """Answers requests until the parent ends."""
     ignore_stops()
     end_with_parent()
-    (variables, path, folder), arguments = pickle.loads(connection.recv_bytes())
+    try:
+        (variables, path, folder), arguments = pickle.loads(connection.recv_bytes())
+    except (EOFError, OSError):
+        return
     os.environ.clear()
     os.environ.update(variables)
     sys.path[:] = path
     with contextlib.suppress(OSError):
         os.chdir(folder)
-    connection.send_bytes(_answer(lambda: start(*_imported(arguments))))
-    while True:
-        try:
+    # The parent closes its end when it needs no result any more.
+    with contextlib.suppress(EOFError, OSError):
+        connection.send_bytes(_answer(lambda: start(*_imported(arguments))))
+        while True:
             request = connection.recv_bytes()
-        except EOFError:
-            return
-        connection.send_bytes(_answer(lambda request=request: _called(request)))  # type: ignore[misc]
+            connection.send_bytes(_answer(lambda request=request: _called(request)))  # type: ignore[misc]
 
 
 def _imported(arguments: bytes) -> Any:

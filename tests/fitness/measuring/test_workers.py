@@ -190,8 +190,10 @@ def test_a_score_that_another_process_cannot_import_is_measured_here(safe):
         pass
 
     conditions = Conditions.of(perilous(), create_batch("noise", shape=[3, 8, 8], n=4), device="cpu")
-    with Evaluator(conditions, {"naswot": LocalScore()}, workers=2) as one, pytest.warns(WorkerWarning):
-        assert [e.scores["naswot"] for e in one.evaluate(keyed(one, [(0, 0), (0, 1)]))] == safe[:2]
+    with Evaluator(conditions, {"naswot": LocalScore()}, workers=2) as one:
+        with pytest.warns(WorkerWarning):
+            found = list(one.evaluate(keyed(one, [(0, 0), (0, 1)])))
+        assert [evaluation.scores["naswot"] for evaluation in found] == safe[:2]
         assert one.workers == 1
 
 
