@@ -39,7 +39,7 @@ def trial(rng: np.random.Generator, place: Place, seconds: float = 10.0) -> Foun
                     seed = int(rng.integers(2**31))
                     running[slot] = Child(calling(lambda f=folder, s=seed: _searches(values, f, s, until)), folder)  # type: ignore[misc]
                     number += 1
-            if running and time.monotonic() < until and rng.random() < 0.02:
+            if running and time.monotonic() < until and rng.random() < 0.005:
                 victim = list(running)[rng.integers(len(running))]
                 running[victim].kill()
                 running.pop(victim).wait(PATIENCE)

@@ -44,7 +44,7 @@ def test_random_content_is_accepted_or_refused_in_a_few_lines(folder: Path) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [1, 3, 8])
+@pytest.mark.parametrize("number", [1, 5, 8])
 def test_a_killed_run_resumes_to_the_same_journal(number: int, folder: Path) -> None:
     assert outcomes("kills", range(number, number + 1), folder) == []
 
@@ -157,11 +157,13 @@ def test_a_cache_that_answers_for_another_network_is_found(folder: Path, monkeyp
     """The planted fault: every key is answered with the statistics of the first row."""
     from rbflex_evo.fitness.measuring import cache
 
-    monkeypatch.setattr(cache, "_is_sound", lambda *row: True)
-    monkeypatch.setattr(cache.StatisticsCache, "get", lambda self, key: _first_row(self))
+    def found() -> set[Outcome]:
+        return {Outcome(run_trial(damage.trial, folder, 0, "planted", number).outcome) for number in range(3)}
+
     monkeypatch.setattr(damage, "TARGETS", {"cache": ("cache.sqlite",)})
-    found = [run_trial(damage.trial, folder, 0, "planted", number).outcome for number in range(4)]
-    assert set(found) & {Outcome.WRONG_SCORE.value, Outcome.TRACEBACK.value}
+    assert found() <= {Outcome.SAME, Outcome.CLEAR}
+    monkeypatch.setattr(cache.StatisticsCache, "get", lambda self, key: _first_row(self))
+    assert found() & {Outcome.WRONG_SCORE, Outcome.TRACEBACK}
 
 
 def _first_row(cache: object) -> object:

@@ -277,6 +277,19 @@ def test_other_errors_are_not_taken_for_memory():
     assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"))
     assert not is_out_of_memory(RuntimeError("shapes cannot be multiplied"))
     assert not is_out_of_memory(ValueError("out of memory"))
+    assert not is_out_of_memory(RuntimeError("could not create a primitive descriptor for a convolution"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "could not create a primitive",
+        "could not execute a primitive",
+        "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes",
+    ],
+)
+def test_what_libraries_say_of_memory_is_recognised(text):
+    assert is_out_of_memory(RuntimeError(text))
 
 
 @pytest.mark.parametrize(
