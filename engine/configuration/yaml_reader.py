@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -40,8 +40,9 @@ SCALARS = (
 class _Loader(yaml.SafeLoader):
     """PyYAML's parser with the core schema of YAML 1.2 and limits."""
 
-    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 (PyYAML copies it)
-    yaml_constructors: dict[Any, Any] = {}  # noqa: RUF012
+    # Nothing of YAML 1.1 is inherited.
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
+    yaml_constructors: ClassVar[dict[Any, Any]] = {}
 
     def get_single_node(self) -> Any:
         node = super().get_single_node()
