@@ -128,7 +128,8 @@ def shown(value: object, most: int = SHOWN) -> str:
 def near_name(name: str, known: Iterable[str]) -> str:
     """Returns ``"; did you mean 'x'?"`` for the nearest known name, or the list of known names if none is near."""
     names = sorted(known)
-    near = difflib.get_close_matches(str(name)[:SHOWN], names, n=1, cutoff=0.6)
+    given = str(name)[:SHOWN]
+    near = [one for text in (given, given.lower()) for one in difflib.get_close_matches(text, names, n=1, cutoff=0.6)]
     if near:
         return f"; did you mean {near[0]!r}?"
     return f"; known: {', '.join(names)}" if names else ""

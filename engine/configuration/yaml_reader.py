@@ -40,9 +40,6 @@ SCALARS = (
 class _Loader(yaml.SafeLoader):
     """PyYAML's parser with the core schema of YAML 1.2 and limits."""
 
-    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 (PyYAML copies it)
-    yaml_constructors: dict[Any, Any] = {}  # noqa: RUF012
-
     def get_single_node(self) -> Any:
         node = super().get_single_node()
         if node is not None:
@@ -54,6 +51,9 @@ class _Dumper(yaml.SafeDumper):
     """PyYAML's writer, which also quotes text that only YAML 1.2 reads as a number, such as ``1e6`` and ``0o17``."""
 
 
+# Nothing of YAML 1.1 is inherited.
+_Loader.yaml_implicit_resolvers = {}
+_Loader.yaml_constructors = {}
 for _kind, _pattern, _first in SCALARS:
     _Loader.add_implicit_resolver(CORE + _kind, re.compile(f"^(?:{_pattern})$"), _first)
     if _kind in ("int", "float"):

@@ -27,11 +27,10 @@ def placed(inputs: torch.Tensor, device: torch.device | str, dtype: torch.dtype)
 
 def fitted(space: SearchSpace, batch: Batch) -> Batch:
     """Returns the batch that networks of `space` read: grey images are repeated to three channels where they take three."""
-    shape = batch.images.shape
-    if batch.kind != "images" or len(shape) != 4 or shape[1] != 1 or len(space.input_shape) != 3 or space.input_shape[0] != 3:
+    if not batch.grey or len(space.input_shape) != 3 or space.input_shape[0] != 3:
         return batch
-    text = f"{batch.description}, grey repeated to 3 channels".removeprefix(", ")
-    return replace(batch, images=batch.images.expand(-1, 3, -1, -1).contiguous(), description=text)
+    text = f"{batch.description}, grey repeated to 3 channels"
+    return replace(batch, images=batch.images.expand(-1, 3, -1, -1).contiguous(), description=text, grey=False)
 
 
 def check_inputs(space: SearchSpace, batch: Batch) -> None:

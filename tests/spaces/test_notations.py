@@ -129,9 +129,13 @@ def test_the_indices_of_nats_bench_are_read_as_numbers_and_as_text():
     assert TSS.notation(TSS.parse("6111")) == BEST
     assert TSS.genotype_of(6111) == TSS.genotype_of("006111") == TSS.parse(BEST)
     assert SSS.notation(SSS.parse("32767")) == "64:64:64:64:64"
-    for space, wrong in ((TSS, "15625"), (SSS, "32768"), (TSS, "9" * 18)):
+    for space, wrong in ((TSS, "15625"), (SSS, "32768"), (TSS, "999999")):
         with pytest.raises(GenotypeError, match=rf"an index must be in 0\.\..*, but it is {wrong}"):
             space.parse(wrong)
+    for digits in ("22212220", "00000012", "9" * 18):  # codes of NAS-Bench-Macro
+        for space in (TSS, SSS):
+            with pytest.raises(GenotypeError, match=f"'{digits}' (has no edge|is not a network)"):
+                space.parse(digits)
     for wrong in ("-1", "6111.0", "6_111", "6e3", "\u0666\u0661"):
         with pytest.raises(GenotypeError):
             TSS.genotype_of(wrong)

@@ -27,7 +27,8 @@ def genotype_fields(text: str) -> dict[str, Any]:
         values: dict[str | None, ast.expr]
         match tree:
             case ast.Call(func=ast.Name(id="Genotype"), args=arguments, keywords=keywords):
-                values = dict(zip(FIELDS, arguments, strict=False)) | {word.arg: word.value for word in keywords}
+                values = dict(zip(FIELDS, arguments, strict=False))
+                values |= {word.arg: word.value for word in keywords}
                 given = len(arguments) + len(keywords)
             case ast.Tuple(elts=parts):
                 values = dict(zip(FIELDS, parts, strict=False))

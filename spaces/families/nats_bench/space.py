@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from .network import NatsNetwork
 
+INDEX_DIGITS = 6
 WIDTHS = tuple(range(8, 65, 8))
 # The fixed cell of the size space: index 9930 of the topology space, its best cell on CIFAR-100.
 SIZE_CELL = (3, 3, 3, 1, 3, 3)
@@ -125,7 +126,7 @@ class TopologySpace(NatsSpace):
     def parse(self, text: str) -> Genotype:
         """Reads the notation or the index of the benchmark, or NASLib's operation indices, ``(4, 0, 3, 1, 4, 3)``."""
         text = text.strip()
-        index = whole_number(text)
+        index = read_index(text)
         if index is not None:
             return self.at(index)
         if text.startswith(("(", "[", NASLIB)):
@@ -216,7 +217,7 @@ class SizeSpace(NatsSpace):
 
     def parse(self, text: str) -> Genotype:
         """Reads the notation or the index of the benchmark."""
-        index = whole_number(text)
+        index = read_index(text)
         if index is not None:
             return self.at(index)
         widths = text.strip().split(":")
@@ -280,6 +281,14 @@ def _scored(genotype: Genotype) -> Genotype:
 
 
 _SHAPE = "'|op~0|+|op~0|op~1|+|op~0|op~1|op~2|'"
+
+
+def read_index(text: str) -> int | None:
+    """Returns the index that a text is, as in the names of the benchmark's files (``000284``), or None.
+
+    More digits are no index, so that a table of another space whose notations are digits is not taken for one of this space.
+    """
+    return whole_number(text) if len(text.strip()) <= INDEX_DIGITS else None
 
 
 @cache

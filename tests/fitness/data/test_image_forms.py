@@ -98,7 +98,7 @@ def test_grey_images_score_as_their_colour_copies(tmp_path):
     images = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     space = create_space("toy")
     scores = []
-    for batch in (Batch(images), Batch(images.repeat(1, 3, 1, 1))):
+    for batch in (Batch(images, grey=True), Batch(images.repeat(1, 3, 1, 1))):
         with Evaluator(Conditions.of(space, batch), {"naswot": create_proxy("naswot")}, workers=1) as evaluator:
             (evaluation,) = evaluator.evaluate([(space.key((3,) * 6), (3,) * 6)])
         scores.append(evaluation.scores)
@@ -107,8 +107,14 @@ def test_grey_images_score_as_their_colour_copies(tmp_path):
 
 def test_a_network_of_grey_images_reads_grey_images():
     space = type("Grey", (ToySpace,), {"input_shape": (1, 8, 8)})()
-    batch = Batch(torch.zeros(4, 1, 8, 8))
+    batch = Batch(torch.zeros(4, 1, 8, 8), grey=True)
     assert fitted(space, batch) is batch
+
+
+def test_noise_of_one_channel_is_refused_where_a_network_takes_three():
+    noise = create_batch("noise", shape=[1, 8, 8], n=4)
+    with pytest.raises(DataError, match=r"toy takes inputs like \[3, 8, 8\], but the batch holds \[1, 8, 8\]"):
+        check_inputs(ToySpace(), fitted(ToySpace(), noise))
 
 
 @pytest.mark.parametrize("channels", [2, 4])
