@@ -98,7 +98,7 @@ def summary(result: Result) -> list[tuple[str, str]]:
     done = f"{counts['unique']:,} evaluated, {counts['failed']:,} failed, {rejected}{seconds:.1f} s"
     lines.append(("stopped", f"{result.stop_reason} ({done})"))
     page = result.folder / "report.html"
-    lines.append(("report", str(page) if page.exists() else f"not written; write it with: rbflex-evo report {result.folder}"))
+    lines.append(("report", str(page) if page.is_file() else f"not written; write it with: rbflex-evo report {result.folder}"))
     return lines
 
 

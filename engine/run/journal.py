@@ -85,7 +85,9 @@ class Journal:
 
     def close(self) -> None:
         """Closes the file."""
-        self._file.close()
+        # What a full disk did not take is tried once more.
+        with _Writing(self.path):
+            self._file.close()
 
     def __enter__(self) -> Journal:
         return self

@@ -321,7 +321,7 @@ class Search:
             table = self.parts.table
             folder.write_config(self.config)
             return self._finish(folder, view, found, table)
-        if self.report and not folder.report.exists():
+        if self.report and not folder.report.is_file():
             _report(folder)
         return self._result(folder, view, found)
 
