@@ -172,9 +172,8 @@ class _Walk:
         return self._object(value)
 
     def _object(self, value: Any) -> str:
-        wrapped = getattr(value, "__wrapped__", None)
         if isinstance(value, functools._lru_cache_wrapper):
-            return self._all("cached", wrapped)
+            return self._all("cached", value.__wrapped__)
         if type(value) is list:
             return self._all("list", *value)
         if type(value) is dict:
@@ -348,8 +347,15 @@ def _imported(name: str, level: object, wanted: object, among: Mapping[str, Any]
     depth = level if isinstance(level, int) else 0
     try:
         absolute = importlib.util.resolve_name("." * depth + name, among.get("__package__"))
-        module = importlib.import_module(absolute)
+        top = absolute.partition(".")[0]
+        spec = importlib.util.find_spec(top)
         yield name
+        installed = PACKAGE if top == PACKAGE else spec and _package_of(top, spec.origin if spec.has_location else None)
+        if installed or spec is None:
+            # Installed packages need not be imported for their version.
+            yield installed or "missing"
+            return
+        module = importlib.import_module(absolute)
         for part in wanted if isinstance(wanted, tuple) else ():
             yield part
             yield getattr(module, part) if hasattr(module, part) else importlib.import_module(f"{absolute}.{part}")

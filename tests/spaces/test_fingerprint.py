@@ -327,3 +327,22 @@ def of_values(**changes):
 def test_a_fingerprint_changes_with_the_value_of_a(part, monkeypatch):
     monkeypatch.setitem(sys.modules, "users_values", types.ModuleType("users_values"))
     assert of_values() == of_values() != of_values(**{part: 2})
+
+
+def imports_inside():
+    import xml.dom.pulldom
+
+    import no_such_module
+
+    from rbflex_evo.spaces import create_space as local
+    from tests.fitness.measuring.users_code import WIDTHS
+
+    return xml.dom.pulldom, no_such_module, local, WIDTHS
+
+
+def test_imports_inside_a_function_are_read_without_importing_installed_modules(monkeypatch):
+    sys.modules.pop("xml.dom.pulldom", None)
+    before = fingerprint(imports_inside)
+    assert "xml.dom.pulldom" not in sys.modules
+    monkeypatch.setattr("tests.fitness.measuring.users_code.WIDTHS", (1, 2))
+    assert fingerprint(imports_inside) != before
