@@ -110,6 +110,8 @@ class NotationWarning(UserWarning):
 
 # Most characters of a value that a message repeats.
 SHOWN = 120
+# Most names that a message lists.
+LISTED = 50
 
 
 def shown(value: object, most: int = SHOWN) -> str:
@@ -132,7 +134,13 @@ def near_name(name: str, known: Iterable[str]) -> str:
     near = [one for text in (given, given.lower()) for one in difflib.get_close_matches(text, names, n=1, cutoff=0.6)]
     if near:
         return f"; did you mean {near[0]!r}?"
-    return f"; known: {', '.join(names)}" if names else ""
+    return f"; known: {listed(names)}" if names else ""
+
+
+def listed(names: Iterable[str]) -> str:
+    """Returns names as they stand in messages: separated by commas, each cut if it is long, and at most `LISTED` of them."""
+    every = [name if len(name) <= SHOWN else f"{name[: SHOWN // 2]}..." for name in names]
+    return ", ".join(every[:LISTED]) + (f" and {len(every) - LISTED:,} more" if len(every) > LISTED else "")
 
 
 def reason(error: Exception) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rbflex_evo.spaces import DataError, near_name
-from rbflex_evo.spaces.errors import reason
+from rbflex_evo.spaces.errors import listed, reason
 
 
 def read_pickled_images(file: Path, label: str, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -126,7 +126,7 @@ def read_array(path: str, array: str | None, labels: str | None) -> tuple[np.nda
 def _pick(path: str, arrays: Mapping[str, np.ndarray], name: str | None) -> np.ndarray:
     if name is None:
         if len(arrays) != 1:
-            raise DataError(f"{path!r} holds {len(arrays)} arrays; name one in data.array: {', '.join(sorted(arrays))}")
+            raise DataError(f"{path!r} holds {len(arrays)} arrays; name one in data.array: {listed(sorted(arrays))}")
         name = next(iter(arrays))
     if name not in arrays:
         raise DataError(f"{path!r} has no array {name!r}{near_name(name, arrays)}")

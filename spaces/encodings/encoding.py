@@ -92,7 +92,7 @@ class Encoding(ABC):
         try:
             return next(islice(self.enumerate(), index, None))
         except NotImplementedError as error:
-            raise GenotypeError(f"there are no indices: {error}") from None
+            raise GenotypeError(f"there are no indices: {error}; give a notation") from None
 
     def check_index(self, index: int) -> None:
         """Checks that `index` is a position of `enumerate`.
@@ -102,7 +102,9 @@ class Encoding(ABC):
         """
         size = self.size
         if size is None or size > MOST_INDEXED:
-            raise GenotypeError(f"there are no indices, which are for spaces of at most {MOST_INDEXED:,} genotypes")
+            raise GenotypeError(
+                f"there are no indices, which are for spaces of at most {MOST_INDEXED:,} genotypes; give a notation"
+            )
         if not 0 <= index < size:
             raise GenotypeError(f"an index must be in 0..{size - 1}, but it is {shown(index)}")
 

@@ -145,3 +145,9 @@ def test_sentences_in_utf_16_are_refused(tmp_path):
     (tmp_path / "x.tsv").write_bytes("0\tfilm\n".encode("utf-16"))
     with pytest.raises(DataError, match="is not UTF-8 text: byte 0xff at position 0; save it as UTF-8"):
         create_batch("sst2", path=str(tmp_path / "x.tsv"), n=1)
+
+
+def test_a_label_of_thousands_of_digits_is_refused(tmp_path):
+    (tmp_path / "x.tsv").write_text(f"{'9' * 5000}\tfilm\n")
+    with pytest.raises(DataError, match=r"line 1 of .* has the label '9{30}'\.\.\. \(5,000 characters\); expected a number"):
+        create_batch("sst2", path=str(tmp_path / "x.tsv"), n=1)
