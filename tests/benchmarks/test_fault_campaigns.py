@@ -35,7 +35,7 @@ def outcomes(kind: str, numbers: range, folder: Path, seconds: float = 1.0) -> l
 
 @pytest.mark.slow
 def test_damaged_files_end_in_the_same_journal_or_a_clear_line(folder: Path) -> None:
-    assert outcomes("damage", range(25), folder) == []
+    assert outcomes("damage", range(12), folder) == []
 
 
 @pytest.mark.slow
@@ -153,24 +153,23 @@ def test_a_journal_with_another_score_is_found(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_cache_that_answers_for_another_network_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The planted fault: every key is answered with the statistics of the first row."""
+def test_a_cache_that_gives_other_numbers_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The planted fault: every array of the cache is a hundredth too large."""
     from rbflex_evo.fitness.measuring import cache
 
     def found() -> set[Outcome]:
-        return {Outcome(run_trial(damage.trial, folder, 0, "planted", number).outcome) for number in range(3)}
+        return {Outcome(run_trial(damage.trial, folder, 0, "planted", number).outcome) for number in range(2)}
 
     monkeypatch.setattr(damage, "TARGETS", {"cache": ("cache.sqlite",)})
     assert found() <= {Outcome.SAME, Outcome.CLEAR}
-    monkeypatch.setattr(cache.StatisticsCache, "get", lambda self, key: _first_row(self))
-    assert found() & {Outcome.WRONG_SCORE, Outcome.TRACEBACK}
+    decode = cache.decode
+    monkeypatch.setattr(cache, "decode", lambda blob: _enlarged(decode(blob)))
+    assert Outcome.WRONG_SCORE in found()
 
 
-def _first_row(cache: object) -> object:
-    from rbflex_evo.fitness.measuring.cache import decode
-
-    row = cache._connection.execute("SELECT value FROM statistics LIMIT 1").fetchone()  # type: ignore[attr-defined]
-    return None if row is None else decode(row[0])
+def _enlarged(value: object) -> object:
+    arrays = isinstance(value, dict) and all(isinstance(array, np.ndarray) for array in value.values())
+    return {name: array * 1.01 for name, array in value.items()} if arrays else value  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("name", DAMAGES)
