@@ -16,7 +16,7 @@ import json
 import platform
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -157,14 +157,17 @@ def reference_vectors(model: nn.Module, images: Tensor, classifier: str) -> tupl
     return calls, np.stack(rows_x), np.stack(rows_y)
 
 
-def log_determinant(rows: np.ndarray, gamma: Callable[[np.ndarray], float]) -> tuple[float, float]:
-    """Returns log|K| (eq. 1-4) of raw rows by the formula, and gamma."""
+def log_determinant(rows: np.ndarray) -> tuple[float, float]:
+    """Returns log|K| (eq. 1-4) of raw rows by the formula, and its gamma.
+
+    Gamma is 1 / D of the largest distance D, so that the determinant is neither round-off nor 1.
+    """
     low = rows.min(axis=0)
     width = rows.max(axis=0) - low
     rows = (rows[:, width > CONSTANT] - low[width > CONSTANT]) / width[width > CONSTANT]
     distances = np.array([[((a - b) ** 2).sum() for b in rows] for a in rows])
-    chosen = gamma(distances)
-    return float(np.linalg.slogdet(np.exp(-chosen * distances))[1]), chosen
+    gamma = 1 / float(distances.max() or 1)
+    return float(np.linalg.slogdet(np.exp(-gamma * distances))[1]), gamma
 
 
 def examine(name: str, n: int) -> dict[str, Any]:
@@ -177,10 +180,9 @@ def examine(name: str, n: int) -> dict[str, Any]:
     started = time.perf_counter()
     calls, x, y = reference_vectors(model, images, head)
     result |= {"calls": calls, "reference seconds": time.perf_counter() - started}
-    # A gamma of the size of 1 / D, so that the determinant is neither round-off nor 1.
-    log_k, gamma_k = log_determinant(x, lambda distances: float(1 / distances.max()))
+    log_k, gamma_k = log_determinant(x)
     for features in (True, False):
-        log_q, gamma_q = log_determinant(y, lambda distances: float(1 / distances.max())) if features else (0.0, 1.0)
+        log_q, gamma_q = log_determinant(y) if features else (0.0, 1.0)
         reference = n * (log_k + log_q)
         proxy = create_proxy("rbflex", gamma=[gamma_k, gamma_q], features=features)
         started = time.perf_counter()

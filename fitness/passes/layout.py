@@ -57,7 +57,11 @@ class Account:
         """Returns the account with one more call."""
         if kind == "read":
             return replace(self, read=self.read + 1)
-        return replace(self, **{kind: (*getattr(self, kind), name)})
+        if kind == "regrouped":
+            return replace(self, regrouped=(*self.regrouped, name))
+        if kind == "transposed":
+            return replace(self, transposed=(*self.transposed, name))
+        return replace(self, fixed=(*self.fixed, name))
 
 
 @dataclass(frozen=True)
@@ -77,11 +81,39 @@ class Call:
     output: Tensor | None
 
 
-class Layout(Protocol):
-    """Attributes the output of each call to the images."""
+@dataclass(frozen=True)
+class Place:
+    """Where the images are in a tensor.
 
-    def rows(self, position: int, name: str, output: Tensor) -> tuple[Kind, Tensor]:
-        """Returns what call number `position` is, and its output as [N, ...]."""
+    Attributes:
+        kind: What the call is.
+        dimension: The dimension of the images.
+        before: Its size is before * N * after.
+    """
+
+    kind: Kind
+    dimension: int = 0
+    before: int = 1
+
+    def rows(self, output: Tensor, n: int) -> Tensor:
+        """Returns the tensor as [N, ...]; one that is fixed is unchanged."""
+        if self.kind in ("read", "fixed"):
+            return output if output.dim() > 1 else output[:, None] if self.kind == "read" else output
+        if self.kind == "transposed":
+            return output.movedim(self.dimension, 0).contiguous()
+        return _of_images(output, self.dimension, self.before, n).contiguous()
+
+    @staticmethod
+    def restored(rows: Tensor) -> Tensor:
+        """Returns [N, before, after, ...], the rows of a first dimension that was regrouped, in the order before."""
+        return rows.movedim(0, 1).flatten(0, 2)
+
+
+class Layout(Protocol):
+    """Finds the images in the output of each call."""
+
+    def place(self, position: int, name: str, output: Tensor) -> Place:
+        """Returns where the images are in the output of call number `position`."""
 
     def check(self, calls: int) -> None:
         """Checks a finished forward that had `calls` calls."""
@@ -97,15 +129,15 @@ class FirstDimension:
     def __init__(self, n: int) -> None:
         self.n = n
 
-    def rows(self, position: int, name: str, output: Tensor) -> tuple[Kind, Tensor]:
-        """Returns "read" and the output.
+    def place(self, position: int, name: str, output: Tensor) -> Place:
+        """Returns "read".
 
         Raises:
             CandidateFailed: If the output is not [N, ...].
         """
         if output.dim() < 2 or len(output) != self.n:
             raise CandidateFailed(f"layer {name!r} gives {list(output.shape)}; expected [{self.n}, ...]")
-        return "read", output
+        return Place("read")
 
     def check(self, calls: int) -> None:
         """Accepts any number of calls."""
@@ -129,8 +161,8 @@ class Recording:
         self.images = images[[0, 0, other] if n != 3 else [0, 0, other, other]]
         self.calls: list[Call] = []
 
-    def rows(self, position: int, name: str, output: Tensor) -> tuple[Kind, Tensor]:
-        """Keeps the output; nothing is decided yet.
+    def place(self, position: int, name: str, output: Tensor) -> Place:
+        """Keeps the output, and returns where the images are in the first dimension, "fixed" if they are not in it.
 
         Raises:
             CandidateFailed: If the output is that of `torch.vmap`, which hides a dimension.
@@ -140,7 +172,10 @@ class Recording:
         # The output may be changed in place later, so it is copied.
         kept = None if output.dim() and len(output) == len(self.images) else output.detach().clone()
         self.calls.append(Call(name, tuple(output.shape), _first(output), kept))
-        return "read", output
+        if kept is None:
+            return Place("read")
+        orders = _orders(kept, 0, len(self.images)) if kept.dim() else []
+        return Place("regrouped", 0, orders[0]) if len(orders) == 1 else Place("fixed")
 
     def check(self, calls: int) -> None:
         """Accepts any number of calls."""
@@ -160,8 +195,8 @@ class Evidence:
     few: int
     calls: Sequence[Call]
 
-    def rows(self, position: int, name: str, output: Tensor) -> tuple[Kind, Tensor]:
-        """Returns what call number `position` of the forward of N images is, and its output as [N, ...].
+    def place(self, position: int, name: str, output: Tensor) -> Place:
+        """Returns where the images are in the output of call number `position` of the forward of N images.
 
         Raises:
             CandidateFailed: If the output cannot be attributed to the images.
@@ -176,19 +211,18 @@ class Evidence:
         if not changed:
             if not torch.allclose(call.first, _first(output), rtol=1e-4, atol=1e-6, equal_nan=True):
                 raise CandidateFailed(self._unreadable(call, output, "mixes images"))
-            return "fixed", output
+            return Place("fixed")
         few, n = self.few, self.n
         dimension = changed[0]
         size = output.shape[dimension]
         if len(changed) > 1 or size * few != call.shape[dimension] * n or size % n:
             raise CandidateFailed(self._unreadable(call, output, "changes its shape with the number of images"))
         if size == n:
-            rows = output if dimension == 0 else output.movedim(dimension, 0).contiguous()
-            return "read" if dimension == 0 else "transposed", rows if rows.dim() > 1 else rows[:, None]
+            return Place("transposed", dimension) if dimension else Place("read")
         before = self._before(call, output, dimension)
         if before is None:
             raise CandidateFailed(self._unreadable(call, output, "holds the rows of the images in an order that cannot be told"))
-        return "regrouped", output.unflatten(dimension, (before, n, size // n // before)).movedim(dimension + 1, 0).contiguous()
+        return Place("regrouped", dimension, before)
 
     def check(self, calls: int) -> None:
         """Checks that a forward of N images had as many calls as that of the few.
@@ -206,13 +240,7 @@ class Evidence:
         """Returns the factor of a dimension [before * N * after] that precedes the images, None if there is no such order."""
         if call.output is None:
             return None
-        few, size = self.few, call.shape[dimension]
-        found = []
-        for before in _divisors(size // few):
-            of_image = call.output.unflatten(dimension, (before, few, size // few // before)).movedim(dimension + 1, 0)
-            same, other = (torch.linalg.vector_norm((of_image[0] - of_image[i]).double()).item() for i in (1, -1))
-            if other > 0 and same <= ROUND_OFF * other:
-                found.append(before)
+        found = _orders(call.output, dimension, self.few)
         if len(found) == 1:
             return found[0]
         # Rows that are all equal have the same values in any order.
@@ -225,11 +253,42 @@ class Evidence:
         )
 
 
+@dataclass(frozen=True)
+class Layouts:
+    """Layouts of the calls of a network.
+
+    Attributes:
+        layers: That of activations and of the classifier's input.
+        norms: That of the inputs of batch normalisations; None if all are [N, ...].
+    """
+
+    layers: Layout
+    norms: Layout | None = None
+
+
 def needs_evidence(network: nn.Module) -> bool:
     """Returns False for networks that consist of modules of this package and of torch."""
     rooms = {type(module).__module__.partition(".")[0] for module in network.modules()}
     own = __name__.partition(".")[0]
     return type(network).__module__.partition(".")[0] != own or not rooms <= {own, "torch"}
+
+
+def _orders(output: Tensor, dimension: int, few: int) -> list[int]:
+    """Returns the factors before the images, of a dimension [before * few * after], by which equal images have equal values."""
+    found = []
+    size = output.shape[dimension]
+    for before in _divisors(size // few) if size % few == 0 else ():
+        of_image = _of_images(output, dimension, before, few)
+        same, other = (torch.linalg.vector_norm((of_image[0] - of_image[i]).double()).item() for i in (1, -1))
+        if other > 0 and same <= ROUND_OFF * other:
+            found.append(before)
+    return found
+
+
+def _of_images(output: Tensor, dimension: int, before: int, n: int) -> Tensor:
+    """Returns a tensor whose `dimension` is [before * N * after] as [N, ...]."""
+    shape = output.shape
+    return output.reshape(*shape[:dimension], before, n, -1, *shape[dimension + 1 :]).movedim(dimension + 1, 0)
 
 
 def _first(output: Tensor) -> Tensor:

@@ -76,11 +76,11 @@ class SharedForward:
         start = common([mark.identity for mark in self.path[1:]], identities)
         kept = common(identities, following)
         del self.path[start + 1 :]
-        layout = examine(
+        layouts = examine(
             network, self.path[0].state, lambda few: run_chain(stages, few), classifier, self.layers, self.convolutions
         )
         mark = self.path[-1]
-        state, watch = mark.state, mark.watch.fork(layout)
+        state, watch = mark.state, mark.watch.fork(layouts)
         with watching(network, watch, classifier, self.statistics_of, self.layers, self.maps, self.convolutions):
             for position, stage in enumerate(stages[start:], start + 1):
                 versions = _versions(state)

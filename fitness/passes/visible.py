@@ -83,7 +83,7 @@ def refusing_hidden(network: nn.Module, inside: Callable[[], bool]) -> Iterator[
             stack.callback(module.register_forward_pre_hook(enter(name)).remove)
             stack.callback(module.register_forward_hook(leave).remove)
         # A scripted function that was fused would be one kernel without a name.
-        stack.enter_context(torch.jit.optimized_execution(False))
+        stack.enter_context(torch.jit.optimized_execution(False))  # type: ignore[attr-defined]
         stack.enter_context(functions)
         stack.enter_context(_Operations(functions, inside, refuse))
         yield

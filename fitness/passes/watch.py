@@ -27,7 +27,7 @@ from torch.overrides import TorchFunctionMode
 from rbflex_evo.spaces.isolation.draws import refused_draws, switched_off
 
 from .activations import FUNCTIONS, declared, is_activation
-from .layout import Account, Evidence, FirstDimension, Layout, Recording, needs_evidence
+from .layout import Account, Evidence, FirstDimension, Layouts, Recording, needs_evidence
 from .observer import CandidateFailed, Observer
 from .row_sums import ROUNDINGS
 from .visible import check_visible, refusing_hidden
@@ -40,6 +40,7 @@ POOLINGS = {
 }  # fmt: skip
 
 
+NORM_INPUT = "input of batch normalisation"
 CLASSIFIER_INPUT = "input of the classifier"
 OTHER_CLASSIFIER = "name another one by classifier= of rbflex_score or by SearchSpace.classifier"
 CONVOLUTIONS = (functional.conv1d, functional.conv2d, functional.conv3d)
@@ -86,6 +87,8 @@ def image_norm(
 ) -> Tensor:
     """Normalises each image of `input` [N, C, ...] by its own statistics; a group of one value is only scaled and shifted."""
     if math.prod(input.shape[2:]) > 1:
+        # As `instance_norm` would do itself; the extremes of strided channels are slow to find.
+        input = input.contiguous()
         normalised = functional.instance_norm(input, weight=weight, bias=bias, use_input_stats=True, eps=eps)
         constant = constant_groups(input, tuple(range(2, input.dim())))
         return normalised if constant is None else without_round_off(normalised, constant, bias)
@@ -119,7 +122,7 @@ def constant_groups(input: Tensor, group: tuple[int, ...]) -> Tensor | None:
         input: Input of a normalisation [N, ...].
         group: The dimensions over which it normalises.
     """
-    values = input.detach()
+    values = input.detach().contiguous()
     low, high = values.amin(group, keepdim=True), values.amax(group, keepdim=True)
     largest = torch.maximum(high, -low).amax(tuple(range(1, input.dim())), keepdim=True)
     constant = high - low <= largest * (ROUNDINGS * torch.finfo(input.dtype).eps)
@@ -172,15 +175,6 @@ def normalisations(norm: Callable[..., Tensor]) -> dict[Any, Callable[..., Tenso
             is `image_norm`, constant groups are 0 after group and layer normalisations, too.
     """
 
-    def raw(of: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        # The functions of torch have another order of arguments than those of torch.nn.functional.
-        def normalised(
-            input: Tensor, weight: Any, bias: Any, mean: Any, variance: Any, training: Any, momentum: Any, eps: float, *_: Any
-        ) -> Tensor:
-            return of(input, None, None, weight, bias, eps=eps)
-
-        return normalised
-
     def instance(*args: Any, use_input_stats: bool = True, **named: Any) -> Tensor:
         return image_norm(*args, **named)
 
@@ -193,10 +187,21 @@ def normalisations(norm: Callable[..., Tensor]) -> dict[Any, Callable[..., Tenso
     return {
         functional.batch_norm: norm,
         functional.instance_norm: instance,
-        torch.batch_norm: raw(norm),
-        torch.instance_norm: raw(image_norm),
+        torch.batch_norm: _of_torch(norm),
+        torch.instance_norm: _of_torch(image_norm),
         **(groups if norm is image_norm else {}),
     }
+
+
+def _of_torch(norm: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Returns a normalisation with the arguments of torch's function, which are in another order than the functional one's."""
+
+    def normalised(
+        input: Tensor, weight: Any, bias: Any, mean: Any, variance: Any, training: Any, momentum: Any, eps: float, *_: Any
+    ) -> Tensor:
+        return norm(input, None, None, weight, bias, eps=eps)
+
+    return normalised
 
 
 def _in_precision(convolve: Callable[..., Tensor], dtype: torch.dtype | None) -> Callable[..., Tensor]:
@@ -256,8 +261,8 @@ def run_observed(
         CandidateFailed: If the classifier is never called, or calls are hidden or cannot be attributed to the images.
         ConfigError: If the network is compiled or scripted.
     """
-    layout = examine(network, images, network, classifier, layers, convolutions)
-    watch = Watch(observers, len(images), layout)
+    layouts = examine(network, images, network, classifier, layers, convolutions)
+    watch = Watch(observers, len(images), layouts)
     with watching(network, watch, classifier, statistics_of, layers, images.dtype, convolutions):
         network(images)
     watch.check()
@@ -271,7 +276,7 @@ def examine(
     classifier: nn.Module,
     layers: Literal["activations", "published"] = "activations",
     convolutions: torch.dtype | None = None,
-) -> Layout:
+) -> Layouts:
     """Returns how the outputs of a network's layers hold the images, for a network of others by a forward of a few images.
 
     Args:
@@ -287,9 +292,10 @@ def examine(
         ConfigError: If the network is compiled or scripted.
     """
     if not needs_evidence(network):
-        return FirstDimension(len(images))
-    recording = Recording(images)
-    watch = Watch([], len(recording.images), recording)
+        return Layouts(FirstDimension(len(images)))
+    recording, norms = Recording(images), Recording(images)
+    few = len(recording.images)
+    watch = Watch([], few, Layouts(recording, norms))
     # Statistics of each image alone, so that equal images have equal maps.
     with watching(network, watch, classifier, "image", layers, images.dtype, convolutions):
         if layers == "published":
@@ -297,7 +303,7 @@ def examine(
         else:
             with refusing_hidden(network, lambda: watch.inside > 0):
                 forward(recording.images)
-    return Evidence(len(images), len(recording.images), recording.calls)
+    return Layouts(Evidence(len(images), few, recording.calls), Evidence(len(images), few, norms.calls))
 
 
 @contextmanager
@@ -325,7 +331,7 @@ def watching(
         ConfigError: If the network is compiled or scripted.
     """
     check_visible(network)
-    norm = image_norm if statistics_of == "image" else batch_norm
+    norm = batch_norm if statistics_of == "batch" else image_norm
     watched: dict[Any, Callable[[Any, tuple[Any, ...], Any], None]] = dict.fromkeys(POOLINGS, watch.pooling)
     with ExitStack() as stack:
         nested = layers == "published"
@@ -343,6 +349,8 @@ def watching(
         stack.enter_context(evaluation_mode(network))
         stack.enter_context(torch.no_grad())
         replaced = normalisations(norm)
+        if statistics_of == "image" and watch.layouts.norms:
+            replaced |= {functional.batch_norm: watch.norm, torch.batch_norm: _of_torch(watch.norm)}
         if convolutions not in (None, maps):
             replaced |= {convolve: _in_precision(convolve, convolutions) for convolve in CONVOLUTIONS}
         stack.enter_context(Rewired(replaced, watched))
@@ -355,20 +363,21 @@ class Watch:
     Args:
         observers: Observers of the forward.
         n: Number of images.
-        layout: Attribution of outputs to images; None for [N, ...].
+        layouts: Where the images are in the tensors; None for [N, ...].
 
     Attributes:
         inside: Number of open calls of activation modules.
         account: The activation calls so far.
     """
 
-    def __init__(self, observers: Sequence[Observer], n: int, layout: Layout | None = None) -> None:
+    def __init__(self, observers: Sequence[Observer], n: int, layouts: Layouts | None = None) -> None:
         self.observers = observers
         self.n = n
-        self.layout = layout or FirstDimension(n)
+        self.layouts = layouts or Layouts(FirstDimension(n))
         self.account = Account()
         self.inside = 0
         self.calls = 0  # Calls of activations and of the classifier.
+        self.normalised = 0
         self.functions = 0
         self.pooled: tuple[Tensor, int] | None = None  # Magnitude of the map, number of values after pooling.
         self.classified = False
@@ -381,17 +390,17 @@ class Watch:
         """
         if not self.classified:
             raise CandidateFailed(f"the classifier was never called in the forward; {OTHER_CLASSIFIER}")
-        self.layout.check(self.calls)
+        self.layouts.layers.check(self.calls)
 
-    def fork(self, layout: Layout | None = None) -> Watch:
+    def fork(self, layouts: Layouts | None = None) -> Watch:
         """Returns a copy that continues from the same point of the forward, with forks of the observers.
 
         Args:
-            layout: Attribution of the outputs of the next network; by default the same one.
+            layouts: Layouts of the next network; by default the same ones.
         """
-        other = Watch([observer.fork() for observer in self.observers], self.n, layout or self.layout)
+        other = Watch([observer.fork() for observer in self.observers], self.n, layouts or self.layouts)
         other.functions, other.pooled, other.classified = self.functions, self.pooled, self.classified
-        other.calls, other.account = self.calls, self.account
+        other.calls, other.normalised, other.account = self.calls, self.normalised, self.account
         return other
 
     def hook(self, name: str, module: nn.Module, nested: bool) -> list[Any]:
@@ -422,13 +431,43 @@ class Watch:
         if not isinstance(output, Tensor):
             raise CandidateFailed(f"the activation {name!r} returns {type(output).__name__}; expected one tensor")
         with torch._C.DisableTorchFunction():
-            kind, rows = self.layout.rows(self.calls, name, output)
+            place = self.layouts.layers.place(self.calls, name, output)
             self.calls += 1
-            self.account = self.account.counting(kind, name)
+            self.account = self.account.counting(place.kind, name)
             # What is the same for every image (of a gate of weights, of an embedding table) carries no distance.
-            if kind != "fixed":
+            if place.kind != "fixed" and self.observers:
+                rows = place.rows(output, self.n)
                 for observer in self.observers:
                     observer.activation(name, rows)
+
+    def norm(
+        self,
+        input: Tensor,
+        running_mean: Tensor | None = None,
+        running_var: Tensor | None = None,
+        weight: Tensor | None = None,
+        bias: Tensor | None = None,
+        training: bool = False,
+        momentum: float = 0.1,
+        eps: float = 1e-5,
+    ) -> Tensor:
+        """Normalises each image by its own statistics, which are those of all its rows if they are rows of `input`.
+
+        Raises:
+            CandidateFailed: If the rows cannot be attributed to the images.
+        """
+        layout = self.layouts.norms
+        place = layout.place(self.normalised, NORM_INPUT, input) if layout else None
+        self.normalised += 1
+        if place is None or place.kind == "read":
+            return image_norm(input, None, None, weight, bias, eps=eps)
+        if place.kind == "fixed":
+            return batch_norm(input, None, None, weight, bias, eps=eps)
+        if place.dimension:
+            raise CandidateFailed(f"batch normalisation reads {list(input.shape)}, whose images are not the first dimension")
+        rows = place.rows(input, self.n)  # [N, before, after, C, ...]
+        normalised = image_norm(rows.movedim(3, 1), None, None, weight, bias, eps=eps).movedim(1, 3)
+        return place.restored(normalised)
 
     def pooling(self, func: Any, args: tuple[Any, ...], output: Any) -> None:
         """Remembers the magnitude of the input of a pooling."""
@@ -446,17 +485,17 @@ class Watch:
         given_rows = given(inputs, named)
         with torch._C.DisableTorchFunction():
             try:
-                kind, rows = self.layout.rows(self.calls, CLASSIFIER_INPUT, given_rows)
+                place = self.layouts.layers.place(self.calls, CLASSIFIER_INPUT, given_rows)
             except CandidateFailed as failed:
                 raise CandidateFailed(f"{failed}; the classifier is layer {name!r}, {OTHER_CLASSIFIER}") from None
-            if kind == "fixed":
-                raise CandidateFailed(
-                    f"the classifier, layer {name!r}, reads {list(rows.shape)}, the same for every image; {OTHER_CLASSIFIER}"
-                )
             self.calls += 1
             if not self.observers:
                 return
-            features = rows.reshape(self.n, -1)
+            if place.kind == "fixed":
+                raise CandidateFailed(
+                    f"the classifier, layer {name!r}, reads {list(given_rows.shape)}, the same for every image; {OTHER_CLASSIFIER}"
+                )
+            features = place.rows(given_rows, self.n).reshape(self.n, -1)
             # Averages may cancel, so round-off is measured by the magnitude of the map before pooling.
             magnitude, left = self.pooled or (None, 0)
             if magnitude is None or left != features.numel():

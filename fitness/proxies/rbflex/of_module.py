@@ -149,7 +149,8 @@ def _classifier(model: nn.Module, classifier: object) -> nn.Module:
     if isinstance(classifier, str):
         if classifier not in modules:
             raise ConfigError(f"the model has no module {_shown(classifier)}{near_name(classifier, modules)}")
-        return modules[classifier]
+        named: nn.Module = modules[classifier]
+        return named
     if isinstance(classifier, nn.Module):
         if all(module is not classifier for module in modules.values()):
             raise ConfigError(f"the classifier, {_shown(classifier)}, is not a module of the model")

@@ -16,10 +16,10 @@ only, so changing one costs no forward. If gamma is small (the flat limit), its 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from rbflex_evo.fitness.passes.observer import NO_ACTIVATION, CandidateFailed, Observer, Statistics, rows_of
 from rbflex_evo.fitness.passes.row_sums import RowStatistics, reduce_rows
@@ -69,6 +69,12 @@ class RbflexParameters(AnyParameters):
     kernel: Literal["rbf", "linear", "psnr", "ssim"] = "rbf"
     features: bool = True
     mode: Literal["standard", "published"] = "standard"
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Returns the plain values, without `features` if it is True, so that runs from before this parameter can go on."""
+        values: dict[str, Any] = plain(self)
+        return {name: value for name, value in values.items() if name != "features" or not value}
 
 
 class Rbflex(Proxy):

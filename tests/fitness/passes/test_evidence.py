@@ -104,6 +104,47 @@ def test_the_forward_of_the_whole_batch_is_accounted_for_under_batch_statistics_
     assert account == Account(read=1, regrouped=("act",))
 
 
+class Normalised(nn.Module):
+    """Batch normalisation of the rows of all images at once, in the order that a form gives."""
+
+    def __init__(self, arrange, restore):
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.norm, self.head = nn.Linear(5, WIDTH), nn.BatchNorm1d(WIDTH), nn.Linear(WIDTH, 3)
+        self.arrange, self.restore = arrange, restore
+        with torch.no_grad():
+            self.norm.weight.copy_(torch.linspace(0.5, 2, WIDTH))
+
+    def forward(self, x):
+        x = self.stem(x)
+        return self.head(self.restore(self.norm(self.arrange(x)), x).tanh().mean(1))
+
+
+@pytest.mark.parametrize("n", [2, 3, 6])
+@pytest.mark.parametrize("form", ["folded", "patch by patch", "windows around the images"])
+def test_rows_that_are_normalised_together_have_the_statistics_of_their_image(form, n):
+    """As in training mode with this image alone."""
+    network, x = Normalised(*FORMS[form]), tokens(n, 4)
+    _, found = observe(network, x)
+    alone = []
+    network.head.register_forward_pre_hook(lambda module, inputs: alone.append(inputs[0].detach()))
+    network.train()
+    for image in x:
+        network(image[None])
+    torch.testing.assert_close(found.seen, torch.cat(alone))
+
+
+def test_a_normalised_table_of_weights_has_the_statistics_of_its_rows():
+    table = torch.randn(7, WIDTH, generator=torch.Generator().manual_seed(0))
+    norm = nn.BatchNorm1d(WIDTH)
+    network = Calling(lambda x: torch.relu(x + norm(table).tanh().sum(0)))
+    network.norm = norm
+    x = torch.randn(5, WIDTH)
+    account, recorder = observe(network, x)
+    assert account == Account(read=1, fixed=("tanh 1",))
+    torch.testing.assert_close(recorder.layers[0], torch.relu(x + norm.train()(table).tanh().sum(0)).detach())
+
+
 class Gated(nn.Module):
     """Values of weights alone, of which one has as many rows as there are images."""
 

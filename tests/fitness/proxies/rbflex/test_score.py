@@ -278,3 +278,18 @@ def test_an_evaluator_scores_what_has_no_features():
         (evaluation,) = evaluator.evaluate(keyed(evaluator, [genotype]))
     assert not evaluation.failures
     assert np.isfinite(evaluation.scores["rbflex"])
+
+
+def test_a_score_of_activations_alone_has_another_identity_and_the_default_has_the_earlier_one():
+    plain, alone = create_proxy("rbflex", gamma="flat"), create_proxy("rbflex", gamma="flat", features=False)
+    assert plain.identity != alone.identity
+    # Runs from before the parameter have the same configuration.
+    assert "features" not in plain.parameters.model_dump(mode="json")
+    assert alone.parameters.model_dump(mode="json")["features"] is False
+
+
+def test_a_search_space_is_scored_by_activations_alone_where_asked():
+    space = create_space("toy", channels=4)
+    proxy = create_proxy("rbflex", gamma="flat", features=False).for_space(space)
+    assert proxy.parts == "k"
+    assert set(proxy.observer().parts) == {"k"}
