@@ -125,7 +125,7 @@ class Workers:
             self._processes, self._threads = processes, ThreadPoolExecutor(self.count)
 
     def _is_safe(self) -> bool:
-        """Returns True if only code of this package runs and memory suffices, and on an Apple device, where all else is untested."""
+        """Returns True if only this package's code runs and memory suffices, and on an Apple device, where all else is untested."""
         ours = all(type(part).__module__.startswith("rbflex_evo.") for part in (self._conditions.space, *self._proxies))
         return self._conditions.device.type == "mps" or (ours and self._conditions.batch.images.nbytes <= SMALL_INPUTS)
 
