@@ -185,7 +185,7 @@ def test_a_report_that_cannot_be_written_leaves_the_result_and_says_how_to_get_i
     result = running.result()
     assert result.counts["unique"] == 5 and (result.folder / "result.json").is_file()
     err = capsys.readouterr().err
-    assert "no report was written" in err and f"write it with: rbflex-evo report {result.folder}" in err
+    assert "no report was written" in err and f"get it with: rbflex-evo report {result.folder}" in err
     assert dict(summary(result))["report"] == f"not written; write it with: rbflex-evo report {result.folder}"
     assert run(["report", str(result.folder)]) == 2
     assert "report.html cannot be written: Is a directory" in capsys.readouterr().err
@@ -213,7 +213,7 @@ def test_a_table_that_vanished_since_the_start_leaves_the_result_and_is_added_by
     result = search(tmp_path, "plain", Vanishing(file), **changes).run()
     assert result.counts["unique"] == 5
     if result.table is None:
-        assert f"add them with: rbflex-evo resume {result.folder}" in capsys.readouterr().err
+        assert f"get it with: rbflex-evo resume {result.folder}" in capsys.readouterr().err
     assert "could not be read" in (result.folder / "report.html").read_text()
     file.write_text(text)
     table = search(tmp_path, "plain", **changes).run().table
