@@ -302,11 +302,14 @@ class Search:
         ordering = self.parts.constraints.ordering
         view = ArchiveView.of(self.parts.objective, content.evaluations, content.references, ordering)
         wanted = self.config.table
-        if own_config(folder.config).table != wanted or (found.table is None and wanted is not None):
-            found = found.model_copy(update={"table": None})
-            table = self.parts.table
+        another = own_config(folder.config).table != wanted
+        table = self.parts.table if another else None
+        if not another and found.table is None and wanted is not None:
+            # It could not be read when the search ended.
+            table = attempt("known accuracies", f"rbflex-evo resume {folder.path}", lambda: self.parts.table)
+        if another or table is not None:
             folder.write_config(self.config)
-            return self._finish(folder, view, found, table)
+            return self._finish(folder, view, found.model_copy(update={"table": None}), table)
         if self.report and not folder.report.is_file():
             _report(folder)
         return self._result(folder, view, found)
