@@ -31,7 +31,7 @@ def compare(config: ConfigPath, set_: Overrides = None, as_json: AsJson = False)
         print(json.dumps({**document.model_dump(mode="json"), "folder": str(runs.folder)}, ensure_ascii=False, allow_nan=False))
     else:
         print(markdown(document))
-        print(f"report     {page}")
+        print(f"report     {page or 'not written'}")
     for (label, seed), reason in runs.failures.items():
         say(f"failed: {label}, seed {seed}: {reason}")
     if runs.failures:

@@ -26,6 +26,7 @@ from rbflex_evo.engine.run.folder import opened
 from rbflex_evo.engine.tabulation.sample import architectures_of
 from rbflex_evo.engine.tabulation.score_table import ScoreTable, read_scores
 from rbflex_evo.engine.terminal.interrupt import STOPS, Interrupt
+from rbflex_evo.engine.terminal.messages import attempt
 from rbflex_evo.engine.terminal.progress import Progress
 from rbflex_evo.fitness.data.batch import sources
 from rbflex_evo.fitness.evaluation import Evaluation, keyed
@@ -101,7 +102,8 @@ def _correlate(config: Config, scores: Path | None, interrupt: Interrupt, quiet:
         if page:
             from .page import write_page
 
-            write_page(result, folder.config.read_text(encoding="utf-8"))
+            config_text = folder.config.read_text(encoding="utf-8")
+            attempt("page was written", "the same command", lambda: write_page(result, config_text))
     return result
 
 

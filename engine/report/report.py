@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 REASONS_SHOWN = 30
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Parts:
 
     missing: list[str] = field(default_factory=list)
 
-    def of(self, what: str, make: Callable[[], T], otherwise: T) -> T:
+    def of(self, what: str, make: Callable[[], T], otherwise: U) -> T | U:
         """Returns what `make` returns, or `otherwise` if it fails.
 
         Raises:
@@ -233,7 +234,7 @@ def _clouds(run: RunRecord, known: KnownAccuracies, gallery: Gallery, best: Cand
         yield gallery.add(f"accuracy_{name}", figure, f"{name} against {plots.accuracy_name(known.dataset)}")
 
 
-def _rates_figure(speed: plots.Steps | None, gallery: Gallery) -> Shown | None:
+def _rates_figure(speed: plots.Rates | None, gallery: Gallery) -> Shown | None:
     return gallery.add("rates", plots.draw_rates(speed), "Evaluations per second") if speed else None
 
 

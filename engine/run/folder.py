@@ -122,8 +122,8 @@ def own_values(path: Path, text: str) -> dict[str, Any]:
     Raises:
         RunError: If the text is not YAML, or lost its end.
     """
-    if text.startswith(BEGINNING) and text.rstrip().rpartition("\n")[2] != END:
-        raise damaged(path, f"its end is lost, the last line should be {END!r}")
+    if text.startswith(BEGINNING) and END not in text.splitlines():
+        raise damaged(path, f"its end is lost, it has no line {END!r}")
     try:
         values = read_value(text, str(path))
     except ConfigError as error:

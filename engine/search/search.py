@@ -30,17 +30,16 @@ from rbflex_evo.engine.configuration.config import Config, identity, load_config
 from rbflex_evo.engine.run.folder import RunFolder, find_run, opened, own_config
 from rbflex_evo.engine.run.journal import Journal, JournalContent, evaluation_line, header_line, read_journal
 from rbflex_evo.engine.run.origins import check_origins
-from rbflex_evo.engine.run.result_document import ResultDocument, TableFacts, check_journal, read_result, write_result
+from rbflex_evo.engine.run.result_document import ResultDocument, check_journal, read_result, write_result
 from rbflex_evo.engine.terminal.interrupt import STOPS, Interrupt
-from rbflex_evo.engine.terminal.messages import say
+from rbflex_evo.engine.terminal.messages import attempt, say
 from rbflex_evo.engine.terminal.progress import Progress
 from rbflex_evo.engine.terminal.wording import counted
 from rbflex_evo.fitness.costs.book import CostBook
 from rbflex_evo.fitness.evaluation import Evaluation, EvaluatorLike, evaluate
 from rbflex_evo.fitness.objective.archive import ArchiveView
-from rbflex_evo.spaces import Genotype, RbflexEvoError, RunError
+from rbflex_evo.spaces import Genotype, RunError
 from rbflex_evo.spaces.encodings.distinct import distinct
-from rbflex_evo.spaces.errors import reason
 from rbflex_evo.spaces.isolation.settings import own_settings
 from rbflex_evo.strategies import STRATEGIES
 
@@ -297,30 +296,28 @@ class Search:
     def _finish(self, folder: RunFolder, view: ArchiveView, found: ResultDocument, table: Table | None) -> Result:
         # Only now, with nothing left to decide, is the table read.
         if table is not None and self.config.table is not None:
-            found = found.model_copy(update={"table": self._facts_of(table, self.config.table.name, found, folder)})
+            source, best = self.config.table.name, found.best
+            resume = f"rbflex-evo resume {folder.path}"
+            facts = attempt("known accuracies", resume, lambda: table_facts(table, source, best))
+            found = found.model_copy(update={"table": facts})
         write_result(folder.result, found)
         if self.report:
             _report(folder)
         return self._result(folder, view, found)
-
-    def _facts_of(self, table: Table, source: str, found: ResultDocument, folder: RunFolder) -> TableFacts | None:
-        """Returns what the table knows; if it can no longer be read, says so and how to get it later, and returns None."""
-        try:
-            return table_facts(table, source, found.best)
-        except Exception as error:
-            say(f"no known accuracies: {_why(error)}; once that is solved, add them with: rbflex-evo resume {folder.path}")
-            return None
 
     def _finished(self, folder: RunFolder, content: JournalContent, found: ResultDocument) -> Result:
         """Returns the result of a run that is over, with another table or a new report where one is asked for."""
         ordering = self.parts.constraints.ordering
         view = ArchiveView.of(self.parts.objective, content.evaluations, content.references, ordering)
         wanted = self.config.table
-        if own_config(folder.config).table != wanted or (found.table is None and wanted is not None):
-            found = found.model_copy(update={"table": None})
-            table = self.parts.table
+        another = own_config(folder.config).table != wanted
+        table = self.parts.table if another else None
+        if not another and found.table is None and wanted is not None:
+            # It could not be read when the search ended.
+            table = attempt("known accuracies", f"rbflex-evo resume {folder.path}", lambda: self.parts.table)
+        if another or table is not None:
             folder.write_config(self.config)
-            return self._finish(folder, view, found, table)
+            return self._finish(folder, view, found.model_copy(update={"table": None}), table)
         if self.report and not folder.report.is_file():
             _report(folder)
         return self._result(folder, view, found)
@@ -495,18 +492,15 @@ def _check_extensible(config: Config) -> None:
 
 
 def _report(folder: RunFolder) -> None:
-    """Writes the report; if it cannot be written, says so and how to get it later, since the result is complete without it."""
-    try:
+    """Writes the report, without which the result is complete."""
+
+    def write() -> None:
         # Imported late: a run must not need what draws.
         from rbflex_evo.engine.report.report import write_report
 
         write_report(folder.path)
-    except Exception as error:
-        say(f"no report was written: {_why(error)}; once that is solved, write it with: rbflex-evo report {folder.path}")
 
-
-def _why(error: Exception) -> str:
-    return str(error) if isinstance(error, RbflexEvoError) else reason(error)
+    attempt("report was written", f"rbflex-evo report {folder.path}", write)
 
 
 def _origin_of(fingerprint: str | None) -> str:

@@ -45,6 +45,8 @@ class Stopped(SystemExit):
         code: Exit code, 128 + the number of the signal.
     """
 
+    code: int
+
     def __init__(self, message: str, number: int) -> None:
         super().__init__(message, number)
         self.signal = signal.Signals(number)

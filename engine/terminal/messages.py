@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+from rbflex_evo.spaces import RbflexEvoError
+from rbflex_evo.spaces.errors import reason
+
+T = TypeVar("T")
 
 
 def say(text: object) -> None:
@@ -13,6 +20,24 @@ def say(text: object) -> None:
         # RuntimeError: a signal handler that prints while its program prints.
         with contextlib.suppress(OSError, ValueError, RuntimeError):
             print(text, file=sys.stderr, flush=True)
+
+
+def attempt(what: str, way_out: str, make: Callable[[], T]) -> T | None:
+    """Returns what `make` returns; if it fails, says so and how to get it later, and returns None.
+
+    For what decorates a result that is complete without it.
+
+    Args:
+        what: What is made, such as ``report``.
+        way_out: What gets it later, such as a command.
+        make: Makes it.
+    """
+    try:
+        return make()
+    except Exception as error:
+        why = str(error) if isinstance(error, RbflexEvoError) else reason(error)
+        say(f"no {what}: {why}\nonce that is solved, get it with: {way_out}")
+        return None
 
 
 def on_terminal() -> bool:

@@ -371,7 +371,9 @@ def _classifier(space: SearchSpace, name: str, genotype: Genotype, network: nn.M
 
 
 def _check_costs(space: SearchSpace, name: str, genotype: Genotype) -> None:
-    with called(f"{name}.costs({genotype})", "the default runs it on torch's meta device; override it where that fails"):
+    with called(
+        f"{name}.costs({genotype})", "the default runs it on the meta device, or else on the CPU; override it where both fail"
+    ):
         costs = space.costs(genotype)
     require(
         all(math.isfinite(cost) and cost > 0 for cost in (costs.params, costs.flops)),
@@ -401,8 +403,12 @@ def _check_weight_shapes(space: SearchSpace, name: str, genotypes: Sequence[Geno
     largest = space.weight_shapes()
     shapes: dict[str, tuple[int, ...]] = {}
     for genotype in genotypes:
-        with torch.device("meta"):
-            parameters = dict(space.build(genotype).named_parameters())
+        try:
+            with torch.device("meta"):
+                parameters = dict(space.build(genotype).named_parameters())
+        except Exception:  # as in `SearchSpace.costs`
+            with torch.random.fork_rng(devices=[]):
+                parameters = dict(space.build(genotype).named_parameters())
         for parameter, tensor in parameters.items():
             shape = tuple(tensor.shape)
             what = f"parameter {parameter!r} of {name}.build({genotype}) has shape {shape}"

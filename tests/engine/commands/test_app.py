@@ -62,8 +62,9 @@ def test_a_search_prints_what_it_found_and_can_be_asked_again(
     assert (tmp_path / "runs" / "run" / "report.html").exists()
     assert run(["search", path]) == 0
     assert capsys.readouterr().out == first
-    assert run(["resume", str(tmp_path / "runs" / "run")]) == 0
-    assert capsys.readouterr().out == first
+    folder = tmp_path / "runs" / "run"
+    assert run(["resume", str(folder)]) == 0
+    assert capsys.readouterr().out == f"{first}go on      rbflex-evo resume {folder} --budget evaluations=N (more than 4)\n"
     assert run(["search", path, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["counts"]["unique"] == 4 and document["folder"] == str(tmp_path / "runs" / "run")
@@ -321,7 +322,7 @@ def test_a_configuration_that_was_cut_is_damaged_for_every_command(
     text = own.read_text()
     own.write_text(text[: text.index(ends_before)])
     for command in ("resume", "report", "export", "explain"):
-        expected = f"{own} is damaged: '{ends_before[:-1]}' is missing; restore the configuration that the run had"
+        expected = f"{own} is damaged: its end is lost, it has no line '# end'; restore the configuration that the run had"
         fails(capsys, [command, str(folder)], expected)
     fails(capsys, ["search", config(runs=str(tmp_path))], f"{own} is damaged")
     assert not (folder / "report.html").exists()

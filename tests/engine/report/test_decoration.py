@@ -185,10 +185,25 @@ def test_a_report_that_cannot_be_written_leaves_the_result_and_says_how_to_get_i
     result = running.result()
     assert result.counts["unique"] == 5 and (result.folder / "result.json").is_file()
     err = capsys.readouterr().err
-    assert "no report was written" in err and f"write it with: rbflex-evo report {result.folder}" in err
+    assert "no report was written" in err and f"get it with: rbflex-evo report {result.folder}" in err
     assert dict(summary(result))["report"] == f"not written; write it with: rbflex-evo report {result.folder}"
     assert run(["report", str(result.folder)]) == 2
     assert "report.html cannot be written: Is a directory" in capsys.readouterr().err
+
+
+def test_a_drawing_or_a_program_that_fails_leaves_the_exported_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def unsupported(*_: Any, **__: Any) -> None:
+        raise NotImplementedError("an operation without a program")
+
+    monkeypatch.setattr(torch.export, "export", unsupported)
+    (done,) = search(tmp_path, "undrawn").run().export(program=True)
+    assert {path.name for path in done.folder.iterdir()} == {"state_dict.pt", "architecture.json", "README.md"}
+    assert "architecture.png" not in (done.folder / "README.md").read_text()
+    err = capsys.readouterr().err
+    assert "no drawing was written: IndexError: no edges" in err
+    assert "no torch.export program was written: NotImplementedError: an operation without a program" in err
 
 
 class Vanishing(InstantEvaluator):
@@ -213,8 +228,9 @@ def test_a_table_that_vanished_since_the_start_leaves_the_result_and_is_added_by
     result = search(tmp_path, "plain", Vanishing(file), **changes).run()
     assert result.counts["unique"] == 5
     if result.table is None:
-        assert f"add them with: rbflex-evo resume {result.folder}" in capsys.readouterr().err
+        assert f"get it with: rbflex-evo resume {result.folder}" in capsys.readouterr().err
     assert "could not be read" in (result.folder / "report.html").read_text()
+    assert search(tmp_path, "plain", **changes).run().counts == result.counts
     file.write_text(text)
     table = search(tmp_path, "plain", **changes).run().table
     assert table is not None and table.best == 56
