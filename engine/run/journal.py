@@ -1,10 +1,12 @@
 """The journal of a run: one JSON line per evaluation, append-only. All other files of a run can be derived from it.
 
-The first line identifies the run. It is followed by ``reference`` lines (the fixed sample that ranks may be taken against) and
-by ``evaluation`` lines, in the order in which the strategy was told. A ``look`` line between them holds the costs of an
-architecture that were counted before its evaluation, either because a constraint then rejected it or because a measured cost
-does not repeat. Fields whose names begin with ``time_`` hold times; all other fields of an interrupted run equal those of an
-uninterrupted run. `crc` is a CRC-32 of the other fields of the line, except the times.
+The first line identifies the run. A ``gammas`` line follows only if a network died or took too long while gammas were detected,
+because another machine might detect other ones. ``reference`` lines (the fixed sample that ranks may be taken against)
+and ``evaluation`` lines follow, in the order in which the strategy was told. A ``look`` line between them holds the costs of
+an architecture that were counted before its evaluation, either because a constraint then rejected it or because a measured cost
+does not repeat.
+Fields whose names begin with ``time_`` hold times; all other fields of an interrupted run equal those of an uninterrupted run.
+`crc` is a CRC-32 of the other fields of the line, except the times.
 
 A last line without a newline was cut off when the process died; it is dropped. Any other damage is an error.
 """
@@ -38,6 +40,7 @@ class JournalContent:
 
     Attributes:
         header: The first line, or None if the journal has no line yet.
+        gammas: The calibrations of the scores by name, if the run cannot determine them again.
         references: The evaluations of the reference sample.
         evaluations: The evaluations of the search.
         arrivals: The `time_elapsed` of each evaluation of the search.
@@ -47,6 +50,7 @@ class JournalContent:
     """
 
     header: dict[str, Any] | None = None
+    gammas: dict[str, dict[str, float]] | None = None
     references: list[Evaluation] = field(default_factory=list)
     evaluations: list[Evaluation] = field(default_factory=list)
     arrivals: list[float] = field(default_factory=list)
@@ -99,6 +103,11 @@ class Journal:
 def header_line(**facts: Any) -> dict[str, Any]:
     """Returns the first line of a journal."""
     return {"kind": "run", "version": VERSION, **facts}
+
+
+def gammas_line(calibrations: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """Returns the line of calibrations that depend on what the machine could measure."""
+    return {"kind": "gammas", "values": {name: dict(values) for name, values in calibrations.items()}}
 
 
 def evaluation_line(kind: str, number: int, evaluation: Evaluation, elapsed: float) -> dict[str, Any]:
@@ -196,6 +205,9 @@ def _take(content: JournalContent, line: dict[str, Any], path: Path, position: i
     if position == 1:
         content.header = line
         return
+    if line["kind"] == "gammas":
+        content.gammas = _gammas(line, path, position)
+        return
     kinds: dict[str, list[Any]] = {
         "reference": content.references,
         "evaluation": content.evaluations,
@@ -213,6 +225,16 @@ def _take(content: JournalContent, line: dict[str, Any], path: Path, position: i
     known.append(taken)
     if line["kind"] == "evaluation":
         content.arrivals.append(content.seconds)
+
+
+def _gammas(line: dict[str, Any], path: Path, position: int) -> dict[str, dict[str, float]]:
+    values = line.get("values")
+    if not isinstance(values, dict) or not all(
+        isinstance(found, dict) and all(type(value) is float and math.isfinite(value) for value in found.values())
+        for found in values.values()
+    ):
+        raise _damaged(path, position, "a field is missing or of a wrong type")
+    return values
 
 
 def _look(line: dict[str, Any], path: Path, position: int) -> tuple[Look, float]:

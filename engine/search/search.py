@@ -28,7 +28,7 @@ from rbflex_evo.engine.configuration.assembly import Assembly
 from rbflex_evo.engine.configuration.budget import with_budget
 from rbflex_evo.engine.configuration.config import Config, identity, load_config
 from rbflex_evo.engine.run.folder import RunFolder, find_run, opened, own_config
-from rbflex_evo.engine.run.journal import Journal, JournalContent, evaluation_line, header_line, read_journal
+from rbflex_evo.engine.run.journal import Journal, JournalContent, evaluation_line, gammas_line, header_line, read_journal
 from rbflex_evo.engine.run.origins import check_origins
 from rbflex_evo.engine.run.result_document import ResultDocument, check_journal, read_result, write_result
 from rbflex_evo.engine.terminal.interrupt import STOPS, Interrupt
@@ -36,9 +36,9 @@ from rbflex_evo.engine.terminal.messages import attempt, say
 from rbflex_evo.engine.terminal.progress import Progress
 from rbflex_evo.engine.terminal.wording import counted
 from rbflex_evo.fitness.costs.book import CostBook
-from rbflex_evo.fitness.evaluation import Evaluation, EvaluatorLike, evaluate
+from rbflex_evo.fitness.evaluation import Calibrated, Evaluation, EvaluatorLike, evaluate
 from rbflex_evo.fitness.objective.archive import ArchiveView
-from rbflex_evo.spaces import Genotype, RunError
+from rbflex_evo.spaces import FailedError, Genotype, RunError
 from rbflex_evo.spaces.encodings.distinct import distinct
 from rbflex_evo.spaces.isolation.settings import own_settings
 from rbflex_evo.strategies import STRATEGIES
@@ -156,7 +156,7 @@ class Search:
         """Returns the loop, resumed, its space prepared and its reference sample scored."""
         view = ArchiveView(self.parts.objective, evaluator.key, self.parts.constraints.ordering)
         self._begin(folder, content, journal, inputs, book)
-        self._prepare(evaluator, interrupt)
+        self._prepare(folder, content, journal, evaluator, interrupt)
         if view.objective.reference == "sample":
             self._score_reference(folder, content, journal, evaluator, view, interrupt)
         loop = self._new_loop(folder, content, journal, evaluator, view, interrupt, book)
@@ -265,10 +265,26 @@ class Search:
         for sentence in check_origins(content.header.get("origins"), origins, folder.path):
             say(f"warning: {sentence}")
 
-    def _prepare(self, evaluator: EvaluatorLike, interrupt: Interrupt) -> None:
+    def _prepare(
+        self, folder: RunFolder, content: JournalContent, journal: Journal, evaluator: EvaluatorLike, interrupt: Interrupt
+    ) -> None:
+        """Calibrates the scores, in each session of a run with the same result."""
+        calibrated = evaluator if isinstance(evaluator, Calibrated) else None
+        if content.gammas is not None and calibrated is not None:
+            calibrated.recall(content.gammas)
+            return
         with self._progress("gammas", None, unit="network") as progress:
             evaluator.prepare(interrupt.after(progress.to))
         interrupt.check()
+        if calibrated is not None and calibrated.provisional:
+            if content.evaluations or content.references:
+                names = ", ".join(sorted(calibrated.provisional))
+                raise FailedError(
+                    f"a network for the gammas of {names} died or took too long, but it did not when {folder.path} began; "
+                    "make room (or raise timeout), and resume"
+                )
+            content.gammas = calibrated.calibrations
+            journal.append(gammas_line(calibrated.calibrations))
 
     def _score_reference(
         self,

@@ -84,6 +84,7 @@ class Evaluator:
         self.timeout = timeout
         self.raw = any(proxy.scores_raw_network for proxy in proxies.values())
         self.calibrations: dict[str, dict[str, float]] = {}
+        self.provisional: set[str] = set()
         self.counts = {"measured": 0, "from_cache": 0}
         self.cache = None if cache is None else StatisticsCache(cache)
         self._workers = Workers(conditions, workers, proxies=list(self.proxies.values()), timeout=timeout, in_process=in_process)
@@ -92,9 +93,7 @@ class Evaluator:
         self._common: dict[str, str | None] = {}
         self._told_unsure = False
         if calibrations is not None:
-            for name, found in calibrations.items():
-                self._calibrate(name, found)
-            self._prepared = True
+            self.recall(calibrations)
 
     def __enter__(self) -> Evaluator:
         return self
@@ -138,12 +137,18 @@ class Evaluator:
                 samples = self._sample(name, proxy, rng, progress) if proxy.calibration_networks else []
                 with own_settings():
                     found = proxy.calibrate(samples, rng)
-                if kept is not None and found:
+                if kept is not None and found and name not in self.provisional:
                     kept.put([(key, found)])
             if found:
                 self._calibrate(name, found)
         self._prepared = True
         return self.calibrations
+
+    def recall(self, calibrations: Mapping[str, Mapping[str, float]]) -> None:
+        """Takes the results of an earlier calibration by proxy instead of a new one."""
+        for name, found in calibrations.items():
+            self._calibrate(name, found)
+        self._prepared = True
 
     def _calibration_key(self, proxy: Proxy) -> str:
         return digest(self.conditions.identity(proxy) | {"calibration": proxy.calibration_identity})
@@ -174,6 +179,8 @@ class Evaluator:
                             f"a network for {name}'s gammas could not be measured ({measured.failures[name]}); "
                             "make room, or set workers: 1 or a smaller data.n"
                         )
+                    if name in measured.failures and name not in measured.lasting:
+                        self.provisional.add(name)
                 samples += [measured.statistics[name] for measured in block if name in measured.statistics]
                 if progress is not None:
                     progress(len(samples), wanted)

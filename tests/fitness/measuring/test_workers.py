@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from rbflex_evo.engine import Search, parse_config
+from rbflex_evo.engine.run.journal import encode, gammas_line
 from rbflex_evo.fitness import create_batch, create_proxy
 from rbflex_evo.fitness.evaluation import keyed
 from rbflex_evo.fitness.measuring.conditions import Conditions
@@ -22,7 +23,7 @@ from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.fitness.measuring.measurer import MeasurementError
 from rbflex_evo.fitness.measuring.whole_space import score_all
 from rbflex_evo.fitness.measuring.workers import WorkerError, WorkerWarning
-from rbflex_evo.spaces import SPACES, ConfigError, create_space
+from rbflex_evo.spaces import SPACES, ConfigError, FailedError, create_space
 from tests.support.instant import journal_without_times
 from tests.support.perilous import Perilous
 
@@ -316,3 +317,36 @@ def test_a_pool_gives_up_with_an_error_when_no_process_can_start():
 
     with pytest.raises(WorkerError, match=r"died as it started \(exit code 7\)"):
         outcomes(Unready(Perilous.Parameters()), workers=2)
+
+
+@pytest.mark.slow
+def test_gammas_without_a_network_that_died_are_in_the_journal_and_not_in_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setitem(SPACES._known, "perilous", Perilous)
+    fitness = {"proxies": {"rbflex": {"gamma": "hda", "networks": 6}}, "objective": {"score": "rbflex"}}
+    one = config(tmp_path, fitness=fitness, budget={"evaluations": 8})
+    whole = journal_without_times(Search(one, quiet=True, report=False).run().folder)
+    assert whole[1]["kind"] == "gammas"
+    # A session on a machine on which that network lives takes the gammas of the first session.
+    other = {name: {key: 10 * value for key, value in found.items()} for name, found in whole[1]["values"].items()}
+    path = one.folder / "journal.jsonl"
+    path.write_bytes(path.read_bytes().splitlines(keepends=True)[0] + encode(gammas_line(other)))
+    for name in ("result.json", "snapshot.json"):
+        (one.folder / name).unlink(missing_ok=True)
+    again = journal_without_times(Search(one, quiet=True, report=False).run().folder)
+    assert [line["genotype"] for line in again[2:]] == [line["genotype"] for line in whole[2:]]
+    assert all(a["scores"] != b["scores"] for a, b in zip(again[2:], whole[2:], strict=True) if a["scores"])
+
+
+@pytest.mark.slow
+def test_a_session_that_cannot_measure_what_the_first_one_did_for_its_gammas_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setitem(SPACES._known, "perilous", Perilous)
+    fitness = {"proxies": {"rbflex": {"gamma": "hda", "networks": 6}}, "objective": {"score": "rbflex"}}
+    one = config(tmp_path, fitness=fitness, budget={"evaluations": 8})
+    folder = Search(one, quiet=True, report=False).run().folder
+    path = folder / "journal.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([lines[0], *lines[2:5]]))
+    for name in ("result.json", "snapshot.json"):
+        (folder / name).unlink(missing_ok=True)
+    with pytest.raises(FailedError, match="make room"):
+        Search(one, quiet=True, report=False).run()
