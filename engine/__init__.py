@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rbflex_evo.engine.search.estimate import estimate
     from rbflex_evo.engine.search.result import Result
     from rbflex_evo.engine.search.search import RunningSearch, Search, open_search
+    from rbflex_evo.engine.terminal.interrupt import Interrupted, Stopped
 
 # Imported when first asked for, so that a command line answers at once.
 _LATE = {
@@ -25,9 +26,11 @@ _LATE = {
     "Candidate": "run.result_document",
     "Config": "configuration.config",
     "Exported": "export.export",
+    "Interrupted": "terminal.interrupt",
     "Result": "search.result",
     "RunningSearch": "search.search",
     "Search": "search.search",
+    "Stopped": "terminal.interrupt",
     "estimate": "search.estimate",
     "export_run": "export.export",
     "load_config": "configuration.config",
@@ -53,9 +56,11 @@ __all__ = [
     "Candidate",
     "Config",
     "Exported",
+    "Interrupted",
     "Result",
     "RunningSearch",
     "Search",
+    "Stopped",
     "estimate",
     "export_run",
     "load_config",

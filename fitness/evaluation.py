@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from rbflex_evo.spaces import Genotype
 
@@ -62,6 +62,22 @@ class EvaluatorLike(Protocol):
 
     def facts(self) -> dict[str, Any]:
         """Returns facts about the measurement for the report, as JSON data."""
+
+
+@runtime_checkable
+class Calibrated(Protocol):
+    """Interface of an evaluator whose calibration may depend on this machine, because a network could not be measured on it.
+
+    Attributes:
+        calibrations: Results of the calibration by score.
+        provisional: Names of the scores for which another network took the place of one that died or took too long here.
+    """
+
+    calibrations: dict[str, dict[str, float]]
+    provisional: set[str]
+
+    def recall(self, calibrations: Mapping[str, Mapping[str, float]]) -> None:
+        """Takes the results of an earlier calibration instead of a new one."""
 
 
 def keyed(evaluator: EvaluatorLike, genotypes: Iterable[Genotype]) -> list[tuple[str, Genotype]]:

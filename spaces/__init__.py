@@ -10,12 +10,15 @@ from rbflex_evo.spaces.errors import (
     ConfigError,
     DataError,
     DeviceError,
+    FailedError,
+    FileError,
     GenotypeError,
     PluginError,
     RbflexEvoError,
     RunError,
     TableError,
     UnknownNameError,
+    file_error,
     near_name,
 )
 from rbflex_evo.spaces.parameters import Parameters, parse
@@ -42,6 +45,8 @@ __all__ = [
     "DeviceError",
     "Drawing",
     "Encoding",
+    "FailedError",
+    "FileError",
     "Genotype",
     "GenotypeError",
     "Panel",
@@ -56,6 +61,7 @@ __all__ = [
     "VectorEncoding",
     "create_space",
     "deap_random",
+    "file_error",
     "near_name",
     "parse",
 ]

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from .errors import ConfigError, near_name
+from .errors import ConfigError, near_name, shown
 
 
 class Parameters(BaseModel):
@@ -42,12 +42,12 @@ def _one_line(model: type[BaseModel], error: ValidationError, where: str) -> str
     path = [str(part) for part in problem["loc"] if not _is_tag(part)]
     name = ".".join(([where] if where else []) + path)
     if problem["type"] == "extra_forbidden":
-        return f"unknown key {name!r}{near_name(path[-1], _fields(model, path[:-1]))}"
+        return f"unknown key {shown(name)}{near_name(path[-1], _fields(model, path[:-1]))}"
     if problem["type"] == "missing":
-        return f"{name!r} is missing"
+        return f"{shown(name)} is missing"
     if problem["type"] == "value_error":  # raised by a validator of the model, whose message is complete
-        return f"{name!r}: {problem['ctx']['error']}"
-    return f"{name!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}, but it is {problem['input']!r}"
+        return f"{shown(name)}: {problem['ctx']['error']}"
+    return f"{shown(name)}: {problem['msg'][0].lower()}{problem['msg'][1:]}, but it is {shown(problem['input'])}"
 
 
 def _of_alternatives(problems: list[Any], first: Any) -> Any:

@@ -10,7 +10,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from .errors import PluginError, UnknownNameError, near_name, reason
+from .errors import PluginError, UnknownNameError, near_name, reason, shown
 
 PLURALS = {"proxy": "proxies", "strategy": "strategies", "data source": "data_sources"}
 
@@ -26,6 +26,7 @@ class Registry:
         self.kind = kind
         self.group = f"rbflex_evo.{PLURALS.get(kind, f'{kind}s')}"
         self._known: dict[str, Any] = {}
+        self._aliases: dict[str, str] = {}
 
     def register(self, name: str, target: Any) -> None:
         """Registers a component.
@@ -41,12 +42,25 @@ class Registry:
             raise ValueError(f"{self.kind} {name!r} is already registered as {self._known[name]!r}")
         self._known[name] = target
 
+    def alias(self, alias: str, name: str) -> None:
+        """Registers another name of the field for the component `name`; a component that has that name itself comes first."""
+        self._aliases[alias] = name
+
+    def aliases(self, name: str) -> list[str]:
+        """Returns the aliases of a component, sorted."""
+        return sorted(alias for alias, of in self._aliases.items() if of == name)
+
+    def canonical(self, name: str) -> str:
+        """Returns the name that an alias stands for, and any other name as it is."""
+        own = name in self._known or name not in self._aliases or name in self._from_others()
+        return name if own else self._aliases[name]
+
     def names(self) -> list[str]:
         """Returns every known name, sorted, including those of other packages."""
         return sorted({*self._known, *self._from_others()})
 
     def get(self, name: str) -> Any:
-        """Returns the component of that name.
+        """Returns the component of that name or alias.
 
         Raises:
             UnknownNameError: If the name is unknown; the message contains the nearest known name.
@@ -65,8 +79,10 @@ class Registry:
             self._known[name] = getattr(import_module(module), attribute)
         elif others:
             self._known[name] = self._loaded(others[0])
+        elif name in self._aliases:
+            return self.get(self._aliases[name])
         else:
-            raise UnknownNameError(f"unknown {self.kind} {name!r}{near_name(name, self.names())}")
+            raise UnknownNameError(f"unknown {self.kind} {shown(name)}{near_name(name, {*self.names(), *self._aliases})}")
         return self._known[name]
 
     def package_of(self, name: str) -> str | None:

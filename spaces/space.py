@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from rbflex_evo.spaces.architecture.drawing import Drawing, chain_drawing
 from rbflex_evo.spaces.encodings.encoding import Encoding, Genotype
 
+from .errors import GenotypeError, shown
+from .literals import literal, whole_number
 from .parameters import Parameters as AnyParameters
 from .parameters import parse
 from .registry import Registry
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
     from rbflex_evo.spaces.architecture.plan import Plan
 
+
+# What stands before the genes of a genotype.
+GENES = "genes:"
 
 SPACES = Registry("space")
 SPACES.register("nats_tss", "rbflex_evo.spaces.families.nats_bench.space:TopologySpace")
@@ -44,6 +49,9 @@ SPACES.register("nafbee_vgg19", "rbflex_evo.spaces.families.nafbee.vgg:Vgg19Spac
 SPACES.register("transnas_macro", "rbflex_evo.spaces.families.transnas_bench_101.space:TransMacroSpace")
 SPACES.register("transnas_micro", "rbflex_evo.spaces.families.transnas_bench_101.space:TransMicroSpace")
 SPACES.register("toy", "rbflex_evo.spaces.families.toy.space:ToySpace")
+SPACES.alias("nasbench201", "nats_tss")
+SPACES.alias("nas_bench_201", "nats_tss")
+SPACES.alias("nas_bench_101", "nasbench101")
 
 
 @dataclass(frozen=True)
@@ -134,13 +142,61 @@ class SearchSpace(ABC):
             GenotypeError: If the text is not a notation of this space; the message states what was expected.
         """
 
+    def at(self, index: int) -> Genotype:
+        """Returns the genotype of an index: its position in the benchmark's own order if there is one, or in `encoding.enumerate`.
+
+        Raises:
+            GenotypeError: If there is none.
+        """
+        return self.encoding.at(index)
+
+    def genotype_of(self, given: str | int) -> Genotype:
+        """Reads an architecture as users have it at hand.
+
+        Args:
+            given: A notation that `parse` reads, an index of `at` (``6111`` or ``"6111"``; a text that `parse` reads is not taken
+                for one), or ``"genes:[3, 0, 1]"`` for a genotype as this package prints it.
+
+        Raises:
+            GenotypeError: If it is none of these.
+        """
+        if isinstance(given, int):
+            return self.at(given)
+        text = given.strip()
+        if text.startswith(GENES):
+            return self._genes(text)
+        index = whole_number(text)
+        try:
+            return self.parse(text)
+        except GenotypeError:
+            if index is None:
+                raise
+        return self.at(index)
+
+    def _genes(self, text: str) -> Genotype:
+        try:
+            genes = literal(text.removeprefix(GENES))
+        except ValueError:
+            genes = None
+        if not isinstance(genes, list | tuple) or not all(type(gene) is int for gene in genes):
+            raise GenotypeError(f"{shown(text)} holds no genes; expected whole numbers, as in 'genes:[3, 0, 1]'")
+        self.encoding.validate(tuple(genes))
+        return tuple(genes)
+
     def key(self, genotype: Genotype) -> str:
         """Returns the canonical name of the architecture, equal for genotypes that describe the same network."""
         return self.notation(genotype)
 
     def representative(self, key: str) -> Genotype:
-        """Returns the genotype that is built to score the architecture of a key."""
+        """Returns the genotype that is built to score the architecture of a key; its own key is `key`."""
         return self.parse(key)
+
+    def calibration_key(self, genotype: Genotype) -> str:
+        """Returns the name by which a calibration draws distinct networks, by default the key.
+
+        A space whose keys have changed overrides it, so that calibrations, and all scores that read them, stay the same.
+        """
+        return self.key(genotype)
 
     def classifier(self, network: nn.Module) -> nn.Module:
         """Returns the last layer, whose input is the feature vector Y; by default the linear layer registered last."""
@@ -227,17 +283,28 @@ class SearchSpace(ABC):
     def costs(self, genotype: Genotype, input_shape: Sequence[int] | None = None) -> Costs:
         """Counts parameters and multiply-accumulates of the raw network, by default on the meta device.
 
+        A network that cannot be there, such as one whose constructor reads a tensor's value (``.item()``), is counted on the CPU.
+
         Args:
             genotype: The genotype of the network.
             input_shape: Shape of one input; by default that of the space.
         """
+        try:
+            return self._counted(genotype, input_shape, "meta")
+        except Exception:
+            return self._counted(genotype, input_shape, "cpu")
+
+    def _counted(self, genotype: Genotype, input_shape: Sequence[int] | None, device: str) -> Costs:
         import torch
         from torch.utils.flop_counter import FlopCounterMode
 
-        with torch.device("meta"):
+        from rbflex_evo.spaces.isolation.random_state import own_random_state
+        from rbflex_evo.spaces.isolation.settings import own_settings
+
+        with own_settings(), own_random_state(0), torch.device(device):
             network = self.build(genotype).eval()
             with torch.no_grad(), FlopCounterMode(display=False) as counter:
-                network(self.example_inputs(1, input_shape=input_shape).to("meta"))
+                network(self.example_inputs(1, input_shape=input_shape).to(device))
         return Costs(
             params=float(sum(parameter.numel() for parameter in network.parameters())),
             flops=counter.get_total_flops() / 2,

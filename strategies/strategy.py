@@ -63,10 +63,13 @@ class Strategy(ABC):
     Attributes:
         rng: Random generator of the strategy, saved in `state_dict`; the only source of randomness that it may use.
         generation: Number of batches asked for; `ask` increments it.
+        depends_on_budget: True if what is proposed depends on the `n` of `ask` in another way than that a batch is cut to it,
+            such as a cooling schedule over the rest of the budget. A run of such a strategy cannot be given another budget.
     """
 
     name: ClassVar[str]
     description: ClassVar[str] = ""
+    depends_on_budget: ClassVar[bool] = False
     Parameters: ClassVar[type[AnyParameters]] = AnyParameters
 
     def __init__(self, encoding: Encoding, seed: int, parameters: AnyParameters | None = None) -> None:

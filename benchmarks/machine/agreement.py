@@ -18,6 +18,7 @@ import argparse
 import functools
 import math
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from rbflex_evo.fitness.data.batch import Batch
 from rbflex_evo.fitness.evaluation import six_digits
 from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.processes import Processes, cores
-from rbflex_evo.fitness.measuring.workers import Workers, result_of
+from rbflex_evo.fitness.measuring.workers import Workers
 from rbflex_evo.fitness.passes.device import PRECISIONS, keep_freed_memory
 from rbflex_evo.fitness.passes.watch import run_observed
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
@@ -210,7 +211,7 @@ def by_workers(space: SearchSpace, genotypes: Sequence[Genotype], count: int) ->
     workers = Workers(Conditions.of(space, Batch(images(space)), weights=WEIGHTS, device="cpu"), count)
     try:
         futures = [workers.submit(requests[i : i + MICRO_BATCH]) for i in range(0, len(requests), MICRO_BATCH)]
-        measured = [one for future in futures for one in result_of(future)]
+        measured = [one for future in futures for one in future.result()]
     finally:
         workers.close()
     return [outcome(one.statistics.get("rbflex"), one.statistics.get("naswot")) for one in measured]
@@ -262,8 +263,9 @@ def compare(name: str, count: int, seed: int, pool: Processes) -> list[list[obje
     space = space_of(name)
     genotypes, chosen = candidates(space, count, seed), ways(space)
     blocks = [genotypes[i : i + TOGETHER] for i in range(0, len(genotypes), TOGETHER)]
-    futures = [pool.submit(measure, name, block, [REFERENCE, *chosen]) for block in blocks]
-    parts = [future.result() for future in tqdm(futures, f"{name}, blocks of {TOGETHER}", disable=None)]
+    with ThreadPoolExecutor(cores()) as threads:
+        futures = [threads.submit(pool.call, measure, name, block, [REFERENCE, *chosen]) for block in blocks]
+        parts = [future.result() for future in tqdm(futures, f"{name}, blocks of {TOGETHER}", disable=None)]
     reference, *found = ([one for part in parts for one in part[i]] for i in range(len(chosen) + 1))
     rows = [row(space, way.title, way.precision, results, reference) for way, results in zip(chosen, found, strict=True)]
     best = create_backend("auto", CPU, *PRECISIONS["float32"]).name
@@ -280,7 +282,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args()
     count = 16 if options.quick else options.candidates
-    with Processes(cores(), start_process) as pool:
+    with Processes(start_process) as pool:
         rows = [row for name in options.spaces for row in compare(name, count, options.seed, pool)]
     title = f"Agreement with one network alone in float64: {count} random candidates of each space, N = {IMAGES}"
     content = {"candidates": count, "seed": options.seed, "rows": [dict(zip(COLUMNS, row, strict=True)) for row in rows]}

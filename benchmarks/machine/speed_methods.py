@@ -25,7 +25,7 @@ from rbflex_evo.fitness.data.batch import Batch
 from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import score_block
 from rbflex_evo.fitness.measuring.measurer import Measured, Measurer
-from rbflex_evo.fitness.measuring.workers import Workers, result_of
+from rbflex_evo.fitness.measuring.workers import Workers
 from rbflex_evo.fitness.passes.device import PRECISIONS
 from rbflex_evo.fitness.planned.backends import create_backend
 from rbflex_evo.fitness.proxies.rbflex.score import PUBLISHED_GAMMAS
@@ -257,7 +257,7 @@ def seconds_of_pool(pool: Workers, space: SearchSpace, genotypes: Sequence[Genot
     requests = [(scored(space, genotype), PROXIES) for genotype in genotypes]
     blocks = [requests[i : i + MICRO_BATCH] for i in range(0, len(requests), MICRO_BATCH)]
     for future in as_completed([pool.submit(block) for block in blocks]):
-        scores_of(result_of(future))
+        scores_of(future.result())
     return time.perf_counter() - started
 
 

@@ -29,6 +29,7 @@ CIFAR10 = {"mean": [0.4914, 0.4822, 0.4465], "std": [0.2470, 0.2435, 0.2616]}
 PROXIES = {
     "rbflex": ("rbflex", {"networks": 10}),
     "rbflex published": ("rbflex", {"mode": "published"}),
+    "layered": ("layered", {}),
     "naswot": ("naswot", {}),
     "naswot, batch statistics": ("naswot", {"statistics": "batch"}),
     "synflow": ("synflow", {}),

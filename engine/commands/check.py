@@ -11,6 +11,7 @@ import typer
 
 from rbflex_evo.engine.configuration.config import override
 from rbflex_evo.spaces import SPACES, TABLES, ConfigError, Registry, UnknownNameError, create_space, near_name
+from rbflex_evo.spaces.errors import shown
 
 from .options import AsJson
 
@@ -74,7 +75,8 @@ def _values_of(names: list[str], overrides: list[str]) -> dict[str, dict[str, An
         override(values, text)
         name, dot, _ = text.partition("=")[0].partition(".")
         if not dot or name not in names:
-            raise ConfigError(f"--set takes NAME.KEY=VALUE with a NAME that is checked, but it is {text!r}{near_name(name, names)}")
+            near = near_name(name, names)
+            raise ConfigError(f"--set takes NAME.KEY=VALUE with a NAME that is checked, but it is {shown(text)}{near}")
     return values
 
 

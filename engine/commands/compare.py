@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import typer
 
 from rbflex_evo.engine.configuration.config import load_config
+from rbflex_evo.engine.terminal.messages import say
 
 from .options import AsJson, ConfigPath, Overrides
 
@@ -19,13 +19,8 @@ def compare(config: ConfigPath, set_: Overrides = None, as_json: AsJson = False)
     """
     settings = load_config(config, set_ or [])
     from rbflex_evo.engine.comparison.compare import run_all
-    from rbflex_evo.engine.terminal.interrupt import Interrupted
 
-    try:
-        runs = run_all(settings)
-    except Interrupted as stopped:
-        print(stopped, file=sys.stderr)
-        raise typer.Exit(130) from None
+    runs = run_all(settings)
     from rbflex_evo.engine.comparison.facts import document_of
     from rbflex_evo.engine.comparison.report import write_all
     from rbflex_evo.engine.comparison.tables import markdown
@@ -36,8 +31,8 @@ def compare(config: ConfigPath, set_: Overrides = None, as_json: AsJson = False)
         print(json.dumps({**document.model_dump(mode="json"), "folder": str(runs.folder)}, ensure_ascii=False, allow_nan=False))
     else:
         print(markdown(document))
-        print(f"report     {page}")
+        print(f"report     {page or 'not written'}")
     for (label, seed), reason in runs.failures.items():
-        print(f"failed: {label}, seed {seed}: {reason}", file=sys.stderr)
+        say(f"failed: {label}, seed {seed}: {reason}")
     if runs.failures:
         raise typer.Exit(1)

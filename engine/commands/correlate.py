@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -30,11 +29,7 @@ def correlate(
     from rbflex_evo.engine.correlation.correlate import correlate as judge
     from rbflex_evo.engine.correlation.page import markdown
 
-    try:
-        found = judge(settings, scores)
-    except KeyboardInterrupt:
-        print("stopped; what is scored is kept, the same command resumes", file=sys.stderr)
-        raise typer.Exit(130) from None
+    found = judge(settings, scores)
     if as_json:
         print(json.dumps({**found.document.model_dump(mode="json"), "folder": str(found.folder)}, ensure_ascii=False))
         return

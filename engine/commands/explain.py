@@ -19,7 +19,8 @@ LAYERS_SHOWN = 5
 def explain(
     run: RunPath,
     architecture: Annotated[
-        str | None, typer.Argument(metavar="[ARCH]", help="In the space's notation; without it, the found architecture.")
+        str | None,
+        typer.Argument(metavar="[ARCH]", help="In the space's notation, or an index; without it, the found architecture."),
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=2, help="How many other weight seeds to score it with.")] = 8,
     as_json: AsJson = False,

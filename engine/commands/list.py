@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from enum import Enum
 from typing import Annotated, Any
 
 import typer
 from pydantic import BaseModel
 
+from rbflex_evo.engine.terminal.messages import say
 from rbflex_evo.engine.terminal.wording import sized
 from rbflex_evo.spaces import SPACES, TABLES, PluginError, Registry
 from rbflex_evo.spaces.errors import reason
@@ -39,7 +39,7 @@ def list_known(
         try:
             entries.append(_described(kind, name))
         except PluginError as error:
-            print(f"warning: {error}", file=sys.stderr)
+            say(f"warning: {error}")
     if as_json:
         print(json.dumps(entries, ensure_ascii=False))
         return
@@ -51,6 +51,8 @@ def list_known(
             print(f"    {entry['rule']}: {', '.join(entry['members'])}")
         if entry.get("features") == "none":
             print("    the last features are round-off in many networks: rbflex scores by activations alone")
+        if entry.get("aliases"):
+            print(f"    also called {', '.join(entry['aliases'])}")
         for name, default in entry["parameters"].items():
             print(f"    {name}: {'needed' if default == NEEDED else json.dumps(default, ensure_ascii=False)}")
 
@@ -95,6 +97,7 @@ def describe(kind: Listed, name: str) -> dict[str, Any]:
         "parameters": _defaults(thing.Parameters),
     }
     if kind is Listed.spaces:
+        entry["aliases"] = SPACES.aliases(name)
         entry["size"] = None if NEEDED in entry["parameters"].values() else thing().encoding.size
         entry["features"] = thing.features
     if kind is Listed.proxies:

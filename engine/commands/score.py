@@ -19,7 +19,9 @@ from .options import AsJson, ConfigPath, Overrides
 
 def score(
     space: Annotated[str, typer.Argument(metavar="SPACE", help="A space's name, such as nats_tss.")],
-    architecture: Annotated[str, typer.Argument(metavar="ARCH", help="An architecture in the space's notation, or 'random'.")],
+    architecture: Annotated[
+        str, typer.Argument(metavar="ARCH", help="An architecture in the space's notation, an index, or 'random'.")
+    ],
     proxy: Annotated[list[str] | None, typer.Option("--proxy", help="A score's name. Repeatable.")] = None,
     preset: Annotated[str | None, typer.Option("--preset", help="Score by the members of a preset instead.")] = None,
     set_: Overrides = None,
@@ -36,7 +38,9 @@ def score(
     parts = Assembly(config)
     built = parts.space
     genotype = (
-        built.encoding.sample(np.random.Generator(np.random.PCG64(seed))) if architecture == "random" else built.parse(architecture)
+        built.encoding.sample(np.random.Generator(np.random.PCG64(seed)))
+        if architecture == "random"
+        else built.genotype_of(architecture)
     )
     with parts.evaluator() as evaluator:
         (evaluation,) = evaluator.evaluate(keyed(evaluator, [genotype]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,25 +41,35 @@ def search(
     _run(Search(settings), as_json)
 
 
-def resume(run: RunPath, as_json: AsJson = False) -> None:
-    """Resume a run that was stopped."""
+def resume(
+    run: RunPath,
+    budget: Annotated[
+        list[str] | None,
+        typer.Option("--budget", metavar="LIMIT=VALUE", help="Go on with another budget, such as evaluations=2000. Repeatable."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Resume a run that was stopped, or go on with another budget.
+
+    With --budget, the run goes on exactly as if it had had that budget from the start.
+    """
+    from rbflex_evo.engine.configuration.budget import read_limits
+
+    limits = read_limits(budget or [])
     from rbflex_evo.engine.search.search import Search
 
-    _run(Search.from_folder(run), as_json)
+    result = _run(Search.from_folder(run, budget=limits), as_json)
+    if not as_json and result.stop_reason.startswith("the budget of "):
+        print(f"go on      rbflex-evo resume {run} --budget evaluations=N (more than {result.counts['unique']:,})")
 
 
-def _run(search: Search, as_json: bool) -> None:
-    from rbflex_evo.engine.terminal.interrupt import Interrupted
-
-    try:
-        result = search.run()
-    except Interrupted as stopped:
-        print(stopped, file=sys.stderr)
-        raise typer.Exit(130) from None
+def _run(search: Search, as_json: bool) -> Result:
+    result = search.run()
     if as_json:
         print(json.dumps({**result.document, "folder": str(result.folder)}, ensure_ascii=False))
     else:
         print("\n".join(columns(summary(result))))
+    return result
 
 
 def summary(result: Result) -> list[tuple[str, str]]:
@@ -88,7 +97,8 @@ def summary(result: Result) -> list[tuple[str, str]]:
     rejected = f"{counts['rejected']:,} rejected, " if counts.get("rejected") else ""
     done = f"{counts['unique']:,} evaluated, {counts['failed']:,} failed, {rejected}{seconds:.1f} s"
     lines.append(("stopped", f"{result.stop_reason} ({done})"))
-    lines.append(("report", str(result.folder / "report.html")))
+    page = result.folder / "report.html"
+    lines.append(("report", str(page) if page.is_file() else f"not written; write it with: rbflex-evo report {result.folder}"))
     return lines
 
 

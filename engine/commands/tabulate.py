@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-
-import typer
 
 from rbflex_evo.engine.configuration.config import load_scoring
 from rbflex_evo.engine.terminal.wording import columns, counted
@@ -24,12 +21,7 @@ def tabulate(config: ConfigPath, set_: Overrides = None, as_json: AsJson = False
     from rbflex_evo.engine.tabulation.tabulate import tabulate as make
     from rbflex_evo.fitness.measuring.tabulated import score_names
 
-    try:
-        path = make(settings)
-    except KeyboardInterrupt:
-        # Pieces are written atomically, so nothing is left to save.
-        print("stopped; what is done is kept, the same command resumes", file=sys.stderr)
-        raise typer.Exit(130) from None
+    path = make(settings)
     with np.load(path, allow_pickle=False) as table:
         failed = {name: int(np.isnan(table[name]).sum()) for name in score_names(dict(table))}
         sizes = {"architectures": len(table["architecture"]), "keys": len(table["key"])}

@@ -11,11 +11,10 @@ after another with one evaluator and one cache, and keep their folders.
 
 from __future__ import annotations
 
-import multiprocessing
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,14 +24,14 @@ from rbflex_evo.engine.configuration.compare_section import ComparisonPlan
 from rbflex_evo.engine.configuration.config import Config, identity
 from rbflex_evo.engine.run.folder import RunFolder, opened
 from rbflex_evo.engine.run.journal import read_journal
-from rbflex_evo.engine.terminal.interrupt import Interrupt, Interrupted
+from rbflex_evo.engine.terminal.interrupt import Interrupt
 from rbflex_evo.engine.terminal.progress import Progress
 from rbflex_evo.fitness.evaluation import Evaluation, EvaluatorLike
-from rbflex_evo.fitness.measuring.processes import Processes, cores
-from rbflex_evo.spaces import RunError
+from rbflex_evo.fitness.measuring.processes import DiedAtStart, NotPortable, ProcessDied, Processes, cores, may_have_children
+from rbflex_evo.spaces import FailedError, RunError
 
 from .plan import folder_of, open_tables, run_config
-from .run import Job, Provenance, one_by_one, trace_path
+from .run import Job, Provenance, note_failure, one_by_one, trace_path
 from .trace import Trace, read_trace
 
 SECONDS_BETWEEN_LOOKS = 0.2
@@ -62,7 +61,7 @@ def run_all(config: Config, *, quiet: bool = False) -> Runs:
 
     Raises:
         RunError: if the folder holds runs of another configuration.
-        Interrupted: after Ctrl-C, everything saved.
+        Interrupted, Stopped: after Ctrl-C or another stop signal, everything saved.
         RbflexEvoError: if the space, a table, the images or the device are not as they should be.
     """
     plan = config.plan()
@@ -91,7 +90,7 @@ def run_all(config: Config, *, quiet: bool = False) -> Runs:
                     progress.advance(lambda job=job: job.name)  # type: ignore[misc]
             traces = _finished(config, jobs, provenance.get("scores"))
         if len(traces) + len(failures) < len(jobs):
-            raise Interrupted(f"stopped after {len(traces)} of {len(jobs)} runs, all saved; the same command resumes")
+            raise interrupt.stop(f"stopped after {len(traces)} of {len(jobs)} runs, all saved; the same command resumes")
         pool = None if config.scores is not None else _evaluations_of(config, jobs, traces)
         return Runs(folder.path, plan, traces, failures, pool)
 
@@ -133,43 +132,75 @@ def _clear(config: Config, jobs: Sequence[Job], traces: Mapping[tuple[str, int],
 
 
 def _processes(config: Config, runs: int) -> int:
-    if config.scores is None:
+    if config.scores is None or not may_have_children():
         return 1
     return max(1, min(runs, cores() if config.workers == "auto" else config.workers))
 
 
 def _in_processes(config: Config, jobs: Sequence[Job], processes: int, interrupt: Interrupt) -> Iterator[tuple[Job, str | None]]:
-    """The same in several processes, in the order in which runs end."""
-    stop = multiprocessing.get_context("spawn").Event()
-    with Processes(processes, _start_worker, config, stop) as pool:
-        running: dict[Future[Any], Job] = {pool.submit(_run_in_worker, job): job for job in jobs}
+    """The same in several processes, in the order in which runs end. A run whose process dies fails; the others go on."""
+    # A file and not an event, whose semaphores would outlive a killed process.
+    stop = folder_of(config) / ".stop"
+    stop.unlink(missing_ok=True)
+    with ThreadPoolExecutor(processes) as threads, _replaying(config, stop) as pool:
+        running: dict[Future[Any], Job] = {threads.submit(pool.call, _run_in_worker, job): job for job in jobs}
         try:
             while running:
                 done, _ = wait(running, timeout=SECONDS_BETWEEN_LOOKS, return_when=FIRST_COMPLETED)
                 for future in done:
                     job = running.pop(future)
-                    finished, failure = (False, None) if future.cancelled() else future.result()
+                    finished, failure = (False, None) if future.cancelled() else _outcome(future, config, job)
                     if finished:
                         yield job, failure
-                if interrupt.requested and not stop.is_set():
-                    stop.set()
+                if interrupt.requested and not stop.exists():
+                    stop.touch()
                     for future in running:
                         future.cancel()
-        except BrokenProcessPool:
-            raise RunError("a process of the comparison died, most likely because memory ran out; set workers: 1") from None
         finally:
             # Stop the workers however this ended, so that none keeps running unobserved.
-            stop.set()
+            if running:
+                stop.touch()
+                for future in running:
+                    future.cancel()
+                wait(running)
+            stop.unlink(missing_ok=True)
+
+
+def _replaying(config: Config, stop: Path) -> Processes:
+    try:
+        return Processes(_start_worker, config, str(stop.absolute()))
+    except NotPortable as error:
+        raise RunError(f"the comparison cannot be sent to its processes ({error}); set workers: 1") from None
+
+
+def _outcome(future: Future[tuple[bool, str | None]], config: Config, job: Job) -> tuple[bool, str | None]:
+    """Returns whether a run ended, and if so why it failed where it did."""
+    try:
+        return future.result()
+    except DiedAtStart as death:
+        raise FailedError(
+            f"a process of the comparison died as it started ({death}); in a script of your own, it does where the call is not "
+            'under: if __name__ == "__main__":\nif memory ran out, set workers: 1'
+        ) from None
+    except NotPortable as error:
+        raise RunError(f"a process of the comparison cannot load its parts ({error}); set workers: 1") from None
+    except ProcessDied as death:
+        return True, note_failure(run_config(config, job.contender, job.seed), f"the process that ran it died ({death})")
 
 
 # What a process of a replay holds: the configuration, the evaluator with what its scores depend on, and when to stop.
 _worker: tuple[Config, EvaluatorLike, Provenance, Callable[[], bool]] | None = None
 
 
-def _start_worker(config: Config, stop: Any) -> None:
+def _start_worker(config: Config, stop: str) -> None:
     global _worker
     evaluator = Assembly(config).tabulated()
-    _worker = config, evaluator, {"inputs": None, "backend": None, "scores": evaluator.table.fingerprint}, stop.is_set
+    _worker = (
+        config,
+        evaluator,
+        {"inputs": None, "backend": None, "scores": evaluator.table.fingerprint},
+        lambda: os.path.exists(stop),
+    )
 
 
 def _run_in_worker(job: Job) -> tuple[bool, str | None]:

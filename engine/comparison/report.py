@@ -13,6 +13,7 @@ from typing import Any
 from rbflex_evo.engine.figures.page import Gallery, Shown, render_page
 from rbflex_evo.engine.figures.plots import accuracy_name
 from rbflex_evo.engine.run.folder import replace_text
+from rbflex_evo.engine.terminal.messages import attempt
 from rbflex_evo.engine.terminal.wording import flat
 
 from . import figures as draw
@@ -20,8 +21,8 @@ from .document import ComparisonDocument, write_comparison
 from .tables import headline, markdown, runs_csv, sheets, title_of, wins
 
 
-def write_all(folder: Path, document: ComparisonDocument, config_text: str) -> Path:
-    """Writes every file of a comparison into its folder and returns the page's path.
+def write_all(folder: Path, document: ComparisonDocument, config_text: str) -> Path | None:
+    """Writes every file of a comparison into its folder and returns the page's path; None, said, if only the page failed.
 
     Raises:
         RunError: if one cannot be written.
@@ -30,8 +31,12 @@ def write_all(folder: Path, document: ComparisonDocument, config_text: str) -> P
     replace_text(folder / "comparison.md", markdown(document))
     replace_text(folder / "runs.csv", runs_csv(document))
     page = folder / "comparison.html"
-    replace_text(page, render_page("comparison.html.j2", _contents(document, config_text, Gallery(folder))))
-    return page
+
+    def write() -> Path:
+        replace_text(page, render_page("comparison.html.j2", _contents(document, config_text, Gallery(folder))))
+        return page
+
+    return attempt("page was written", "the same command", write)
 
 
 def _contents(document: ComparisonDocument, config_text: str, gallery: Gallery) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from rbflex_evo.engine.configuration.compare_section import Contender
 from rbflex_evo.engine.configuration.config import Config, identity
 from rbflex_evo.engine.run.journal import read_journal
 from rbflex_evo.engine.search.search import Search
-from rbflex_evo.engine.terminal.interrupt import Interrupted
+from rbflex_evo.engine.terminal.interrupt import STOPS, Interrupted
 from rbflex_evo.fitness.evaluation import Evaluation, EvaluatorLike
 from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.spaces import Genotype
@@ -50,7 +50,7 @@ def one_by_one(
             return
         try:
             failure = run_one(config, job, evaluator, provenance, stopped)
-        except Interrupted:
+        except STOPS:
             return
         yield job, failure
 
@@ -59,10 +59,9 @@ def run_one(config: Config, job: Job, evaluator: EvaluatorLike, provenance: Prov
     """Makes one run and leaves its trace; returns None, or the reason why it failed, which is also left in a file.
 
     Raises:
-        Interrupted: if it was stopped, everything saved.
+        Interrupted, Stopped: if it was stopped, everything saved.
     """
     settings = run_config(config, job.contender, job.seed)
-    failed = trace_path(settings).with_suffix(".failed")
     watched = Watched(evaluator, stopped)
     try:
         search = Search(settings, watched, provenance=provenance, quiet=True, report=False)
@@ -87,14 +86,23 @@ def run_one(config: Config, job: Job, evaluator: EvaluatorLike, provenance: Prov
         )
         write_trace(trace_path(settings), trace)
     except Exception as error:
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        failed.parent.mkdir(parents=True, exist_ok=True)
-        failed.write_text(reason + "\n", encoding="utf-8")
-        return reason
-    failed.unlink(missing_ok=True)
+        return note_failure(settings, f"{type(error).__name__}: {' '.join(str(error).split())}")
+    _failed_path(settings).unlink(missing_ok=True)
     if config.scores is not None:
         shutil.rmtree(settings.folder)
     return None
+
+
+def note_failure(settings: Config, reason: str) -> str:
+    """Leaves the reason why a run failed in a file next to its folder, and returns it."""
+    path = _failed_path(settings)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(reason + "\n", encoding="utf-8")
+    return reason
+
+
+def _failed_path(settings: Config) -> Path:
+    return trace_path(settings).with_suffix(".failed")
 
 
 class Watched:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -19,6 +21,7 @@ from rbflex_evo.fitness.objective.constraints import Constraints, read_constrain
 from rbflex_evo.fitness.objective.objective import Objective, create_objective
 from rbflex_evo.spaces import SPACES, TABLES, ConfigError, Genotype, SearchSpace
 from rbflex_evo.spaces.encodings.distinct import distinct, draws
+from rbflex_evo.spaces.fingerprint import foreign, is_ours
 from rbflex_evo.strategies import STRATEGIES, Strategy
 
 from .config import Config, load_config, settings
@@ -31,6 +34,14 @@ if TYPE_CHECKING:
     from rbflex_evo.fitness.measuring.tabulated import TabulatedEvaluator
     from rbflex_evo.fitness.passes.weights import WeightParameters
     from rbflex_evo.spaces.tables.table import Table
+
+
+class OriginWarning(UserWarning):
+    """Warns that it is unknown whether numbers were made with the code of this session."""
+
+
+# How the code of a strategy is named in `Assembly.origins`.
+STRATEGY = "the code of strategy"
 
 # Draws in a row without a new architecture after which a sample of a nearly exhausted space ends.
 IDLE_DRAWS = 1000
@@ -59,8 +70,10 @@ class Assembly:
         Raises:
             DataError: If they are missing, unreadable or too few.
         """
+        from rbflex_evo.fitness.data.inputs import fitted
+
         batch: Batch = sources.get(self.config.data.name)(self.config.data.parameters).batch()
-        return batch
+        return fitted(self.space, batch)
 
     @cached_property
     def proxies(self) -> dict[str, Proxy]:
@@ -92,6 +105,26 @@ class Assembly:
         metrics = [create_metric(name, self.space, values, where) for name, (values, where) in named.items()]
         return CostBook(metrics, self.space, self.space.parse if self.raw else self.space.representative)
 
+    def code(self) -> dict[str, str | None]:
+        """Returns fingerprints of the space and the scores that are not of this package; None where none can be given."""
+        scores = {score_code(name): type(proxy) for name, proxy in self.proxies.items()}
+        return foreign({f"the code of space {self.space.name!r}": self.space, **scores})
+
+    def origins(self, book: CostBook, *, measured: bool = True) -> dict[str, str | None]:
+        """Returns fingerprints of what a run depends on beyond its configuration; see `rbflex_evo.engine.run.origins`.
+
+        Args:
+            book: The costs that the run counts.
+            measured: Whether scores are measured; labels do not influence scores from a table.
+        """
+        metrics = book.metrics
+        strategy = self.config.strategy.name
+        costs = {f"the code of metric {name!r}": type(metric) for name, metric in metrics.items()}
+        found = self.code() | foreign({**costs, f"{STRATEGY} {strategy!r}": STRATEGIES.get(strategy)})
+        if measured and any(proxy.uses_labels or not is_ours(type(proxy)) for proxy in self.proxies.values()):
+            found |= {} if self.batch.labels is None else {"the labels of the inputs": self.batch.labels_fingerprint}
+        return found | {f"the file of metric {name!r}": metric.file for name, metric in metrics.items() if metric.file is not None}
+
     @cached_property
     def table(self) -> Table | None:
         """The table of known accuracies, or None if none is set; see `open_table`."""
@@ -108,6 +141,7 @@ class Assembly:
         path = Path(self.config.scores or "").expanduser()
         table = read_tabulated(path, self.proxies)
         _check_origin(self.config, path)
+        check_code(path, recorded_code(path), self.code())
         return TabulatedEvaluator(self.space, table, raw=self.raw)
 
     @cached_property
@@ -118,7 +152,7 @@ class Assembly:
             GenotypeError: If one of them is not of the space.
             ConfigError: If there are more than the budget allows.
         """
-        genotypes = [self.space.parse(text) for text in self.config.warm_start]
+        genotypes = [self.space.genotype_of(given) for given in self.config.warm_start]
         allowed = self.config.budget.evaluations
         if allowed is not None and len(genotypes) > allowed:
             raise ConfigError(f"'warm_start' has {len(genotypes)} architectures, but 'budget.evaluations' is only {allowed}")
@@ -162,6 +196,7 @@ class Assembly:
             ),
             self.proxies,
             workers=None if config.workers == "auto" else config.workers,
+            timeout=config.timeout,
             micro_batch=None if config.micro_batch == "auto" else config.micro_batch,
             cache=cache_path(config.cache) if cached else None,
             calibrations=calibrations,
@@ -202,6 +237,37 @@ def open_table(choice: Choice, space: SearchSpace) -> Table:
     table: Table = TABLES.get(choice.name)(choice.parameters, space)
     table.check(space)
     return table
+
+
+def score_code(name: str) -> str:
+    """Returns how the code of a score is named in messages."""
+    return f"the code of score {name!r}"
+
+
+def recorded_code(path: Path) -> dict[str, str | None]:
+    """Returns the fingerprints of code that ``tabulate`` left next to a table of scores; empty if there are none."""
+    try:
+        found = json.loads(path.with_name("table.json").read_text(encoding="utf-8"))
+        return dict(found.get("code", {}))
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def check_code(path: Path, recorded: Mapping[str, str | None], now: Mapping[str, str | None]) -> None:
+    """Checks that a table of scores was made with the code of this session, as far as both are known.
+
+    Raises:
+        ConfigError: If it was made with other code.
+    """
+    for what, mark in now.items():
+        before = recorded.get(what)
+        if before is None or mark is None:
+            warnings.warn(f"it cannot be told whether {what} has changed since {str(path)!r} was made", OriginWarning, stacklevel=2)
+        elif before != mark:
+            raise ConfigError(
+                f"{what} has changed since {str(path)!r} was made; restore it, "
+                "or tabulate again under another name (--set name=...)"
+            )
 
 
 def _check_origin(config: Config, path: Path) -> None:

@@ -17,9 +17,12 @@ from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from rbflex_evo.spaces import TABLES, ConfigError, Parameters, parse
+from rbflex_evo.spaces.errors import shown
 from rbflex_evo.strategies import STRATEGIES
 
 from .selection import NAME, NAME_RULE, Choice, read_choice
+
+MOST_SEEDS = 100_000
 
 
 class CompareParameters(Parameters):
@@ -40,8 +43,9 @@ class CompareParameters(Parameters):
     def _are_seeds(cls, value: Any) -> Any:
         listed = value if isinstance(value, list) else [value]
         whole = all(type(seed) is int and seed >= 0 for seed in listed)
-        if not whole or not listed or len(set(listed)) < len(listed) or value == 0:
-            raise PydanticCustomError("seeds", "should be a number of seeds, at least 1, or a list of different seeds")
+        count = len(value) if isinstance(value, list) else value
+        if not whole or not listed or len(set(listed)) < len(listed) or not 1 <= count <= MOST_SEEDS:
+            raise PydanticCustomError("seeds", f"should be a number of seeds of 1..{MOST_SEEDS}, or a list of different seeds")
         return value
 
 
@@ -100,7 +104,7 @@ def plan_of(
     # On some systems, labels that differ only in case name the same folder.
     twice = [label for label, count in Counter(contender.label.lower() for contender in contenders).items() if count > 1]
     if twice:
-        raise ConfigError(f"'compare.strategies' has {twice[0]!r} twice; give one of them another name with 'label'")
+        raise ConfigError(f"'compare.strategies' has {shown(twice[0])} twice; give one of them another name with 'label'")
     tables = [read_choice(entry, f"compare.tables.{i}", "source", TABLES) for i, entry in enumerate(compare.tables)]
     seeds = compare.seeds if isinstance(compare.seeds, list) else range(seed, seed + compare.seeds)
     return ComparisonPlan(contenders, tuple(seeds), tuple([table, *tables] if table is not None else tables))
@@ -118,7 +122,7 @@ def first_strategy(compare: Mapping[str, Any]) -> Any:
 def _contender(entry: Any, where: str) -> Contender:
     label = entry.get("label") if isinstance(entry, Mapping) else None
     if label is not None and (not isinstance(label, str) or not NAME.fullmatch(label)):
-        raise ConfigError(f"'{where}.label': should be {NAME_RULE}, but it is {label!r}")
+        raise ConfigError(f"'{where}.label': should be {NAME_RULE}, but it is {shown(label)}")
     strategy = read_choice(_without_label(entry), where, "name", STRATEGIES)
     return Contender(label or strategy.name, strategy)
 

@@ -25,6 +25,7 @@ from rbflex_evo.fitness.objective.objective import ObjectiveParameters, create_o
 from rbflex_evo.fitness.objective.presets import PRESETS
 from rbflex_evo.fitness.passes.weights import WeightParameters
 from rbflex_evo.spaces import SPACES, TABLES, ConfigError, Parameters, near_name, parse
+from rbflex_evo.spaces.errors import shown
 from rbflex_evo.strategies import STRATEGIES
 
 from .compare_section import ComparisonPlan, first_strategy, plan_of
@@ -123,6 +124,7 @@ class Config(Parameters):
         precision: Precision of the forward passes; ``bfloat16`` is for convolutions only.
         backend: How planned forwards are computed: by torch, by a compiled C kernel, or by what is available.
         workers: Number of processes; ``auto`` is one a core on a CPU and one on an accelerator.
+        timeout: Seconds after which a candidate fails; no limit unless one is set.
         micro_batch: Most candidates that a worker takes at once.
         cache: File of measured statistics; ``auto`` is the user's own, ``off`` is none.
         table: Known accuracies, reported when the search is over and never searched on.
@@ -130,7 +132,7 @@ class Config(Parameters):
         correlate: How ``correlate`` judges scores.
         scores: Table of scores (``scores.npz``) that is replayed instead of measuring.
         compare: Strategies and seeds that ``compare`` runs.
-        warm_start: Architectures that are evaluated first, in the space's notation.
+        warm_start: Architectures that are evaluated first, in the space's notation or by index.
         runs: Folder that holds the folders of runs.
     """
 
@@ -145,6 +147,7 @@ class Config(Parameters):
     precision: Literal["float32", "float64", "bfloat16"] = "float32"
     backend: Literal["auto", "eager", "compiled"] = "auto"
     workers: int | Literal["auto"] = "auto"
+    timeout: float | None = Field(default=None, gt=0)
     micro_batch: int | Literal["auto"] = "auto"
     cache: str = Field(default="auto", min_length=1)
     table: Choice | None = None
@@ -175,6 +178,11 @@ class Config(Parameters):
         if value != "auto" and (type(value) is not int or value < 1):
             raise PydanticCustomError("number", "should be auto or a whole number of at least 1")
         return value
+
+    @field_validator("warm_start", mode="before")
+    @classmethod
+    def _indices_are_text(cls, value: Any) -> Any:
+        return [str(one) if type(one) is int else one for one in value] if isinstance(value, list) else value
 
     @property
     def folder(self) -> Path:
@@ -230,7 +238,7 @@ def parse_config(values: Mapping[str, Any]) -> Config:
     """
     unknown = [key for key in values if key not in Config.model_fields]
     if unknown:
-        raise ConfigError(f"unknown key {str(unknown[0])!r}{near_name(str(unknown[0]), Config.model_fields)}")
+        raise ConfigError(f"unknown key {shown(str(unknown[0]))}{near_name(str(unknown[0]), Config.model_fields)}")
     values = {key: value for key, value in values.items() if not (key in OPTIONAL and value is None)}
     if isinstance(values.get("compare"), Mapping) and "strategy" not in values:
         # A search of such a configuration uses the first strategy.
@@ -298,7 +306,7 @@ def settings(config: Config) -> dict[str, Any]:
 
 # The settings that change neither a score nor the order in which candidates are proposed.
 # The journal of a run holds the hash of the table that its scores come from.
-INCIDENTAL = {"name", "runs", "workers", "micro_batch", "cache", "table", "sample", "correlate", "scores", "compare"}
+INCIDENTAL = {"name", "runs", "workers", "timeout", "micro_batch", "cache", "table", "sample", "correlate", "scores", "compare"}
 
 
 def identity(config: Config) -> str:
@@ -366,7 +374,7 @@ def _of_preset(section: Mapping[str, Any]) -> dict[str, Any]:
         ConfigError: If the preset is not a name, or an objective is given, too.
     """
     if not isinstance(section["preset"], str):
-        raise ConfigError(f"'fitness.preset': should be a preset's name, but it is {section['preset']!r}")
+        raise ConfigError(f"'fitness.preset': should be a preset's name, but it is {shown(section['preset'])}")
     preset = PRESETS.get(section["preset"])
     if section.get("objective") is not None:
         raise ConfigError(
@@ -404,7 +412,7 @@ def override(values: dict[str, Any], text: str) -> None:
     path, equals, value = text.partition("=")
     parts = path.split(".")
     if not equals or not all(part.strip() for part in parts):
-        raise ConfigError(f"--set takes key.sub=value, but it is {text!r}")
+        raise ConfigError(f"--set takes key.sub=value, but it is {shown(text)}")
     inner = values
     for depth, part in enumerate(parts[:-1]):
         if isinstance(inner.get(part), str) and depth == 0 and part in CHOICES:
@@ -412,6 +420,7 @@ def override(values: dict[str, Any], text: str) -> None:
         if inner.get(part) is None:
             inner[part] = {}
         if not isinstance(inner[part], dict):
-            raise ConfigError(f"--set {text!r}: {'.'.join(parts[: depth + 1])!r} has no keys, it is {inner[part]!r}")
+            key = ".".join(parts[: depth + 1])
+            raise ConfigError(f"--set {shown(text)}: {shown(key)} has no keys, it is {shown(inner[part])}")
         inner = inner[part]
-    inner[parts[-1]] = read_value(value, f"--set {text!r}")
+    inner[parts[-1]] = read_value(value, f"--set {shown(text)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 
 from rbflex_evo.spaces import UnknownNameError, near_name
+from rbflex_evo.spaces.errors import shown
 
 PACKAGE = "rbflex_evo.configs"
 SUFFIX = ".yaml"
@@ -23,5 +24,5 @@ def read_example(name: str) -> str:
     """
     names = example_names()
     if name not in names:
-        raise UnknownNameError(f"unknown example {name!r}{near_name(name, names)}")
+        raise UnknownNameError(f"unknown example {shown(name)}{near_name(name, names)}")
     return files(PACKAGE).joinpath(f"{name}{SUFFIX}").read_text(encoding="utf-8")

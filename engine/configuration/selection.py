@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from rbflex_evo.spaces import ConfigError, Parameters, Registry, near_name, parse
+from rbflex_evo.spaces.errors import shown
 
 # The name of a folder: a run, or a contender of a comparison.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]*")
@@ -45,12 +46,12 @@ def read_choice(value: Any, section: str, key: str, registry: Registry) -> Choic
     if isinstance(value, str):
         value = {key: value}
     if not isinstance(value, Mapping):
-        raise ConfigError(f"{section!r}: should be a name or a mapping with the key {key!r}, but it is {value!r}")
+        raise ConfigError(f"{section!r}: should be a name or a mapping with the key {key!r}, but it is {shown(value)}")
     if key not in value:
         near = near_name(key, map(str, value)) if value else ""
         raise ConfigError(f"'{section}.{key}' is missing{near if 'mean' in near else ''}")
     name = value[key]
     if not isinstance(name, str):
-        raise ConfigError(f"'{section}.{key}': should be a name, but it is {name!r}")
+        raise ConfigError(f"'{section}.{key}': should be a name, but it is {shown(name)}")
     values = {str(k): v for k, v in value.items() if k != key}
-    return Choice(name=name, values=values, parameters=parse(registry.get(name).Parameters, values, section))
+    return Choice(name=registry.canonical(name), values=values, parameters=parse(registry.get(name).Parameters, values, section))

@@ -25,6 +25,8 @@ from rbflex_evo.engine.run.environment import environment
 from rbflex_evo.engine.run.folder import opened
 from rbflex_evo.engine.tabulation.sample import architectures_of
 from rbflex_evo.engine.tabulation.score_table import ScoreTable, read_scores
+from rbflex_evo.engine.terminal.interrupt import STOPS, Interrupt
+from rbflex_evo.engine.terminal.messages import attempt
 from rbflex_evo.engine.terminal.progress import Progress
 from rbflex_evo.fitness.data.batch import sources
 from rbflex_evo.fitness.evaluation import Evaluation, keyed
@@ -32,6 +34,7 @@ from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.fitness.objective.objective import Objective, ObjectiveParameters, create_objective
 from rbflex_evo.fitness.objective.presets import PRESETS
 from rbflex_evo.spaces import ConfigError, Parameters, RunError, SearchSpace, TableError, near_name, parse
+from rbflex_evo.spaces.isolation.settings import own_settings
 
 from .columns import Accuracies, Column
 from .document import Correlation, CorrelationDocument, Judged, JudgedTable, ScoreFacts, write_correlation
@@ -46,6 +49,7 @@ BASELINES = (*COUNTS, "random")
 FEWEST = 3
 
 
+@own_settings()
 def correlate(config: Config, scores: Path | None = None, *, quiet: bool = False, page: bool = True) -> Correlation:
     """Judges the configuration's scores against its tables and leaves the numbers, and a page, in a folder.
 
@@ -59,12 +63,22 @@ def correlate(config: Config, scores: Path | None = None, *, quiet: bool = False
         ConfigError: if there is no table of accuracies, the sample is larger than the space, or `scores` lacks something.
         TableError: if a table of accuracies is of another space, or knows too few of the architectures.
         RunError: if a folder is another's, or `scores` is no table of scores of this space.
+        Interrupted, Stopped: after Ctrl-C or another stop signal; the same call resumes.
     """
+    with Interrupt() as interrupt:
+        try:
+            return _correlate(config, scores, interrupt, quiet, page)
+        except STOPS:
+            raise interrupt.stop("stopped; what is scored is kept, the same command resumes") from None
+
+
+def _correlate(config: Config, scores: Path | None, interrupt: Interrupt, quiet: bool, page: bool) -> Correlation:
     space = Assembly(config).space
     tables = _tables(config, space)
     wanted = _with_baselines(config)
     if scores is None and config.scores is not None:
         scores = Path(config.scores).expanduser()
+    _check_enough(config, space)
     if scores is None:
         from rbflex_evo.engine.tabulation.tabulate import tabulate
 
@@ -73,14 +87,14 @@ def correlate(config: Config, scores: Path | None = None, *, quiet: bool = False
     else:
         found = _given(scores, config, space)
         names = list(found.scores)
-    columns = [*_columns(config, found, names), *_baselines(config, found, space, quiet)]
+    columns = [*_columns(config, found, names), *_baselines(config, found, space, interrupt, quiet)]
     with opened(config.folder.with_name(f"{config.folder.name}-correlate")) as folder:
         if not folder.config.exists():
             folder.check_owner(config)
         folder.write_config(config)
         # Only now, with nothing left to score, are accuracies read.
-        known = [_known(table, source, found.architectures, quiet) for source, table in tables]
-        document = _document(config, space, found, columns, known, quiet)
+        known = [_known(table, source, found.architectures, interrupt, quiet) for source, table in tables]
+        document = _document(config, space, found, columns, known, interrupt, quiet)
         if scores is not None and config.sample is None:
             document = document.model_copy(update={"sample": {"file": str(scores)}})
         write_correlation(folder.path, document)
@@ -88,7 +102,8 @@ def correlate(config: Config, scores: Path | None = None, *, quiet: bool = False
         if page:
             from .page import write_page
 
-            write_page(result, folder.config.read_text(encoding="utf-8"))
+            config_text = folder.config.read_text(encoding="utf-8")
+            attempt("page was written", "the same command", lambda: write_page(result, config_text))
     return result
 
 
@@ -108,6 +123,16 @@ def _tables(config: Config, space: SearchSpace) -> list[tuple[str, Table]]:
     if twice is not None:
         raise ConfigError(f"two tables are both called {twice!r}; set 'dataset' of one of them")
     return tables
+
+
+def _check_enough(config: Config, space: SearchSpace) -> None:
+    """Checks before anything is scored that the sample is large enough."""
+    count = FEWEST if config.sample is None else len(architectures_of(config, space))
+    if count < FEWEST:
+        raise ConfigError(
+            f"correlate needs at least {FEWEST} architectures, but the sample has {count}; "
+            "set a larger one (sample: {size: ...}), or list more (sample: {file: ...})"
+        )
 
 
 def _with_baselines(config: Config) -> Config:
@@ -180,17 +205,20 @@ def combine(objective: Objective, scores: Mapping[str, np.ndarray]) -> np.ndarra
     return np.where(np.isneginf(utilities), np.nan, utilities)
 
 
-def _baselines(config: Config, table: ScoreTable, space: SearchSpace, quiet: bool) -> list[Column]:
+def _baselines(config: Config, table: ScoreTable, space: SearchSpace, interrupt: Interrupt, quiet: bool) -> list[Column]:
     scores = dict(table.scores)
     missing = [name for name in COUNTS if name not in scores]
     if missing:
-        scores |= _counted(_scoring(config, proxies_of({name: {} for name in missing})), table.architectures, space, quiet)
+        counting = _scoring(config, proxies_of({name: {} for name in missing}))
+        scores |= _counted(counting, table.architectures, space, interrupt, quiet)
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(config.correlate.seed, spawn_key=(1,))))
     scores["random"] = rng.random(len(table.architectures))
     return [Column(name, "baseline", scores[name]) for name in BASELINES]
 
 
-def _counted(config: Config, architectures: Sequence[str], space: SearchSpace, quiet: bool) -> dict[str, np.ndarray]:
+def _counted(
+    config: Config, architectures: Sequence[str], space: SearchSpace, interrupt: Interrupt, quiet: bool
+) -> dict[str, np.ndarray]:
     """Returns scores that read no image, of a table that lacks them."""
     from rbflex_evo.fitness.data.inputs import default_data
 
@@ -205,27 +233,36 @@ def _counted(config: Config, architectures: Sequence[str], space: SearchSpace, q
         for evaluation in evaluator.evaluate(keyed(evaluator, genotypes)):
             evaluations.append(evaluation)
             progress.advance()
+            interrupt.check()
     return {name: np.array([one.scores.get(name, np.nan) for one in evaluations]) for name in config.fitness.proxies}
 
 
-def _known(table: Table, source: str, architectures: Sequence[str], quiet: bool) -> Accuracies:
+def _known(table: Table, source: str, architectures: Sequence[str], interrupt: Interrupt, quiet: bool) -> Accuracies:
     accuracies = np.full(len(architectures), np.nan)
     with Progress(f"accuracies of {table.dataset}", len(architectures), unit="architecture", shown=not quiet) as progress:
         for i, notation in enumerate(architectures):
             accuracy = table.accuracy(notation)
             accuracies[i] = np.nan if accuracy is None else accuracy
             progress.advance()
+            interrupt.check()
     known = int(np.isfinite(accuracies).sum())
     if known < FEWEST:
         raise TableError(
-            f"table {source!r} of {table.dataset} knows {known} of the {len(architectures):,} architectures; "
-            "enlarge the sample, or list some that it knows (sample: {file: ...})"
+            f"table {source!r} of {table.dataset} knows {known} of the {len(architectures):,} architectures, but correlate "
+            f"needs at least {FEWEST} that it knows; enlarge the sample (sample: {{size: ...}}), or list some that it knows "
+            "(sample: {file: ...})"
         )
     return Accuracies(table.dataset, source, accuracies)
 
 
 def _document(
-    config: Config, space: SearchSpace, table: ScoreTable, columns: Sequence[Column], known: Sequence[Accuracies], quiet: bool
+    config: Config,
+    space: SearchSpace,
+    table: ScoreTable,
+    columns: Sequence[Column],
+    known: Sequence[Accuracies],
+    interrupt: Interrupt,
+    quiet: bool,
 ) -> CorrelationDocument:
     """Judges every score against every table."""
     tables = []
@@ -242,6 +279,7 @@ def _document(
                     seed=config.correlate.seed,
                 )
                 progress.advance()
+                interrupt.check()
             tables.append(
                 JudgedTable(
                     dataset=one.dataset,

@@ -28,6 +28,7 @@ from rbflex_evo.engine.run.record import RunRecord, read_run, why_nothing
 from rbflex_evo.engine.terminal.progress import Progress
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.spaces import ConfigError, Genotype, RbflexEvoError, RunError, SearchSpace
+from rbflex_evo.spaces.isolation.settings import own_settings
 
 from .document import FILE, VERSION, Calls, Explanation, LayerRecord, Rank, ScoreLayers, Spread, Tied, Ties
 
@@ -42,6 +43,7 @@ TIED_SHOWN = 10
 REPLAY_TOLERANCE = 0.01
 
 
+@own_settings()
 def explain(folder: str | Path, architecture: str | None = None, *, seeds: int = SEEDS, quiet: bool = False) -> Explanation:
     """Explains a candidate of a finished run, by default the found one, and writes explain.json into the run's folder.
 
@@ -68,7 +70,7 @@ def explain(folder: str | Path, architecture: str | None = None, *, seeds: int =
         raise RunError(f"{folder} has nothing to explain: {why_nothing(run)}")
     parts = Assembly(config)
     space = parts.space
-    genotype = tuple(run.outcome.best.genotype) if architecture is None else space.parse(architecture)
+    genotype = tuple(run.outcome.best.genotype) if architecture is None else space.genotype_of(architecture)
     _check_inputs(run, parts.batch)
     with parts.evaluator() as evaluator:
         with Progress("gammas", None, unit="network", shown=not quiet) as progress:

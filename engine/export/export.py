@@ -20,12 +20,14 @@ from typing import TYPE_CHECKING
 from rbflex_evo.engine.run.environment import environment
 from rbflex_evo.engine.run.folder import LOCK, find_run, locked
 from rbflex_evo.engine.run.record import RunRecord, read_run, why_nothing
+from rbflex_evo.engine.terminal.messages import attempt
 from rbflex_evo.engine.terminal.progress import Progress
 from rbflex_evo.engine.terminal.wording import named
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
-from rbflex_evo.spaces import ConfigError, RunError, SearchSpace, create_space
+from rbflex_evo.spaces import ConfigError, FailedError, Genotype, RunError, SearchSpace, create_space, file_error
+from rbflex_evo.spaces.isolation.settings import own_settings
 
 from . import onnx_file
 from .exported import FILE, ONNX, PROGRAM, STATE, VERSION, Architecture, ExportedCosts, Interface, Run, Space, checksum
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 EXAMPLES = 3
+DRAWING = "architecture.png"
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Exported:
     architecture: Architecture
 
 
+@own_settings()
 def export_run(
     folder: str | Path,
     *,
@@ -141,15 +145,14 @@ def write_network(
     """Writes one network into a new folder and returns what ``architecture.json`` says; see `export_run`."""
     import torch
 
-    from rbflex_evo.engine.graph_drawing.diagram import draw_architecture
-
     folder.mkdir()
     network = build_initialised(space, evaluation.genotype, weights)
     inputs = space.example_inputs(EXAMPLES)
     torch.save(network.state_dict(), folder / STATE)
-    draw_architecture(space.drawing(evaluation.genotype)).savefig(folder / "architecture.png", dpi=200)
+    again = "rbflex-evo export RUN --replace"
+    attempt("drawing was written", again, lambda: _draw(space, evaluation.genotype, folder / DRAWING))
     if program:
-        write_program(network, inputs, folder / PROGRAM)
+        attempt("torch.export program was written", f"{again} --program", lambda: write_program(network, inputs, folder / PROGRAM))
     if onnx:
         onnx_file.write_onnx(network, inputs, folder / ONNX)
     with torch.no_grad():
@@ -173,6 +176,12 @@ def write_network(
     return architecture
 
 
+def _draw(space: SearchSpace, genotype: Genotype, path: Path) -> None:
+    from rbflex_evo.engine.graph_drawing.diagram import draw_architecture
+
+    draw_architecture(space.drawing(genotype)).savefig(path, dpi=200)
+
+
 def write_program(network: nn.Module, inputs: Tensor, path: Path) -> None:
     """Writes a network in evaluation mode as a program of `torch.export`, for any number of inputs."""
     import torch
@@ -193,8 +202,7 @@ def page(architecture: Architecture) -> str:
         "",
         f"`{architecture.notation}`",
         "",
-        "![](architecture.png)",
-        "",
+        *([f"![]({DRAWING})", ""] if DRAWING in architecture.checksums else []),
         f"- space: {architecture.space.name} {json.dumps(architecture.space.parameters)}",
         f"- found by: {run.name} ({run.evaluations:,} evaluated{state})",
         f"- scores: {named(run.scores)}",
@@ -234,10 +242,10 @@ def _whole(target: Path, replace: bool) -> Iterator[Path]:
         draft.mkdir(parents=True, exist_ok=True)
         lock = open(draft / LOCK, "a")  # noqa: SIM115 (closed below)
     except OSError as error:
-        raise RunError(f"{target} cannot be written: {error.strerror}; name another folder with --into") from None
+        raise file_error(error, target, way_out="name another folder with --into") from None
     with lock:
         if not locked(lock.fileno()):
-            raise RunError(f"another process is exporting into {target}; wait until it is done")
+            raise FailedError(f"another process is exporting into {target}; wait until it is done")
         try:
             _clear(draft, [LOCK])
             yield draft
@@ -250,7 +258,7 @@ def _whole(target: Path, replace: bool) -> Iterator[Path]:
         except BaseException as error:
             shutil.rmtree(draft, ignore_errors=True)
             if isinstance(error, OSError):
-                raise RunError(f"{target} cannot be written: {error.strerror or error}") from error
+                raise file_error(error, target) from error
             raise
 
 

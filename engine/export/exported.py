@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
-from rbflex_evo.spaces import RbflexEvoError, RunError, SearchSpace, create_space
+from rbflex_evo.spaces import RbflexEvoError, RunError, SearchSpace, create_space, file_error
 from rbflex_evo.spaces.errors import reason
+from rbflex_evo.spaces.isolation.settings import own_settings
 
 if TYPE_CHECKING:
     from torch import nn
@@ -154,6 +155,7 @@ def _nearest(folder: Path) -> str:
     return "; make one with: rbflex-evo export RUN"
 
 
+@own_settings()
 def load_network(folder: str | Path, state_dict: str | Path | None = None) -> nn.Module:
     """Builds an exported network with its weights, on the CPU, in float32 and in training mode.
 
@@ -183,7 +185,7 @@ def load_network(folder: str | Path, state_dict: str | Path | None = None) -> nn
     except RbflexEvoError:
         raise
     except OSError as error:
-        raise RunError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise file_error(error, path, "read") from None
     except Exception as error:  # an unpickler has too many ways to fail to name them
         raise RunError(f"{path} holds no weights of {architecture.notation} ({reason(error)})") from None
     return network.train()

@@ -318,6 +318,8 @@ def save(figure: Figure, path: Path, title: str) -> str:
     """
     import matplotlib
 
+    if path.is_symlink():
+        path.unlink()  # so that a link in a folder of somebody else is not followed
     figure.savefig(path, dpi=200, facecolor=PAPER)
     figure.set_layout_engine("none")  # laid out by now; once is enough
     text = io.StringIO()

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -20,9 +20,11 @@ from rbflex_evo.engine.figures.page import Gallery, Shown, render_page
 from rbflex_evo.engine.graph_drawing.diagram import draw_architecture
 from rbflex_evo.engine.run.folder import replace_text
 from rbflex_evo.engine.run.record import RunRecord, read_run
-from rbflex_evo.engine.run.result_document import Candidate, TableFacts
+from rbflex_evo.engine.run.result_document import Candidate, TableFacts, notation_of
+from rbflex_evo.engine.terminal.messages import say
 from rbflex_evo.engine.terminal.wording import fixed, flat, percent
 from rbflex_evo.spaces import RbflexEvoError, RunError, SearchSpace, create_space
+from rbflex_evo.spaces.errors import reason
 
 from . import limits
 
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from rbflex_evo.spaces.tables.table import Table
 
 REASONS_SHOWN = 30
+T = TypeVar("T")
+U = TypeVar("U")
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,31 @@ class KnownAccuracies:
     table: Table
 
 
+@dataclass
+class Parts:
+    """Makes the parts of a page; what fails is left out, and `missing` says why, a line for each."""
+
+    missing: list[str] = field(default_factory=list)
+
+    def of(self, what: str, make: Callable[[], T], otherwise: U) -> T | U:
+        """Returns what `make` returns, or `otherwise` if it fails.
+
+        Raises:
+            RunError: If a file of the run is damaged.
+        """
+        try:
+            return make()
+        except RunError:
+            raise
+        except Exception as error:
+            self.missing.append(f"{what}: {reason(error)}")
+            return otherwise
+
+
 def write_report(folder: Path) -> Path:
     """Writes ``report.html`` and its figures into the folder of a run, finished or not, and returns the page's path.
+
+    What fails on the way, such as a drawing or the costs of a network of one's own, is left out, and the page says so.
 
     Raises:
         RunError: if the folder is no run's, is damaged or cannot be written.
@@ -51,11 +78,10 @@ def write_report(folder: Path) -> Path:
     run = read_run(Path(folder))
     space = _space(run.config["space"])
     page = run.folder / "report.html"
-    try:
-        text = render_page("report.html.j2", _contents(run, space, Gallery(run.folder)))
-    except OSError as error:
-        raise RunError(f"cannot write the report into {run.folder}: {error.strerror or error}") from None
-    replace_text(page, text)
+    contents = _contents(run, space, Gallery(run.folder))
+    replace_text(page, render_page("report.html.j2", contents))
+    for line in contents["missing"]:
+        say(f"{page} is without {line}")
     return page
 
 
@@ -66,11 +92,12 @@ def _space(named: Any) -> SearchSpace:
 
 def _contents(run: RunRecord, space: SearchSpace, gallery: Gallery) -> dict[str, Any]:
     """Returns all that the page's template names."""
-    known, notice = _known(run, space)
+    parts = Parts()
+    known, notice = parts.of("known accuracies", lambda: _known(run, space), (None, None))
     best = run.outcome.best if run.outcome else None
     speed = plots.rates(run.arrivals)
     failed = [e.failed for e in run.evaluations]
-    return {
+    contents = {
         "run": run,
         "outcome": run.outcome,
         "count": len(run.evaluations),
@@ -81,26 +108,31 @@ def _contents(run: RunRecord, space: SearchSpace, gallery: Gallery) -> dict[str,
         "proxies": run.proxies,
         "metrics": run.metrics,
         "limits": limits.limits(run, best),
-        "front": limits.front(
-            run,
-            lambda e: _row(space.notation(e.genotype), e.scores, e.costs, known),
-            lambda e: draw_architecture(space.drawing(e.genotype)),
-            gallery.add,
+        "front": parts.of(
+            "the front",
+            lambda: limits.front(
+                run,
+                lambda e: _row(notation_of(space, e.genotype), e.scores, e.costs, known),
+                lambda e: draw_architecture(space.drawing(e.genotype)),
+                gallery.add,
+            ),
+            None,
         ),
-        "found": _found(run, space, gallery, best) if best else None,
-        "explanation": explanation_of(run, gallery) if best else None,
+        "found": _found(run, space, gallery, best, parts) if best else None,
+        "explanation": parts.of("the explanation", lambda: explanation_of(run, gallery), None) if best else None,
         "leaders": _leaders(run, space, known),
         "top": [_row(c.notation, c.scores, c.costs, known) for c in run.outcome.top] if run.outcome else [],
         "known": known,
         "notice": notice,
-        "anytime": list(_anytime(run, known, gallery, best)),
-        "clouds": list(_clouds(run, known, gallery, best)) if known else [],
-        "rates": gallery.add("rates", plots.draw_rates(speed), "Evaluations per second") if speed else None,
-        "failures_figure": _failures_figure(failed, gallery),
+        "anytime": parts.of("the curves of the search", lambda: list(_anytime(run, known, gallery, best)), []),
+        "clouds": parts.of("scores against accuracies", lambda: list(_clouds(run, known, gallery, best)), []) if known else [],
+        "rates": parts.of("the figure of rates", lambda: _rates_figure(speed, gallery), None),
+        "failures_figure": parts.of("the figure of failures", lambda: _failures_figure(failed, gallery), None),
         "reasons": _reasons(run),
         "speed": speed,
         "facts": list(_facts(run)),
     }
+    return {**contents, "missing": parts.missing}
 
 
 def _known(run: RunRecord, space: SearchSpace) -> tuple[KnownAccuracies | None, str | None]:
@@ -112,13 +144,13 @@ def _known(run: RunRecord, space: SearchSpace) -> tuple[KnownAccuracies | None, 
 
     try:
         table = create_table(values.pop("source"), space, **values)
-        found = [table.accuracy(space.notation(e.genotype)) for e in run.evaluations]
+        found = [table.accuracy(notation_of(space, e.genotype)) for e in run.evaluations]
     except RbflexEvoError as error:
         return None, f"The table of known accuracies could not be read: {error}"
     return KnownAccuracies(np.array([math.nan if a is None else a for a in found]), table.dataset, table), None
 
 
-def _found(run: RunRecord, space: SearchSpace, gallery: Gallery, best: Candidate) -> dict[str, Any]:
+def _found(run: RunRecord, space: SearchSpace, gallery: Gallery, best: Candidate, parts: Parts) -> dict[str, Any]:
     genotype = tuple(best.genotype)
     position = run.position(best)
     facts = run.outcome.table if run.outcome else None
@@ -127,11 +159,15 @@ def _found(run: RunRecord, space: SearchSpace, gallery: Gallery, best: Candidate
         "genotype": list(genotype),
         "evaluation": None if position is None else position + 1,
         "scores": [(name, best.scores[name], _place(run, name, best)) for name in run.proxies if name in best.scores],
-        "costs": space.costs(genotype),
+        "costs": parts.of("parameters and FLOPs", lambda: space.costs(genotype), None),
         "table": facts,
         "accuracy_name": plots.accuracy_name(facts.dataset) if facts else "",
         "tiles": list(_tiles(facts)) if facts else [],
-        "drawing": gallery.add("architecture", draw_architecture(space.drawing(genotype)), f"Drawing of {best.notation}"),
+        "drawing": parts.of(
+            "the drawing of the architecture",
+            lambda: gallery.add("architecture", draw_architecture(space.drawing(genotype)), f"Drawing of {best.notation}"),
+            None,
+        ),
     }
 
 
@@ -161,7 +197,7 @@ def _leaders(run: RunRecord, space: SearchSpace, known: KnownAccuracies | None) 
         scores = run.scores(name)
         if np.isfinite(scores).any():
             leader = run.evaluations[int(np.nanargmax(scores))]
-            leaders.append((name, _row(space.notation(leader.genotype), leader.scores, leader.costs, known)))
+            leaders.append((name, _row(notation_of(space, leader.genotype), leader.scores, leader.costs, known)))
     return leaders
 
 
@@ -196,6 +232,10 @@ def _clouds(run: RunRecord, known: KnownAccuracies, gallery: Gallery, best: Cand
             found = (float(scores[position]), float(known.accuracies[position]))
         figure = plots.draw_cloud(points, name, known.dataset, found)
         yield gallery.add(f"accuracy_{name}", figure, f"{name} against {plots.accuracy_name(known.dataset)}")
+
+
+def _rates_figure(speed: plots.Rates | None, gallery: Gallery) -> Shown | None:
+    return gallery.add("rates", plots.draw_rates(speed), "Evaluations per second") if speed else None
 
 
 def _failures_figure(failed: list[bool], gallery: Gallery) -> Shown | None:

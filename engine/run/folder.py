@@ -11,14 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from rbflex_evo.engine.configuration.config import Config, as_values, identity, parse_config
 from rbflex_evo.engine.configuration.difference import difference
-from rbflex_evo.engine.configuration.yaml_reader import read_value
-from rbflex_evo.spaces import ConfigError, RunError
+from rbflex_evo.engine.configuration.yaml_reader import read_value, write_value
+from rbflex_evo.spaces import ConfigError, FailedError, RunError, file_error
 
 LOCK = ".lock"
+# The first and last line of a configuration in a run's folder. A file that has the first without the last lost its end.
+BEGINNING = "# The configuration of this run. Its last line is '# end'."
+END = "# end"
 
 
 class RunFolder:
@@ -53,6 +54,11 @@ class RunFolder:
         there = own_config(self.config)
         if identity(there) != identity(config):
             found = difference(there, config)
+            if identity(there.model_copy(update={"budget": config.budget})) == identity(config):
+                raise RunError(
+                    f"{self.path} holds a run with another budget ({found}); go on with: rbflex-evo resume {self.path} --budget "
+                    "evaluations=N, or give this one another name (--set name=...)"
+                )
             raise RunError(
                 f"{self.path} holds a run of another configuration{f' ({found})' if found else ''}; "
                 f"give this one another name (--set name=...), or remove {self.path}"
@@ -60,7 +66,7 @@ class RunFolder:
 
     def write_config(self, config: Config) -> None:
         """Writes the configuration, overrides included, into the folder."""
-        replace_text(self.config, yaml.safe_dump(as_values(config), sort_keys=False, allow_unicode=True))
+        replace_text(self.config, f"{BEGINNING}\n{write_value(as_values(config))}{END}\n")
 
 
 def find_run(path: str | Path) -> Config:
@@ -73,6 +79,8 @@ def find_run(path: str | Path) -> Config:
     folder = RunFolder(Path(path) if Path(path).name else Path(path).resolve())
     if not folder.path.is_dir():
         raise RunError(f"there is no run folder {str(path)!r}; start one with: rbflex-evo search CONFIG")
+    if folder.path.name.endswith("-compare") and folder.config.exists():
+        raise RunError(f"{str(path)!r} is a comparison; the same command resumes it: rbflex-evo compare CONFIG")
     for file in (folder.config, folder.journal):
         if not file.exists():
             raise RunError(f"{str(path)!r} is no run's folder: it has no {file.name}; start one with: rbflex-evo search CONFIG")
@@ -98,7 +106,9 @@ def own_text(path: Path) -> str:
     """
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise file_error(error, path, "read") from None
+    except UnicodeDecodeError as error:
         raise RunError(f"cannot read {path}: {error}") from None
 
 
@@ -110,8 +120,10 @@ def own_values(path: Path, text: str) -> dict[str, Any]:
         text: The YAML text.
 
     Raises:
-        RunError: If the text is not YAML.
+        RunError: If the text is not YAML, or lost its end.
     """
+    if text.startswith(BEGINNING) and END not in text.splitlines():
+        raise damaged(path, f"its end is lost, it has no line {END!r}")
     try:
         values = read_value(text, str(path))
     except ConfigError as error:
@@ -153,12 +165,10 @@ def opened(path: Path) -> Iterator[RunFolder]:
         path.mkdir(parents=True, exist_ok=True)
         lock = open(path / LOCK, "a")  # noqa: SIM115 (closed below)
     except OSError as error:
-        raise RunError(
-            f"the run folder {str(path)!r} cannot be written: {error.strerror}; choose another with --set runs=FOLDER"
-        ) from None
+        raise file_error(error, f"the run folder {str(path)!r}", way_out="choose another with --set runs=FOLDER") from None
     with lock:
         if not locked(lock.fileno()):
-            raise RunError(f"{path} is in use by another process; wait until it is done, or give this run another name")
+            raise FailedError(f"{path} is in use by another process; wait until it is done, or give this run another name")
         try:
             yield folder
         finally:
@@ -174,13 +184,15 @@ def replace_text(path: Path, text: str) -> None:
     """
     draft = path.with_name(f".{path.name}.new")
     try:
-        with open(draft, "w", encoding="utf-8") as file:
+        # The draft of a process that died, or a link in a folder of somebody else, which must not be followed.
+        draft.unlink(missing_ok=True)
+        with open(draft, "x", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         os.replace(draft, path)
     except OSError as error:
-        raise RunError(f"{path} cannot be written: {error.strerror or error}") from error
+        raise file_error(error, path) from error
 
 
 def locked(descriptor: int) -> bool:

@@ -1,10 +1,12 @@
 """The journal of a run: one JSON line per evaluation, append-only. All other files of a run can be derived from it.
 
-The first line identifies the run. It is followed by ``reference`` lines (the fixed sample that ranks may be taken against) and
-by ``evaluation`` lines, in the order in which the strategy was told. A ``look`` line between them holds the costs of an
-architecture that were counted before its evaluation, either because a constraint then rejected it or because a measured cost
-does not repeat. Fields whose names begin with ``time_`` hold times; all other fields of an interrupted run equal those of an
-uninterrupted run. `crc` is a CRC-32 of the other fields of the line, except the times.
+The first line identifies the run. A ``gammas`` line follows only if a network died or took too long while gammas were detected,
+because another machine might detect other ones. ``reference`` lines (the fixed sample that ranks may be taken against)
+and ``evaluation`` lines follow, in the order in which the strategy was told. A ``look`` line between them holds the costs of
+an architecture that were counted before its evaluation, either because a constraint then rejected it or because a measured cost
+does not repeat.
+Fields whose names begin with ``time_`` hold times; all other fields of an interrupted run equal those of an uninterrupted run.
+`crc` is a CRC-32 of the other fields of the line, except the times.
 
 A last line without a newline was cut off when the process died; it is dropped. Any other damage is an error.
 """
@@ -23,7 +25,7 @@ from typing import Any
 
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.fitness.objective.limited import Look
-from rbflex_evo.spaces import RunError
+from rbflex_evo.spaces import RunError, file_error
 
 VERSION = 1
 
@@ -38,6 +40,7 @@ class JournalContent:
 
     Attributes:
         header: The first line, or None if the journal has no line yet.
+        gammas: The calibrations of the scores by name, if the run cannot determine them again.
         references: The evaluations of the reference sample.
         evaluations: The evaluations of the search.
         arrivals: The `time_elapsed` of each evaluation of the search.
@@ -47,6 +50,7 @@ class JournalContent:
     """
 
     header: dict[str, Any] | None = None
+    gammas: dict[str, dict[str, float]] | None = None
     references: list[Evaluation] = field(default_factory=list)
     evaluations: list[Evaluation] = field(default_factory=list)
     arrivals: list[float] = field(default_factory=list)
@@ -85,7 +89,9 @@ class Journal:
 
     def close(self) -> None:
         """Closes the file."""
-        self._file.close()
+        # What a full disk did not take is tried once more.
+        with _Writing(self.path):
+            self._file.close()
 
     def __enter__(self) -> Journal:
         return self
@@ -97,6 +103,11 @@ class Journal:
 def header_line(**facts: Any) -> dict[str, Any]:
     """Returns the first line of a journal."""
     return {"kind": "run", "version": VERSION, **facts}
+
+
+def gammas_line(calibrations: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """Returns the line of calibrations that depend on what the machine could measure."""
+    return {"kind": "gammas", "values": {name: dict(values) for name, values in calibrations.items()}}
 
 
 def evaluation_line(kind: str, number: int, evaluation: Evaluation, elapsed: float) -> dict[str, Any]:
@@ -137,6 +148,20 @@ def encode(line: Mapping[str, Any]) -> bytes:
     return (_encode({**line, "crc": checksum(line)}) + "\n").encode()
 
 
+def rewritten(path: Path, identity: str, evaluations: int, looks: int) -> str:
+    """Returns the text of a valid journal with another identity and only its first evaluations and looks."""
+    kept = {"evaluation": evaluations, "look": looks}
+    text = []
+    for line in path.read_bytes().split(b"\n")[:-1]:
+        values = json.loads(line)
+        if values["kind"] == "run":
+            del values["crc"]
+            text.append(encode({**values, "identity": identity}).decode())
+        elif values["kind"] not in kept or values["number"] < kept[values["kind"]]:
+            text.append(line.decode() + "\n")
+    return "".join(text)
+
+
 def read_journal(path: Path) -> JournalContent:
     """Reads a journal; a missing file is an empty journal.
 
@@ -148,7 +173,7 @@ def read_journal(path: Path) -> JournalContent:
     except FileNotFoundError:
         return JournalContent()
     except OSError as error:
-        raise RunError(f"{path} cannot be read: {error.strerror}") from None
+        raise file_error(error, path, "read") from None
     content = JournalContent(end=data.rfind(b"\n") + 1)
     for position, text in enumerate(data[: content.end].split(b"\n")[:-1], start=1):
         _take(content, _decode(text, path, position), path, position)
@@ -160,6 +185,8 @@ def _decode(text: bytes, path: Path, position: int) -> dict[str, Any]:
         line = json.loads(text)
     except ValueError:
         raise _damaged(path, position, "it is not JSON") from None
+    except RecursionError:
+        raise _damaged(path, position, "it is nested too deeply") from None
     if not isinstance(line, dict) or not isinstance(line.get("kind"), str):
         raise _damaged(path, position, "it has no kind")
     if line["kind"] == "run" and line.get("version") != VERSION:
@@ -178,6 +205,9 @@ def _take(content: JournalContent, line: dict[str, Any], path: Path, position: i
     if position == 1:
         content.header = line
         return
+    if line["kind"] == "gammas":
+        content.gammas = _gammas(line, path, position)
+        return
     kinds: dict[str, list[Any]] = {
         "reference": content.references,
         "evaluation": content.evaluations,
@@ -195,6 +225,16 @@ def _take(content: JournalContent, line: dict[str, Any], path: Path, position: i
     known.append(taken)
     if line["kind"] == "evaluation":
         content.arrivals.append(content.seconds)
+
+
+def _gammas(line: dict[str, Any], path: Path, position: int) -> dict[str, dict[str, float]]:
+    values = line.get("values")
+    if not isinstance(values, dict) or not all(
+        isinstance(found, dict) and all(type(value) is float and math.isfinite(value) for value in found.values())
+        for found in values.values()
+    ):
+        raise _damaged(path, position, "a field is missing or of a wrong type")
+    return values
 
 
 def _look(line: dict[str, Any], path: Path, position: int) -> tuple[Look, float]:
@@ -219,7 +259,21 @@ def _evaluation(line: dict[str, Any], path: Path, position: int) -> tuple[Evalua
         raise _damaged(path, position, "a field is missing or of a wrong type") from None
     if not math.isfinite(elapsed + scoring):
         raise _damaged(path, position, "a time is not a finite number")
+    if not _is_typed(evaluation):
+        raise _damaged(path, position, "a field is missing or of a wrong type")
     return evaluation, elapsed
+
+
+def _is_typed(evaluation: Evaluation) -> bool:
+    """Returns whether all values have their types; a checksum can be right although another program wrote something else."""
+    numbers = (evaluation.scores, evaluation.costs)
+    return (
+        isinstance(evaluation.key, str)
+        and all(type(gene) is int for gene in evaluation.genotype)
+        and all(isinstance(values, dict) for values in (*numbers, evaluation.failures))
+        and all(type(value) in (int, float) and math.isfinite(value) for values in numbers for value in values.values())
+        and all(isinstance(why, str) for why in evaluation.failures.values())
+    )
 
 
 def _damaged(path: Path, position: int, why: str) -> RunError:
@@ -238,4 +292,4 @@ class _Writing:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         if isinstance(error, OSError):
-            raise RunError(f"{self.path} cannot be written: {error.strerror or error}") from error
+            raise file_error(error, self.path) from error

@@ -14,10 +14,11 @@ from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.fitness.objective.constraints import Constraints, read_constraints
 from rbflex_evo.fitness.objective.objective import Objective, ObjectiveParameters, create_objective
 from rbflex_evo.spaces import RunError, UnknownNameError, parse
+from rbflex_evo.spaces.errors import shown
 
 from .folder import damaged, own_parsed, own_text, own_values
 from .journal import JournalContent, read_journal
-from .result_document import Candidate, ResultDocument, read_result
+from .result_document import Candidate, ResultDocument, check_journal, read_result
 
 
 @dataclass(frozen=True)
@@ -110,12 +111,14 @@ def read_run(folder: Path) -> RunRecord:
     if not path.is_file():
         raise RunError(f"{folder} is not a run folder: it has no config.yaml; name the folder that a search wrote")
     config_text = own_text(path)
+    content, outcome = read_journal(folder / "journal.jsonl"), read_result(folder / "result.json")
+    check_journal(outcome, len(content.evaluations), folder)
     return RunRecord(
         folder=folder,
         config=_config(path, config_text),
         config_text=config_text,
-        content=read_journal(folder / "journal.jsonl"),
-        outcome=read_result(folder / "result.json"),
+        content=content,
+        outcome=outcome,
     )
 
 
@@ -125,7 +128,7 @@ def _config(path: Path, text: str) -> dict[str, Any]:
     if missing:
         raise damaged(path, f"{missing[0]!r} is missing")
     if not isinstance(config["fitness"], dict) or not isinstance(config["fitness"].get("proxies", {}), dict):
-        raise damaged(path, f"'fitness' must map 'proxies' to scores, but it is {config['fitness']!r}")
+        raise damaged(path, f"'fitness' must map 'proxies' to scores, but it is {shown(config['fitness'])}")
     # A name that is not registered here, or an invalid name of the run, must not prevent reading what was measured.
     with contextlib.suppress(UnknownNameError):
         own_parsed(path, {**config, "name": "run"})

@@ -1,14 +1,16 @@
-"""The format of result.json, which holds the result of a finished run."""
+"""The format of result.json, which holds the result of a finished run; `crc` is a CRC-32 of its other fields."""
 
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from rbflex_evo.spaces import Genotype, RunError
+from rbflex_evo.spaces import Genotype, RunError, SearchSpace
+from rbflex_evo.spaces.errors import reason
 
 from .folder import replace_text
 
@@ -29,6 +31,14 @@ class Candidate(Part):
     key: str
     scores: dict[str, float]
     costs: dict[str, float] = {}
+
+
+def notation_of(space: SearchSpace, genotype: Genotype) -> str:
+    """Returns the notation of a genotype, or its genes and the reason if the space's own notation fails."""
+    try:
+        return space.notation(genotype)
+    except Exception as error:
+        return f"genotype {list(genotype)} (its notation failed: {reason(error)})"
 
 
 class FrontFacts(Part):
@@ -90,6 +100,9 @@ def read_result(path: Path) -> ResultDocument | None:
         content = json.loads(text)
         if content["version"] != VERSION or not content["finished"]:
             return None
+        # Results of version 0.1 have no checksum.
+        if content.pop("crc", None) not in (None, _checksum(content)):
+            raise ValueError("wrong checksum")
         return ResultDocument.model_validate_json(text)
     except FileNotFoundError:
         return None
@@ -97,8 +110,22 @@ def read_result(path: Path) -> ResultDocument | None:
         problem = error.errors()[0]
         name = ".".join(str(part) for part in problem["loc"])
         raise RunError(f"{path} is damaged: {name}: {problem['msg']}, but it is {problem['input']!r:.60}") from None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise RunError(f"{path} is damaged; remove it, and resuming the run writes it again") from None
+
+
+def check_journal(document: ResultDocument | None, evaluations: int, folder: Path) -> None:
+    """Makes sure that the journal of a finished run has all evaluations of its result.
+
+    Raises:
+        RunError: If its end is lost; the message says how to get it back.
+    """
+    wanted = 0 if document is None else document.counts.get("unique", 0)
+    if evaluations < wanted:
+        raise RunError(
+            f"{folder / 'journal.jsonl'} lost its end: it holds {evaluations:,} evaluations, but result.json has {wanted:,}\n"
+            f"restore it, or remove {folder / 'result.json'} and make the others again with: rbflex-evo resume {folder}"
+        )
 
 
 def write_result(path: Path, document: ResultDocument) -> None:
@@ -107,4 +134,9 @@ def write_result(path: Path, document: ResultDocument) -> None:
     Raises:
         RunError: If it cannot be written.
     """
-    replace_text(path, json.dumps(document.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n")
+    content = document.model_dump(mode="json")
+    replace_text(path, json.dumps({**content, "crc": _checksum(content)}, indent=2, ensure_ascii=False) + "\n")
+
+
+def _checksum(content: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(content, sort_keys=True).encode())

@@ -11,6 +11,7 @@ from typing import Any
 from rbflex_evo.engine.configuration.assembly import Assembly
 from rbflex_evo.engine.configuration.config import Config
 from rbflex_evo.spaces import ConfigError
+from rbflex_evo.spaces.isolation.settings import own_settings
 
 CANDIDATES = 3
 
@@ -42,6 +43,7 @@ class Estimate:
         return asdict(self)
 
 
+@own_settings()
 def estimate(config: Config) -> Estimate:
     """Measures three random candidates as the search would.
 
@@ -69,7 +71,7 @@ def estimate(config: Config) -> Estimate:
         device=str(facts["device"]),
         evaluations=config.budget.evaluations,
         seconds=_whole(config, each / workers, preparation),
-        memory=_peak_memory(workers, device),
+        memory=_peak_memory(workers, device, evaluator.peak_memory),
     )
 
 
@@ -79,17 +81,22 @@ def _whole(config: Config, each: float, preparation: float) -> float | None:
     return preparation + min(known) if known else None
 
 
-def _peak_memory(workers: int, device: str) -> int | None:
-    """Returns bytes: on an accelerator what torch held there, else what the processes held, once the workers have ended."""
+def _peak_memory(workers: int, device: str, worker: int) -> int | None:
+    """Returns bytes: on an accelerator what torch held there, else what the processes held.
+
+    Args:
+        workers: Number of workers.
+        device: Type of the device.
+        worker: Bytes that the largest worker process held; 0 if this process measured.
+    """
     if device == "cuda":
         import torch
 
-        return int(torch.cuda.max_memory_allocated())
+        # What a worker process held on the accelerator is unknown here.
+        return None if worker else int(torch.cuda.max_memory_allocated())
     try:
         import resource
     except ImportError:  # Windows
         return None
     unit = 1 if sys.platform == "darwin" else 1024
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss if workers > 1 else 0
-    return unit * (own + workers * child)
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + workers * worker

@@ -115,7 +115,10 @@ class Loop:
             self.counts = snapshot.counts
             self._earlier = max(self._earlier, snapshot.seconds)
             for _ in range(snapshot.told):
-                self.view.add(self._pending.popleft())
+                evaluation = self._pending.popleft()
+                # A program with other keys would pay for its networks again.
+                check_answer(evaluation, self.view.key(evaluation.genotype), evaluation.genotype, self.folder)
+                self.view.add(evaluation)
             self._warm_start = []
         self.limits.resume(self._looks, self.counts.looks, self.counts.rejected_in_a_row)
         self._started = time.monotonic()
@@ -128,7 +131,7 @@ class Loop:
 
         Raises:
             RuntimeError: If the genotypes of the last call were not evaluated and told.
-            Interrupted: After Ctrl-C, everything saved.
+            Interrupted, Stopped: After Ctrl-C or another stop signal, everything saved.
         """
         if self._asked is not None:
             raise RuntimeError(
@@ -160,7 +163,7 @@ class Loop:
         Raises:
             RuntimeError: If `genotypes` are not those of the last `ask`, or were evaluated before.
             RunError: If the journal holds other evaluations than those that the strategy asks for.
-            Interrupted: After Ctrl-C, everything saved.
+            Interrupted, Stopped: After Ctrl-C or another stop signal, everything saved.
         """
         if self._asked is None:
             if self.finished and not genotypes:
@@ -199,7 +202,7 @@ class Loop:
 
         Raises:
             RuntimeError: If `evaluations` are not those of the last `evaluate`.
-            Interrupted: After Ctrl-C, everything saved.
+            Interrupted, Stopped: After Ctrl-C or another stop signal, everything saved.
         """
         if self._asked is None or self._evaluated is None:
             if self.finished and not evaluations:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rbflex_evo.engine.figures.front import front_data
 from rbflex_evo.engine.run.environment import environment
-from rbflex_evo.engine.run.result_document import Candidate, FrontFacts, ResultDocument, TableFacts
+from rbflex_evo.engine.run.result_document import Candidate, FrontFacts, ResultDocument, TableFacts, notation_of
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
@@ -113,7 +113,7 @@ def candidate(evaluation: Evaluation, space: SearchSpace) -> Candidate:
     """Returns an evaluation with its notation."""
     return Candidate(
         genotype=evaluation.genotype,
-        notation=space.notation(evaluation.genotype),
+        notation=notation_of(space, evaluation.genotype),
         key=evaluation.key,
         scores=dict(evaluation.scores),
         costs=dict(evaluation.costs),

@@ -16,29 +16,35 @@ The table of known accuracies is only checked to be of this space before the sea
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from rbflex_evo.engine.configuration.assembly import Assembly
+from rbflex_evo.engine.configuration.budget import with_budget
 from rbflex_evo.engine.configuration.config import Config, identity, load_config
-from rbflex_evo.engine.report.report import write_report
 from rbflex_evo.engine.run.folder import RunFolder, find_run, opened, own_config
-from rbflex_evo.engine.run.journal import Journal, JournalContent, evaluation_line, header_line, read_journal
-from rbflex_evo.engine.run.result_document import ResultDocument, read_result, write_result
-from rbflex_evo.engine.terminal.interrupt import Interrupt, Interrupted
+from rbflex_evo.engine.run.journal import Journal, JournalContent, evaluation_line, gammas_line, header_line, read_journal
+from rbflex_evo.engine.run.origins import check_origins
+from rbflex_evo.engine.run.result_document import ResultDocument, check_journal, read_result, write_result
+from rbflex_evo.engine.terminal.interrupt import STOPS, Interrupt
+from rbflex_evo.engine.terminal.messages import attempt, say
 from rbflex_evo.engine.terminal.progress import Progress
 from rbflex_evo.engine.terminal.wording import counted
 from rbflex_evo.fitness.costs.book import CostBook
-from rbflex_evo.fitness.evaluation import Evaluation, EvaluatorLike, evaluate
+from rbflex_evo.fitness.evaluation import Calibrated, Evaluation, EvaluatorLike, evaluate
 from rbflex_evo.fitness.objective.archive import ArchiveView
-from rbflex_evo.spaces import Genotype, RunError
+from rbflex_evo.spaces import FailedError, Genotype, RunError
 from rbflex_evo.spaces.encodings.distinct import distinct
+from rbflex_evo.spaces.isolation.settings import own_settings
+from rbflex_evo.strategies import STRATEGIES
 
 from .budget import Budget
+from .extension import Keys, extend, finish, kept_of
 from .loop import Loop, check_answer
 from .result import Result, document, front_of, table_facts
 
@@ -78,6 +84,7 @@ class Search:
         self.report = report
         self._identity = identity(config)
         self._given = evaluator
+        self._other_budget = False
         self._provenance = provenance or {"inputs": None, "backend": None}
 
     @classmethod
@@ -86,20 +93,32 @@ class Search:
         return cls(load_config(path, overrides), quiet=quiet)
 
     @classmethod
-    def from_folder(cls, path: str | Path, *, quiet: bool = False) -> Search:
+    def from_folder(cls, path: str | Path, *, budget: Mapping[str, Any] | None = None, quiet: bool = False) -> Search:
         """Takes up the run in a folder.
 
+        Args:
+            path: The folder.
+            budget: Other limits for the run, such as ``{"evaluations": 2000}``; it goes on as if it had had them from the start.
+            quiet: True shows no progress.
+
         Raises:
-            RunError: if there is none.
+            RunError: if there is none, or it cannot have that budget.
+            ConfigError: if a limit is unknown or wrong.
         """
-        return cls(find_run(path), quiet=quiet)
+        config = find_run(path)
+        if not budget:
+            return cls(config, quiet=quiet)
+        _check_extensible(config)
+        search = cls(with_budget(config, budget), quiet=quiet)
+        search._other_budget = True
+        return search
 
     def run(self) -> Result:
         """Searches, or continues to search, and returns the result.
 
         Raises:
             RbflexEvoError: If anything about the folder, the data, the device or the table is wrong.
-            Interrupted: After Ctrl-C, everything saved.
+            Interrupted, Stopped: After Ctrl-C or another stop signal, everything saved.
         """
         with self.open() as running:
             while not running.finished:
@@ -111,7 +130,7 @@ class Search:
 
         Raises:
             RbflexEvoError: If anything about the folder, the data, the device or the table is wrong.
-            Interrupted: After Ctrl-C, everything saved.
+            Interrupted, Stopped: After Ctrl-C or another stop signal, everything saved.
         """
         return RunningSearch(self)
 
@@ -135,18 +154,33 @@ class Search:
         book: CostBook,
     ) -> Loop:
         """Returns the loop, resumed, its space prepared and its reference sample scored."""
-        constraints = self.parts.constraints
-        view = ArchiveView(self.parts.objective, evaluator.key, constraints.ordering)
-        self._begin(folder, content, journal, inputs)
-        self._prepare(evaluator, interrupt)
+        view = ArchiveView(self.parts.objective, evaluator.key, self.parts.constraints.ordering)
+        self._begin(folder, content, journal, inputs, book)
+        self._prepare(folder, content, journal, evaluator, interrupt)
         if view.objective.reference == "sample":
             self._score_reference(folder, content, journal, evaluator, view, interrupt)
-        loop = Loop(
+        loop = self._new_loop(folder, content, journal, evaluator, view, interrupt, book)
+        why_not = loop.resume()
+        if why_not is not None and not self.quiet:
+            say(f"{folder.snapshot}: {why_not}; going through the journal instead")
+        return loop
+
+    def _new_loop(
+        self,
+        folder: RunFolder,
+        content: JournalContent,
+        journal: Journal,
+        evaluator: EvaluatorLike,
+        view: ArchiveView,
+        interrupt: Interrupt,
+        book: CostBook,
+    ) -> Loop:
+        return Loop(
             space=self.space,
             strategy=self.parts.strategy(),
             evaluator=evaluator,
             view=view,
-            constraints=constraints,
+            constraints=self.parts.constraints,
             book=book,
             budget=Budget(**self.config.budget.model_dump()),
             folder=folder,
@@ -156,10 +190,32 @@ class Search:
             interrupt=interrupt,
             warm_start=[genotype for _, genotype in distinct(self.warm_start, view.key)],
         )
-        why_not = loop.resume()
-        if why_not is not None and not self.quiet:
-            print(f"{folder.snapshot}: {why_not}; going through the journal instead", file=sys.stderr)
-        return loop
+
+    def _extend(self, folder: RunFolder, interrupt: Interrupt) -> None:
+        """Gives the run in the folder the budget of this search.
+
+        Raises:
+            RunError: If it cannot have that; nothing is changed.
+        """
+        before = own_config(folder.config)
+        if before.budget == self.config.budget:
+            return
+        if identity(before.model_copy(update={"budget": self.config.budget})) != self._identity:
+            raise RunError(f"{folder.path} holds a run of another configuration; give this one another name (--set name=...)")
+        content = read_journal(folder.journal)
+        check_journal(read_result(folder.result), len(content.evaluations), folder.path)
+        old, new = (Budget(**config.budget.model_dump()) for config in (before, self.config))
+
+        def replay(aside: RunFolder, content: JournalContent, journal: Journal) -> Loop:
+            evaluator = Keys(self.space, self.parts.raw)
+            view = ArchiveView(self.parts.objective, evaluator.key, self.parts.constraints.ordering)
+            if view.objective.reference == "sample":
+                view.set_reference(content.references)
+            loop = self._new_loop(aside, content, journal, evaluator, view, interrupt, self.parts.book())
+            loop.resume()
+            return loop
+
+        extend(folder, self.config, *kept_of(old, new, content, replay, folder))
 
     def _document(self, loop: Loop) -> ResultDocument:
         return document(
@@ -178,10 +234,14 @@ class Search:
             view=loop.view,
         )
 
-    def _begin(self, folder: RunFolder, content: JournalContent, journal: Journal, inputs: Mapping[str, str | None]) -> None:
+    def _begin(
+        self, folder: RunFolder, content: JournalContent, journal: Journal, inputs: Mapping[str, str | None], book: CostBook
+    ) -> None:
         """Writes the journal's first line, or makes sure that the one there is of this run."""
+        origins = self.parts.origins(book, measured=inputs["inputs"] is not None)
         if content.header is None:
-            journal.append(header_line(identity=self._identity, space=self.space.name, **inputs, time_started=time.time()))
+            facts = {**inputs, **({"origins": origins} if origins else {})}
+            journal.append(header_line(identity=self._identity, space=self.space.name, **facts, time_started=time.time()))
             return
         if content.header.get("identity") != self._identity:
             raise RunError(
@@ -202,16 +262,29 @@ class Search:
             raise RunError(
                 f"the input images are not those that {folder.path} began with; restore them, or give the run another name"
             )
+        for sentence in check_origins(content.header.get("origins"), origins, folder.path):
+            say(f"warning: {sentence}")
 
-    def _prepare(self, evaluator: EvaluatorLike, interrupt: Interrupt) -> None:
+    def _prepare(
+        self, folder: RunFolder, content: JournalContent, journal: Journal, evaluator: EvaluatorLike, interrupt: Interrupt
+    ) -> None:
+        """Calibrates the scores, in each session of a run with the same result."""
+        calibrated = evaluator if isinstance(evaluator, Calibrated) else None
+        if content.gammas is not None and calibrated is not None:
+            calibrated.recall(content.gammas)
+            return
         with self._progress("gammas", None, unit="network") as progress:
-
-            def step(done: int, wanted: int) -> None:
-                progress.to(done, wanted)
-                interrupt.check()
-
-            evaluator.prepare(step)
+            evaluator.prepare(interrupt.after(progress.to))
         interrupt.check()
+        if calibrated is not None and calibrated.provisional:
+            if content.evaluations or content.references:
+                names = ", ".join(sorted(calibrated.provisional))
+                raise FailedError(
+                    f"a network for the gammas of {names} died or took too long, but it did not when {folder.path} began; "
+                    "make room (or raise timeout), and resume"
+                )
+            content.gammas = calibrated.calibrations
+            journal.append(gammas_line(calibrated.calibrations))
 
     def _score_reference(
         self,
@@ -239,23 +312,30 @@ class Search:
     def _finish(self, folder: RunFolder, view: ArchiveView, found: ResultDocument, table: Table | None) -> Result:
         # Only now, with nothing left to decide, is the table read.
         if table is not None and self.config.table is not None:
-            found = found.model_copy(update={"table": table_facts(table, self.config.table.name, found.best)})
+            source, best = self.config.table.name, found.best
+            resume = f"rbflex-evo resume {folder.path}"
+            facts = attempt("known accuracies", resume, lambda: table_facts(table, source, best))
+            found = found.model_copy(update={"table": facts})
         write_result(folder.result, found)
         if self.report:
-            write_report(folder.path)
+            _report(folder)
         return self._result(folder, view, found)
 
     def _finished(self, folder: RunFolder, content: JournalContent, found: ResultDocument) -> Result:
         """Returns the result of a run that is over, with another table or a new report where one is asked for."""
         ordering = self.parts.constraints.ordering
         view = ArchiveView.of(self.parts.objective, content.evaluations, content.references, ordering)
-        if own_config(folder.config).table != self.config.table:
-            found = found.model_copy(update={"table": None})
-            table = self.parts.table
+        wanted = self.config.table
+        another = own_config(folder.config).table != wanted
+        table = self.parts.table if another else None
+        if not another and found.table is None and wanted is not None:
+            # It could not be read when the search ended.
+            table = attempt("known accuracies", f"rbflex-evo resume {folder.path}", lambda: self.parts.table)
+        if another or table is not None:
             folder.write_config(self.config)
-            return self._finish(folder, view, found, table)
-        if self.report and not folder.report.exists():
-            write_report(folder.path)
+            return self._finish(folder, view, found.model_copy(update={"table": None}), table)
+        if self.report and not folder.report.is_file():
+            _report(folder)
         return self._result(folder, view, found)
 
     def _result(self, folder: RunFolder, view: ArchiveView, found: ResultDocument) -> Result:
@@ -276,23 +356,30 @@ class RunningSearch:
 
     Raises:
         RbflexEvoError: If anything about the folder, the data, the device or the table is wrong.
-        Interrupted: After Ctrl-C, everything saved.
+        Interrupted, Stopped: After Ctrl-C or another stop signal, everything saved.
     """
 
+    @own_settings()
     def __init__(self, search: Search) -> None:
         self._search = search
         self._loop: Loop | None = None
         self._result: Result | None = None
         with ExitStack() as resources:
             self._folder = resources.enter_context(opened(search.config.folder))
-            interrupt = resources.enter_context(Interrupt())
+            self._interrupt = interrupt = resources.enter_context(Interrupt())
+            finish(self._folder)
+            if search._other_budget:
+                search._extend(self._folder, interrupt)
             self._folder.check_owner(search.config)
             content = read_journal(self._folder.journal)
             known = read_result(self._folder.result)
+            check_journal(known, len(content.evaluations), self._folder.path)
             if known is not None:
                 self._result = search._finished(self._folder, content, known)
                 return
             self._table, book = search.parts.table, search.parts.book()
+            if not content.evaluations:
+                book.check(search.space.encoding.sample(np.random.Generator(np.random.PCG64(0))))
             self._measuring = resources.enter_context(ExitStack())
             evaluator, inputs = self._measuring.enter_context(search._evaluator())
             interrupt.check()
@@ -300,7 +387,7 @@ class RunningSearch:
             with self._saving():
                 journal = self._measuring.enter_context(Journal(self._folder.journal, content.end))
                 self._loop = search._loop(self._folder, content, journal, evaluator, inputs, interrupt, book)
-                self._measuring.callback(self._loop.close)
+                self._measuring.callback(self._save)
                 bar = search._progress("search", search.config.budget.evaluations, initial=len(self._loop.view))
                 self._loop.progress = self._measuring.enter_context(bar)
             self._resources = resources.pop_all()
@@ -315,7 +402,7 @@ class RunningSearch:
 
         Raises:
             RuntimeError: If the genotypes of the last call were not evaluated and told.
-            Interrupted: After Ctrl-C, everything saved.
+            Interrupted, Stopped: After Ctrl-C or another stop signal, everything saved.
         """
         with self._saving():
             return [] if self._loop is None else self._loop.ask()
@@ -325,7 +412,7 @@ class RunningSearch:
 
         Raises:
             RuntimeError: If `ask` was not called before, or `genotypes` are not those that it returned.
-            Interrupted: After Ctrl-C, everything saved.
+            Interrupted, Stopped: After Ctrl-C or another stop signal, everything saved.
         """
         with self._saving():
             return [] if self._loop is None else self._loop.evaluate(genotypes)
@@ -335,12 +422,13 @@ class RunningSearch:
 
         Raises:
             RuntimeError: If `evaluate` was not called before, or `evaluations` are not those that it returned.
-            Interrupted: After Ctrl-C, everything saved.
+            Interrupted, Stopped: After Ctrl-C or another stop signal, everything saved.
         """
         with self._saving():
             if self._loop is not None:
                 self._loop.tell(evaluations)
 
+    @own_settings()
     def result(self) -> Result:
         """Writes the result and the report into the run's folder, closes the run and returns the result.
 
@@ -372,14 +460,21 @@ class RunningSearch:
 
     @contextmanager
     def _saving(self) -> Iterator[None]:
-        """Says in an `Interrupted` how many evaluations are saved and how to continue."""
+        """Says in the exception of a stop how many evaluations are saved and how to continue."""
         try:
-            yield
-        except Interrupted:
-            done = len(read_journal(self._folder.journal).evaluations)
-            raise Interrupted(
-                f"stopped after {counted(done, 'evaluation')}, all saved; go on with: rbflex-evo resume {self._folder.path}"
+            with own_settings():
+                yield
+        except STOPS:
+            done, path = len(read_journal(self._folder.journal).evaluations), self._folder.path
+            raise self._interrupt.stop(
+                f"stopped after {counted(done, 'evaluation')}, all saved; go on with: rbflex-evo resume {path}\n"
+                f"(a report of these: rbflex-evo report {path})"
             ) from None
+
+    def _save(self) -> None:
+        with self._interrupt.saving():
+            if self._loop is not None:
+                self._loop.close()
 
 
 def open_search(config: Config | str | Path, overrides: Sequence[str] = (), *, quiet: bool = False) -> RunningSearch:
@@ -395,6 +490,33 @@ def open_search(config: Config | str | Path, overrides: Sequence[str] = (), *, q
     """
     chosen = config if isinstance(config, Config) else load_config(config, overrides)
     return Search(chosen, quiet=quiet).open()
+
+
+def _check_extensible(config: Config) -> None:
+    """Makes sure that a run may have another budget.
+
+    Raises:
+        RunError: If it is part of a comparison, or its strategy plans with the budget.
+    """
+    if config.folder.parent.parent.name.endswith("-compare"):
+        raise RunError(f"{config.folder} is a run of a comparison, whose runs have one budget; start another comparison")
+    strategy = STRATEGIES.get(config.strategy.name)
+    if strategy.depends_on_budget:
+        raise RunError(
+            f"the strategy {strategy.name!r} plans with its budget, so {config.folder} cannot have another one; start another run"
+        )
+
+
+def _report(folder: RunFolder) -> None:
+    """Writes the report, without which the result is complete."""
+
+    def write() -> None:
+        # Imported late: a run must not need what draws.
+        from rbflex_evo.engine.report.report import write_report
+
+        write_report(folder.path)
+
+    attempt("report was written", f"rbflex-evo report {folder.path}", write)
 
 
 def _origin_of(fingerprint: str | None) -> str:

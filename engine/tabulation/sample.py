@@ -75,7 +75,7 @@ def _listed(path: Path, space: SearchSpace) -> list[Genotype]:
     lines: dict[Genotype, int] = {}
     for number, text in _lines(path):
         try:
-            genotype = space.parse(text)
+            genotype = space.genotype_of(text)
         except GenotypeError as error:
             raise GenotypeError(f"{str(path)!r}, line {number}: {error}") from None
         if genotype in lines:

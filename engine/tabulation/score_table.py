@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rbflex_evo.fitness.measuring.tabulated import Arrays, load, score_names
-from rbflex_evo.spaces import RunError
+from rbflex_evo.fitness.measuring.tabulated import Arrays, described, is_column, load, score_names
+from rbflex_evo.spaces import RunError, file_error
 
 FRAME = ("space", "architecture", "row", "key", "notation")
 
@@ -52,12 +52,20 @@ def read_scores(path: Path) -> ScoreTable:
     missing = FRAME if arrays is None else [name for name in FRAME if name not in arrays]
     if arrays is None or missing:
         raise RunError(f"{str(path)!r} is no table of scores (no {missing[0]!r}); make one with: rbflex-evo tabulate CONFIG")
-    rows = arrays["row"]
+    names = score_names(arrays)
+    for name, kinds in {"architecture": "U", "key": "U", "row": "iu", **dict.fromkeys(names, "fiu")}.items():
+        if not is_column(arrays[name], kinds):
+            raise RunError(f"{name!r} of {str(path)!r} is {described(arrays[name])}; tabulate anew")
+    rows, lengths = arrays["row"], {name: len(arrays[name]) for name in ("key", *names)}
+    if len(rows) != len(arrays["architecture"]) or len(set(lengths.values())) > 1:
+        raise RunError(f"the arrays of {str(path)!r} have different lengths; tabulate anew")
+    if len(rows) and not 0 <= rows.min() <= rows.max() < lengths["key"]:
+        raise RunError(f"'row' of {str(path)!r} names rows that do not exist; tabulate anew")
     return ScoreTable(
         space=str(arrays["space"]),
         architectures=arrays["architecture"].tolist(),
         keys=arrays["key"][rows].tolist(),
-        scores={name: arrays[name][rows] for name in score_names(arrays)},
+        scores={name: arrays[name][rows] for name in names},
     )
 
 
@@ -72,4 +80,4 @@ def save(path: Path, arrays: Arrays) -> None:
         np.savez_compressed(draft, allow_pickle=False, **arrays)
         os.replace(draft, path)
     except OSError as error:
-        raise RunError(f"{path} cannot be written: {error.strerror or error}") from error
+        raise file_error(error, path) from error

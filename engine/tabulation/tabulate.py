@@ -20,15 +20,17 @@ from typing import Any
 
 import numpy as np
 
-from rbflex_evo.engine.configuration.assembly import Assembly
+from rbflex_evo.engine.configuration.assembly import Assembly, check_code, recorded_code, score_code
 from rbflex_evo.engine.configuration.config import Config, settings
 from rbflex_evo.engine.run.folder import RunFolder, opened, own_config, replace_text
+from rbflex_evo.engine.terminal.interrupt import STOPS, Interrupt
 from rbflex_evo.engine.terminal.progress import Progress
 from rbflex_evo.fitness.evaluation import keyed, six_digits
 from rbflex_evo.fitness.measuring.evaluator import Evaluator, score_block
-from rbflex_evo.fitness.measuring.tabulated import FAILURE, Arrays, load
+from rbflex_evo.fitness.measuring.tabulated import FAILURE, Arrays, load, score_names
 from rbflex_evo.fitness.measuring.whole_space import Subtree, score_all, subtrees
 from rbflex_evo.spaces import Genotype, RunError
+from rbflex_evo.spaces.isolation.settings import own_settings
 
 from .sample import architectures_of
 from .score_table import save
@@ -44,6 +46,7 @@ Piece = Mapping[str, Arrays]
 Measure = Callable[[Sequence[str], set[str], Callable[[], None]], Iterator[tuple[str, Piece]]]
 
 
+@own_settings()
 def tabulate(config: Config, *, quiet: bool = False) -> Path:
     """Scores the selected architectures by the proxies of the configuration and returns the path of scores.npz.
 
@@ -52,7 +55,17 @@ def tabulate(config: Config, *, quiet: bool = False) -> Path:
     Raises:
         ConfigError: If the space is too large and no sample is set, or the sample is larger than the space.
         RunError: If the folder holds a table of other architectures, other settings, or other parameters of a score.
+        Interrupted, Stopped: After Ctrl-C or another stop signal; the same call resumes.
     """
+    with Interrupt() as interrupt:
+        try:
+            return _tabulate(config, interrupt, quiet)
+        except STOPS:
+            # Pieces are written atomically, so nothing is left to save.
+            raise interrupt.stop("stopped; what is done is kept, the same command resumes") from None
+
+
+def _tabulate(config: Config, interrupt: Interrupt, quiet: bool) -> Path:
     parts = Assembly(config)
     architectures = architectures_of(config, parts.space)
     with opened(config.folder.with_name(f"{config.folder.name}-table")) as folder:
@@ -64,16 +77,34 @@ def tabulate(config: Config, *, quiet: bool = False) -> Path:
             return path
         with parts.evaluator() as evaluator:
             with Progress("gammas", None, unit="network", shown=not quiet) as progress:
-                evaluator.prepare(progress.to)
+                evaluator.prepare(interrupt.after(progress.to))
             frame = _frame(evaluator, architectures)
+            known = _aligned(known, frame["key"], path)
             planned = evaluator.planned() if config.sample is None else []
             for names, measure in (
                 ([name for name in missing if name in planned], partial(_walked, evaluator)),
                 ([name for name in missing if name not in planned], partial(_evaluated, evaluator, architectures)),
             ):
-                known |= _complete(folder.path / "pieces", names, frame, measure, quiet)
+                known |= _complete(folder.path / "pieces", names, frame, measure, interrupt, quiet)
         save(path, {**frame, **known})
     return path
+
+
+def _aligned(known: Arrays, keys: np.ndarray, path: Path) -> Arrays:
+    """Returns the columns of scores of an existing table in the order of the keys.
+
+    A table of an earlier version may have several keys of one network, with equal scores.
+
+    Raises:
+        RunError: If the table lacks a key.
+    """
+    rows = {key: row for row, key in enumerate(known["key"].tolist())} if known else {}
+    columns = [column for name in score_names(known) for column in (name, f"{name}{FAILURE}")]
+    missing = [key for key in keys.tolist() if key not in rows] if columns else []
+    if missing:
+        raise RunError(f"{path} has no row of {missing[0]!r}; tabulate under another name (--set name=...)")
+    at = [rows[key] for key in keys.tolist()] if columns else []
+    return {column: known[column][at] for column in columns}
 
 
 def _claim(folder: RunFolder, parts: Assembly, architectures: Sequence[str]) -> None:
@@ -99,6 +130,8 @@ def _claim(folder: RunFolder, parts: Assembly, architectures: Sequence[str]) -> 
     try:
         found: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else dict(wanted)
         there: dict[str, str] = dict(found.pop("scores", {})) if found is not None else {}
+        if found is not None:
+            found.pop("code", None)
     except (ValueError, TypeError, AttributeError):
         found, there = None, {}
     what = None if found == wanted else "configuration"
@@ -107,12 +140,17 @@ def _claim(folder: RunFolder, parts: Assembly, architectures: Sequence[str]) -> 
         raise RunError(
             f"{folder.path} holds a table of another {what}; give this one another name (--set name=...), or remove {folder.path}"
         )
+    # A score that is new in an existing table is recorded, and what was measured before is compared.
+    code, recorded = parts.code(), recorded_code(path)
+    new = {score_code(name) for name in scores.keys() - there.keys()} if path.exists() else set(code)
+    check_code(path, recorded, {what: mark for what, mark in code.items() if what not in new})
     if not path.exists() or scores.keys() - there.keys():
         # The configuration in the folder holds the parameters of all scores of the table.
         before = own_config(folder.config).fitness.proxies if folder.config.exists() else {}
         fitness = config.fitness.model_copy(update={"proxies": {**before, **config.fitness.proxies}})
         folder.write_config(config.model_copy(update={"fitness": fitness}))
-        replace_text(path, json.dumps({**wanted, "scores": there | scores}) + "\n")
+        code = {what: mark for what, mark in code.items() if what in new or what in recorded}
+        replace_text(path, json.dumps({**wanted, "scores": there | scores, **({"code": recorded | code} if code else {})}) + "\n")
 
 
 def _digest(content: Any) -> str:
@@ -133,7 +171,7 @@ def _frame(evaluator: Evaluator, architectures: Sequence[Genotype]) -> Arrays:
     }
 
 
-def _complete(folder: Path, names: Sequence[str], frame: Arrays, measure: Measure, quiet: bool) -> Arrays:
+def _complete(folder: Path, names: Sequence[str], frame: Arrays, measure: Measure, interrupt: Interrupt, quiet: bool) -> Arrays:
     """Returns the columns of the named scores; pieces of an earlier session are read from their files."""
     pieces: dict[str, dict[str, Arrays]] = {}
     for name in names:
@@ -150,7 +188,7 @@ def _complete(folder: Path, names: Sequence[str], frame: Arrays, measure: Measur
         ready = sum(len(piece["notation"]) for piece in pieces[group[0]].values())
         title = ", ".join(group) if len(group) <= 3 else f"{len(group)} scores"
         with Progress(title, networks, initial=ready, unit="network", shown=not quiet) as progress:
-            for stem, piece in measure(group, set(done), progress.advance):
+            for stem, piece in measure(group, set(done), interrupt.after(progress.advance)):
                 for name, arrays in piece.items():
                     save(folder / name / f"{stem}.npz", arrays)
                     pieces[name][stem] = arrays
@@ -206,6 +244,7 @@ def _walked(evaluator: Evaluator, names: Sequence[str], done: set[str], step: Ca
         proxies,
         workers=evaluator.workers,
         done={prefix for prefix in subtrees(space) if _stem(prefix) in done},
+        timeout=evaluator.timeout,
     ):
         notations = [space.notation(tuple(int(gene) for gene in row)) for row in subtree.genotypes]
         yield _stem(subtree.prefix), {name: _piece(notations, _scores(subtree, name, proxies[name])) for name in names}

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+from .messages import on_terminal, say
 from .wording import duration
 
 SECONDS_BETWEEN_LINES = 30.0
@@ -66,7 +67,7 @@ class Progress:
             self.advance()
 
     def _open(self) -> None:
-        if not self._shown or not sys.stderr.isatty():
+        if not self._shown or not on_terminal():
             return
         from tqdm import tqdm
 
@@ -86,7 +87,7 @@ class Progress:
         if self.total is not None and 0 < self._done < self.total:
             parts.append(f"{duration((self.total - self._done) / max(rate, 1e-9))} left")
         parts += [note] if note else []
-        print(", ".join(parts), file=sys.stderr, flush=True)
+        say(", ".join(parts))
 
     def __enter__(self) -> Progress:
         return self

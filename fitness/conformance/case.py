@@ -12,11 +12,11 @@ from rbflex_evo.fitness.data.batch import Batch
 from rbflex_evo.fitness.measuring.cache import encode
 from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.measurer import MeasurementError, Measurer
-from rbflex_evo.fitness.measuring.workers import as_in_a_worker
 from rbflex_evo.fitness.passes.observer import Statistics
 from rbflex_evo.fitness.proxies.proxy import Proxy
 from rbflex_evo.spaces import Genotype, SearchSpace, VectorEncoding
 from rbflex_evo.spaces.conformance.checking import called, require
+from rbflex_evo.spaces.isolation.settings import own_settings
 
 IMAGES = 8
 # Number of architectures per space, and of random draws among which they are selected.
@@ -74,7 +74,8 @@ class Case:
         what = self.of(networks[0]) + (f" and {len(networks) - 1} more" if len(networks) > 1 else "")
         requests = [(network, {self.name: proxy or self.proxy}) for network in networks]
         remedy = "raise CandidateFailed with a reason where a network has no score"
-        with as_in_a_worker(), torch.inference_mode(not gradients), called(what, remedy):
+        # Not `as_in_a_worker`, which would restore a random state that the score has changed.
+        with own_settings(), torch.inference_mode(not gradients), called(what, remedy):
             try:
                 found = self.measurer(images, labels).measure(requests)
             except MeasurementError as failed:

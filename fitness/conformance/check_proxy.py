@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 from rbflex_evo.fitness.proxies.proxy import PROXIES, Proxy
 from rbflex_evo.spaces import ConfigError, Parameters, SearchSpace, create_space, parse
+from rbflex_evo.spaces.conformance.check_fingerprint import check_identified
 from rbflex_evo.spaces.conformance.checking import CheckFailed, check_pickled, require
 
 from .case import Case
@@ -66,6 +67,7 @@ def check_proxy(proxy: Proxy | type[Proxy] | str, spaces: Sequence[SearchSpace] 
     if made.needs == "forward":
         check_observer(made.observer, kind.__name__)
     check_pickled(made, kind.__name__)
+    check_identified(made, kind.__name__)
 
 
 def _small_spaces() -> list[SearchSpace]:

@@ -86,7 +86,8 @@ def _check_score(case: Case) -> None:
     runs: list[list[tuple[float | None, str | None]]] = []
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(2):
-            evaluator = Evaluator(conditions, {case.name: case.original}, workers=1, cache=Path(folder) / "cache.sqlite")
+            cache = Path(folder) / "cache.sqlite"
+            evaluator = Evaluator(conditions, {case.name: case.original}, workers=1, cache=cache, in_process=True)
             with evaluator, called(f"evaluating {case.name} on {case.space.name}", "try its methods one by one"):
                 evaluator.prepare()
                 if not runs:

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from rbflex_evo.fitness.passes.observer import CandidateFailed
-from rbflex_evo.spaces import Genotype, SearchSpace
+from rbflex_evo.spaces import ConfigError, Genotype, RbflexEvoError, SearchSpace
+from rbflex_evo.spaces.errors import reason
+from rbflex_evo.spaces.isolation.settings import own_settings
 
 from .metric import CostSubject, Metric
 
@@ -53,11 +55,35 @@ class CostBook:
                 break
         return known
 
+    def check(self, genotype: Genotype) -> None:
+        """Counts the repeatable costs of one architecture, to learn before a search whether they can be counted.
+
+        Raises:
+            ConfigError: If a metric fails for another reason than that this candidate has no such cost.
+        """
+        for metric in (metric for metric in self.metrics.values() if metric.repeatable):
+            try:
+                metric.cost(CostSubject(self._space, genotype))
+            except (CandidateFailed, RbflexEvoError):
+                continue
+            except Exception as error:
+                raise ConfigError(
+                    f"{metric.name!r} cannot be counted in the space {self._space.name} ({reason(error)}); override costs() of the "
+                    "space if it is yours, or leave out the constraint or the objective that names it"
+                ) from error
+
     def _count(self, metric: Metric, architecture: CostSubject, known: KnownCosts) -> None:
         try:
-            cost = metric.cost(architecture)
+            with own_settings():
+                cost = metric.cost(architecture)
         except CandidateFailed as failed:
             known.failures[metric.name] = str(failed)
+            return
+        except RbflexEvoError:
+            raise
+        except Exception as error:
+            # `check` has refused a metric that always fails; one candidate that it cannot count must not end the search.
+            known.failures[metric.name] = f"{metric.name} cannot be counted: {reason(error)}"
             return
         if math.isfinite(cost):
             known.costs[metric.name] = cost

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from rbflex_evo.fitness.evaluation import six_digits
 from rbflex_evo.fitness.passes.observer import CandidateFailed
 from rbflex_evo.spaces import Genotype, Parameters, SearchSpace, TableError, near_name
 from rbflex_evo.spaces.errors import reason
+from rbflex_evo.spaces.isolation.random_state import own_random_state
+from rbflex_evo.spaces.isolation.settings import own_settings
 from rbflex_evo.spaces.tables.notations import checked_notations
 
 from .metric import CostSubject, Metric
@@ -59,15 +62,12 @@ class Latency(Metric):
 
         network = architecture.network.to(self.device)
         images = self.space.example_inputs(1).to(self.device)
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
         try:
-            with torch.inference_mode():
+            with own_settings(), own_random_state(), torch.inference_mode():
                 for _ in range(self.parameters.warm_up):
                     self._forward(network, images)
                 seconds = [self._forward(network, images) for _ in range(self.parameters.repeats)]
         finally:
-            torch.set_num_threads(threads)
             architecture.network.to("cpu")
         return six_digits(1000 * statistics.median(seconds))
 
@@ -111,6 +111,7 @@ class LatencyTable(Metric):
         super().__init__(parameters, space)
         arrays = _read(parameters, space)
         self._column = arrays[parameters.device]
+        self.file = _hash(arrays)
         self._rows: Callable[[Genotype], int | None]
         if parameters.notation is None:
             self._rows = _official_rows(parameters, space, len(self._column))
@@ -132,6 +133,13 @@ class LatencyTable(Metric):
         return float(self._column[row])
 
 
+def _hash(arrays: Mapping[str, np.ndarray]) -> str:
+    found = hashlib.sha256()
+    for name, array in arrays.items():
+        found.update(f"{name} {array.dtype.str} {array.shape} ".encode() + array.tobytes())
+    return found.hexdigest()
+
+
 def _read(parameters: LatencyTableParameters, space: SearchSpace) -> dict[str, np.ndarray]:
     file = Path(parameters.path).expanduser()
     if not file.is_file():
@@ -147,6 +155,8 @@ def _read(parameters: LatencyTableParameters, space: SearchSpace) -> dict[str, n
         raise
     except Exception as error:
         raise TableError(f"{parameters.path!r} is not an .npz file of plain arrays: {reason(error)}") from error
+    if parameters.notation is not None and (names := found[parameters.notation]).ndim != 1:
+        raise TableError(f"{parameters.notation!r} of {parameters.path!r} is of shape {names.shape}; expected one notation a row")
     column = found[parameters.device]
     if column.ndim != 1 or column.dtype.kind not in "fiu":
         raise TableError(

@@ -11,7 +11,8 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from rbflex_evo.fitness.passes.watch import Rewired
+from rbflex_evo.fitness.passes.watch import Rewired, evaluation_mode
+from rbflex_evo.spaces.isolation.settings import own_settings
 
 
 def activation_memory(network: nn.Module, inputs: Tensor) -> int:
@@ -19,10 +20,13 @@ def activation_memory(network: nn.Module, inputs: Tensor) -> int:
 
     All tensors that exist at the same time are live, including the input but not parameters, buffers and workspaces of
     kernels. Tensors that share memory (views, results of in-place operations) count once.
+
+    Raises:
+        CandidateFailed: If the forward draws random numbers.
     """
     # Without a function mode, torch runs its Transformer layers as one fused operation that hides the activations.
     live = _Live([*network.parameters(), *network.buffers()])
-    with torch.no_grad(), Rewired({}, {}), live:
+    with own_settings(), torch.no_grad(), evaluation_mode(network), Rewired({}, {}), live:
         network(inputs.clone())
     return live.peak
 

@@ -59,6 +59,7 @@ class Metric(ABC):
         version: Version number, to be raised when the cost of an equal network changes.
         repeatable: False if repeated measurements differ; a run then keeps measured costs in its journal.
         walkable: True if a cost is computed so fast that all architectures of a small space may be checked one by one.
+        file: Hash of what the metric reads from a file, None if it reads none; a run is not resumed with another file.
 
     Raises:
         ConfigError: From the constructor, if the parameters do not fit the space.
@@ -72,6 +73,7 @@ class Metric(ABC):
     version: ClassVar[int] = 1
     repeatable: ClassVar[bool] = True
     walkable: ClassVar[bool] = False
+    file: str | None = None
     Parameters: ClassVar[type[Parameters]] = Parameters
 
     def __init__(self, parameters: Any, space: SearchSpace) -> None:

@@ -38,8 +38,8 @@ class FileParameters(NormalisedParameters):
 class File(Source):
     """Inputs of an array file, whose type decides their kind.
 
-    Bytes are images (NHWC or NCHW) and become NCHW in [0, 1]. Floats are images or features and are not changed. Wider integers are
-    word ids [n, length].
+    Bytes are images (NHWC, NCHW, or grey ones, NHW) and become NCHW in [0, 1]. Floats are images or features and are not changed.
+    Wider integers are word ids [n, length].
     """
 
     name = "file"
@@ -89,4 +89,9 @@ def _channels_first(images: np.ndarray, where: str) -> np.ndarray:
         return images.transpose(0, 3, 1, 2)
     if images.ndim == 4 and images.shape[1] in (1, 3):
         return images
-    raise DataError(f"{where} has bytes of shape {images.shape}; expected [n, height, width, 3] or [n, 3, height, width]")
+    if images.ndim == 3 and images.shape[2] not in (1, 3):  # otherwise it may be a single image
+        return images[:, None]
+    raise DataError(
+        f"{where} has bytes of shape {images.shape}; expected [n, height, width, 3] or [n, 3, height, width], "
+        "or [n, height, width] of grey images"
+    )

@@ -37,11 +37,13 @@ class Batch:
         images: Images float32 [N, ...], or word ids int64 [N, length] with 0 for padding; on the CPU.
         labels: Labels int64 [N], None if the source has none.
         description: One line for reports.
+        grey: True if they are grey images of a file, which may be repeated to three channels; noise of one channel may not.
     """
 
     images: torch.Tensor = field(repr=False)
     labels: torch.Tensor | None = field(default=None, repr=False)
     description: str = ""
+    grey: bool = False
 
     @property
     def kind(self) -> Literal["images", "words"]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rbflex_evo.spaces import DataError, near_name
-from rbflex_evo.spaces.errors import reason
+from rbflex_evo.spaces.errors import listed, reason
 
 
 def read_pickled_images(file: Path, label: str, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -69,6 +69,8 @@ def _latin1(text: str, encoding: str) -> bytes:
 def read_image(file: Path, size: int) -> np.ndarray:
     """Reads one image as uint8 [3, size, size]: the shorter side is resized to `size`, and the centre is cropped.
 
+    Grey images and palettes become three channels, an alpha channel is left out, and 16 bits become 8.
+
     Raises:
         DataError: If the file is not a readable image.
     """
@@ -76,14 +78,28 @@ def read_image(file: Path, size: int) -> np.ndarray:
 
     try:
         with Image.open(file) as opened:
-            image = opened.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            image = _eight_bits(opened).convert("RGB")
+    except Exception as error:  # a damaged file may raise anything
         raise DataError(f"{str(file)!r} is not an image that can be read: {reason(error)}") from error
     scale = size / min(image.size)
     width, height = (max(size, round(length * scale)) for length in image.size)
     left, top = (width - size) // 2, (height - size) // 2
     resized = image.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(resized.crop((left, top, left + size, top + size))).transpose(2, 0, 1)
+
+
+def _eight_bits(image: Any) -> Any:
+    """Returns an image with 8 bits a channel; Pillow's conversion would cut grey values of 16 bits off at 255."""
+    from PIL import Image
+
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers")
+    if not image.mode.startswith("I"):
+        return image
+    grey = np.asarray(image)
+    if grey.min() < 0 or grey.max() > 65535:
+        raise ValueError("its pixels have more than 16 bits")
+    return Image.fromarray((grey.astype(np.uint32) // 257).astype(np.uint8))
 
 
 def read_array(path: str, array: str | None, labels: str | None) -> tuple[np.ndarray, np.ndarray | None]:
@@ -110,7 +126,7 @@ def read_array(path: str, array: str | None, labels: str | None) -> tuple[np.nda
 def _pick(path: str, arrays: Mapping[str, np.ndarray], name: str | None) -> np.ndarray:
     if name is None:
         if len(arrays) != 1:
-            raise DataError(f"{path!r} holds {len(arrays)} arrays; name one in data.array: {', '.join(sorted(arrays))}")
+            raise DataError(f"{path!r} holds {len(arrays)} arrays; name one in data.array: {listed(sorted(arrays))}")
         name = next(iter(arrays))
     if name not in arrays:
         raise DataError(f"{path!r} has no array {name!r}{near_name(name, arrays)}")

@@ -36,7 +36,10 @@ class FolderParameters(NormalisedParameters):
 
 
 class Folder(Source):
-    """JPEG and PNG images of a folder and its subfolders: shorter side resized, centre cropped, RGB in [0, 1]."""
+    """JPEG and PNG images of a folder and its subfolders: shorter side resized, centre cropped, RGB in [0, 1].
+
+    Hidden files and folders are passed over.
+    """
 
     name = "folder"
     description = "JPEG and PNG images of a folder, resized and cropped to a square"
@@ -113,7 +116,17 @@ class Taskonomy(Source):
 
 
 def _images_below(root: str, pattern: str) -> list[Path]:
-    return sorted(f for f in existing_folder(root).rglob(pattern) if f.suffix.lower() in SUFFIXES and f.is_file())
+    folder = existing_folder(root)
+    return sorted(
+        f
+        for f in folder.rglob(pattern)
+        if f.suffix.lower() in SUFFIXES and not any(map(_hidden, f.relative_to(folder).parts)) and f.is_file()
+    )
+
+
+def _hidden(name: str) -> bool:
+    # Files and folders that programs leave beside images, such as ._a.jpg, .ipynb_checkpoints and __MACOSX.
+    return name.startswith(".") or name == "__MACOSX"
 
 
 def _drawn(values: FolderParameters | TaskonomyParameters, files: Sequence[Path], what: str) -> np.ndarray:

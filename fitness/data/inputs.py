@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rbflex_evo.spaces import ConfigError, DataError, SearchSpace
@@ -22,6 +23,14 @@ def default_data(space: SearchSpace) -> dict[str, Any]:
 def placed(inputs: torch.Tensor, device: torch.device | str, dtype: torch.dtype) -> torch.Tensor:
     """Returns `inputs` on `device`: images in `dtype`, word ids unchanged."""
     return inputs.to(device, dtype if inputs.is_floating_point() else None)
+
+
+def fitted(space: SearchSpace, batch: Batch) -> Batch:
+    """Returns the batch that networks of `space` read: grey images are repeated to three channels where they take three."""
+    if not batch.grey or len(space.input_shape) != 3 or space.input_shape[0] != 3:
+        return batch
+    text = f"{batch.description}, grey repeated to 3 channels"
+    return replace(batch, images=batch.images.expand(-1, 3, -1, -1).contiguous(), description=text, grey=False)
 
 
 def check_inputs(space: SearchSpace, batch: Batch) -> None:

@@ -78,4 +78,4 @@ def image_batch(images: np.ndarray, labels: np.ndarray | None, text: str, normal
     if not np.isfinite(floats).all():
         raise DataError(f"{text}: some values are NaN or infinite; every pixel must be a finite number")
     numbers = None if labels is None else torch.from_numpy(np.ascontiguousarray(labels, dtype=np.int64))
-    return Batch(torch.from_numpy(floats), numbers, text)
+    return Batch(torch.from_numpy(floats), numbers, text, grey=floats.ndim == 4 and floats.shape[1] == 1)

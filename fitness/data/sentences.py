@@ -77,4 +77,4 @@ class Sst2(Source):
             else f"{vocabulary.size} word ids of {Path(file).name}"
         )
         text = f"{values.n} sentences of {Path(values.path).name}, at most {values.length} words, {ids}, {how}"
-        return Batch(torch.from_numpy(np.stack(rows)), torch.tensor([labels[i] for i in chosen]), text)
+        return Batch(torch.from_numpy(np.stack(rows)), torch.tensor([labels[i] for i in chosen], device="cpu"), text)

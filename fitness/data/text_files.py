@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from rbflex_evo.spaces import DataError
+from rbflex_evo.spaces.errors import SHOWN, listed, shown
+from rbflex_evo.spaces.literals import whole_number
 
 SENTENCE, LABEL = "sentence", "label"
 
@@ -47,19 +49,21 @@ def read_labelled_sentences(path: str) -> tuple[list[str], list[int]]:
     columns = lines[0].split("\t")
     header = SENTENCE in columns
     if header and LABEL not in columns:
-        raise DataError(f"{path!r} has no column 'label', only {', '.join(columns)}; use a file with labels (train or dev)")
+        raise DataError(f"{path!r} has no column 'label', only {listed(columns)}; use a file with labels (train or dev)")
     sentence, label = (columns.index(SENTENCE), columns.index(LABEL)) if header else (1, 0)
     width = len(columns) if header else 2
-    expected = "<TAB>".join(columns) if header else "label<TAB>sentence, or a first line sentence<TAB>label"
+    expected = "<TAB>".join(columns)[:SHOWN] if header else "label<TAB>sentence, or a first line sentence<TAB>label"
     sentences, labels = [], []
     for number, line in enumerate(lines[header:], start=1 + header):
         fields = line.split("\t")
         if len(fields) != width:
             raise DataError(f"line {number} of {path!r} has {len(fields)} columns; expected {expected}")
-        if not (fields[label].isascii() and fields[label].isdigit()):
-            raise DataError(f"line {number} of {path!r} has the label {fields[label][:30]!r}; expected a number, as in {expected}")
+        kind = whole_number(fields[label])
+        if kind is None:
+            came = shown(fields[label], 30)
+            raise DataError(f"line {number} of {path!r} has the label {came}; expected a number, as in {expected}")
         if not fields[sentence].strip():
             raise DataError(f"line {number} of {path!r} has no sentence; expected {expected}")
         sentences.append(fields[sentence])
-        labels.append(int(fields[label]))
+        labels.append(kind)
     return sentences, labels

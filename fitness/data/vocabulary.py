@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rbflex_evo.spaces import DataError
+from rbflex_evo.spaces.errors import shown
 
 from .text_files import read_lines
 
@@ -104,7 +105,7 @@ def read_vocabulary(path: str) -> Vocabulary:
             raise DataError(f"line {number + 1} of {path!r} is empty; expected one word per line")
         if piece in ids:
             before = ids[piece] - first + 1
-            raise DataError(f"{path!r} has {piece!r} twice, in lines {before} and {number + 1}; expected each word once")
+            raise DataError(f"{path!r} has {shown(piece)} twice, in lines {before} and {number + 1}; expected each word once")
         ids[piece] = number + first
     if UNKNOWN not in ids:
         raise DataError(f"{path!r} has no {UNKNOWN}, the piece for unknown words; add that line")

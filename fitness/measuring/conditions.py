@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 
 from rbflex_evo.fitness.data.batch import Batch
-from rbflex_evo.fitness.data.inputs import check_inputs
+from rbflex_evo.fitness.data.inputs import check_inputs, fitted
 from rbflex_evo.fitness.passes.device import PRECISIONS, find_device
 from rbflex_evo.fitness.passes.weights import WeightParameters
 from rbflex_evo.fitness.planned.backends import create_backend
 from rbflex_evo.fitness.proxies.proxy import Proxy
 from rbflex_evo.spaces import ConfigError, DataError, SearchSpace
+from rbflex_evo.spaces.errors import shown
+from rbflex_evo.spaces.fingerprint import is_ours
+
+from .fingerprint import proxy_code, space_code
 
 # Raised when measuring itself changes in a way that no version of a space or a proxy shows.
 VERSION = 4
@@ -67,9 +72,10 @@ class Conditions:
             DeviceError: If the device is not available.
         """
         if precision not in PRECISIONS:
-            raise ConfigError(f"precision must be one of {', '.join(PRECISIONS)}, but it is {precision!r}")
+            raise ConfigError(f"precision must be one of {', '.join(PRECISIONS)}, but it is {shown(precision)}")
         if len(batch.images) < 2:
             raise DataError(f"a score compares at least 2 inputs, but the batch has {len(batch.images)}")
+        batch = fitted(space, batch)
         check_inputs(space, batch)
         found = find_device(device)
         if found.type == "mps" and precision == "float64":
@@ -77,9 +83,21 @@ class Conditions:
         name = create_backend(backend, found, *PRECISIONS[precision]).name
         return cls(space, batch, weights or WeightParameters(), found, precision, name)
 
+    @cached_property
+    def space_code(self) -> dict[str, object]:
+        """What identifies the code of the space; empty for a space of this package."""
+        return space_code(self.space)
+
     def identity(self, proxy: Proxy) -> dict[str, Any]:
-        """Returns everything that the statistics of a proxy depend on except the network, as plain data."""
-        labels = {"labels": self.batch.labels_fingerprint, "loss": self.space.loss} if proxy.uses_labels else {}
+        """Returns everything that the statistics of a proxy depend on except the network, as plain data.
+
+        Raises:
+            Unsure: If the code of a space or a score that is not of this package cannot be identified.
+        """
+        code = self.space_code | proxy_code(proxy)
+        # Nothing guarantees that a score of another package declares that it reads labels.
+        labelled = proxy.uses_labels or not is_ours(type(proxy))
+        labels = {"labels": self.batch.labels_fingerprint, "loss": self.space.loss} if labelled else {}
         return {
             "version": VERSION,
             "proxy": proxy.identity,
@@ -92,4 +110,5 @@ class Conditions:
             "machine": platform.machine(),
             "torch": torch.__version__,
             "space": self.space.identity,
+            **({"code": code} if code else {}),
         }

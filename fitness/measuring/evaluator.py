@@ -8,6 +8,7 @@ from statistics. Proxies that need information about the space (HDA) are calibra
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from itertools import islice
@@ -20,13 +21,17 @@ import numpy as np
 from rbflex_evo.fitness.evaluation import Evaluation, six_digits
 from rbflex_evo.fitness.passes.observer import CandidateFailed, Statistics
 from rbflex_evo.fitness.proxies.proxy import Proxy
-from rbflex_evo.spaces import ConfigError, Genotype
+from rbflex_evo.spaces import ConfigError, DeviceError, Genotype
 from rbflex_evo.spaces.encodings.distinct import distinct, draws
+from rbflex_evo.spaces.fingerprint import Unsure, is_ours
+from rbflex_evo.spaces.isolation.settings import own_settings
 
-from .cache import StatisticsCache, digest, digest_of
+from .cache import CacheWarning, StatisticsCache, digest, digest_of
 from .conditions import Conditions
+from .fingerprint import NAME as FINGERPRINT
+from .fingerprint import NetworkFingerprint, network_key
 from .measurer import Measured, by_plan
-from .workers import Workers, result_of
+from .workers import Workers
 
 FAILED = "failed"
 
@@ -40,11 +45,14 @@ class Evaluator:
     Args:
         conditions: Space, inputs, weights, device, precision and backend of the measurements.
         proxies: Scores by the name under which they are reported.
-        workers: Number of worker processes; None for one per core on a CPU and one on an accelerator.
+        workers: Number of worker processes; None for one per core on a CPU and one on an accelerator. See `Workers` for when
+            measuring stays in this process.
         micro_batch: Largest number of candidates in one request to a worker; None for 8 on a CPU, and for as many as fit into
             the memory of an accelerator, up to 256.
         cache: File of measured statistics; None for no cache.
         calibrations: Results of another evaluator's `prepare` by proxy; None to calibrate this one.
+        timeout: Seconds after which a candidate fails; None for no limit.
+        in_process: Whether to measure in this process whatever the candidates may do.
 
     Raises:
         ConfigError: If a setting is wrong or a proxy refuses the space.
@@ -60,7 +68,11 @@ class Evaluator:
         micro_batch: int | None = None,
         cache: Path | None = None,
         calibrations: Mapping[str, Mapping[str, float]] | None = None,
+        timeout: float | None = None,
+        in_process: bool = False,
     ) -> None:
+        if timeout is not None and not 0 < timeout < math.inf:
+            raise ConfigError(f"timeout must be more than 0 seconds, or None for no limit, but it is {timeout}")
         for name, count in (("workers", workers), ("micro_batch", micro_batch)):
             if count is not None and count < 1:
                 raise ConfigError(f"{name} must be at least 1, or None for what suits the device, but it is {count}")
@@ -69,17 +81,19 @@ class Evaluator:
         self.conditions, self.space = conditions, conditions.space
         self.proxies = {name: proxy.for_space(self.space) for name, proxy in proxies.items()}
         self.micro_batch = micro_batch or (8 if conditions.device.type == "cpu" else 256)
+        self.timeout = timeout
         self.raw = any(proxy.scores_raw_network for proxy in proxies.values())
         self.calibrations: dict[str, dict[str, float]] = {}
+        self.provisional: set[str] = set()
         self.counts = {"measured": 0, "from_cache": 0}
         self.cache = None if cache is None else StatisticsCache(cache)
-        self._workers = Workers(conditions, workers)
+        self._workers = Workers(conditions, workers, proxies=list(self.proxies.values()), timeout=timeout, in_process=in_process)
         self._prepared = False
-        self._common: dict[str, str] = {}
+        # Without a key, statistics are measured again each time.
+        self._common: dict[str, str | None] = {}
+        self._told_unsure = False
         if calibrations is not None:
-            for name, found in calibrations.items():
-                self._calibrate(name, found)
-            self._prepared = True
+            self.recall(calibrations)
 
     def __enter__(self) -> Evaluator:
         return self
@@ -107,7 +121,7 @@ class Evaluator:
     def prepare(self, progress: Callable[[int, int], None] | None = None) -> dict[str, dict[str, float]]:
         """Calibrates the proxies that need it (HDA) once and returns the results by proxy.
 
-        The networks have distinct keys and are drawn from a separate random stream. A network that fails is replaced.
+        The networks are distinct and are drawn from a separate random stream. A network that fails is replaced.
 
         Args:
             progress: Called with (networks measured, networks wanted).
@@ -115,18 +129,29 @@ class Evaluator:
         if self._prepared:
             return self.calibrations
         for name, proxy in self.proxies.items():
-            key = digest(self.conditions.identity(proxy) | {"calibration": proxy.calibration_identity})
-            found = self.cache.get(key) if self.cache is not None else None
+            # A calibration reads many networks, which only the space's name and version identify if the space is of this package.
+            kept = self.cache if is_ours(type(self.space)) and is_ours(type(proxy)) else None
+            found = None if kept is None else kept.get(key := self._calibration_key(proxy))
             if found is None:
                 rng = np.random.default_rng([self.conditions.weights.seed, 0x48444121])
                 samples = self._sample(name, proxy, rng, progress) if proxy.calibration_networks else []
-                found = proxy.calibrate(samples, rng)
-                if self.cache is not None and found:
-                    self.cache.put([(key, found)])
+                with own_settings():
+                    found = proxy.calibrate(samples, rng)
+                if kept is not None and found and name not in self.provisional:
+                    kept.put([(key, found)])
             if found:
                 self._calibrate(name, found)
         self._prepared = True
         return self.calibrations
+
+    def recall(self, calibrations: Mapping[str, Mapping[str, float]]) -> None:
+        """Takes the results of an earlier calibration by proxy instead of a new one."""
+        for name, found in calibrations.items():
+            self._calibrate(name, found)
+        self._prepared = True
+
+    def _calibration_key(self, proxy: Proxy) -> str:
+        return digest(self.conditions.identity(proxy) | {"calibration": proxy.calibration_identity})
 
     def _calibrate(self, name: str, found: Mapping[str, float]) -> None:
         self.calibrations[name] = dict(found)
@@ -137,15 +162,25 @@ class Evaluator:
     ) -> list[Statistics]:
         wanted = proxy.calibration_networks
         samples: list[Statistics] = []
-        drawn = distinct(islice(draws(self.space.encoding, rng), 1000 * wanted), self.key)
+        key_of = self.key if self.raw else self.space.calibration_key
+        drawn = distinct(islice(draws(self.space.encoding, rng), 1000 * wanted), key_of)
         while len(samples) < wanted:
-            fresh = [key for key, _ in islice(drawn, wanted - len(samples))]
+            fresh = [self.key(genotype) for _, genotype in islice(drawn, wanted - len(samples))]
             if not fresh:
                 raise ConfigError(
                     f"only {len(samples)} of {wanted} networks for {name}'s gammas could be measured in {self.space.name}; "
                     f"set fitness.proxies.{name}.networks lower"
                 )
             for block in self._statistics(fresh, {name: proxy}):
+                for measured in block:
+                    if measured.failures.get(name, "").startswith("out of memory"):
+                        # Another network in its place would give other gammas, and so other scores than the run's next session.
+                        raise DeviceError(
+                            f"a network for {name}'s gammas could not be measured ({measured.failures[name]}); "
+                            "make room, or set workers: 1 or a smaller data.n"
+                        )
+                    if name in measured.failures and name not in measured.lasting:
+                        self.provisional.add(name)
                 samples += [measured.statistics[name] for measured in block if name in measured.statistics]
                 if progress is not None:
                     progress(len(samples), wanted)
@@ -178,6 +213,10 @@ class Evaluator:
 
     def _score(self, block: Sequence[Measured], proxies: Mapping[str, Proxy]) -> list[Scored]:
         """Returns scores, failures and seconds of each candidate, computed in the same way for any number of candidates."""
+        with own_settings():
+            return self._scored(block, proxies)
+
+    def _scored(self, block: Sequence[Measured], proxies: Mapping[str, Proxy]) -> list[Scored]:
         scored: list[Scored] = [({}, {}, measured.seconds) for measured in block]
         for name, proxy in proxies.items():
             there = [i for i, measured in enumerate(block) if name in measured.statistics]
@@ -195,6 +234,11 @@ class Evaluator:
         """Number of worker processes."""
         return self._workers.count
 
+    @property
+    def peak_memory(self) -> int:
+        """Bytes that the largest worker process held, once the workers are closed; 0 if this process measured."""
+        return self._workers.peak_memory
+
     def planned(self) -> list[str]:
         """Returns the names of the scores that a planned forward serves, if the space plans its forwards on these inputs."""
         genotype = self.network_of(self.key(self.space.encoding.sample(np.random.default_rng(0))))
@@ -203,20 +247,61 @@ class Evaluator:
         return [name for name, proxy in self.proxies.items() if by_plan(proxy)]
 
     def digests(self, network: str, proxies: Mapping[str, Proxy] | None = None) -> dict[str, str]:
-        """Returns the cache key of each proxy's statistics for a network, given by its notation."""
+        """Returns the cache key of each proxy's statistics for a network; statistics without a key are not kept.
+
+        Args:
+            network: What identifies the network: its notation, and for a space of another package its fingerprint.
+            proxies: Scores by name; None for all.
+        """
         for name, proxy in (proxies or self.proxies).items():
             if name not in self._common:
-                self._common[name] = digest(self.conditions.identity(proxy))
-        return {name: digest_of(self._common[name], network) for name in proxies or self.proxies}
+                try:
+                    self._common[name] = digest(self.conditions.identity(proxy))
+                except Unsure as unsure:
+                    self._common[name] = None
+                    self._tell_unsure(unsure)
+        known = {name: self._common[name] for name in proxies or self.proxies}
+        return {name: digest_of(common, network) for name, common in known.items() if common is not None}
+
+    def _tell_unsure(self, unsure: Unsure) -> None:
+        if self.cache is not None and not self._told_unsure:
+            self._told_unsure = True
+            warnings.warn(f"statistics are measured anew and not kept: {unsure}", CacheWarning, stacklevel=2)
 
     def _statistics(self, keys: Sequence[str], proxies: Mapping[str, Proxy]) -> Iterator[list[Measured]]:
         """Yields the cached or measured statistics of the keys, in order, in blocks as they become ready."""
+        if self.cache is None or is_ours(type(self.space)):
+            yield from self._statistics_of(keys, proxies)
+            return
+        # Networks of another package are built to be looked up, as many at a time as the workers can share.
+        size = 4 * self.micro_batch * self.workers
+        for start in range(0, len(keys), size):
+            yield from self._statistics_of(keys[start : start + size], proxies)
+
+    def _network_keys(self, genotypes: Sequence[Genotype]) -> list[str | None]:
+        """Returns what identifies each network in the cache; None for a network that is not kept."""
+        if self.cache is None or is_ours(type(self.space)):
+            return [self.space.notation(genotype) for genotype in genotypes]
+        proxies: dict[str, Proxy] = {FINGERPRINT: NetworkFingerprint()}
+        found = [one for future in self._submit([(genotype, proxies) for genotype in genotypes]) for one in future.result()]
+        keys: list[str | None] = []
+        for genotype, measured in zip(genotypes, found, strict=True):
+            keys.append(None)
+            # A network that cannot be built fails again when it is measured, with its reason.
+            if FINGERPRINT in measured.statistics:
+                try:
+                    keys[-1] = network_key(self.space, genotype, measured.statistics[FINGERPRINT])
+                except Unsure as unsure:
+                    self._tell_unsure(unsure)
+        return keys
+
+    def _statistics_of(self, keys: Sequence[str], proxies: Mapping[str, Proxy]) -> Iterator[list[Measured]]:
         cached: list[Measured] = []
         digests: list[dict[str, str]] = []
         missing: list[tuple[int, tuple[Genotype, dict[str, Proxy]]]] = []
-        for position, key in enumerate(keys):
-            genotype = self.network_of(key)
-            digests.append(self.digests(self.space.notation(genotype), proxies))
+        genotypes = [self.network_of(key) for key in keys]
+        for position, (genotype, network) in enumerate(zip(genotypes, self._network_keys(genotypes), strict=True)):
+            digests.append({} if network is None else self.digests(network, proxies))
             found = self._read(digests[-1])
             cached.append(found)
             wanted = {n: p for n, p in proxies.items() if n not in found.statistics and n not in found.failures}
@@ -224,10 +309,13 @@ class Evaluator:
                 missing.append((position, (genotype, wanted)))
             else:
                 self.counts["from_cache"] += 1
+        if missing:
+            # From now on the number of workers is known.
+            self._workers.begin()
         ready = 0
         positions = iter([position for position, _ in missing])
         for future in self._submit([request for _, request in missing]):
-            arrived = result_of(future)
+            arrived = future.result()
             for measured in arrived:
                 position = next(positions)
                 self._write(digests[position], measured)
@@ -269,9 +357,10 @@ class Evaluator:
     def _write(self, digests: Mapping[str, str], measured: Measured) -> None:
         if self.cache is None:
             return
-        items: list[tuple[str, Any]] = [(digests[name], found) for name, found in measured.statistics.items()]
-        items += [(digests[name], {FAILED: measured.failures[name]}) for name in measured.lasting]
-        self.cache.put(items)
+        items: list[tuple[str, Any]] = [(digests[name], found) for name, found in measured.statistics.items() if name in digests]
+        items += [(digests[name], {FAILED: measured.failures[name]}) for name in measured.lasting if name in digests]
+        if items:
+            self.cache.put(items)
 
     def check_whole(self) -> None:
         """Does nothing, because every architecture can be measured."""

@@ -1,16 +1,50 @@
-"""Pool of processes that ignore Ctrl-C and end with their parent."""
+"""Child processes that run calls for their parent. The death of one is noticed at once and leaves the others alone.
+
+A call is sent through a socket of which the parent keeps only its own end, so a dead process is the end of the stream, at any
+moment. The arguments of the start are sent in the same way, since they may be larger than the buffer of a pipe.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
 import os
-import signal
+import pickle
+import sys
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import resource_tracker
+import traceback
+import weakref
+from collections.abc import Callable
+from multiprocessing.connection import Connection
 from typing import Any
+
+from .starting import StartFailed, cause, end_with_parent, ignore_stops, started
+
+# After the first process of a pool was ready, so many starts in a row may fail (memory) before the pool gives up.
+STARTS = 3
+
+
+class ProcessDied(Exception):
+    """A process ended before it answered; the message is the cause: "signal 9, most likely memory" or "exit code 3"."""
+
+
+class DiedAtStart(ProcessDied):
+    """A process ended before it took its first call."""
+
+
+class TookTooLong(Exception):
+    """A process did not answer in time and was killed."""
+
+
+class NotPortable(Exception):
+    """Objects cannot be sent to another process, or another process cannot import their code."""
+
+
+class _RemoteTraceback(Exception):
+    """Shows the traceback of the process where an error was raised."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
 
 
 def cores() -> int:
@@ -18,48 +52,252 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class Processes(ProcessPoolExecutor):
-    """Pool of spawned processes that ignore Ctrl-C from their start and end with their parent, also if it is killed.
+def may_have_children() -> bool:
+    """Returns False in a daemonic process, such as one of a `multiprocessing.Pool`."""
+    return not multiprocessing.current_process().daemon
+
+
+class Processes:
+    """Processes that are started when a call finds none idle; call it from as many threads as processes shall work.
+
+    The processes ignore `starting.STOPS` from their start and end with their parent, also if it is killed.
 
     Args:
-        count: Largest number of processes; a process is started when a call finds none idle.
         start: Function that each process calls first.
         arguments: Arguments of `start`.
+        forked: Whether the processes may be forked from a server; not if they use an accelerator.
+
+    Attributes:
+        peak_memory: Bytes that the largest of the processes held; 0 if unknown.
+
+    Raises:
+        NotPortable: If the arguments cannot be pickled.
     """
 
-    def __init__(self, count: int, start: Callable[..., None], *arguments: Any) -> None:
-        super().__init__(count, multiprocessing.get_context("spawn"), _start_process, (start, arguments))
+    def __init__(self, start: Callable[..., None], *arguments: Any, forked: bool = True) -> None:
+        self._start, self._forked = start, forked
+        try:
+            self._arguments = pickle.dumps(arguments)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise NotPortable(str(error)) from None
+        self.peak_memory = 0
+        self._idle: list[_Process] = []
+        self._known: set[_Process] = set()
+        self._lock = threading.Lock()
+        self._started = self._closed = False
+        self._finalizer = weakref.finalize(self, _kill, self._known)
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Schedules a call and returns its future, as `concurrent.futures.Executor.submit`."""
-        with _interrupts_waiting():
-            return super().submit(fn, *args, **kwargs)
+    def begin(self) -> None:
+        """Starts the first process.
+
+        Raises:
+            DiedAtStart: If it ends before it takes a call, as where the code of the main program is not under its guard.
+            NotPortable: If it cannot import the code of the arguments.
+        """
+        self._give(self._new())
+
+    def call(self, function: Callable[..., Any], *arguments: Any, timeout: float | None = None) -> Any:
+        """Returns the result of a function in one of the processes.
+
+        Args:
+            function: Function of a module.
+            arguments: Arguments of the function.
+            timeout: Seconds after which the process is killed; the time to start a process does not count.
+
+        Raises:
+            ProcessDied: If the process ended first.
+            TookTooLong: If the process did not answer in time.
+        """
+        process = self._take() or self._new()
+        try:
+            result = process.ask(pickle.dumps((function, arguments)), timeout)
+        except BaseException:
+            # After an error, as after a death, the next call begins in a new process.
+            self._end(process)
+            raise
+        self._give(process)
+        return result
+
+    def call_alone(self, function: Callable[..., Any], *arguments: Any, timeout: float | None = None) -> Any:
+        """Does the same as `call` in a new process, which runs nothing else before and after."""
+        process = self._new()
+        try:
+            return process.ask(pickle.dumps((function, arguments)), timeout)
+        finally:
+            self._end(process)
+
+    @property
+    def pids(self) -> list[int]:
+        """Numbers of the processes."""
+        with self._lock:
+            return [process.pid for process in self._known]
+
+    def close(self) -> None:
+        """Kills the processes; calls that are running raise `ProcessDied`."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+            _kill(self._known)
+        for process in idle:
+            self._end(process)
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _new(self) -> _Process:
+        for _ in range(STARTS - 1):
+            try:
+                return self._begun()
+            except DiedAtStart:
+                if self._closed or not self._started:
+                    raise
+        return self._begun()
+
+    def _begun(self) -> _Process:
+        process = _Process(self._start, self._forked)
+        try:
+            with self._lock:
+                if self._closed:
+                    raise DiedAtStart("its pool was closed")
+                self._known.add(process)
+            process.begin(self._arguments)
+        except BaseException:
+            self._end(process)
+            raise
+        self._started = True
+        return process
+
+    def _take(self) -> _Process | None:
+        with self._lock:
+            return self._idle.pop() if self._idle else None
+
+    def _give(self, process: _Process) -> None:
+        with self._lock:
+            self.peak_memory = max(self.peak_memory, process.peak_memory)
+            if not self._closed:
+                self._idle.append(process)
+                return
+        self._end(process)
+
+    def _end(self, process: _Process) -> None:
+        process.end()
+        with self._lock:
+            self.peak_memory = max(self.peak_memory, process.peak_memory)
+            self._known.discard(process)
 
 
-@contextlib.contextmanager
-def _interrupts_waiting() -> Iterator[None]:
-    """Blocks SIGINT within the context, so that a process that is started inside never receives it."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    # Otherwise the tracker would start with the first process and unblock the signals.
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+class _Process:
+    """One process and the connection to it."""
+
+    def __init__(self, start: Callable[..., None], forked: bool) -> None:
+        self.peak_memory = 0
+        self._connection, theirs = multiprocessing.Pipe()
+        try:
+            self._child = started(_serve, theirs, start, forked=forked)
+        except StartFailed as failed:
+            raise DiedAtStart(str(failed)) from None
+        except (OSError, EOFError) as error:
+            raise DiedAtStart(f"{type(error).__name__}: {error}") from None
+        finally:
+            theirs.close()
+        self.pid = self._child.pid
+        self._ended = False
+
+    def begin(self, arguments: bytes) -> None:
+        """Sends the arguments of the start and waits until the process is ready."""
+        try:
+            # A process that is forked from the server has those from when the server was started.
+            surroundings = dict(os.environ), sys.path, os.getcwd()
+            self.ask(pickle.dumps((surroundings, arguments)), None)
+        except ProcessDied as death:
+            raise DiedAtStart(str(death)) from None
+
+    def ask(self, request: bytes, timeout: float | None) -> Any:
+        """Sends a request and returns the answer, or raises the error that is the answer."""
+        try:
+            self._connection.send_bytes(request)
+            if not self._connection.poll(timeout):
+                raise TookTooLong
+            succeeded, answer, self.peak_memory = pickle.loads(self._connection.recv_bytes())
+        except (EOFError, OSError):
+            # The stream ends a moment before the exit code is known.
+            raise ProcessDied(cause(self.end(wait=1.0))) from None
+        if succeeded:
+            return answer
+        error, text = answer
+        raise error from _RemoteTraceback(text)
+
+    def kill(self) -> None:
+        """Kills the process, if it has not ended."""
+        if not self._ended:
+            self._child.kill()
+
+    def end(self, wait: float = 0.0) -> int | None:
+        """Kills the process if it does not end in so many seconds, and returns its exit code; None if it had ended before."""
+        if self._ended:
+            return None
+        self._ended = True
+        exit_code = self._child.end(wait)
+        self._connection.close()
+        return exit_code
+
+
+def _kill(processes: set[_Process]) -> None:
+    for process in list(processes):
+        process.kill()
+
+
+def _serve(connection: Connection, start: Callable[..., None]) -> None:
+    """Answers requests until the parent ends."""
+    ignore_stops()
+    end_with_parent()
     try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        (variables, path, folder), arguments = pickle.loads(connection.recv_bytes())
+    except (EOFError, OSError):
+        return
+    os.environ.clear()
+    os.environ.update(variables)
+    sys.path[:] = path
+    with contextlib.suppress(OSError):
+        os.chdir(folder)
+    # The parent closes its end when it needs no result any more.
+    with contextlib.suppress(EOFError, OSError):
+        connection.send_bytes(_answer(lambda: start(*_imported(arguments))))
+        while True:
+            request = connection.recv_bytes()
+            connection.send_bytes(_answer(lambda request=request: _called(request)))  # type: ignore[misc]
 
 
-def _start_process(start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    start(*arguments)
+def _imported(arguments: bytes) -> Any:
+    try:
+        return pickle.loads(arguments)
+    except Exception as error:
+        raise NotPortable(f"{type(error).__name__}: {error}") from None
 
 
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        # The parent was killed, so no result is needed any more.
-        os._exit(1)
+def _called(request: bytes) -> Any:
+    function, arguments = pickle.loads(request)
+    return function(*arguments)
+
+
+def _answer(call: Callable[[], Any]) -> bytes:
+    try:
+        return pickle.dumps((True, call(), _peak_memory()))
+    except Exception as error:
+        text = traceback.format_exc()
+        try:
+            return pickle.dumps((False, (pickle.loads(pickle.dumps(error)), text), _peak_memory()))
+        except Exception:
+            # An error that cannot be sent; its name and message can.
+            return pickle.dumps((False, (RuntimeError(f"{type(error).__name__}: {error}"), text), _peak_memory()))
+
+
+def _peak_memory() -> int:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -67,6 +67,16 @@ def load(path: Path) -> Arrays | None:
         return None
 
 
+def is_column(array: np.ndarray, kinds: str) -> bool:
+    """Returns whether an array has one dimension and a type of these kinds, as numpy abbreviates them."""
+    return array.ndim == 1 and (array.dtype.kind in kinds or not array.size)
+
+
+def described(array: np.ndarray) -> str:
+    """Returns shape and type of an array, for messages."""
+    return f"an array of shape {array.shape} and type {array.dtype}"
+
+
 def score_names(arrays: Arrays) -> list[str]:
     """Returns the names of the scores of a table, in order."""
     return [name for name in arrays if f"{name}{FAILURE}" in arrays]
@@ -87,6 +97,10 @@ def read_tabulated(path: Path, proxies: Iterable[str]) -> TabulatedScores:
     for name in proxies:
         if name not in known:
             raise ConfigError(f"{str(path)!r} has no scores of {name!r}{near_name(name, known)}")
+    needed = {"key": "U", "notation": "U", **dict.fromkeys(proxies, "fiu"), **{f"{name}{FAILURE}": "U" for name in proxies}}
+    for name, kinds in needed.items():
+        if not is_column(columns[name], kinds):
+            raise ConfigError(f"{name!r} of {str(path)!r} is {described(columns[name])}; tabulate anew")
     keys = columns["key"].tolist()
     table = TabulatedScores(
         path=path,

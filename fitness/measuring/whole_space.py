@@ -15,7 +15,7 @@ from rbflex_evo.spaces import Genotype, SearchSpace
 
 from .conditions import Conditions
 from .measurer import Measured
-from .workers import Workers, result_of
+from .workers import Workers
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ def score_all(
     workers: int | None = None,
     done: Collection[Genotype] = (),
     genes: int = 2,
+    timeout: float | None = None,
 ) -> Iterator[Subtree]:
     """Yields the statistics of all networks of a space in order, one subtree at a time.
 
@@ -67,12 +68,13 @@ def score_all(
         workers: Number of worker processes; None for one per core on a CPU and one on an accelerator.
         done: Prefixes of the subtrees to leave out.
         genes: Length of a prefix.
+        timeout: Seconds after which a candidate fails; candidates then share no computation. None for no limit.
 
     Raises:
         ConfigError: If the space plans no forward, or a proxy needs more than a planned forward.
     """
     waiting = deque((prefix, group) for prefix, group in subtrees(conditions.space, genes).items() if prefix not in done)
-    pool = Workers(conditions, workers)
+    pool = Workers(conditions, workers, proxies=list(proxies.values()), timeout=timeout)
     running: deque[tuple[Genotype, list[Genotype], Future[list[Measured]]]] = deque()
     try:
         while waiting or running:
@@ -80,7 +82,7 @@ def score_all(
                 prefix, group = waiting.popleft()
                 running.append((prefix, group, pool.submit_walk(group, proxies)))
             prefix, group, future = running.popleft()
-            yield _subtree(prefix, group, result_of(future), proxies)
+            yield _subtree(prefix, group, future.result(), proxies)
     finally:
         pool.close()
 

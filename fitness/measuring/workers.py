@@ -1,33 +1,45 @@
-"""Execution of measurements in this process or in worker processes of one thread each.
+"""Execution of measurements in worker processes of one thread each, or in this process where nothing can go wrong.
 
 With one torch thread per worker, sums are the same for any number of workers. On a CPU, processes of one thread each are also
-faster than threads.
+faster than threads. A candidate that kills its worker (memory, a fault in compiled code) fails with this reason: the candidates
+that the worker had in hand are measured again, each alone in a new process.
 """
 
 from __future__ import annotations
 
 import contextlib
-import pickle
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 
-from rbflex_evo.fitness.passes.watch import own_precision
 from rbflex_evo.fitness.proxies.proxy import Proxy
-from rbflex_evo.spaces import DeviceError, Genotype, RbflexEvoError
+from rbflex_evo.spaces import ConfigError, DeviceError, Genotype, RbflexEvoError
+from rbflex_evo.spaces.isolation.random_state import own_random_state
+from rbflex_evo.spaces.isolation.settings import own_settings
 
 from .conditions import Conditions
 from .measurer import Measured, Measurer
-from .processes import Processes, cores
+from .processes import DiedAtStart, NotPortable, ProcessDied, Processes, TookTooLong, cores, may_have_children
 
 Request = tuple[Genotype, Mapping[str, Proxy]]
 
+# Bytes of inputs up to which one worker measures the spaces and scores of this package in the process of its parent: they run
+# no code but this package's, and their activations do not exhaust a memory. The start of a process costs a second.
+SMALL_INPUTS = 2**20
+
 
 class WorkerError(RbflexEvoError, RuntimeError):
-    """A worker process ended unexpectedly."""
+    """Worker processes cannot be started."""
+
+
+class WorkerWarning(UserWarning):
+    """Warns that candidates are measured in this process, so that a candidate that kills its process ends the search."""
+
+    exit_code = 1
 
 
 def default_workers(device: torch.device) -> int:
@@ -36,95 +48,221 @@ def default_workers(device: torch.device) -> int:
 
 
 class Workers:
-    """Runs the methods of a `Measurer` in worker processes, or in this process if there is only one worker.
+    """Runs the methods of a `Measurer` in worker processes.
+
+    Measuring stays in this process if `in_process` asks for it; if there is one worker on an Apple device, or for small inputs, a
+    space and scores of this package and no timeout; and, with a warning and one worker, where a process of its own is
+    impossible: in a daemonic process, and for code that another process cannot import.
 
     Args:
         conditions: Conditions of the measurements.
         count: Number of worker processes; None for `default_workers` of the device.
+        proxies: Scores that will be measured, at least one of each class.
+        timeout: Seconds after which a candidate fails; None for no limit.
+        in_process: Whether to measure in this process whatever the candidates may do.
 
     Raises:
+        ConfigError: If a timeout is set and measuring must stay in this process.
         DeviceError: If several workers are requested on an Apple device.
     """
 
-    def __init__(self, conditions: Conditions, count: int | None = None) -> None:
+    def __init__(
+        self,
+        conditions: Conditions,
+        count: int | None = None,
+        *,
+        proxies: Sequence[Proxy] = (),
+        timeout: float | None = None,
+        in_process: bool = False,
+    ) -> None:
         self.count = count or default_workers(conditions.device)
         if self.count > 1 and conditions.device.type == "mps":
             raise DeviceError(f"an Apple device takes one worker, but {self.count} were asked for")
-        self._conditions = conditions
-        self._pool: Processes | None = None
+        self.peak_memory = 0
+        self._conditions, self._proxies, self._timeout = conditions, list(proxies), timeout
+        self._processes: Processes | None = None
+        self._threads: ThreadPoolExecutor | None = None
+        self._gate = Gate()
         self._own: Measurer | None = None
+        self._in_process = in_process or (self.count == 1 and timeout is None and self._is_safe())
+        if not self._in_process and not may_have_children():
+            self._stay("a daemonic process may have no children")
 
     def submit(self, requests: Sequence[Request]) -> Future[list[Measured]]:
-        """Schedules `Measurer.measure`; with one worker, the future is done on return."""
-        return self._start("measure", list(requests))
+        """Schedules `Measurer.measure`; if measuring stays in this process, the future is done on return."""
+        return self._start(list(requests), walked=False)
 
     def submit_walk(self, genotypes: Sequence[Genotype], proxies: Mapping[str, Proxy]) -> Future[list[Measured]]:
-        """Schedules `Measurer.walk`; with one worker, the future is done on return."""
-        return self._start("walk", list(genotypes), dict(proxies))
+        """Schedules `Measurer.walk`; if measuring stays in this process, the future is done on return."""
+        return self._start([(genotype, proxies) for genotype in genotypes], walked=True)
 
-    def _start(self, method: str, *arguments: Any) -> Future[list[Measured]]:
-        if self.count > 1:
-            if self._pool is None:
-                # As bytes, because torch sends tensors through shared memory, which is small in containers.
-                self._pool = Processes(self.count, _start_worker, pickle.dumps(self._conditions))
-            try:
-                return self._pool.submit(_call, method, *arguments)
-            except BrokenProcessPool:
-                raise WorkerError(_DIED) from None
+    def close(self) -> None:
+        """Stops the workers and drops requests that are not finished."""
+        if self._processes is not None and self._threads is not None:
+            self._processes.close()
+            self._threads.shutdown(wait=True, cancel_futures=True)
+            self.peak_memory = self._processes.peak_memory
+        self._processes = self._threads = self._own = None
+
+    def begin(self) -> None:
+        """Starts a worker, so that `count` is 1 from now on if measuring must stay in this process.
+
+        Raises:
+            WorkerError: If the process dies as it starts.
+        """
+        if self._in_process or self._processes is not None:
+            return
+        try:
+            processes = Processes(_start_worker, self._conditions, self._proxies, forked=self._conditions.device.type == "cpu")
+            processes.begin()
+        except NotPortable as error:
+            self._stay(f"a process of its own cannot load the space or a score: {error}")
+        except DiedAtStart as death:
+            if self.count > 1:
+                raise WorkerError(_died(death)) from None
+            self._stay(f"a process of its own died as it started ({death})")
+        else:
+            self._processes, self._threads = processes, ThreadPoolExecutor(self.count)
+
+    def _is_safe(self) -> bool:
+        """Returns True if only this package's code runs and memory suffices, and on an Apple device, where all else is untested."""
+        ours = all(type(part).__module__.startswith("rbflex_evo.") for part in (self._conditions.space, *self._proxies))
+        return self._conditions.device.type == "mps" or (ours and self._conditions.batch.images.nbytes <= SMALL_INPUTS)
+
+    def _stay(self, reason: str) -> None:
+        if self._timeout is not None:
+            raise ConfigError(f"timeout: {self._timeout:g} cannot be kept, because {reason}; leave timeout out")
+        one = "" if self.count == 1 else f", with one worker instead of {self.count}"
+        text = f"candidates are measured in this process{one}, because {reason}; one that kills the process ends the search"
+        warnings.warn(text, WorkerWarning, stacklevel=2)
+        self._in_process, self.count = True, 1
+
+    def _start(self, requests: list[Request], *, walked: bool) -> Future[list[Measured]]:
+        self.begin()
+        if self._threads is not None:
+            return self._threads.submit(self._measured, requests, walked)
         future: Future[list[Measured]] = Future()
         with as_in_a_worker():
             if self._own is None:
                 self._own = Measurer(self._conditions)
-            future.set_result(getattr(self._own, method)(*arguments))
+            future.set_result(_measure(self._own, requests, walked))
         return future
 
-    def close(self) -> None:
-        """Stops the workers and drops requests that have not started."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-        self._pool = self._own = None
+    def _measured(self, requests: list[Request], walked: bool) -> list[Measured]:
+        """Measures in one of the processes; runs in a thread of its own."""
+        assert self._processes is not None
+        if self._timeout is not None and len(requests) > 1:
+            return [measured for request in requests for measured in self._measured([request], walked)]
+        try:
+            with self._gate.together():
+                return self._within_time(self._processes.call, requests, walked)
+        except DiedAtStart as death:
+            raise WorkerError(_died(death)) from None
+        except ProcessDied:
+            return [self._alone(request, walked) for request in requests]
+
+    def _alone(self, request: Request, walked: bool) -> Measured:
+        """Measures one candidate while nothing else is measured; it is to blame only if it kills a new process, too."""
+        assert self._processes is not None
+        started = time.perf_counter()
+        with self._gate.alone():
+            for call in (self._processes.call, self._processes.call_alone):
+                try:
+                    return self._within_time(call, [request], walked)[0]
+                except DiedAtStart as death:
+                    raise WorkerError(_died(death)) from None
+                except ProcessDied as death:
+                    cause = str(death)
+        return _failed(request, f"the process that measured it died ({cause})", time.perf_counter() - started)
+
+    def _within_time(self, call: Callable[..., list[Measured]], requests: list[Request], walked: bool) -> list[Measured]:
+        try:
+            return call(_in_a_worker, requests, walked, timeout=self._timeout)
+        except TookTooLong:
+            assert self._timeout is not None
+            return [_failed(request, f"took longer than timeout: {self._timeout:g} s", self._timeout) for request in requests]
 
 
-_DIED = (
-    "a worker process died, most likely because memory ran out; set workers: 1 or a smaller data.n and resume\n"
-    'in a script of your own, it also dies where the call is not under: if __name__ == "__main__":'
-)
+class Gate:
+    """Lets many threads in together, or one alone. A thread that wants to be alone goes before those that come after it."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._inside = 0
+        self._wanting_alone = 0
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Context that excludes only `alone`."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._wanting_alone)
+            self._inside += 1
+        with self._leaving():
+            yield
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Context that excludes every other thread."""
+        with self._changed:
+            self._wanting_alone += 1
+            self._changed.wait_for(lambda: not self._inside)
+            self._inside += 1
+        try:
+            with self._leaving():
+                yield
+        finally:
+            with self._changed:
+                self._wanting_alone -= 1
+                self._changed.notify_all()
+
+    @contextlib.contextmanager
+    def _leaving(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._inside -= 1
+                self._changed.notify_all()
 
 
-def result_of(future: Future[list[Measured]]) -> list[Measured]:
-    """Returns the result of a future.
+def _died(death: DiedAtStart) -> str:
+    return (
+        f"a worker process died as it started ({death}); in a script of your own, it does where the call is not under: "
+        'if __name__ == "__main__":\n'
+        "if memory ran out, set workers: 1 or a smaller data.n, and resume"
+    )
 
-    Raises:
-        WorkerError: If the worker process died.
-    """
-    try:
-        return future.result()
-    except BrokenProcessPool:
-        raise WorkerError(_DIED) from None
+
+def _failed(request: Request, reason: str, seconds: float) -> Measured:
+    # Not lasting: a larger or faster machine may measure it.
+    return Measured({}, dict.fromkeys(request[1], reason), frozenset(), seconds)
 
 
 @contextlib.contextmanager
 def as_in_a_worker() -> Iterator[None]:
-    """Sets one torch thread and switches off inference mode and autocast, as in a worker process."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.inference_mode(False), own_precision():
-            yield
-    finally:
-        torch.set_num_threads(before)
+    """Isolates a measurement from the calling program, in the same way in this process and in a worker process."""
+    with own_settings(), own_random_state():
+        yield
 
 
 _worker: Measurer | None = None
 
 
-def _start_worker(conditions: bytes) -> None:
+def _start_worker(conditions: Conditions, proxies: list[Proxy]) -> None:
     global _worker
     torch.set_num_threads(1)
-    _worker = Measurer(pickle.loads(conditions))
+    # A worker process runs the module-level code of the caller's script, which may change settings.
+    with as_in_a_worker():
+        _worker = Measurer(conditions)
 
 
-def _call(method: str, *arguments: Any) -> list[Measured]:
+def _in_a_worker(requests: list[Request], walked: bool) -> list[Measured]:
     assert _worker is not None
-    measured: list[Measured] = getattr(_worker, method)(*arguments)
-    return measured
+    with as_in_a_worker():
+        return _measure(_worker, requests, walked)
+
+
+def _measure(measurer: Measurer, requests: list[Request], walked: bool) -> list[Measured]:
+    if walked:
+        return measurer.walk([genotype for genotype, _ in requests], requests[0][1])
+    return measurer.measure(requests)

@@ -20,6 +20,7 @@ import numpy as np
 
 from rbflex_evo.fitness.costs.metric import METRICS
 from rbflex_evo.spaces import ConfigError, Parameters, near_name, parse
+from rbflex_evo.spaces.errors import shown
 
 
 @dataclass(frozen=True)
@@ -135,11 +136,11 @@ class _Bounds(Parameters):
 def _read_one(name: str, given: Any, where: str) -> tuple[Constraint, dict[str, Any]]:
     parameters = METRICS.get(name).Parameters.model_fields
     if not isinstance(given, Mapping):
-        raise ConfigError(f"{where!r}: should be bounds such as {{max: 1.0e6}}, but it is {given!r}")
+        raise ConfigError(f"{where!r}: should be bounds such as {{max: 1.0e6}}, but it is {shown(given)}")
     unknown = [key for key in given if key not in {*_Bounds.model_fields, *parameters}]
     if unknown:
         known = {*_Bounds.model_fields, *parameters}
-        raise ConfigError(f"unknown key '{where}.{unknown[0]}'{near_name(str(unknown[0]), known)}")
+        raise ConfigError(f"unknown key {shown(f'{where}.{unknown[0]}')}{near_name(str(unknown[0]), known)}")
     bounds = parse(_Bounds, {key: given[key] for key in _Bounds.model_fields if key in given}, where)
     if bounds.min is None and bounds.max is None:
         raise ConfigError(f"{where!r} has no bound; give it a 'max' or a 'min', as in {{{name}: {{max: 1.0e6}}}}")

@@ -38,6 +38,7 @@ from pydantic import Field
 from rbflex_evo.fitness.costs.metric import METRICS
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.spaces import ConfigError, Parameters, near_name
+from rbflex_evo.spaces.errors import shown
 
 MINIMISE = "minimise"
 
@@ -206,10 +207,10 @@ def _check_names(names: Sequence[str], proxies: Iterable[str], where: str) -> No
         raise ConfigError(f"{where!r} is empty; name at least one of the proxies: {', '.join(known)}")
     for name in names:
         if name not in known:
-            raise ConfigError(f"{where!r}: {name!r} is not a configured proxy{near_name(name, known)}")
+            raise ConfigError(f"{where!r}: {shown(name)} is not a configured proxy{near_name(name, known)}")
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise ConfigError(f"{where!r} names {twice[0]!r} twice; to make it count for more, set 'weights'")
+        raise ConfigError(f"{where!r} names {shown(twice[0])} twice; to make it count for more, set 'weights'")
 
 
 def _member(entry: str | Mapping[str, Any]) -> str:
@@ -221,17 +222,17 @@ def _check_pareto(parameters: ObjectiveParameters, proxies: Iterable[str], where
     here = f"{where}.pareto"
     for entry in entries:
         if not isinstance(entry, str) and not isinstance(entry.get(MINIMISE), str):
-            raise ConfigError(f"{here!r}: should hold proxies and metrics such as {{minimise: flops}}, but one is {entry!r}")
+            raise ConfigError(f"{here!r}: should hold proxies and metrics such as {{minimise: flops}}, but one is {shown(entry)}")
     for name, given in parameters.minimised.items():
         known = METRICS.get(name).Parameters.model_fields
         unknown = [key for key in given if key not in known]
         if unknown:
-            raise ConfigError(f"unknown key '{here}.{name}.{unknown[0]}'{near_name(str(unknown[0]), [MINIMISE, *known])}")
+            raise ConfigError(f"unknown key {shown(f'{here}.{name}.{unknown[0]}')}{near_name(str(unknown[0]), [MINIMISE, *known])}")
     members = [_member(entry) for entry in entries]
     scores = [entry for entry in entries if isinstance(entry, str)]
     twice = [name for name, count in Counter(members).items() if count > 1]
     if twice:
-        raise ConfigError(f"{here!r} names {twice[0]!r} twice; name every objective once")
+        raise ConfigError(f"{here!r} names {shown(twice[0])} twice; name every objective once")
     if len(members) < 2 or not scores:
         raise ConfigError(f"{here!r} must have at least two members, one of them a proxy, but it has {members}")
     _check_names(scores, proxies, here)

@@ -17,6 +17,10 @@ PRECISIONS = {
     "bfloat16": (torch.float32, torch.bfloat16),
 }
 
+_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+# All that oneDNN says of an allocation that failed.
+_ONEDNN = ("could not create a primitive", "could not create a memory object", "could not execute a primitive")
+
 # As in glibc's malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
@@ -104,7 +108,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     text = str(error).lower()
-    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+    return isinstance(error, RuntimeError) and (text in _ONEDNN or any(words in text for words in _NO_MEMORY))
 
 
 def release_memory(device: torch.device) -> None:

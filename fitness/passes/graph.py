@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rbflex_evo.spaces import Genotype, SearchSpace
+from rbflex_evo.spaces.isolation.random_state import own_random_state
+from rbflex_evo.spaces.isolation.settings import own_settings
 
 if TYPE_CHECKING:
     from rbflex_evo.spaces.architecture.plan import Plan
@@ -89,12 +91,16 @@ def planned(plan: Plan) -> list[Operation]:
 
 
 def traced(space: SearchSpace, genotype: Genotype, input_shape: Sequence[int]) -> list[Operation]:
-    """Returns the operations that the built network runs in evaluation mode."""
+    """Returns the operations that the built network runs in evaluation mode.
+
+    Raises:
+        CandidateFailed: If the forward draws random numbers.
+    """
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils._pytree import tree_leaves
 
-    from .watch import Rewired
+    from .watch import Rewired, evaluation_mode
 
     matrices = {getattr(torch.ops.aten, name) for name in ("mm", "addmm", "bmm", "baddbmm", "matmul", "linear", "mv", "addmv")}
 
@@ -128,11 +134,15 @@ def traced(space: SearchSpace, genotype: Genotype, input_shape: Sequence[int]) -
             self.writers.update(dict.fromkeys(written, len(self.operations) - 1))
             return results
 
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        network = space.build(genotype).eval()
+    with own_settings(), torch.no_grad(), own_random_state(0):
+        network = space.build(genotype)
         image = space.example_inputs(1, input_shape=input_shape)
         # Without a function mode, torch runs its Transformer layers as one fused operation.
-        with Rewired({}, {}), Tracer({memory(parameter) for parameter in network.parameters()}, image) as tracer:
+        with (
+            evaluation_mode(network),
+            Rewired({}, {}),
+            Tracer({memory(parameter) for parameter in network.parameters()}, image) as tracer,
+        ):
             output = network(image)
         last = frozenset(tracer.writers[memory(x)] for x in tree_leaves(output) if memory(x) in tracer.writers)
     return [*tracer.operations, Operation(last)]

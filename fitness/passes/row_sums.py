@@ -58,25 +58,46 @@ class RowStatistics:
         Raises:
             CandidateFailed: If no block was added.
         """
+        blocks = self._stacked()
+        sums = _named((blocks * np.array(self.multiplicities, float)[:, None]).sum(axis=0))
+        return sums | {"live": np.asarray(sums["live"], np.int64), "length": np.asarray(self.columns, np.int64)}
+
+    def separately(self) -> dict[str, np.ndarray]:
+        """Returns ``gram`` [L, N, N] and ``live`` [L] of each of the L blocks, counted once, and their ``multiplicity`` [L].
+
+        Raises:
+            CandidateFailed: If no block was added.
+        """
+        sums = _named(self._stacked())
+        return {
+            "gram": sums["gram"],
+            "live": sums["live"].astype(np.int64),
+            "multiplicity": np.array(self.multiplicities, np.int64),
+        }
+
+    def _stacked(self) -> np.ndarray:
+        """Returns the reduced blocks, float64 [L, sums]."""
         import torch
 
         if not self.blocks:
             raise CandidateFailed("the classifier was never called in the forward")
-        blocks = torch.stack(self.blocks).cpu().numpy()
-        totals = (blocks * np.array(self.multiplicities, float)[:, None]).sum(axis=0)
-        n = math.isqrt(len(totals))  # There are N^2 + 3 N + 1 sums.
-        while n * n + 3 * n + 1 > len(totals):
-            n -= 1
-        gram, rest = totals[: n * n].reshape(n, n), totals[n * n :]
-        finite = np.isfinite(rest[-1])
-        return {
-            "gram": (gram + gram.T) / 2,
-            "normalised_sums": rest[:n],
-            "sums": rest[n : 2 * n],
-            "squares": rest[2 * n : 3 * n],
-            "live": np.int64(rest[-1] if finite else 0),
-            "length": np.int64(self.columns),
-        }
+        blocks: np.ndarray = torch.stack(self.blocks).cpu().numpy().astype(float)
+        return blocks
+
+
+def _named(sums: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns the parts of sums [..., N^2 + 3 N + 1] by name; a count that is not finite becomes 0."""
+    n = math.isqrt(sums.shape[-1])
+    while n * n + 3 * n + 1 > sums.shape[-1]:
+        n -= 1
+    gram, rest = sums[..., : n * n].reshape(*sums.shape[:-1], n, n), sums[..., n * n :]
+    return {
+        "gram": (gram + gram.swapaxes(-2, -1)) / 2,
+        "normalised_sums": rest[..., :n],
+        "sums": rest[..., n : 2 * n],
+        "squares": rest[..., 2 * n : 3 * n],
+        "live": np.where(np.isfinite(rest[..., -1]), rest[..., -1], 0),
+    }
 
 
 def reduce_rows(rows: torch.Tensor, magnitude: torch.Tensor | None = None) -> torch.Tensor:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from typing import Any, Literal
 
@@ -23,6 +23,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
+
+from rbflex_evo.spaces.isolation.draws import refused_draws, switched_off
 
 from .activations import FUNCTIONS, declared, is_activation
 from .layout import Account, Evidence, FirstDimension, Layouts, Recording, needs_evidence
@@ -45,7 +47,7 @@ CONVOLUTIONS = (functional.conv1d, functional.conv2d, functional.conv3d)
 
 
 class Rewired(TorchFunctionMode):
-    """Function mode that replaces and watches torch functions.
+    """Function mode that replaces and watches torch functions; functional dropout is switched off.
 
     Args:
         replaced: Replacements by torch function.
@@ -58,7 +60,7 @@ class Rewired(TorchFunctionMode):
         watched: dict[Any, Callable[[Any, tuple[Any, ...], Any], None]],
     ) -> None:
         super().__init__()
-        self.replaced = replaced
+        self.replaced = {**switched_off(), **replaced}
         self.watched = watched
 
     def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
@@ -216,24 +218,20 @@ def _in_precision(convolve: Callable[..., Tensor], dtype: torch.dtype | None) ->
 
 @contextmanager
 def evaluation_mode(network: nn.Module) -> Iterator[None]:
-    """Context in which `network` is in evaluation mode; the mode of every module is restored afterwards."""
+    """Context in which `network` is in evaluation mode; the mode of every module is restored afterwards.
+
+    Raises:
+        CandidateFailed: If something was drawn from a random generator.
+    """
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:
-        yield
+        # Networks of this package draw nothing, and comparing states takes a few percent of a small network's forward.
+        with nullcontext() if type(network).__module__.startswith("rbflex_evo.") else refused_draws(network, CandidateFailed):
+            yield
     finally:
         for module, training in modes.items():
             module.training = training
-
-
-@contextmanager
-def own_precision() -> Iterator[None]:
-    """Context in which `torch.autocast` is off, even if a caller has enabled it for the thread."""
-    with ExitStack() as stack:
-        for device in ("cpu", "cuda", "mps"):
-            if torch.is_autocast_enabled(device):
-                stack.enter_context(torch.autocast(device, enabled=False))
-        yield
 
 
 def run_observed(

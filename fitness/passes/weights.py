@@ -16,6 +16,9 @@ import numpy as np
 from pydantic import Field
 
 from rbflex_evo.spaces import Genotype, Parameters, SearchSpace
+from rbflex_evo.spaces.isolation.memory import marked_memory
+from rbflex_evo.spaces.isolation.random_state import own_random_state
+from rbflex_evo.spaces.isolation.settings import own_settings
 
 from .byte_cache import ByteCache
 
@@ -38,6 +41,11 @@ class WeightParameters(Parameters):
     seed: int = Field(default=0, ge=0)
     distribution: Distribution = "pytorch"
 
+
+# Names of the matrix whose fan-in scales the bias of the same layer: its own, or that of a normalised or parametrized weight.
+MATRICES = ("weight", "parametrizations.weight.original", "parametrizations.weight.original1", "weight_orig", "weight_v")
+# Power iterations of spectral normalisation for a new matrix, as in torch.
+POWER_ITERATIONS = 15
 
 # The most recent raw draws of this process: values of a pure function, so that dropping one costs only time.
 _draws: ByteCache[np.ndarray] = ByteCache(128 * 2**20)
@@ -101,7 +109,7 @@ def initialise(network: nn.Module, weights: WeightParameters, largest: Mapping[s
     with torch.no_grad():
         for name, tensor in parameters.items():
             module = name.rpartition(".")[0]
-            matrix = shapes.get(f"{module}.weight" if module else "weight", ())
+            matrix = next((shapes[there] for form in MATRICES if (there := f"{module}.{form}" if module else form) in shapes), ())
             looked_up = weights.distribution != "normal" and name in embeddings
             how = weights.model_copy(update={"distribution": "standard_normal"}) if looked_up else weights
             values = parameter_values(name, shapes[name], how, largest, matrix)
@@ -110,6 +118,40 @@ def initialise(network: nn.Module, weights: WeightParameters, largest: Mapping[s
         for embedding in embeddings.values():
             if embedding.padding_idx is not None:
                 embedding.weight[embedding.padding_idx] = 0
+        _settle(network)
+
+
+def _settle(network: nn.Module) -> None:
+    """Makes weights that are computed from parameters, as by spectral or weight normalisation, those of the drawn matrices.
+
+    Lengths of weight normalisation become those of the matrix, so that it is the weight. Power iterations of spectral normalisation
+    start again from the matrix, as many as torch makes for a new layer.
+    """
+    import torch
+    from torch.nn.utils.parametrize import ParametrizationList
+    from torch.nn.utils.spectral_norm import SpectralNorm
+    from torch.nn.utils.weight_norm import WeightNorm
+
+    for module in network.modules():
+        if isinstance(module, ParametrizationList):
+            modes = {part: part.training for part in module.modules()}
+            last = getattr(module, f"original{module.ntensors - 1}", None)
+            # Weight normalisation has a length and a matrix of the weight's shape.
+            if last is not None and last.shape == module().shape and all(hasattr(part, "right_inverse") for part in module):
+                module.right_inverse(last.clone())
+            if next(module.buffers(), None) is not None:
+                module.train()
+                for _ in range(POWER_ITERATIONS):
+                    module()
+            for part, training in modes.items():
+                part.training = training
+        for hook in module._forward_pre_hooks.values():
+            if isinstance(hook, WeightNorm):
+                matrix = getattr(module, f"{hook.name}_v")
+                getattr(module, f"{hook.name}_g").copy_(torch.norm_except_dim(matrix, 2, hook.dim))
+            elif isinstance(hook, SpectralNorm):
+                for _ in range(POWER_ITERATIONS):
+                    hook.compute_weight(module, do_power_iteration=True)
 
 
 def parameter_values(
@@ -160,33 +202,20 @@ def _scale(distribution: Distribution, fan_in: int, fan_out: int) -> tuple[float
 
 
 def build_initialised(space: SearchSpace, genotype: Genotype, weights: WeightParameters) -> nn.Module:
-    """Builds the genotype's network with its weights on the CPU; no global random state is read or changed.
+    """Builds the genotype's network with its weights on the CPU, in float32; no global random state is read or changed.
 
-    Torch's initialisation of matrices is skipped, since they are set afterwards. Other draws of a module's constructor come from a
-    generator that is seeded here and restored afterwards.
+    Torch's initialisation of matrices is postponed until the constructor reads them, and omitted if it does not, because they are
+    set afterwards. All other draws of a constructor come from generators that are seeded here and restored afterwards. Memory that
+    a constructor never initialises holds NaN, so that it cannot influence a score unnoticed.
     """
-    import torch
-    from torch.nn import Parameter, init
-    from torch.overrides import TorchFunctionMode
+    from rbflex_evo.spaces.isolation.postponed import Postponing
 
-    draws = {
-        torch.Tensor.uniform_, torch.Tensor.normal_, init.uniform_, init.normal_, init.trunc_normal_, init.orthogonal_,
-        init.kaiming_uniform_, init.kaiming_normal_, init.xavier_uniform_, init.xavier_normal_,
-    }  # fmt: skip
-
-    class WithoutDrawing(TorchFunctionMode):
-        def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
-            if func in draws:
-                tensor = args[0] if args else kwargs["tensor"]
-                if isinstance(tensor, Parameter) and tensor.dim() > 1:
-                    return tensor
-            return func(*args, **(kwargs or {}))
-
-    with torch.random.fork_rng(devices=[]), WithoutDrawing():
-        torch.manual_seed(weights.seed)
-        network = space.build(genotype)
-    initialise(network, weights, space.weight_shapes())
-    known = space.known_weights()
-    if known:
-        network.load_state_dict(dict(known), strict=False)
+    with own_settings(), own_random_state(weights.seed):
+        with marked_memory(), Postponing() as postponing:
+            network = space.build(genotype)
+        postponing.finish(network)
+        initialise(network, weights, space.weight_shapes())
+        known = space.known_weights()
+        if known:
+            network.load_state_dict(dict(known), strict=False)
     return network

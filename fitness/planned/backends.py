@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from rbflex_evo.spaces import ConfigError, near_name
+from rbflex_evo.spaces.errors import shown
 
 from .compiled import CompiledBackend
 from .eager import Backend
@@ -26,7 +27,7 @@ def create_backend(name: str, device: torch.device, dtype: torch.dtype, convolut
         ConfigError: If the name is unknown, or ``compiled`` is not available on this machine or device.
     """
     if name not in BACKENDS:
-        raise ConfigError(f"backend must be one of {', '.join(BACKENDS)}, but it is {name!r}{near_name(name, BACKENDS)}")
+        raise ConfigError(f"backend must be one of {', '.join(BACKENDS)}, but it is {shown(name)}{near_name(name, BACKENDS)}")
     if name == "compiled" and device.type != "cpu":
         raise ConfigError(f"the compiled backend runs on a CPU, but the device is {device}; set backend: auto or device: cpu")
     if name == "eager" or device.type != "cpu":

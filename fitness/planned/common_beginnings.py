@@ -39,7 +39,7 @@ class KeptSum:
     """
 
     made: Combined
-    reduced: dict[type, Tensor | None] = field(default_factory=dict)
+    reduced: dict[str | type, Tensor | None] = field(default_factory=dict)
 
 
 class CommonBeginnings:

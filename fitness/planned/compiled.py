@@ -71,7 +71,7 @@ class CompiledBackend(Backend):
         super().__init__(convolutions)
         self.dtype = dtype
         self.library = native.load(REALS[dtype])
-        self._scratch, self._room = torch.empty(0, dtype=dtype), 0
+        self._scratch, self._room = torch.empty(0, dtype=dtype, device="cpu"), 0
 
     def prepare(self, weight: Tensor, step: Convolve) -> Any:
         """Returns a `NativeWeight` if `native` implements the step, else torch's weight."""
@@ -122,7 +122,7 @@ class CompiledBackend(Backend):
         maps = [x if isinstance(x, Postponed) else _channels_last(x) for x in inputs]
         terms = (native.NativeTerm * len(maps))(*map(_term, kinds, maps))
         total, relu = (self._empty(shape) if wanted else None for wanted in (value, active))
-        magnitude = torch.empty(images, dtype=dtype)
+        magnitude = torch.empty(images, dtype=dtype, device="cpu")
         pointers = [None if x is None else x.data_ptr() for x in (total, relu, magnitude)]
         self._run(self.library.combine, images, height, width, channels, len(maps), terms, EPSILON, *pointers)
         return Combined(total, relu, magnitude)
@@ -133,7 +133,7 @@ class CompiledBackend(Backend):
             return self._reduce_rows(outputs, magnitude)
         if observer.reduction == "sign_matches":
             layers, n = outputs.shape[:2]
-            matches = torch.empty(layers, n, n, dtype=torch.float64)
+            matches = torch.empty(layers, n, n, dtype=torch.float64, device="cpu")
             self._run(self.library.reduce_signs, outputs.data_ptr(), layers, n, outputs[0, 0].numel(), matches.data_ptr())
             return matches
         return super().reduce(observer, outputs, magnitude)
@@ -149,7 +149,7 @@ class CompiledBackend(Backend):
     def _reduce_rows(self, outputs: Tensor, magnitude: Tensor) -> Tensor:
         """Returns `reduce_rows` of layers [K, N, ...] with the largest values [K N] of their rows."""
         layers, n = outputs.shape[:2]
-        blocks = torch.empty(layers, n * n + 3 * n + 1, dtype=torch.float64)
+        blocks = torch.empty(layers, n * n + 3 * n + 1, dtype=torch.float64, device="cpu")
         sizes = (layers, n, outputs[0, 0].numel())
         self._run(self.library.reduce_rows, outputs.data_ptr(), *sizes, magnitude.data_ptr(), ROUNDINGS, blocks.data_ptr())
         return blocks
@@ -157,10 +157,10 @@ class CompiledBackend(Backend):
     def _run(self, function: Any, *arguments: Any) -> None:
         """Calls a function of the library; if its scratch memory is too small, the function only returns the size that it needs."""
         while needed := function(*arguments, self._scratch.data_ptr(), self._room):
-            self._scratch, self._room = torch.empty(needed, dtype=self.dtype), needed
+            self._scratch, self._room = torch.empty(needed, dtype=self.dtype, device="cpu"), needed
 
     def _empty(self, shape: tuple[int, ...]) -> Tensor:
-        return torch.empty(shape, dtype=self.dtype, memory_format=torch.channels_last)
+        return torch.empty(shape, dtype=self.dtype, device="cpu", memory_format=torch.channels_last)
 
 
 def _kind(step: Convolve) -> int:

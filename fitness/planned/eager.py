@@ -153,5 +153,8 @@ def _pool(x: Tensor) -> Tensor:
 @functools.lru_cache(maxsize=32)
 def _pooling(channels: int, height: int, width: int) -> tuple[Tensor, Tensor]:
     """Returns a depthwise kernel of ones, and 1 / number of pixels in the window of each pixel, [height, width * channels]."""
-    counts = functional.avg_pool2d(torch.ones(1, height, width), 3, stride=1, padding=1, divisor_override=1)
-    return torch.ones(channels, 1, 3, 3), (1 / counts.squeeze(0))[:, :, None].expand(-1, -1, channels).flatten(1)
+    counts = functional.avg_pool2d(
+        torch.ones(1, height, width, dtype=torch.float32, device="cpu"), 3, stride=1, padding=1, divisor_override=1
+    )
+    ones = torch.ones(channels, 1, 3, 3, dtype=torch.float32, device="cpu")
+    return ones, (1 / counts.squeeze(0))[:, :, None].expand(-1, -1, channels).flatten(1)

@@ -224,7 +224,7 @@ class Interpreter:
     def _show(
         self,
         step: Combine,
-        reduced: dict[type, Tensor | None],
+        reduced: dict[str | type, Tensor | None],
         outputs: Tensor,
         magnitude: Tensor | None,
         members: Sequence[tuple[_Candidate, Step, int]],
@@ -233,7 +233,8 @@ class Interpreter:
         for candidate, own, position in members:
             assert isinstance(own, Combine)
             for observer in candidate.observers:
-                kind = type(observer)
+                # Observers of one reduction share its result.
+                kind = observer.reduction or type(observer)
                 if kind not in reduced:
                     reduced[kind] = self.backend.reduce(observer, outputs, magnitude)
                 sums = reduced[kind]

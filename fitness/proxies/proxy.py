@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 PROXIES = Registry("proxy")
 PROXIES.register("rbflex", "rbflex_evo.fitness.proxies.rbflex.score:Rbflex")
+PROXIES.register("layered", "rbflex_evo.fitness.proxies.rbflex.layered:Layered")
 PROXIES.register("naswot", "rbflex_evo.fitness.proxies.naswot:Naswot")
 PROXIES.register("synflow", "rbflex_evo.fitness.proxies.synflow:Synflow")
 PROXIES.register("az_expressivity", "rbflex_evo.fitness.proxies.az_nas:AzExpressivity")

@@ -11,14 +11,19 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from rbflex_evo.spaces.architecture.drawing import Drawing
 from rbflex_evo.spaces.encodings.encoding import Genotype
 from rbflex_evo.spaces.errors import GenotypeError
+from rbflex_evo.spaces.isolation.memory import marked_memory
+from rbflex_evo.spaces.isolation.random_state import own_random_state
+from rbflex_evo.spaces.isolation.settings import own_settings
 from rbflex_evo.spaces.space import SearchSpace
 
 from .check_encoding import ENUMERABLE, check_encoding, check_valid, sampled
+from .check_fingerprint import check_identified, check_networks
 from .checking import CheckFailed, called, check_pickled, pure, require
 
 if TYPE_CHECKING:
@@ -31,6 +36,7 @@ FORWARDS = 3
 __all__ = ["CheckFailed", "check_encoding", "check_space"]
 
 
+@own_settings()
 def check_space(space: SearchSpace, *, samples: int = 20, seed: int = 0) -> None:
     """Checks that a space satisfies the contract of `SearchSpace`, and its encoding that of `Encoding`.
 
@@ -43,6 +49,9 @@ def check_space(space: SearchSpace, *, samples: int = 20, seed: int = 0) -> None
 
     Raises:
         CheckFailed: At the first violation.
+
+    Warns:
+        ConformanceWarning: If two keys stand for one network, or the code cannot be identified for the cache.
     """
     import torch
 
@@ -62,15 +71,17 @@ def check_space(space: SearchSpace, *, samples: int = 20, seed: int = 0) -> None
             _check_drawing(space, name, genotype)
             _check_cells(space, name, genotype)
             _check_thin(space, name, genotype)
-    _check_representatives(space, name, genotypes)
     _check_keys(space, name, genotypes)
     with torch.random.fork_rng(devices=[]):
         for genotype in genotypes[:FORWARDS]:
             _check_forward(space, name, genotype)
+            _check_built_again(space, name, genotype)
         for genotype in genotypes:
             _check_costs(space, name, genotype)
         _check_weight_shapes(space, name, genotypes)
+        check_networks(space, name, genotypes, seed)
     check_pickled(space, name)
+    check_identified(space, name)
 
 
 def _check_identity(space: SearchSpace, name: str) -> None:
@@ -138,25 +149,10 @@ def _check_key(space: SearchSpace, name: str, genotype: Genotype) -> None:
         space.representative(key) == representative,
         f"{what} gave {representative} and then {space.representative(key)}; a key has one representative",
     )
-    again = space.representative(space.key(representative))
+    own = space.key(representative)
     require(
-        again == representative,
-        f"{what} gave {representative}, whose own key is represented by {again}; a representative represents itself",
-    )
-
-
-def _check_representatives(space: SearchSpace, name: str, genotypes: Sequence[Genotype]) -> None:
-    """Checks that different keys have different representatives.
-
-    A representative that omits a part of the architecture passes every check of a single key, but many keys then share it. Some
-    keys may share one: cells that are the same network after pruning.
-    """
-    keys = {space.key(genotype) for genotype in genotypes}
-    representatives = {space.representative(key) for key in keys}
-    require(
-        2 * len(representatives) >= len(keys),
-        f"{name}.representative() gave {len(representatives)} genotypes for {len(keys)} keys; "
-        "genotypes of different keys are different networks, so each key needs its own",
+        own == key,
+        f"{what} gave {representative}, whose own key is {own!r}; a representative represents itself, and a network has one key",
     )
 
 
@@ -235,17 +231,110 @@ def _check_forward(space: SearchSpace, name: str, genotype: Genotype) -> None:
         "classifier() must name the layer that runs once, last, on all images",
     )
     with torch.no_grad():
-        alone = network(given[:1])
-        if torch.allclose(output[:1], alone, rtol=1e-3, atol=1e-3 * _largest(output), equal_nan=True):
-            return
         again = network(given)
+        alone = network(given[:1])
     require(
         torch.equal(output.nan_to_num(), again.nan_to_num()),
         f"{what} gives another output the second time; in evaluation mode a network draws nothing and remembers nothing",
     )
-    raise CheckFailed(
-        f"{what} gives another output for an input alone than beside another; let no layer but batch normalisation mix inputs"
+    require(
+        _near(output[:1], alone, equal_nan=True),
+        f"{what} gives another output for an input alone than beside another; let no layer but batch normalisation mix inputs",
     )
+
+
+def _near(first: torch.Tensor, second: torch.Tensor, equal_nan: bool) -> bool:
+    import torch
+
+    return torch.allclose(first, second, rtol=1e-3, atol=1e-3 * _largest(first), equal_nan=equal_nan)
+
+
+def _check_built_again(space: SearchSpace, name: str, genotype: Genotype) -> None:
+    """Checks that two networks built from the same seed are equal although what lies in uninitialised memory differs.
+
+    Parameters with more than one dimension are set afterwards, so their own values are not compared.
+    """
+    import torch
+
+    what = f"{name}.build({genotype})"
+    first, second = (_built_over(space, genotype, marked) for marked in (False, True))
+    values = _values(second)
+    for where, value in _values(first).items():
+        found = values.get(where, "nothing")
+        if not _equal(value, found):
+            require(not _marked(found), f"{what} leaves {where} uninitialised; fill it, for example with torch.zeros")
+            raise CheckFailed(
+                f"{what} gives {where} another value the second time; draw from torch's global generator only, and remember nothing"
+            )
+    given = space.example_inputs(2)
+    with torch.no_grad():
+        one, other = first(given.clone()), second(given.clone())
+    if not _near(one, other, equal_nan=True):
+        require(
+            torch.isfinite(other).all() or not torch.isfinite(one).all(),
+            f"{what} computes its output from uninitialised memory; fill every tensor that torch.empty makes before it is read",
+        )
+        raise CheckFailed(
+            f"{what} gives another output when it is built again; draw from torch's generator only, and remember nothing"
+        )
+
+
+def _built_over(space: SearchSpace, genotype: Genotype, marked: bool) -> nn.Module:
+    """Returns a network that was built from seed 0, its matrices set to fixed values.
+
+    Args:
+        space: The space.
+        genotype: Genotype of the network.
+        marked: Whether uninitialised memory holds NaN instead of what happens to lie there.
+    """
+    import torch
+
+    with own_random_state(0):
+        with marked_memory() if marked else nullcontext():
+            network = space.build(genotype).eval()
+        generator = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            for parameter in network.parameters():
+                if parameter.dim() > 1:
+                    parameter.copy_(torch.rand(parameter.shape, generator=generator) - 0.5)
+    return network
+
+
+def _values(network: nn.Module) -> dict[str, object]:
+    """Returns the numbers and tensors that a network holds, by their place in it; no parameters with more than one dimension."""
+    import torch
+
+    found: dict[str, object] = {}
+    for path, module in network.named_modules():
+        held = {**module._parameters, **module._buffers, **vars(module)}
+        for attribute, value in held.items():
+            if isinstance(value, torch.nn.Parameter) and value.dim() > 1:
+                continue
+            if isinstance(value, torch.Tensor | float | list | tuple):
+                found[repr(f"{path}.{attribute}".lstrip("."))] = value
+    return found
+
+
+def _equal(first: object, second: object) -> bool:
+    import torch
+
+    if isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor):
+        return torch.equal(first, second)
+    if isinstance(first, list | tuple) and isinstance(second, list | tuple):
+        return len(first) == len(second) and all(map(_equal, first, second))
+    numbers = isinstance(first, torch.Tensor | float) or isinstance(second, torch.Tensor | float)
+    return not numbers or bool(first == second)
+
+
+def _marked(value: object) -> bool:
+    """Returns True for a value that holds NaN, or the largest integer, as marked memory does."""
+    import torch
+
+    if isinstance(value, list | tuple):
+        return any(map(_marked, value))
+    if isinstance(value, torch.Tensor) and not (value.is_floating_point() or value.is_complex()):
+        return value.dtype != torch.bool and bool((value == torch.iinfo(value.dtype).max).any())
+    return bool(torch.isnan(torch.as_tensor(value)).any()) if isinstance(value, torch.Tensor | float) else False
 
 
 def _largest(output: torch.Tensor) -> float:
@@ -282,7 +371,9 @@ def _classifier(space: SearchSpace, name: str, genotype: Genotype, network: nn.M
 
 
 def _check_costs(space: SearchSpace, name: str, genotype: Genotype) -> None:
-    with called(f"{name}.costs({genotype})", "the default runs it on torch's meta device; override it where that fails"):
+    with called(
+        f"{name}.costs({genotype})", "the default runs it on the meta device, or else on the CPU; override it where both fail"
+    ):
         costs = space.costs(genotype)
     require(
         all(math.isfinite(cost) and cost > 0 for cost in (costs.params, costs.flops)),
@@ -312,8 +403,12 @@ def _check_weight_shapes(space: SearchSpace, name: str, genotypes: Sequence[Geno
     largest = space.weight_shapes()
     shapes: dict[str, tuple[int, ...]] = {}
     for genotype in genotypes:
-        with torch.device("meta"):
-            parameters = dict(space.build(genotype).named_parameters())
+        try:
+            with torch.device("meta"):
+                parameters = dict(space.build(genotype).named_parameters())
+        except Exception:  # as in `SearchSpace.costs`
+            with torch.random.fork_rng(devices=[]):
+                parameters = dict(space.build(genotype).named_parameters())
         for parameter, tensor in parameters.items():
             shape = tuple(tensor.shape)
             what = f"parameter {parameter!r} of {name}.build({genotype}) has shape {shape}"

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 
-from rbflex_evo.spaces.errors import GenotypeError
+from rbflex_evo.spaces.errors import GenotypeError, shown
 
 Genotype = tuple[int, ...]
+# The largest encoding whose genotypes have indices; in larger ones, a number that a user has at hand is that of some other list.
+MOST_INDEXED = 1_000_000
 
 
 class Encoding(ABC):
@@ -79,6 +82,32 @@ class Encoding(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} cannot be enumerated")
 
+    def at(self, index: int) -> Genotype:
+        """Returns the genotype at a position of `enumerate`.
+
+        Raises:
+            GenotypeError: If there is no such position, or the encoding has no size, cannot be enumerated, or is too large.
+        """
+        self.check_index(index)
+        try:
+            return next(islice(self.enumerate(), index, None))
+        except NotImplementedError as error:
+            raise GenotypeError(f"there are no indices: {error}; give a notation") from None
+
+    def check_index(self, index: int) -> None:
+        """Checks that `index` is a position of `enumerate`.
+
+        Raises:
+            GenotypeError: If it is not, or the encoding has no size or too many genotypes for indices.
+        """
+        size = self.size
+        if size is None or size > MOST_INDEXED:
+            raise GenotypeError(
+                f"there are no indices, which are for spaces of at most {MOST_INDEXED:,} genotypes; give a notation"
+            )
+        if not 0 <= index < size:
+            raise GenotypeError(f"an index must be in 0..{size - 1}, but it is {shown(index)}")
+
 
 def check_genes(genotype: Genotype, names: Sequence[str], ranges: Iterable[range]) -> None:
     """Checks the number of genes of a genotype and the range of each gene.
@@ -94,7 +123,9 @@ def check_genes(genotype: Genotype, names: Sequence[str], ranges: Iterable[range
     check_length(genotype, len(names))
     for name, gene, allowed in zip(names, genotype, ranges, strict=True):
         if gene not in allowed:
-            raise GenotypeError(f"{name} of {genotype} must be in {allowed.start}..{allowed.stop - 1}, but it is {gene}")
+            raise GenotypeError(
+                f"{name} of {shown(genotype)} must be in {allowed.start}..{allowed.stop - 1}, but it is {shown(gene)}"
+            )
 
 
 def check_length(genotype: Sequence[int], expected: int) -> None:
@@ -104,7 +135,7 @@ def check_length(genotype: Sequence[int], expected: int) -> None:
         GenotypeError: If it is not `expected`.
     """
     if len(genotype) != expected:
-        raise GenotypeError(f"a genotype has {expected} genes, but {tuple(genotype)} has {len(genotype)}")
+        raise GenotypeError(f"a genotype has {expected} genes, but {shown(tuple(genotype))} has {len(genotype)}")
 
 
 def hamming_distance(first: Genotype, second: Genotype) -> float:

@@ -91,12 +91,19 @@ class VectorEncoding(Encoding):
 
     def enumerate(self) -> Iterator[Genotype]:
         """Yields every genotype once, in lexicographic order."""
-        for index in range(self.size):
-            genes = []
-            for count in reversed(self.categories):
-                index, gene = divmod(index, count)
-                genes.append(gene)
-            yield tuple(reversed(genes))
+        return map(self._at, range(self.size))
+
+    def at(self, index: int) -> Genotype:
+        """Returns the genotype whose genes are the digits of `index`."""
+        self.check_index(index)
+        return self._at(index)
+
+    def _at(self, index: int) -> Genotype:
+        genes = []
+        for count in reversed(self.categories):
+            index, gene = divmod(index, count)
+            genes.append(gene)
+        return tuple(reversed(genes))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rbflex_evo.spaces.errors import TableError, reason
+from rbflex_evo.spaces.errors import TableError, reason, shown
 
 
 def existing_file(path: str) -> Path:
@@ -37,7 +37,7 @@ def read_json(path: str) -> Any:
     file = existing_file(path)
     try:
         return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise TableError(f"{path!r} is not a JSON file: {reason(error)}") from None
 
 
@@ -66,8 +66,12 @@ def read_csv(file: Path) -> dict[str, np.ndarray]:
         header, *rows = list(csv.reader(text, strict=True)) or [[]]
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
         raise TableError(f"{str(file)!r} is not a CSV file: {reason(error)}") from error
+    names = [name.strip() for name in header]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise TableError(f"{str(file)!r} has the column {shown(twice[0])} twice; give one of them another name")
     rows = [row for row in rows if row]
     for number, row in enumerate(rows, start=1):
         if len(row) != len(header):
             raise TableError(f"{str(file)!r}, row {number} has {len(row)} fields; expected {len(header)} as in its header")
-    return {name.strip(): np.array([row[i] for row in rows], dtype=object) for i, name in enumerate(header)}
+    return {name: np.array([row[i] for row in rows], dtype=object) for i, name in enumerate(names)}

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from rbflex_evo.spaces.errors import ConfigError, TableError, near_name
+from rbflex_evo.spaces.errors import ConfigError, TableError, near_name, shown
 from rbflex_evo.spaces.parameters import Parameters
 from rbflex_evo.spaces.space import SearchSpace
 
 from .files import existing_file, read_csv, read_npz
 from .notations import checked_notations
+from .percent import check_percent
 from .table import LoadedTable
 
 
@@ -58,8 +59,8 @@ class NpzTable(LoadedTable):
             separator = ":" if parameters.channels else ""
             notations = [separator.join(map(str, row)) for row in arrays.get(joined, 2).tolist()]
         names = checked_notations(parameters.path, space, notations)
-        self.loaded = arrays.numbers(parameters.accuracy, names)
-        self.validations = arrays.numbers(parameters.validation, names) if parameters.validation else {}
+        self.loaded = arrays.percentages(parameters.accuracy, names)
+        self.validations = arrays.percentages(parameters.validation, names) if parameters.validation else {}
 
 
 class CsvParameters(Parameters):
@@ -92,8 +93,8 @@ class CsvTable(LoadedTable):
         rows = read_csv(existing_file(parameters.path))
         columns = Columns(parameters.path, list(rows), rows)
         names = checked_notations(parameters.path, space, columns.get(parameters.notation).tolist())
-        self.loaded = columns.numbers(parameters.accuracy, names)
-        self.validations = columns.numbers(parameters.validation, names) if parameters.validation else {}
+        self.loaded = columns.percentages(parameters.accuracy, names)
+        self.validations = columns.percentages(parameters.validation, names) if parameters.validation else {}
 
 
 class Columns:
@@ -117,29 +118,50 @@ class Columns:
             raise TableError(f"{name!r} of {self.path!r} has shape {column.shape}; expected {dimensions} dimension(s)")
         return column
 
+    def percentages(self, name: str, notations: Sequence[str]) -> dict[str, float]:
+        """Returns the accuracies of a column by notation, averaged over runs if it has two dimensions.
+
+        Raises:
+            TableError: If the column has another number of rows, or an entry is not a number in percent.
+        """
+        rows = self._rows(name, notations)
+        check_percent(rows, f"{name!r} of {self.path!r}")
+        return dict(zip(notations, rows.mean(axis=1).tolist(), strict=True))
+
     def numbers(self, name: str, notations: Sequence[str]) -> dict[str, float]:
-        """Returns the numbers of a column by notation, averaged over runs if it has two dimensions.
+        """Returns the numbers of a column in any unit by notation, averaged over runs if it has two dimensions.
 
         Raises:
             TableError: If the column has another number of rows, or an entry is not a finite number.
         """
+        return dict(zip(notations, self._rows(name, notations).mean(axis=1).tolist(), strict=True))
+
+    def _rows(self, name: str, notations: Sequence[str]) -> np.ndarray:
+        """Returns the numbers of a column, float64 [rows, runs]."""
         column = self.columns.get(name)
-        if column is not None and column.ndim == 2 and column.size and np.issubdtype(column.dtype, np.number):
-            column = column.mean(axis=1, dtype=np.float64)  # over the runs
-        else:
+        if column is None or column.ndim != 2 or not column.size:
             column = self.get(name)
         if len(column) != len(notations):
             raise TableError(
                 f"{name!r} of {self.path!r} has {len(column)} rows, but there are {len(notations)} notations; expected one for each"
             )
-        rows = enumerate(zip(notations, column, strict=True), start=1)
-        return {notation: self._number(name, row, value) for row, (notation, value) in rows}
+        rows = column.reshape(len(column), -1)
+        if rows.dtype.kind not in "fiu":
+            rows = np.array([[self._number(value) for value in row] for row in rows])
+        wrong = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+        if wrong.size:
+            value = next(value for value in np.ravel(column[wrong[0]]) if not np.isfinite(self._number(value)))
+            raise TableError(
+                f"{name!r} of {self.path!r}, row {wrong[0] + 1}: expected an accuracy in percent, but it is {shown(str(value))}"
+            )
+        return rows.astype(np.float64)
 
-    def _number(self, name: str, row: int, value: Any) -> float:
+    @staticmethod
+    def _number(value: Any) -> float:
+        """Returns a number, or NaN for what is none; Python reads ``1_0`` as ten, which no table means."""
+        if isinstance(value, bool | np.bool_) or "_" in str(value):
+            return float("nan")
         try:
-            number = float(value)
+            return float(value)
         except (TypeError, ValueError):
-            number = float("nan")
-        if not np.isfinite(number):
-            raise TableError(f"{name!r} of {self.path!r}, row {row}: expected an accuracy in percent, but it is {str(value)!r}")
-        return number
+            return float("nan")

@@ -31,6 +31,8 @@ TINY = VectorEncoding((2, 2, 3))
 OPEN = VariableLengthEncoding(8)
 ASKS = (1000, 7, 1, 1000, 30, 1000, 1000, 3)
 """Number of genotypes asked for in each round: more than a natural batch, less, and one."""
+BUDGETS = (300, 700)
+"""Two budgets of evaluations, of about a third and two thirds of the keys."""
 
 
 def check_strategy(strategy: str | type[Strategy], **values: Any) -> None:
@@ -272,6 +274,26 @@ def check_generation(make: Make) -> None:
         )
 
 
+def check_budget(make: Make) -> None:
+    """With two budgets, proposals are the same until a budget cuts a batch, unless `depends_on_budget` is true."""
+    if make(SPACE, 0).depends_on_budget:
+        return
+    worlds = [World(SPACE), World(SPACE)]
+    strategies = [make(SPACE, 5), make(SPACE, 5)]
+    for _ in range(BUDGETS[0]):
+        left = [budget - len(world) for budget, world in zip(BUDGETS, worlds, strict=True)]
+        first, second = (_ask(strategy, world, n) for strategy, world, n in zip(strategies, worlds, left, strict=True))
+        if max(len(first), len(second)) >= left[0] or not (first or second):
+            return
+        require(
+            first == second,
+            f"with {left[0]} and {left[1]} evaluations left it proposed different genotypes, though both are more than its batch; "
+            "let n only cut the batch, or set depends_on_budget = True, so that a run is not given another budget",
+        )
+        for strategy, world, genotypes in zip(strategies, worlds, (first, second), strict=True):
+            strategy.tell(world.evaluate(genotypes), world.view)
+
+
 CHECKS: tuple[Callable[[Make], None], ...] = (
     check_proposals,
     check_seed,
@@ -284,6 +306,7 @@ CHECKS: tuple[Callable[[Make], None], ...] = (
     check_open_space,
     check_warm_start,
     check_generation,
+    check_budget,
 )
 
 

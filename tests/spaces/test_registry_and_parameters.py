@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from rbflex_evo import spaces
 from rbflex_evo.spaces import SPACES, TABLES, ConfigError, Parameters, Registry, UnknownNameError, create_space, near_name, parse
+from rbflex_evo.spaces.errors import shown
 
 
 class Inner(Parameters):
@@ -162,3 +163,21 @@ def test_near_names():
 def test_each_exception_is_the_package_s_and_a_builtin_s(error, builtin):
     assert issubclass(getattr(spaces, error), (spaces.RbflexEvoError,))
     assert issubclass(getattr(spaces, error), builtin)
+
+
+def test_a_long_value_is_cut_with_its_length():
+    assert shown("x" * 120) == repr("x" * 120)
+    assert shown("x" * 5000) == f"{'x' * 120!r}... (5,000 characters)"
+    assert shown(b"\x00" * 5000, 3) == r"b'\x00\x00\x00'... (5,000 bytes)"
+    assert shown(list(range(5000)), 9) == "[0, 1, 2,... (28,890 characters)"
+    assert "\n" not in shown("a\nb")
+
+
+def test_few_names_of_many_are_listed():
+    assert near_name("zzzzz", ["a", "b"]) == "; known: a, b"
+    assert near_name("zzzzz", [f"{i:03}" for i in range(60)]).endswith("048, 049 and 10 more")
+    assert len(near_name("zzzzz", ["y" * 5000])) < 100
+
+
+def test_a_near_name_may_have_other_cases():
+    assert near_name("NATS_TSS", ["nats_tss", "nats_sss"]) == "; did you mean 'nats_tss'?"

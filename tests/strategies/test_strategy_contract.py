@@ -239,6 +239,15 @@ class ForgetsFailures(RandomSearch):
         self.rng.choice(utilities[np.isfinite(utilities)])
 
 
+class PlansWithTheBudget(RandomSearch):
+    def ask(self, n, view):
+        return super().ask(min(n, 1 + n // 100), view)
+
+
+class SaysThatItPlans(PlansWithTheBudget):
+    depends_on_budget = True
+
+
 class Nameless(RandomSearch):
     name = ""
 
@@ -273,6 +282,7 @@ class ForeignParameters(RandomSearch):
         (CountsWarmStart, "count it in ask"),
         (VectorsOnly, 'that "It works on genotypes of varying length.*", it raised AttributeError'),
         (ForgetsFailures, 'that "The search continues when most candidates fail, .*", it raised ValueError'),
+        (PlansWithTheBudget, "let n only cut the batch, or set depends_on_budget = True"),
         (Nameless, "name must be the name"),
         (ForeignParameters, "must derive from rbflex_evo.spaces.Parameters"),
     ],
@@ -280,6 +290,10 @@ class ForeignParameters(RandomSearch):
 def test_the_kit_catches_a_broken_promise_and_says_how_to_keep_it(broken, lesson):
     with pytest.raises(CheckFailed, match=lesson):
         check_strategy(broken)
+
+
+def test_the_kit_accepts_a_strategy_that_says_that_it_plans_with_the_budget():
+    check_strategy(SaysThatItPlans)
 
 
 def test_the_kit_accepts_a_sound_strategy_that_is_not_registered_and_has_no_state():

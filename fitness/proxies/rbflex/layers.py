@@ -26,6 +26,7 @@ from rbflex_evo.fitness.passes.subject import Subject
 from rbflex_evo.fitness.passes.watch import run_observed
 from rbflex_evo.fitness.passes.weights import WeightParameters
 from rbflex_evo.spaces import Genotype, SearchSpace
+from rbflex_evo.spaces.isolation.settings import own_settings
 
 from .kernels import squared_distances
 
@@ -117,6 +118,18 @@ def layer_distances(
     Raises:
         CandidateFailed: If the classifier is never called.
     """
+    with own_settings():
+        return _distances(space, genotype, images, weights, precision, layers)
+
+
+def _distances(
+    space: SearchSpace,
+    genotype: Genotype,
+    images: torch.Tensor,
+    weights: WeightParameters | None,
+    precision: str,
+    layers: Literal["activations", "published"],
+) -> tuple[list[LayerDistances], LayerDistances, Account]:
     dtype, convolutions = PRECISIONS[precision]
     subject = Subject(space, genotype, placed(images, images.device, dtype), None, weights, dtype)
     network = subject.network

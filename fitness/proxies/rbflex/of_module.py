@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from .score import Rbflex, RbflexParameters
@@ -28,8 +28,12 @@ def rbflex_score(
 ) -> float:
     """Returns the RBFleX score N (log|K| + log|Q|) of `model` on `images` [N, ...] (RBFleX eq. 1-7).
 
-    Weights, buffers and training modes are unchanged afterwards. Scores are comparable only for the same images and gammas. If
-    there are fewer features than N - 1, or images are nearly equal, the formula would give round-off or -infinity; eigenvalues
+    Weights, buffers and training modes are unchanged afterwards, and so is the global random state. The score does not depend on
+    settings of the calling program, such as the default dtype, autocast or the number of threads: the model runs in its own
+    precision in one thread, and one thread of the process scores at a time. Scores are comparable only for the same images and
+    gammas.
+
+    If there are fewer features than N - 1, or images are nearly equal, the formula would give round-off or -infinity; eigenvalues
     below 1e-5 of the largest one of a matrix are therefore raised to that value (see `kernels`).
 
     Args:
@@ -49,12 +53,12 @@ def rbflex_score(
             be observed: it is no module, scripted or compiled, complex, in 16 bits, or a lazy module that has not run yet.
         CandidateFailed: If the model cannot be scored; the message is the reason. An activation that is hidden in a scripted
             function, a custom operation or an autograd function is one, and so is a layer whose values cannot be attributed to the
-            images.
+            images, and a forward that draws random numbers.
     """
     import numpy as np
 
     from rbflex_evo.fitness.passes.visible import check_visible
-    from rbflex_evo.fitness.passes.watch import own_precision, run_observed
+    from rbflex_evo.fitness.passes.watch import run_observed
     from rbflex_evo.spaces import parse
 
     _check_model(model)
@@ -71,12 +75,31 @@ def rbflex_score(
     last = _classifier(model, classifier)
     proxy = Rbflex(parameters)
     observer = proxy.observer()
-    with own_precision():
+    with _settings_of(model, images):
         # The first layer may change its input in place.
         run_observed(model, images.clone(), [observer], last)
-    statistics = observer.finish()
-    values = proxy.calibrate([statistics], np.random.default_rng(0))
-    return proxy.calibrated(values).score(statistics)
+        statistics = observer.finish()
+        values = proxy.calibrate([statistics], np.random.default_rng(0))
+        return proxy.calibrated(values).score(statistics)
+
+
+@contextlib.contextmanager
+def _settings_of(model: nn.Module, images: torch.Tensor) -> Iterator[None]:
+    """Context in which new tensors have the model's dtype, and settings of the calling program have no effect."""
+    import torch
+
+    from rbflex_evo.spaces.isolation.settings import own_settings
+
+    # A model that was built for an accelerator as the default device may make tensors there without naming it.
+    same_device = images.device.type != "cpu" and torch.empty(0).device == images.device
+    floating = [tensor.dtype for tensor in (images, *model.parameters()) if tensor.is_floating_point()]
+    with own_settings(), torch.device(images.device) if same_device else contextlib.nullcontext():
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(floating[0] if floating else before)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(before)
 
 
 def _check_model(model: object) -> None:

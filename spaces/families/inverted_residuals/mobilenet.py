@@ -17,11 +17,12 @@ from pydantic import Field
 from rbflex_evo.spaces.architecture.drawing import Drawing, chain_drawing
 from rbflex_evo.spaces.encodings.encoding import Genotype
 from rbflex_evo.spaces.encodings.staged import StagedEncoding, StageRange
-from rbflex_evo.spaces.errors import GenotypeError, near_name
+from rbflex_evo.spaces.errors import GenotypeError, near_name, shown
 from rbflex_evo.spaces.parameters import Parameters as AnyParameters
 from rbflex_evo.spaces.space import Costs, SearchSpace
 
 from .costs import InvertedResidualBlock, MobileNetLayout, mobilenet_costs
+from .once_for_all import once_for_all
 
 if TYPE_CHECKING:
     from .network import MobileNetwork
@@ -75,22 +76,34 @@ class MobileNetSpace(SearchSpace):
         return " | ".join([*parts, f"head {HEAD_MULTIPLIERS[head]}"])
 
     def parse(self, text: str) -> Genotype:
-        """Reads the width multipliers and the blocks of every stage."""
-        stem, *stages, head = text.strip().split("|") if text.count("|") else ("", "")
-        if len(stages) != len(STAGES):
+        """Reads the width multipliers and the blocks of every stage, or a dictionary of once-for-all (see `once_for_all`)."""
+        if text.strip().startswith("{"):
+            one = MULTIPLIERS.index(1.0)
+            stages = [[_kind(_block_name(*block), i) + 1 for block in blocks] for i, blocks in enumerate(once_for_all(text))]
+            return self.encoding.join([one] * (1 + len(STAGES)) + [HEAD_MULTIPLIERS.index(1.0)], stages)
+        stem, *written, head = text.strip().split("|") if text.count("|") else ("", "")
+        if len(written) != len(STAGES):
             raise GenotypeError(
-                f"{text!r} is not a network of {self.name}; expected 'stem W', {len(STAGES)} stages as 'W: k3e6 k5e3' "
+                f"{shown(text)} is not a network of {self.name}; expected 'stem W', {len(STAGES)} stages as 'W: k3e6 k5e3' "
                 "and 'head W', separated by '|', with W a width multiplier"
             )
         widths, blocks = [], []
-        for i, stage in enumerate(stages):
+        for i, stage in enumerate(written):
             width, colon, names = stage.partition(":")
             if not colon:
-                raise GenotypeError(f"stage {i + 1} is {stage.strip()!r}; expected a width and blocks as '1.0: k3e6 k5e3'")
+                raise GenotypeError(f"stage {i + 1} is {shown(stage.strip())}; expected a width and blocks as '1.0: k3e6 k5e3'")
             widths.append(_position(width, "", MULTIPLIERS))
             blocks.append([_kind(name, i) + 1 for name in names.split()])
         plain = [_position(stem, "stem", MULTIPLIERS), *widths, _position(head, "head", HEAD_MULTIPLIERS)]
         return self.encoding.join(plain, blocks)
+
+    def key(self, genotype: Genotype) -> str:
+        """Returns the notation with the largest multipliers that give the same widths, since widths are rounded."""
+        self.encoding.validate(genotype)
+        (stem, *widths, head), blocks = self.encoding.split(genotype)
+        stages = [_largest(base, MULTIPLIERS, gene) for (base, *_), gene in zip(STAGES, widths, strict=True)]
+        plain = [_largest(STEM, MULTIPLIERS, stem), *stages, _largest(HEAD, HEAD_MULTIPLIERS, head)]
+        return self.notation(self.encoding.join(plain, blocks))
 
     def layout(self, genotype: Genotype) -> MobileNetLayout:
         """Returns the layers of the network."""
@@ -137,6 +150,11 @@ def scaled(width: int, multiplier: float) -> int:
     return nearest if nearest >= 0.9 * wanted else nearest + 8
 
 
+def _largest(width: int, multipliers: Sequence[float], gene: int) -> int:
+    """Returns the position of the largest multiplier that scales a width as the chosen one does."""
+    return max(i for i, multiplier in enumerate(multipliers) if scaled(width, multiplier) == scaled(width, multipliers[gene]))
+
+
 def _kinds(stage: int) -> tuple[tuple[int, int], ...]:
     return BLOCKS if stage else FIRST_BLOCKS
 
@@ -148,7 +166,7 @@ def _block_name(kernel: int, expansion: int) -> str:
 def _kind(name: str, stage: int) -> int:
     names = [_block_name(*kind) for kind in _kinds(stage)]
     if name not in names:
-        raise GenotypeError(f"stage {stage + 1} has no block {name!r}{near_name(name, names)}")
+        raise GenotypeError(f"stage {stage + 1} has no block {shown(name)}{near_name(name, names)}")
     return names.index(name)
 
 
@@ -158,5 +176,7 @@ def _position(text: str, word: str, multipliers: Sequence[float]) -> int:
     name, _, value = text.strip().rpartition(" ") if word else ("", "", text.strip())
     if name != word or value not in known:
         expected = f"{word} {known[0]}".strip()
-        raise GenotypeError(f"{text.strip()!r} is no width; expected one as {expected!r} with a multiplier of {', '.join(known)}")
+        raise GenotypeError(
+            f"{shown(text.strip())} is no width; expected one as {expected!r} with a multiplier of {', '.join(known)}"
+        )
     return known.index(value)

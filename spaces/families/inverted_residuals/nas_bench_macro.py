@@ -14,7 +14,7 @@ from pydantic import Field
 from rbflex_evo.spaces.architecture.drawing import Drawing, chain_drawing
 from rbflex_evo.spaces.encodings.encoding import Genotype
 from rbflex_evo.spaces.encodings.vector import VectorEncoding
-from rbflex_evo.spaces.errors import GenotypeError
+from rbflex_evo.spaces.errors import GenotypeError, shown
 from rbflex_evo.spaces.parameters import Parameters as AnyParameters
 from rbflex_evo.spaces.space import Costs, SearchSpace
 
@@ -66,7 +66,7 @@ class NasBenchMacroSpace(SearchSpace):
         code = text.strip()
         if len(code) != sum(STAGES) or not set(code) <= {"0", "1", "2"}:
             raise GenotypeError(
-                f"{text!r} is not a network of {self.name}; expected {sum(STAGES)} digits, "
+                f"{shown(text)} is not a network of {self.name}; expected {sum(STAGES)} digits, "
                 "0 identity, 1 MB3_K3 or 2 MB6_K5, as in '22212220'"
             )
         return tuple(map(int, code))

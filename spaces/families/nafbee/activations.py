@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from rbflex_evo.spaces.encodings.encoding import Genotype
 from rbflex_evo.spaces.encodings.vector import VectorEncoding
-from rbflex_evo.spaces.errors import GenotypeError, near_name
+from rbflex_evo.spaces.errors import GenotypeError, near_name, shown
 from rbflex_evo.spaces.space import SearchSpace
 
 # In the order of the benchmark, which counts from 1; each is the torch module of that name with default arguments.
@@ -62,14 +62,14 @@ class ActivationGenes:
         names = text.strip().split(SEPARATOR)
         for name in names:
             if name not in ACTIVATIONS:
-                raise GenotypeError(f"unknown activation {name!r} in {text!r}{near_name(name, ACTIVATIONS)}")
+                raise GenotypeError(f"unknown activation {shown(name)} in {shown(text)}{near_name(name, ACTIVATIONS)}")
         if self.per_layer and len(names) == 1:
             names *= self.layers
         expected = self.layers if self.per_layer else 1
         if len(names) != expected:
             each = "one for each layer"
             wanted = f"{expected}, {each}, or one name for all" if self.per_layer else f"one (with per_layer: true {each})"
-            raise GenotypeError(f"{text!r} has {len(names)} activations, but a network of {self.space} has {wanted}")
+            raise GenotypeError(f"{shown(text)} has {len(names)} activations, but a network of {self.space} has {wanted}")
         return tuple(ACTIVATIONS.index(name) for name in names)
 
     def canonical(self, genotype: Genotype) -> Genotype:

@@ -13,10 +13,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from rbflex_evo.spaces.errors import GenotypeError, TableError, near_name
+from rbflex_evo.spaces.errors import GenotypeError, TableError, near_name, shown
 from rbflex_evo.spaces.parameters import Parameters
 from rbflex_evo.spaces.space import SearchSpace
 from rbflex_evo.spaces.tables.files import existing_file, read_csv, read_json
+from rbflex_evo.spaces.tables.percent import check_percent
 from rbflex_evo.spaces.tables.table import LoadedTable
 
 # Name of the networks of a space in the benchmark, and their data set. The VGG-11 of RBFleX is not in the benchmark.
@@ -59,11 +60,12 @@ class NafbeeTable(LoadedTable):
                 continue
             notation = _notation(space, record["activation"], where)
             if notation in found:
-                raise TableError(f"{where} has {record['activation']!r} a second time; keep one of them")
+                raise TableError(f"{where} has {shown(record['activation'])} a second time; keep one of them")
             found[notation] = _accuracy(record["accuracy"], where)
         if not found:
             there = ", ".join(sorted({str(record["network"]) for record in records.values()})) or "no network"
             raise TableError(f"{parameters.path!r} holds {there}; space {space.name!r} is of {network}")
+        check_percent(found, f"{parameters.path!r}, networks {network}")
         self.loaded = found
 
 
@@ -95,6 +97,6 @@ def _accuracy(value: Any, where: str) -> float:
         accuracy = float(value)
     except (TypeError, ValueError):
         accuracy = math.nan
-    if isinstance(value, bool) or not math.isfinite(accuracy):
-        raise TableError(f"{where}: expected an accuracy in percent, but it is {value!r}")
+    if isinstance(value, bool) or not 0 <= accuracy <= 100:
+        raise TableError(f"{where}: expected an accuracy in percent, but it is {shown(value)}")
     return accuracy

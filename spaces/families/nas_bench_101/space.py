@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from rbflex_evo.spaces.architecture.drawing import Drawing
 from rbflex_evo.spaces.encodings.dag import Dag, DagEncoding, canonical, canonical_dags, carrying, pruned
 from rbflex_evo.spaces.encodings.encoding import Genotype
-from rbflex_evo.spaces.errors import GenotypeError, near_name
+from rbflex_evo.spaces.errors import GenotypeError, near_name, shown
+from rbflex_evo.spaces.literals import literal
 from rbflex_evo.spaces.parameters import Parameters as AnyParameters
 from rbflex_evo.spaces.space import Costs, SearchSpace
 
@@ -31,6 +32,10 @@ NODES, EDGES = 7, 9
 INPUT, OUTPUT = "input", "output"
 # Operations in the order of the numbers in NASLib's tuples.
 NASLIB_OPERATIONS = (INPUT, OUTPUT, "maxpool3x3", "conv1x1-bn-relu", "conv3x3-bn-relu")
+
+
+# The fields of a cell in the benchmark's API, and in its ModelSpec and NASLib.
+FIELDS = (("module_adjacency", "module_operations"), ("matrix", "ops"))
 
 
 class NasBench101Parameters(AnyParameters):
@@ -66,23 +71,30 @@ class NasBench101Space(SearchSpace):
         return f"{'/'.join(rows)}:{','.join(OPERATIONS[gene] for gene in dag.operations)}"
 
     def parse(self, text: str) -> Genotype:
-        """Reads matrix rows and operations of up to 7 nodes, or the tuple of a cell in NASLib."""
+        """Reads matrix rows and operations of up to 7 nodes, the tuple of a cell in NASLib, or a dictionary.
+
+        A dictionary has the fields of the benchmark's API, ``module_adjacency`` and ``module_operations``, or those of its
+        ``ModelSpec`` and of NASLib, ``matrix`` and ``ops``, in JSON or as Python prints it.
+        """
         stripped = text.strip()
-        rows, names = _naslib(stripped) if stripped.startswith("(") else _written(stripped)
+        read = {"(": _naslib, "{": _fields}.get(stripped[:1], _written)
+        rows, names = read(stripped)
         nodes = len(rows)
         if not 2 <= nodes <= NODES or any(len(row) != nodes or not set(row) <= {"0", "1"} for row in rows):
-            raise GenotypeError(f"{text!r} is not a cell of {self.name}; expected 2..{NODES} rows of 0 and 1, as in {_EXAMPLE}")
+            raise GenotypeError(
+                f"{shown(text)} is not a cell of {self.name}; expected 2..{NODES} rows of 0 and 1, as in {_EXAMPLE}"
+            )
         if len(names) == nodes and (names[0], names[-1]) == (INPUT, OUTPUT):
             names = names[1:-1]
         if len(names) != nodes - 2:
-            raise GenotypeError(f"{text!r} has {len(names)} operations; expected {nodes - 2}, one for each inner node")
+            raise GenotypeError(f"{shown(text)} has {len(names)} operations; expected {nodes - 2}, one for each inner node")
         for name in names:
             if name not in OPERATIONS:
-                raise GenotypeError(f"unknown operation {name!r}{near_name(name, OPERATIONS)}")
+                raise GenotypeError(f"unknown operation {shown(name)}{near_name(name, OPERATIONS)}")
         edges = tuple((a, b) for a in range(nodes) for b in range(nodes) if rows[a][b] == "1")
         for a, b in edges:
             if a >= b:
-                raise GenotypeError(f"{text!r} has an edge {a}>{b}; expected an upper triangular matrix")
+                raise GenotypeError(f"{shown(text)} has an edge {a}>{b}; expected an upper triangular matrix")
         return self.encoding.genotype(Dag(edges, tuple(OPERATIONS.index(name) for name in names)))
 
     def key(self, genotype: Genotype) -> str:
@@ -123,24 +135,50 @@ class NasBench101Space(SearchSpace):
 
 
 _EXAMPLE = "'011/001/000:conv3x3-bn-relu'"
+_FIELDS = '{"matrix": [[0, 1, 1], [0, 0, 1], [0, 0, 0]], "ops": ["input", "conv3x3-bn-relu", "output"]}'
 
 
 def _written(text: str) -> tuple[list[str], list[str]]:
     """Returns the rows of the matrix and the names of the operations from the notation of the space."""
     matrix, colon, operations = text.partition(":")
     if not colon:
-        raise GenotypeError(f"{text!r} is not a cell of nasbench101; expected rows of a matrix and operations, as in {_EXAMPLE}")
+        raise GenotypeError(
+            f"{shown(text)} is not a cell of nasbench101; expected rows of a matrix and operations, as in {_EXAMPLE}"
+        )
     return matrix.split("/"), [name.strip() for name in operations.split(",")] if operations.strip() else []
+
+
+def _fields(text: str) -> tuple[list[str], list[str]]:
+    """Returns the same from a dictionary of the benchmark's API or of NASLib."""
+    try:
+        fields = literal(text)
+    except ValueError as error:
+        raise GenotypeError(f"{shown(text)} is not a dictionary: {error}; expected one as {_FIELDS}") from None
+    named = [pair for pair in FIELDS if isinstance(fields, dict) and any(name in fields for name in pair)]
+    if len(named) != 1 or not all(name in fields for name in named[0]):
+        raise GenotypeError(f"{shown(text)} is not a cell of nasbench101; expected {' or '.join(map(' and '.join, FIELDS))}")
+    matrix, operations = (fields[name] for name in named[0])
+    if not _listed(matrix, list | tuple) or not all(_listed(row, int) for row in matrix):
+        raise GenotypeError(f"{named[0][0]} is {shown(matrix)}; expected rows of 0 and 1, as in {_FIELDS}")
+    if not _listed(operations, str):
+        raise GenotypeError(f"{named[0][1]} is {shown(operations)}; expected names of operations, as in {_FIELDS}")
+    return ["".join(str(int(entry)) for entry in row) for row in matrix], list(operations)
+
+
+def _listed(values: Any, kind: Any) -> bool:
+    return isinstance(values, list | tuple) and all(isinstance(value, kind) for value in values)
 
 
 def _naslib(text: str) -> tuple[list[str], list[str]]:
     """Returns the same from a tuple of n x n matrix entries and n positions in `NASLIB_OPERATIONS`."""
     try:
-        numbers = [int(part) for part in text.strip("() ,").split(",")]
+        numbers = literal(text)
     except ValueError:
-        numbers = []
+        numbers = ()
+    if not isinstance(numbers, tuple) or not all(type(number) is int for number in numbers):
+        numbers = ()
     nodes = math.isqrt(len(numbers))  # n * n + n is between n squared and the next square
     if not numbers or len(numbers) != nodes * nodes + nodes or not set(numbers[nodes * nodes :]) <= set(range(5)):
-        raise GenotypeError(f"{text!r} is not a NASLib cell; expected n x n matrix entries and n operations of 0..4")
+        raise GenotypeError(f"{shown(text)} is not a NASLib cell; expected n x n matrix entries and n operations of 0..4")
     rows = ["".join(map(str, numbers[i * nodes : (i + 1) * nodes])) for i in range(nodes)]
     return rows, [NASLIB_OPERATIONS[number] for number in numbers[nodes * nodes :]]

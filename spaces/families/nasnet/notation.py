@@ -3,51 +3,43 @@
 from __future__ import annotations
 
 import ast
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from rbflex_evo.spaces.errors import GenotypeError, near_name
+from rbflex_evo.spaces.errors import GenotypeError, near_name, shown
+from rbflex_evo.spaces.literals import expression, literal, python_value
 
 from .cells import INPUTS, CellEdges
 
 FIELDS = ("normal", "normal_concat", "reduce", "reduce_concat")
 GENOTYPE_SHAPE = "Genotype(normal=[('sep_conv_3x3', 0), ...], normal_concat=range(2, 6), reduce=[...], reduce_concat=range(2, 6))"
-# Longest accepted notation, far longer than those of published networks.
-LONGEST = 20_000
 
 
 def genotype_fields(text: str) -> dict[str, Any]:
-    """Reads a ``Genotype(...)`` expression of literals and ranges into its four fields.
+    """Reads a ``Genotype(...)`` expression of literals and ranges, or the four fields as a plain tuple.
 
     Raises:
-        GenotypeError: If the text is not such an expression.
+        GenotypeError: If the text is no such expression.
     """
-    wrong = GenotypeError(f"{shortened(text)} is not a genotype; expected {GENOTYPE_SHAPE}")
-    if len(text) > LONGEST:
-        raise wrong
+    wrong = GenotypeError(f"{shown(text, 60)} is not a genotype; expected {GENOTYPE_SHAPE}")
     try:
-        call = ast.parse(text.strip(), mode="eval").body
-        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.func.id != "Genotype":
+        tree = expression(text)
+        values: dict[str | None, ast.expr]
+        match tree:
+            case ast.Call(func=ast.Name(id="Genotype"), args=arguments, keywords=keywords):
+                values = dict(zip(FIELDS, arguments, strict=False))
+                values |= {word.arg: word.value for word in keywords}
+                given = len(arguments) + len(keywords)
+            case ast.Tuple(elts=parts):
+                values = dict(zip(FIELDS, parts, strict=False))
+                given = len(parts)
+            case _:
+                raise wrong
+        if given != len(FIELDS) or set(values) != set(FIELDS):
             raise wrong
-        values: dict[str | None, ast.expr] = dict(zip(FIELDS, call.args, strict=False))
-        values |= {word.arg: word.value for word in call.keywords}
-        if len(call.args) + len(call.keywords) != len(FIELDS) or set(values) != set(FIELDS):
-            raise wrong
-        return {str(name): _literal(value) for name, value in values.items()}
-    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
+        return {str(name): python_value(value) for name, value in values.items()}
+    except (ValueError, TypeError):
         raise wrong from None
-
-
-def _literal(node: ast.expr) -> Any:
-    if isinstance(node, ast.Call):
-        if not isinstance(node.func, ast.Name) or node.func.id != "range" or node.keywords or not 1 <= len(node.args) <= 3:
-            raise ValueError
-        bounds = [ast.literal_eval(argument) for argument in node.args]
-        if not all(type(bound) is int and abs(bound) < 1000 for bound in bounds):
-            raise ValueError
-        return list(range(*bounds))
-    return ast.literal_eval(node)
 
 
 def record_fields(text: str, expected: str) -> dict[str, Any]:
@@ -60,10 +52,10 @@ def record_fields(text: str, expected: str) -> dict[str, Any]:
     Raises:
         GenotypeError: If the text is not such a JSON object.
     """
-    wrong = GenotypeError(f"{shortened(text)} is not a network; expected JSON like {expected}")
+    wrong = GenotypeError(f"{shown(text, 60)} is not a network; expected JSON like {expected}")
     try:
-        record = json.loads(text)
-    except (ValueError, RecursionError):
+        record = literal(text)
+    except ValueError:
         raise wrong from None
     net = record.get("net", record) if isinstance(record, dict) else None
     if not isinstance(net, dict):
@@ -86,7 +78,7 @@ def choice(fields: Mapping[str, Any], name: str, allowed: Sequence[int], setting
     value = fields.get(name)
     if type(value) is not int or value not in allowed:
         listed = ", ".join(map(str, allowed))
-        raise GenotypeError(f"{name} must be one of {listed} (set space.{setting} for others), but it is {value!r}")
+        raise GenotypeError(f"{name} must be one of {listed} (set space.{setting} for others), but it is {shown(value)}")
     return allowed.index(value)
 
 
@@ -107,28 +99,22 @@ def read_cell(
     """
     edges = fields.get(cell)
     if not isinstance(edges, list | tuple) or len(edges) != 2 * nodes:
-        count = f"{len(edges)} of them" if isinstance(edges, list | tuple) else repr(edges)
+        count = f"{len(edges)} of them" if isinstance(edges, list | tuple) else shown(edges)
         raise GenotypeError(f"{cell} must be {2 * nodes} pairs (operation, state), two a node, but it is {count}")
     read = [_edge(edge, cell, place // 2 + INPUTS, operations) for place, edge in enumerate(edges)]
     found: CellEdges = tuple((read[i], read[i + 1]) for i in range(0, len(read), 2))
     expected, given = list(output(found)), fields.get(f"{cell}_concat")
     if not isinstance(given, list | tuple) or sorted(given, key=repr) != sorted(expected, key=repr):
-        raise GenotypeError(f"{cell}_concat must be {expected} in this space, but it is {given!r}")
+        raise GenotypeError(f"{cell}_concat must be {expected} in this space, but it is {shown(given)}")
     return found
 
 
 def _edge(edge: Any, cell: str, state: int, operations: Sequence[str]) -> tuple[int, int]:
     if not isinstance(edge, list | tuple) or len(edge) != 2 or not isinstance(edge[0], str):
-        raise GenotypeError(f"an edge of {cell} node {state} must be a pair (operation, state), but it is {edge!r}")
+        raise GenotypeError(f"an edge of {cell} node {state} must be a pair (operation, state), but it is {shown(edge)}")
     name, source = edge
     if name not in operations:
-        raise GenotypeError(f"unknown operation {name!r} in {cell} node {state}{near_name(name, operations)}")
+        raise GenotypeError(f"unknown operation {shown(name)} in {cell} node {state}{near_name(name, operations)}")
     if type(source) is not int or not 0 <= source < state:
-        raise GenotypeError(f"{cell} node {state} reads states 0..{state - 1}, but one edge reads {source!r}")
+        raise GenotypeError(f"{cell} node {state} reads states 0..{state - 1}, but one edge reads {shown(source)}")
     return source, operations.index(name)
-
-
-def shortened(text: str) -> str:
-    """Returns the first 60 characters of a text, on one line and in quotes."""
-    text = " ".join(text.split())
-    return repr(text if len(text) <= 60 else f"{text[:57]}...")

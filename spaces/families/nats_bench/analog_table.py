@@ -12,6 +12,7 @@ from typing import Literal
 from rbflex_evo.spaces.errors import TableError, reason
 from rbflex_evo.spaces.parameters import Parameters
 from rbflex_evo.spaces.space import SearchSpace
+from rbflex_evo.spaces.tables.percent import check_percent
 from rbflex_evo.spaces.tables.table import LoadedTable
 
 
@@ -84,7 +85,11 @@ def _analog_accuracies(path: Path) -> dict[str, float]:
     try:
         with path.open("rb") as file:
             cells = _AnalogUnpickler(file).load()
-        return {_analog_notation(cell): float(data.baseline_accuracy) for cell, data in cells.items()}
+        found = {_analog_notation(cell): float(data.baseline_accuracy) for cell, data in cells.items()}
+        check_percent(found, f"{str(path)!r}")
+        return found
+    except TableError:
+        raise
     except Exception as error:
         raise TableError(f"{str(path)!r} is not AnalogNAS-Bench's data: {reason(error)}") from error
 

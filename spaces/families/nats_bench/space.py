@@ -1,7 +1,7 @@
 """The two spaces of NATS-Bench (Dong et al. 2021, arXiv 2009.00437), with the indices of the benchmark.
 
 `nats_tss`, the topology space (= NAS-Bench-201): 6 edges with one of 5 operations each, 15,625 cells, 6,466 up to the isomorphism
-of the benchmark. `nats_sss`, the size space: 5 widths of 8 .. 64 for a fixed cell, 32,768 networks.
+of the benchmark, 6,236 scored networks. `nats_sss`, the size space: 5 widths of 8 .. 64 for a fixed cell, 32,768 networks.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from pydantic import Field
 from rbflex_evo.spaces.architecture.drawing import Drawing, chain_drawing
 from rbflex_evo.spaces.encodings.encoding import Genotype
 from rbflex_evo.spaces.encodings.vector import VectorEncoding
-from rbflex_evo.spaces.errors import GenotypeError, near_name
+from rbflex_evo.spaces.errors import GenotypeError, near_name, shown
+from rbflex_evo.spaces.literals import whole_number
 from rbflex_evo.spaces.parameters import Parameters as AnyParameters
 from rbflex_evo.spaces.space import Cell, Costs, SearchSpace
 
 from .cell import EDGES, NODES, OPERATIONS, cell_drawing, first_of_form, isomorphism, prune
+from .naslib import NASLIB, read_naslib
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
     from .network import NatsNetwork
 
+INDEX_DIGITS = 6
 WIDTHS = tuple(range(8, 65, 8))
 # The fixed cell of the size space: index 9930 of the topology space, its best cell on CIFAR-100.
 SIZE_CELL = (3, 3, 3, 1, 3, 3)
@@ -104,7 +107,7 @@ class TopologySpace(NatsSpace):
     """Cells of NAS-Bench-201 / NATS-Bench TSS; genes are positions in `OPERATIONS`, in the order of `EDGES`."""
 
     name = "nats_tss"
-    description = "NATS-Bench topology space = NAS-Bench-201: 6 edges x 5 operations, 6,466 distinct cells"
+    description = "NATS-Bench topology space = NAS-Bench-201: 6 edges x 5 operations, 6,236 distinct networks"
     Parameters = TopologyParameters
     parameters: TopologyParameters
 
@@ -121,29 +124,46 @@ class TopologySpace(NatsSpace):
         return "+".join(f"|{'|'.join(edges)}|" for edges in nodes[1:])
 
     def parse(self, text: str) -> Genotype:
-        """Reads the notation of the benchmark."""
-        genes = {}
-        nodes = text.strip().split("+")
+        """Reads the notation or the index of the benchmark, or NASLib's operation indices, ``(4, 0, 3, 1, 4, 3)``."""
+        text = text.strip()
+        index = read_index(text)
+        if index is not None:
+            return self.at(index)
+        if text.startswith(("(", "[", NASLIB)):
+            return read_naslib(text)
+        genes: dict[tuple[int, int], tuple[str, int]] = {}
+        nodes = text.split("+")
         for target, node in enumerate(nodes, start=1):
             for edge in filter(None, node.strip("|").split("|")):
                 name, _, source = edge.partition("~")
                 if (source, target) not in {(str(a), b) for a, b in EDGES}:
-                    raise GenotypeError(f"{text!r} has no edge {edge!r}; expected {_SHAPE}")
+                    raise GenotypeError(f"{shown(text)} has no edge {shown(edge)}; expected {_SHAPE}")
                 if name not in OPERATIONS:
-                    raise GenotypeError(f"unknown operation {name!r}{near_name(name, OPERATIONS)}")
-                genes[int(source), target] = OPERATIONS.index(name)
+                    raise GenotypeError(f"unknown operation {shown(name)}{near_name(name, OPERATIONS)}")
+                place = int(source), target
+                if place in genes:
+                    raise GenotypeError(
+                        f"{shown(text)} has the edge from node {source} to node {target} twice, {genes[place][0]!r} and {edge!r}; "
+                        f"expected each once, as in {_SHAPE}"
+                    )
+                genes[place] = edge, OPERATIONS.index(name)
         if len(genes) != len(EDGES) or len(nodes) != NODES - 1:
-            raise GenotypeError(f"{text!r} is not a cell of {self.name}; expected {_SHAPE}")
-        return tuple(genes[edge] for edge in EDGES)
+            raise GenotypeError(f"{shown(text)} is not a cell of {self.name}; expected {_SHAPE}, or an index of 0..15624")
+        return tuple(genes[edge][1] for edge in EDGES)
 
     def key(self, genotype: Genotype) -> str:
-        """Returns the notation of the first cell that is isomorphic to this one (6,466 distinct keys)."""
+        """Returns the notation of the first cell that is isomorphic to the network that is scored (6,236 distinct keys)."""
         self.encoding.validate(genotype)
-        return self.notation(first_of_form(isomorphism, len(OPERATIONS))[isomorphism(genotype)])
+        return self.notation(_isomorphic(_scored(genotype)))
+
+    def calibration_key(self, genotype: Genotype) -> str:
+        """Returns the notation of the first isomorphic cell (6,466 classes), by which gammas have always been drawn."""
+        self.encoding.validate(genotype)
+        return self.notation(_isomorphic(genotype))
 
     def representative(self, key: str) -> Genotype:
         """Returns the cell of the key without the edges on no path from input to output."""
-        return prune(first_of_form(isomorphism, len(OPERATIONS))[isomorphism(self.parse(key))])
+        return _scored(self.parse(key))
 
     def plan(self, genotype: Genotype, input_shape: Sequence[int]) -> Plan | None:
         """Returns the plan of a representative, or None for a raw cell, which also observes convolutions without effect."""
@@ -196,12 +216,16 @@ class SizeSpace(NatsSpace):
         return ":".join(str(WIDTHS[gene]) for gene in genotype)
 
     def parse(self, text: str) -> Genotype:
-        """Reads the notation of the benchmark."""
+        """Reads the notation or the index of the benchmark."""
+        index = read_index(text)
+        if index is not None:
+            return self.at(index)
         widths = text.strip().split(":")
         allowed = [str(width) for width in WIDTHS]
         if len(widths) != 5 or not set(widths) <= set(allowed):
             raise GenotypeError(
-                f"{text!r} is not a network of {self.name}; expected five of {', '.join(allowed)} as in '8:16:24:32:64'"
+                f"{shown(text)} is not a network of {self.name}; expected five of {', '.join(allowed)} as in '8:16:24:32:64', "
+                "or an index of 0..32767"
             )
         return tuple(allowed.index(width) for width in widths)
 
@@ -243,7 +267,28 @@ class SizeSpace(NatsSpace):
         return chain_drawing(nodes, self.notation(genotype))
 
 
+def _isomorphic(genotype: Genotype) -> Genotype:
+    """Returns the first of the cells that are isomorphic to this one, by the isomorphism of the benchmark (6,466 cells)."""
+    return first_of_form(isomorphism, len(OPERATIONS))[isomorphism(genotype)]
+
+
+def _scored(genotype: Genotype) -> Genotype:
+    """Returns the network that is scored for a cell (6,236 cells).
+
+    The isomorphism keeps sums of zeros, so that cells which differ only in edges without effect may be no isomorphic cells.
+    """
+    return prune(_isomorphic(genotype))
+
+
 _SHAPE = "'|op~0|+|op~0|op~1|+|op~0|op~1|op~2|'"
+
+
+def read_index(text: str) -> int | None:
+    """Returns the index that a text is, as in the names of the benchmark's files (``000284``), or None.
+
+    More digits are no index, so that a table of another space whose notations are digits is not taken for one of this space.
+    """
+    return whole_number(text) if len(text.strip()) <= INDEX_DIGITS else None
 
 
 @cache
@@ -266,7 +311,7 @@ def _all_sizes() -> tuple[Genotype, ...]:
 
 def _at(order: Sequence[Genotype], index: int) -> Genotype:
     if not 0 <= index < len(order):
-        raise GenotypeError(f"an index must be in 0..{len(order) - 1}, but it is {index}")
+        raise GenotypeError(f"an index must be in 0..{len(order) - 1}, but it is {shown(index)}")
     return order[index]
 
 

@@ -141,7 +141,10 @@ class NatsBenchTable(Table):
             warnings.simplefilter("ignore", DeprecationWarning)
             test = self._api.get_more_info(index, self.dataset, hp=self.epochs, is_random=False)
             validation = self._api.get_more_info(index, validated, hp=self.epochs, is_random=False)
-        return float(test["test-accuracy"]), float(validation["valid-accuracy"])
+        found = float(test["test-accuracy"]), float(validation["valid-accuracy"])
+        if not all(0 <= accuracy <= 100 for accuracy in found):
+            raise ValueError(f"the accuracies are {found[0]:g} and {found[1]:g}; expected percent (0..100)")
+        return found
 
 
 def _keep(path: Path, records: Mapping[int, tuple[float, float]]) -> None:

@@ -21,9 +21,9 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from rbflex_evo.spaces.encodings.encoding import Genotype
-from rbflex_evo.spaces.errors import GenotypeError
+from rbflex_evo.spaces.errors import GenotypeError, shown
 from rbflex_evo.spaces.families.nasnet.cells import CellEdges, TwoCellEncoding, every, unused
-from rbflex_evo.spaces.families.nasnet.notation import choice, record_fields, shortened
+from rbflex_evo.spaces.families.nasnet.notation import choice, record_fields
 from rbflex_evo.spaces.families.nasnet.space import CellSpace, FormParameters
 from rbflex_evo.spaces.parameters import Parameters as AnyParameters
 
@@ -87,7 +87,7 @@ class NdsCellSpace(CellSpace):
         net = record_fields(text, RECORD)
         cells = net.get("genotype")
         if not isinstance(cells, dict):
-            raise GenotypeError(f"{shortened(text)} has no genotype; expected JSON like {RECORD}")
+            raise GenotypeError(f"{shown(text, 60)} has no genotype; expected JSON like {RECORD}")
         chosen = [
             choice(net, "depth", self.parameters.depths, "depths"),
             choice(net, "width", self.parameters.widths, "widths"),

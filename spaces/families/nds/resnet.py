@@ -18,7 +18,7 @@ from pydantic import Field
 from rbflex_evo.spaces.architecture.drawing import Drawing, chain_drawing
 from rbflex_evo.spaces.encodings.encoding import Genotype
 from rbflex_evo.spaces.encodings.vector import VectorEncoding
-from rbflex_evo.spaces.errors import GenotypeError
+from rbflex_evo.spaces.errors import GenotypeError, shown
 from rbflex_evo.spaces.families.counting import CountedConvolution, MapSize, count, halved, image_size, with_classifier
 from rbflex_evo.spaces.families.nasnet.notation import record_fields
 from rbflex_evo.spaces.parameters import Parameters as AnyParameters
@@ -86,9 +86,9 @@ class NdsResnet(SearchSpace):
         """Reads a record of the NDS files or its ``net``."""
         net = record_fields(text, RECORD)
         if net.get("block_type", BLOCK) != BLOCK:
-            raise GenotypeError(f"block_type must be {BLOCK!r} in {self.name}, but it is {net['block_type']!r}")
+            raise GenotypeError(f"block_type must be {BLOCK!r} in {self.name}, but it is {shown(net['block_type'])}")
         if net.get("ss", list(STRIDES)) != list(STRIDES):
-            raise GenotypeError(f"ss, the stages' strides, must be {list(STRIDES)} in {self.name}, but it is {net['ss']!r}")
+            raise GenotypeError(f"ss, the stages' strides, must be {list(STRIDES)} in {self.name}, but it is {shown(net['ss'])}")
         depths = _positions(net, "ds", self.parameters.depths, "depths")
         widths = _positions(net, "ws", self.parameters.widths, "widths")
         return tuple(gene for stage in zip(depths, widths, strict=True) for gene in stage)
@@ -116,11 +116,11 @@ class NdsResnet(SearchSpace):
 def _positions(net: Mapping[str, object], name: str, allowed: Sequence[int], setting: str) -> list[int]:
     values = net.get(name)
     if not isinstance(values, list) or len(values) != len(STRIDES):
-        raise GenotypeError(f"{name} must be {len(STRIDES)} numbers, one for each stage, but it is {values!r}; as in {RECORD}")
+        raise GenotypeError(f"{name} must be {len(STRIDES)} numbers, one for each stage, but it is {shown(values)}; as in {RECORD}")
     for value in values:
         if type(value) is not int or value not in allowed:
             listed = ", ".join(map(str, allowed))
-            raise GenotypeError(f"{name} must be of {listed} (set space.{setting} for others), but one is {value!r}")
+            raise GenotypeError(f"{name} must be of {listed} (set space.{setting} for others), but one is {shown(value)}")
     return [allowed.index(value) for value in values]
 
 

@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from rbflex_evo.spaces.errors import GenotypeError, TableError
+from rbflex_evo.spaces.errors import GenotypeError, TableError, shown
 from rbflex_evo.spaces.parameters import Parameters
 from rbflex_evo.spaces.space import SearchSpace
 from rbflex_evo.spaces.tables.files import read_json
+from rbflex_evo.spaces.tables.percent import check_percent
 from rbflex_evo.spaces.tables.table import LoadedTable
 
 
@@ -44,6 +45,7 @@ class NdsTable(LoadedTable):
         self.space = space.name
         self.dataset = parameters.dataset or Path(parameters.path).stem
         found: dict[str, list[float]] = {}
+        errors: list[float] = []
         for row, record in enumerate(_records(parameters.path), start=1):
             where = f"{parameters.path!r}, record {row}"
             try:
@@ -52,9 +54,11 @@ class NdsTable(LoadedTable):
                 raise TableError(f"{where} has no 'net'; expected the network that was trained") from None
             except GenotypeError as error:
                 raise TableError(f"{where} is not a network of space {space.name!r}: {error}") from None
-            found.setdefault(notation, []).append(100 - _error(record, parameters.epoch, where))
+            errors.append(_error(record, parameters.epoch, where))
+            found.setdefault(notation, []).append(100 - errors[-1])
         if not found:
             raise TableError(f"{parameters.path!r} has no records; expected at least one network")
+        check_percent(errors, f"{parameters.path!r}", "a test error")
         self.loaded = {notation: sum(values) / len(values) for notation, values in found.items()}
 
 
@@ -73,6 +77,6 @@ def _error(record: Mapping[str, Any], epoch: str, where: str) -> float:
     value = record.get(name)
     if epoch == "last" and isinstance(value, list) and value:
         value = value[-1]
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        raise TableError(f"{where}: expected a test error in percent as {name!r}, but it is {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise TableError(f"{where}: expected a test error in percent as {name!r}, but it is {shown(value)}")
     return float(value)

@@ -15,7 +15,7 @@ from pydantic import Field
 from rbflex_evo.spaces.architecture.drawing import Drawing
 from rbflex_evo.spaces.encodings.encoding import Genotype
 from rbflex_evo.spaces.encodings.vector import VectorEncoding
-from rbflex_evo.spaces.errors import GenotypeError, near_name
+from rbflex_evo.spaces.errors import GenotypeError, near_name, shown
 from rbflex_evo.spaces.parameters import Parameters
 from rbflex_evo.spaces.space import Cell, Costs, SearchSpace
 
@@ -79,12 +79,12 @@ class ToySpace(SearchSpace):
         names = [stage.split("+") for stage in text.strip().split("|")]
         for name in (name for stage in names for name in stage):
             if name not in self.operations:
-                raise GenotypeError(f"unknown operation {name!r}{near_name(name, self.operations)}")
+                raise GenotypeError(f"unknown operation {shown(name)}{near_name(name, self.operations)}")
         genotype = tuple(self.operations.index(name) for stage in names for name in stage)
         shape = [len(stage) for stage in names]
         if shape != [len(stage) for stage in _in_stages(range(self.parameters.genes))]:
             raise GenotypeError(
-                f"{text!r} is not a genotype of {self.name}; expected {self.parameters.genes} operations, "
+                f"{shown(text)} is not a genotype of {self.name}; expected {self.parameters.genes} operations, "
                 f"{EDGES_A_STAGE} for each stage, as in {self.notation((ZERO,) * self.parameters.genes)!r}"
             )
         return genotype

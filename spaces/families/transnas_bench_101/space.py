@@ -23,7 +23,7 @@ from rbflex_evo.spaces.encodings.constrained import ConstrainedEncoding
 from rbflex_evo.spaces.encodings.encoding import Genotype
 from rbflex_evo.spaces.encodings.staged import StagedEncoding, StageRange
 from rbflex_evo.spaces.encodings.vector import VectorEncoding
-from rbflex_evo.spaces.errors import GenotypeError
+from rbflex_evo.spaces.errors import GenotypeError, shown
 from rbflex_evo.spaces.families.nats_bench.cell import EDGES, NODES, NONE, OPERATIONS, SKIP, cell_drawing, first_of_form, prune
 from rbflex_evo.spaces.families.nats_bench.costs import nats_cells, residual_cell
 from rbflex_evo.spaces.parameters import Parameters as AnyParameters
@@ -139,7 +139,7 @@ class TransMicroSpace(TransSpace):
         found = re.fullmatch(rf"{CHANNELS}-{MODULES}-([0-3])_([0-3]{{2}})_([0-3]{{3}})", text.strip(), re.ASCII)
         if found is None:
             raise GenotypeError(
-                f"{text!r} is not a cell of {self.name}; expected '{CHANNELS}-{MODULES}-1_02_333' with digits "
+                f"{shown(text)} is not a cell of {self.name}; expected '{CHANNELS}-{MODULES}-1_02_333' with digits "
                 "0 none, 1 skip connection, 2 conv 1x1, 3 conv 3x3"
             )
         return tuple(map(int, "".join(found.groups())))
@@ -199,7 +199,7 @@ class TransMacroSpace(TransSpace):
         found = re.fullmatch(rf"{CHANNELS}-([1-4]{{{LENGTHS[0]},{LENGTHS[1]}}})-basic", text.strip(), re.ASCII)
         if found is None:
             raise GenotypeError(
-                f"{text!r} is not a network of {self.name}; expected '{CHANNELS}-1234-basic' with {LENGTHS[0]}..{LENGTHS[1]} "
+                f"{shown(text)} is not a network of {self.name}; expected '{CHANNELS}-1234-basic' with {LENGTHS[0]}..{LENGTHS[1]} "
                 "modules, 1 plain, 2 twice the channels, 3 half the map, 4 both"
             )
         digits = tuple(map(int, found[1]))

@@ -18,12 +18,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rbflex_evo.spaces.errors import ConfigError, TableError, near_name, reason
+from rbflex_evo.spaces.errors import ConfigError, TableError, near_name, reason, shown
 from rbflex_evo.spaces.parameters import Parameters
 from rbflex_evo.spaces.space import SearchSpace
-from rbflex_evo.spaces.tables.files import existing_file, read_json
+from rbflex_evo.spaces.tables.files import existing_file, read_json, read_npz
 from rbflex_evo.spaces.tables.notations import checked_notations
-from rbflex_evo.spaces.tables.npz_csv import NpzParameters, NpzTable
+from rbflex_evo.spaces.tables.npz_csv import Columns
+from rbflex_evo.spaces.tables.percent import check_percent
 from rbflex_evo.spaces.tables.table import LoadedTable
 
 from .tasks import TASKS, Name
@@ -33,7 +34,6 @@ SPACES = {"transnas_micro": "micro", "transnas_macro": "macro"}
 METRICS = ("top1", "top5", "acc", "mIoU", "ssim", "neg_loss")
 # Offset and factor that convert a metric to percent.
 SCALES = {"ssim": (0.0, 100.0), "neg_loss": (100.0, 100.0)}
-PERCENT = (0.0, 1.0)
 VALIDATION = ("valid_", "val_")
 
 
@@ -77,7 +77,8 @@ class TransNasTable(LoadedTable):
             if parameters.metric is not None:
                 raise ConfigError(f"{parameters.path!r} has one metric, so 'table.metric' cannot be chosen; leave it out")
             metric = f"valid_{TASKS[task].metric}"
-            self.loaded = _scaled(TASKS[task].metric, _one_metric(parameters.path, suffix, space, task))
+            where = f"task {task!r} of {parameters.path!r}"
+            self.loaded = _scaled(TASKS[task].metric, _one_metric(parameters.path, suffix, space, task), where)
             self.validations = self.loaded
         self.dataset = parameters.dataset or f"{task} {metric}"
 
@@ -85,7 +86,8 @@ class TransNasTable(LoadedTable):
 def _one_metric(path: str, suffix: str, space: SearchSpace, task: str) -> Mapping[str, float]:
     """Returns the values of a file of one metric by notation."""
     if suffix == ".npz":
-        return NpzTable(NpzParameters(path=path, accuracy=task), space).accuracies()
+        arrays = Columns(path, *read_npz(existing_file(path), {task, "arch_str"}))
+        return arrays.numbers(task, checked_notations(path, space, arrays.get("arch_str").tolist()))
     if suffix != ".json":
         raise ConfigError(f"{path!r} is not a file of TransNAS-Bench-101; expected one that ends in .pth, .json or .npz")
     named = [name for name in TASKS if name in Path(path).stem]
@@ -106,17 +108,24 @@ def _pairs(path: str) -> list[tuple[str, float]]:
 def _pair(path: str, row: int, entry: Any) -> tuple[str, float]:
     if isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], str) and _is_number(entry[1]):
         return entry[0], float(entry[1])
-    raise TableError(f"{path!r}, row {row} is {str(entry)[:60]!r}; expected [notation, value]")
+    raise TableError(f"{path!r}, row {row} is {shown(entry, 60)}; expected [notation, value]")
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _scaled(metric: str, values: Mapping[str, float]) -> dict[str, float]:
-    """Returns the values of a metric in percent."""
-    offset, factor = SCALES.get(metric, PERCENT)
-    return {notation: offset + factor * value for notation, value in values.items()}
+def _scaled(metric: str, values: Mapping[str, float], where: str) -> dict[str, float]:
+    """Returns the values of a metric in percent; a similarity and an explained variance may be negative."""
+    if metric not in SCALES:
+        check_percent(values, where)
+        return dict(values)
+    offset, factor = SCALES[metric]
+    scaled = {notation: offset + factor * value for notation, value in values.items()}
+    for row, (value, percent) in enumerate(zip(values.values(), scaled.values(), strict=True), start=1):
+        if percent > 100:
+            raise TableError(f"{where}, row {row}: expected a {metric} of at most {(100 - offset) / factor:g}, but it is {value:g}")
+    return scaled
 
 
 class _OfficialFile:
@@ -145,7 +154,8 @@ class _OfficialFile:
                 raise TableError(f"{self.path!r}: {notation!r} has {len(series)} epochs of {self.metric!r}, not {len(validation)}")
             epoch = int(np.argmax(validation)) if self.epoch == "best" else -1
             found[notation], valid[notation] = series[epoch], validation[epoch]
-        self.accuracies, self.validations = _scaled(name, found), _scaled(self.own, valid)
+        where = f"task {task!r} of {self.path!r}"
+        self.accuracies, self.validations = _scaled(name, found, where), _scaled(self.own, valid, where)
 
     def _networks(self, name: str) -> Mapping[str, Any]:
         content = _plain(self.path)

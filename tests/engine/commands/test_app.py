@@ -62,8 +62,9 @@ def test_a_search_prints_what_it_found_and_can_be_asked_again(
     assert (tmp_path / "runs" / "run" / "report.html").exists()
     assert run(["search", path]) == 0
     assert capsys.readouterr().out == first
-    assert run(["resume", str(tmp_path / "runs" / "run")]) == 0
-    assert capsys.readouterr().out == first
+    folder = tmp_path / "runs" / "run"
+    assert run(["resume", str(folder)]) == 0
+    assert capsys.readouterr().out == f"{first}go on      rbflex-evo resume {folder} --budget evaluations=N (more than 4)\n"
     assert run(["search", path, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["counts"]["unique"] == 4 and document["folder"] == str(tmp_path / "runs" / "run")
@@ -124,6 +125,31 @@ def test_score_prints_each_score(capsys: pytest.CaptureFixture[str]) -> None:
     assert [f"{scores[line.split()[0]]:g}" for line in lines[1:]] == [line.split()[1] for line in lines[1:]]
 
 
+@pytest.mark.parametrize(
+    ("space", "given", "first"),
+    [
+        ("nats_tss", "9", "|avg_pool_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|nor_conv_3x3~2|"),
+        (
+            "nasbench201",
+            "naslib:(4, 0, 3, 1, 4, 3)",
+            "|avg_pool_3x3~0|+|skip_connect~0|none~1|+|nor_conv_1x1~0|avg_pool_3x3~1|nor_conv_1x1~2|",
+        ),
+        ("nats_sss", "32767", "64:64:64:64:64"),
+        ("toy", "genes:[3, 1, 0, 2, 1, 1]", "conv3+skip|zero+conv1|skip+skip"),
+    ],
+)
+def test_score_reads_what_other_projects_print(space: str, given: str, first: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["score", space, given, "--proxy", "params", "--set", "cache=off"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == first
+
+
+def test_a_tuple_that_may_be_read_in_two_ways_is_read_with_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["score", "nats_tss", "(3, 3, 3, 1, 3, 2)", "--proxy", "params", "--set", "cache=off"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err.startswith("warning: a tuple is read as the operation indices of NASLib, not as genes")
+    fails(capsys, ["score", "nats_tss", "[3, 3, 3, 1, 3, 2]"], "write 'naslib:[3, 3, 3, 1, 3, 2]' or 'genes:[3, 3, 3, 1, 3, 2]'")
+
+
 def test_scores_stand_below_each_other_however_long_their_names_are(capsys: pytest.CaptureFixture[str]) -> None:
     names = ["naswot", "az_progressivity"]
     assert run(["score", "toy", CELL, *(f"--proxy={name}" for name in names), "--set", "cache=off"]) == 0
@@ -176,6 +202,8 @@ def test_list_names_everything_with_its_parameters(kind: str, name: str, capsys:
         assert entries["nats_tss"]["size"] == 15625 and "[15,625 genotypes]" in text and "darts [1.08e+18 genotypes]" in text
         assert entries["nats_tss"]["features"] == "per_image" and entries["darts"]["features"] == "none"
         assert "round-off" in text
+        assert entries["nats_tss"]["aliases"] == ["nas_bench_201", "nasbench201"]
+        assert "also called nas_bench_201, nasbench201" in text
     if kind == "proxies":
         assert entries["rbflex"]["cost"] == "forward" and entries["params"]["cost"] == "data-free"
 
@@ -294,7 +322,7 @@ def test_a_configuration_that_was_cut_is_damaged_for_every_command(
     text = own.read_text()
     own.write_text(text[: text.index(ends_before)])
     for command in ("resume", "report", "export", "explain"):
-        expected = f"{own} is damaged: '{ends_before[:-1]}' is missing; restore the configuration that the run had"
+        expected = f"{own} is damaged: its end is lost, it has no line '# end'; restore the configuration that the run had"
         fails(capsys, [command, str(folder)], expected)
     fails(capsys, ["search", config(runs=str(tmp_path))], f"{own} is damaged")
     assert not (folder / "report.html").exists()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -287,3 +290,35 @@ def test_a_killed_and_an_interrupted_comparison_go_on_where_they_were(tmp_path: 
     found = json.loads(finished.stdout)
     assert [(row["strategy"], row["seed"]) for row in found["runs"]] == [(c, s) for c in ("random", "genetic") for s in range(10)]
     assert traces_of(run_all(config, quiet=True)) == traces_of(whole)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path(f"/proc/self/task/{os.getpid()}/children").exists(), reason="no /proc here")
+def test_a_run_whose_process_dies_fails_and_the_others_go_on(tmp_path: Path, scores: Path) -> None:
+    config = replayed(tmp_path, scores, {**COMPARE, "seeds": 4}, budget={"evaluations": 300}, workers=2)
+    folder = folder_of(config)
+
+    def forked() -> set[int]:
+        """Returns the processes that are forked from the server, which is a child of this process."""
+        servers = [child.pid for child in multiprocessing.active_children()]
+        return {int(pid) for server in servers for pid in Path(f"/proc/{server}/task/{server}/children").read_text().split()}
+
+    before = forked()
+
+    def kill_one() -> None:
+        running = 0
+        while running < 2:
+            # The folder of a run that ends is removed.
+            with contextlib.suppress(FileNotFoundError):
+                running = sum(journal.stat().st_size > 1000 for journal in folder.glob("*/*/journal.jsonl"))
+        os.kill(min(forked() - before), signal.SIGKILL)
+
+    with ThreadPoolExecutor(1) as threads:
+        killer = threads.submit(kill_one)
+        runs = run_all(config, quiet=True)
+        killer.result()
+    assert list(runs.failures.values()) == ["the process that ran it died (signal 9, most likely memory)"]
+    assert len(runs.traces) == 7
+    whole = run_all(replayed(tmp_path / "whole", scores, {**COMPARE, "seeds": 4}, budget={"evaluations": 300}), quiet=True)
+    assert traces_of(run_all(config, quiet=True)) == traces_of(whole)
+    assert not (folder / ".stop").exists()

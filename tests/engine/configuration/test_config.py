@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -234,3 +235,70 @@ def test_every_value_that_yaml_can_hold_in_a_section_is_an_error_of_ours_or_acce
             except RbflexEvoError as error:
                 message = str(error)
             assert len(message.splitlines()) <= 2
+
+
+def paths(values: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yields the path of every value inside lists and mappings."""
+    for key, value in values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, list) else ():
+        yield (*path, key)
+        yield from paths(value, (*path, key))
+
+
+LONG = "long" * 2000
+
+
+@pytest.mark.parametrize(
+    "wrong", [LONG, [LONG] * 50, {LONG: 1}, list(range(3000)), 10**400], ids=["text", "list", "key", "numbers", "number"]
+)
+def test_no_message_repeats_a_long_value(wrong: Any) -> None:
+    full = {
+        **VALUES,
+        "space": {"name": "toy", "genes": 6},
+        "fitness": {
+            "proxies": {"naswot": {}, "rbflex": {"gamma": "flat"}},
+            "objective": {"rank": ["naswot", "rbflex"], "weights": [1.0, 2.0]},
+            "constraints": {"flops": {"max": 3}, "latency": {"max": 1.0, "repeats": 2}, "handling": "reject"},
+            "weights": {"seed": 0},
+        },
+        "table": {"source": "csv", "path": "x"},
+        "sample": {"size": 3},
+        "correlate": {"presets": [], "tables": [{"source": "csv", "path": "x"}], "resamples": 10},
+        "compare": {"strategies": ["genetic", {"name": "random", "label": "a"}], "seeds": [1, 2]},
+        "warm_start": ["x"],
+    }
+    parse_config(full)
+    for path in paths(full):
+        values = copy.deepcopy(full)
+        inner: Any = values
+        for part in path[:-1]:
+            inner = inner[part]
+        inner[path[-1]] = wrong
+        message = ""
+        try:
+            parse_config(values)
+        except RbflexEvoError as error:
+            message = str(error)
+        assert len(message) < 600, path
+        assert "\n" not in message
+
+
+@pytest.mark.parametrize("text", [LONG, f"{LONG}=1", f"name.{LONG}=1", f"seed={LONG}", f"seed=[{LONG}"])
+def test_no_message_repeats_a_long_override(tmp_path: Path, text: str) -> None:
+    path = written(tmp_path, yaml.safe_dump(VALUES))
+    with pytest.raises(RbflexEvoError) as caught:
+        load_config(path, [text])
+    assert len(str(caught.value)) < 600
+
+
+def test_indices_begin_a_search_as_numbers_and_as_text() -> None:
+    config = parse_config({**VALUES, "warm_start": [17, "skip+zero|skip+zero|skip+zero"]})
+    assert config.warm_start == ["17", "skip+zero|skip+zero|skip+zero"]
+    assert identity(config) == identity(parse_config({**VALUES, "warm_start": ["17", "skip+zero|skip+zero|skip+zero"]}))
+
+
+def test_an_alias_of_a_space_is_stored_under_its_name() -> None:
+    data = {"source": "noise", "shape": [3, 32, 32]}
+    alias, name = (parse_config({**VALUES, "data": data, "space": space}) for space in ("nasbench201", "nats_tss"))
+    assert alias == name
+    assert identity(alias) == identity(name)
+    assert as_values(alias)["space"] == "nats_tss"

@@ -166,7 +166,7 @@ def test_architectures_that_a_table_does_not_know_are_left_out_of_it(tmp_path: P
     result = correlate(config(tmp_path, table=table), quiet=True, page=False)
     assert 3 <= result.document.tables[0].known < 120 == result.document.architectures
     Path(table["path"]).write_text("\n".join(lines[:2]))
-    with pytest.raises(TableError, match="enlarge the sample, or list some that it knows"):
+    with pytest.raises(TableError, match=r"needs at least 3 that it knows; enlarge the sample .*, or list some that it knows"):
         correlate(config(tmp_path, table=table), quiet=True, page=False)
 
 
@@ -188,6 +188,14 @@ def test_a_mistake_is_one_line(tmp_path: Path, changes: dict[str, Any], error: t
         correlate(config(tmp_path, **changes), quiet=True, page=False)
     assert len(str(raised.value).splitlines()) <= 2
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_sample_that_is_too_small_is_refused_before_anything_is_scored(tmp_path: Path, size: int) -> None:
+    settings = config(tmp_path, sample={"size": size})
+    with pytest.raises(ConfigError, match=f"needs at least 3 architectures, but the sample has {size}; set a larger one"):
+        correlate(settings, quiet=True)
+    assert not settings.folder.parent.exists() or not list(settings.folder.parent.iterdir())
 
 
 def test_tables_of_one_name_are_refused(tmp_path: Path) -> None:

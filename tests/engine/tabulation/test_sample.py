@@ -118,3 +118,13 @@ def test_a_space_of_unknown_size_that_is_used_up_is_told(monkeypatch: pytest.Mon
 
 def test_a_sample_changes_no_search() -> None:
     assert identity(parse_config({**VALUES, "sample": {"size": 3}})) == identity(parse_config(VALUES))
+
+
+def test_a_list_and_a_warm_start_may_hold_indices(tmp_path: Path) -> None:
+    path = tmp_path / "architectures.txt"
+    path.write_text("17\nskip+zero|conv1+zero\ngenes:[2, 2, 0, 1]\n")
+    begun = {"budget": {"evaluations": 3}, "warm_start": [17, "genes:[2, 2, 0, 1]"]}
+    config = parse_config({**VALUES, **begun, "sample": {"file": str(path)}})
+    parts = Assembly(config)
+    assert architectures_of(config, parts.space) == [(0, 1, 2, 2), (1, 0, 2, 0), (2, 2, 0, 1)]
+    assert parts.warm_start == [(0, 1, 2, 2), (2, 2, 0, 1)]

@@ -6,6 +6,7 @@ import multiprocessing
 import sqlite3
 import time
 import warnings
+import zlib
 
 import numpy as np
 import pytest
@@ -68,12 +69,12 @@ def opened_and_used(path):
     return cache
 
 
-@pytest.mark.parametrize("damage", ["not sqlite", "empty pages", "truncated"])
+@pytest.mark.parametrize("damage", ["header", "empty pages", "truncated"])
 def test_a_damaged_file_is_moved_aside_and_said(path, damage):
     filled(path)
     content = path.read_bytes()
-    if damage == "not sqlite":
-        path.write_bytes(b"something else entirely" * 100)
+    if damage == "header":
+        path.write_bytes(b"not a database" + content[14:])
     elif damage == "empty pages":
         path.write_bytes(content[:4096] + b"\xa5" * (len(content) - 4096))
     else:
@@ -82,6 +83,102 @@ def test_a_damaged_file_is_moved_aside_and_said(path, damage):
         cache = opened_and_used(path)
     assert cache.get("new") is not None
     assert [p for p in path.parent.iterdir() if "damaged" in p.name]
+
+
+USES = {
+    "get": lambda cache: [cache.get(str(i)) for i in range(200)],
+    "put": lambda cache: [cache.put([(str(i), ARRAYS)]) for i in range(200)],
+    "info": lambda cache: cache.info(),
+    "prune": lambda cache: cache.prune(),
+    "prune by age": lambda cache: cache.prune(days=1),
+    "verify": lambda cache: cache.verify(),
+}
+
+
+@pytest.mark.filterwarnings("ignore::rbflex_evo.fitness.measuring.cache.CacheWarning")
+@pytest.mark.parametrize("use", USES)
+def test_no_damaged_page_is_more_than_a_warning_for_any_use(path, use):
+    filled(path)
+    content = path.read_bytes()
+    for start in range(4096, len(content), 4096 * 7):
+        for page in (b"\xa5" * 4096, bytes(4096), content[4096:8192]):
+            path.write_bytes(content[:start] + page + content[start + 4096 :])
+            cache = StatisticsCache(path)
+            USES[use](cache)
+            cache.put([("new", ARRAYS)])
+            assert cache.get("new") is not None
+            cache.close()
+
+
+def test_verify_of_a_cache_that_is_replaced_counts_damage(path):
+    filled(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: 3 * 4096] + b"\xa5" * (len(content) - 3 * 4096))
+    cache = StatisticsCache(path)
+    with pytest.warns(CacheWarning, match="moved to"):
+        good, damaged = cache.verify()
+    assert good == 0 and damaged >= 1
+    assert cache.verify() == (0, 0)
+
+
+@pytest.mark.parametrize("content", [b"a file of mine\n" * 500, b"\x89PNG\r\n", bytes(8192)])
+def test_a_file_that_is_no_cache_is_refused_and_left_as_it_is(path, content):
+    path.parent.mkdir()
+    path.write_bytes(content)
+    with pytest.raises(RunError, match=r"is not a cache of rbflex-evo, so it is left as it is; set cache: to another path$"):
+        StatisticsCache(path)
+    assert path.read_bytes() == content
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_a_database_of_another_program_is_refused_and_left_as_it_is(path):
+    path.parent.mkdir()
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE letters (text)")
+    connection.close()
+    content = path.read_bytes()
+    with pytest.raises(RunError, match="is not a cache"):
+        StatisticsCache(path)
+    assert path.read_bytes() == content
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_the_row_of_another_key_is_not_taken_for_that_of_the_key(path):
+    filled(path, 2)
+    connection = sqlite3.connect(path)
+    rows = dict(connection.execute("SELECT key, value FROM statistics"))
+    sums = dict(connection.execute("SELECT key, checksum FROM statistics"))
+    # As a damaged index leads to it: the whole row of '0' answers for '1'.
+    connection.execute("UPDATE statistics SET value = ?, checksum = ? WHERE key = '1'", (rows["0"], sums["0"]))
+    connection.commit()
+    connection.close()
+    cache = StatisticsCache(path)
+    with pytest.warns(CacheWarning, match="row of the cache"):
+        assert cache.get("1") is None
+    assert cache.get("0") is not None
+
+
+@pytest.mark.parametrize("value", ["text", b"\xff\xfe", 7, 0.5])
+def test_a_value_of_another_type_is_a_damaged_row(path, value):
+    filled(path, 2)
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE statistics SET value = CAST(? AS TEXT), written = 'x' WHERE key = '1'", (value,))
+    connection.commit()
+    connection.close()
+    cache = StatisticsCache(path)
+    assert cache.info()["rows"] == 2
+    assert cache.prune(days=1) == 0
+    assert cache.verify() == (1, 1)
+
+
+def test_a_row_of_version_0_1_is_found(path):
+    filled(path, 1)
+    blob = encode(ARRAYS)
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE statistics SET value = ?, checksum = ?", (blob, zlib.crc32(blob)))
+    connection.commit()
+    connection.close()
+    assert StatisticsCache(path).get("0")["count"] == 7
 
 
 def test_verify_finds_and_removes_damaged_rows(path):

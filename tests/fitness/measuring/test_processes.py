@@ -1,14 +1,15 @@
 """Processes and the terminal."""
 
 import multiprocessing
-import signal
-from concurrent.futures import wait
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from rbflex_evo import engine, fitness
 from rbflex_evo.fitness.measuring.processes import Processes
+from rbflex_evo.fitness.measuring.starting import STOPS
 
 STATUS = Path("/proc/self/status")
 
@@ -20,22 +21,25 @@ def signals(pid, name):
     return {number for number in range(1, 64) if mask >> (number - 1) & 1}
 
 
+def state():
+    """Returns what this process does with signals, and its environment variable FOR_CHILDREN."""
+    return signals("self", "SigIgn:"), os.environ.get("FOR_CHILDREN")
+
+
 @pytest.mark.skipif(not STATUS.exists(), reason="no /proc here")
-def test_a_process_is_deaf_to_ctrl_c_from_its_first_moment_and_its_parent_is_not():
-    before = multiprocessing.active_children()
-    with Processes(2, str) as pool:
-        futures = [pool.submit(abs, -i) for i in range(2)]
-        children = set(multiprocessing.active_children()) - set(before)
-        assert len(children) == 2
-        for child in children:
-            assert signal.SIGINT in signals(child.pid, "SigBlk:") | signals(child.pid, "SigIgn:")
-        assert signal.SIGINT not in signals("self", "SigBlk:")
-        wait(futures)
-        assert any(signal.SIGINT in signals(child.pid, "SigIgn:") for child in children)
-        assert [future.result() for future in futures] == [0, 1]
+def test_a_process_is_deaf_to_what_stops_its_parent_from_its_first_moment_and_its_parent_is_not():
+    mask = signals("self", "SigBlk:")
+    with Processes(str) as pool, ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(pool.call, [abs, abs], [-1, -2])) == [1, 2]
+        assert 1 <= len(pool.pids) <= 2
+        # The server, too, from which the processes are forked.
+        for pid in [*pool.pids, *(child.pid for child in multiprocessing.active_children())]:
+            assert set(STOPS) <= signals(pid, "SigBlk:")
+        assert set(STOPS) <= pool.call(state)[0]
+        assert signals("self", "SigBlk:") == mask
 
 
 def test_every_pool_is_of_such_processes():
     for package in (engine, fitness):
         for path in Path(package.__file__).parent.rglob("*.py"):
-            assert path.name == "processes.py" or "ProcessPoolExecutor(" not in path.read_text(encoding="utf-8"), path
+            assert path.name == "starting.py" or ".Process(" not in path.read_text(encoding="utf-8"), path

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from rbflex_evo.spaces import SPACES, Cell, Costs, Drawing, GenotypeError, Panel, VectorEncoding, create_space
+from rbflex_evo.spaces.conformance.check_fingerprint import ConformanceWarning, check_identified, check_networks
 from rbflex_evo.spaces.conformance.check_space import CheckFailed, check_encoding, check_space
 from rbflex_evo.spaces.encodings.encoding import Encoding
 from rbflex_evo.spaces.families.toy.space import ToyParameters, ToySpace
@@ -16,6 +17,7 @@ SMALL = {"nafbee_bert": {"layers": 2, "hidden": 12, "heads": 3, "length": 8, "vo
 
 
 @pytest.mark.parametrize("name", SPACES.names())
+@pytest.mark.filterwarnings("error::rbflex_evo.spaces.conformance.check_fingerprint.ConformanceWarning")
 def test_every_registered_space_keeps_the_contract(name):
     check_space(create_space(name, **SMALL.get(name, {})), samples=3)
 
@@ -23,6 +25,50 @@ def test_every_registered_space_keeps_the_contract(name):
 @pytest.mark.parametrize("values", [{"nan": True}, {"genes": 30}, {"genes": 5, "choices": 8}, {"genes": 1}])
 def test_every_form_of_the_toy_space_keeps_the_contract(values):
     check_space(create_space("toy", **values), samples=4)
+
+
+@pytest.mark.parametrize("name", SPACES.names())
+def test_a_representative_has_the_key_that_it_represents(name):
+    space = create_space(name, **SMALL.get(name, {}))
+    rng = np.random.default_rng(3)
+    for _ in range(100):
+        key = space.key(space.encoding.sample(rng))
+        assert space.key(space.representative(key)) == key
+
+
+class TwoKeys(ToySpace):
+    """Orders of edges in a stage are different keys, though they are the same network."""
+
+    def key(self, genotype):
+        return self.notation(genotype)
+
+    def build(self, genotype):
+        return super().build(tuple(sorted(genotype)))
+
+
+class WithLock(ToySpace):
+    def __init__(self, parameters=None):
+        super().__init__(parameters)
+        self.lock = Unpicklable()
+
+
+class Unpicklable:
+    def __reduce_ex__(self, protocol):
+        return (reads_a_file, ())
+
+
+def reads_a_file():
+    return open("somewhere")
+
+
+def test_two_keys_of_one_network_are_reported():
+    with pytest.warns(ConformanceWarning, match=r"the keys '.*' and '.*' of TwoKeys stand for one network, which is measured"):
+        check_networks(TwoKeys(ToyParameters(genes=2)), "TwoKeys", [(0, 1), (1, 0)], 0)
+
+
+def test_a_space_whose_code_cannot_be_identified_is_reported():
+    with pytest.warns(ConformanceWarning, match=r"measured with WithLock is not kept.*reads_a_file\(\) may read a file"):
+        check_identified(WithLock(), "WithLock")
 
 
 class Subset(Encoding):
@@ -246,7 +292,7 @@ BROKEN_SPACES = {
     ),
     "representative forgets the architecture": (
         {"representative": lambda self, key: (0,) * 4},
-        r"gave 1 genotypes for \d keys; genotypes of different keys are different networks",
+        "a representative represents itself, and a network has one key",
     ),
     "forward changes its inputs": (
         {"build": lambda self, g: nn.Sequential(nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(192, 4))},

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 
 from rbflex_evo.spaces import ConfigError, GenotypeError, create_space
-from rbflex_evo.spaces.families.inverted_residuals.mobilenet import MULTIPLIERS, scaled
+from rbflex_evo.spaces.families.inverted_residuals.mobilenet import HEAD_MULTIPLIERS, MULTIPLIERS, scaled
 from rbflex_evo.spaces.space import SearchSpace
 
 SPACE = create_space("mobilenet")
@@ -25,6 +27,20 @@ def test_mobilenet_v2_has_its_published_parameters_and_multiply_accumulates():
     assert costs.flops == pytest.approx(300e6, rel=0.01)  # Sandler et al. 2018, table 4: 3.4 M and 300 M
     wide = SPACE.costs(SPACE.parse(mobilenet_v2(1.4)))
     assert (wide.params / 1e6, wide.flops / 1e6) == (pytest.approx(6.9, rel=0.12), pytest.approx(585, rel=0.01))
+
+
+def test_genotypes_have_one_key_exactly_if_their_layers_are_equal():
+    (first, *_), rng = SPACE.encoding.split(SPACE.parse(mobilenet_v2(1.0))), np.random.default_rng(0)
+    for _ in range(20):
+        plain, blocks = SPACE.encoding.split(SPACE.encoding.sample(rng))
+        for position in range(len(first)):
+            genotypes = [
+                SPACE.encoding.join([*plain[:position], gene, *plain[position + 1 :]], blocks)
+                for gene in range(len(HEAD_MULTIPLIERS if position == len(first) - 1 else MULTIPLIERS))
+            ]
+            for one, other in itertools.combinations(genotypes, 2):
+                assert (SPACE.key(one) == SPACE.key(other)) == (SPACE.layout(one) == SPACE.layout(other))
+            assert all(SPACE.layout(SPACE.representative(SPACE.key(one))) == SPACE.layout(one) for one in genotypes)
 
 
 @pytest.mark.parametrize("width", MULTIPLIERS)

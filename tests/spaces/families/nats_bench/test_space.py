@@ -63,13 +63,18 @@ def test_parameters_and_flops_equal_the_official_records(name, records):
             assert costs.flops == pytest.approx(cost["flops_million"] * 1e6, abs=0.5)
 
 
-def test_there_are_6466_keys_and_each_is_one_official_isomorphism_class(tss):
-    form_of_key = {}
+def test_there_are_6466_official_isomorphism_classes_and_each_has_one_key(tss):
+    key_of_form = {}
     for genotype in tss.encoding.enumerate():
-        form_of_key.setdefault(tss.key(genotype), set()).add(isomorphism(genotype))
-    assert len(form_of_key) == 6466
-    assert all(len(forms) == 1 for forms in form_of_key.values())
-    assert len(set.union(*form_of_key.values())) == 6466
+        key_of_form.setdefault(isomorphism(genotype), set()).add(tss.key(genotype))
+    assert len(key_of_form) == 6466
+    assert all(len(keys) == 1 for keys in key_of_form.values())
+
+
+def test_there_are_6236_keys_and_each_is_one_scored_network(tss):
+    network_of_key = {key: tss.representative(key) for key in tss.keys()}  # noqa: SIM118 (a method, not a dict's)
+    assert len(network_of_key) == len(set(network_of_key.values())) == 6236
+    assert all(tss.key(network) == key for key, network in network_of_key.items())
 
 
 def test_a_representative_has_no_edge_that_can_be_removed(tss):

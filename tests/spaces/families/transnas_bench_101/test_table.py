@@ -153,7 +153,7 @@ def test_a_json_file_is_pairs(tmp_path):
     [
         ('[["64-41414-1_02_333", 41.5], ["64-41', "is not a JSON file: JSONDecodeError"),
         ('{"a": 1}', "holds dict; expected a list of [notation, value]"),
-        ('[["64-41414-1_02_333", null]]', "row 1 is \"['64-41414-1_02_333', None]\"; expected [notation, value]"),
+        ('[["64-41414-1_02_333", null]]', "row 1 is ['64-41414-1_02_333', None]; expected [notation, value]"),
         ('[["64-41414-1_02_333", NaN]]', "row 1"),
         ('[["64-1234-basic", 41.5]]', "is a table of another space than 'transnas_micro': row 1"),
         ('[["64-41414-1_02_333", 1], ["64-41414-1_02_333", 2]]', "in rows 1 and 2"),

@@ -1,0 +1,419 @@
+"""Fingerprints of code and of values that are not of this package, so that an answer about changed code is never reused.
+
+    fingerprint(thing) = hash of the graph of everything that `thing` can reach:
+        function or class     its bytecode and constants, and the globals, closures, defaults and imports that it reads
+        object                its class, and its state as pickle would save it
+        module of torch       its tree, the settings of each layer, shapes of weights, values of buffers and vectors
+
+Code of installed packages counts by the name, version and recorded files of its distribution; code of this package by its name.
+What cannot be described raises `Unsure`. Bytecode instead of source covers notebooks and interactive sessions, too.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import dis
+import enum
+import functools
+import hashlib
+import importlib
+import importlib.util
+import sys
+import sysconfig
+import types
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+PACKAGE = "rbflex_evo"
+
+# Names whose use may read what no fingerprint sees: files and the environment.
+READS = frozenset(
+    "open environ getenv read_text read_bytes load loadtxt genfromtxt fromfile memmap urlopen read_csv "
+    "load_state_dict_from_url from_pretrained".split()
+)
+
+# More objects than this are a data set or an application, not the code of a space or a score.
+LARGEST = 200_000
+
+_SCALARS = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), type(NotImplemented), range, slice)
+_DESCRIPTORS = (
+    types.MemberDescriptorType,
+    types.GetSetDescriptorType,
+    types.WrapperDescriptorType,
+    types.MethodDescriptorType,
+    types.ClassMethodDescriptorType,
+)
+_BEHAVIOUR = (types.FunctionType, property, staticmethod, classmethod, functools.cached_property)
+# Entries of a class that carry no behaviour of their own, or differ between processes.
+_IDLE = frozenset(["__annotate__", "__annotate_func__", "_abc_impl", "_autograd_function_id"])
+_TREE = ("_parameters", "_buffers", "_modules")
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+
+
+class Unsure(Exception):
+    """Raised if a fingerprint cannot be given; the message is the reason, in half a sentence."""
+
+
+def is_ours(kind: type) -> bool:
+    """Returns True if a class is defined in this package, whose versions identify its code."""
+    return kind.__module__.partition(".")[0] == PACKAGE
+
+
+def fingerprint(*things: object, classes: dict[type, str] | None = None) -> str:
+    """Returns the SHA-256 of everything that the things can reach, equal in every process.
+
+    Args:
+        *things: Functions, classes, objects or networks.
+        classes: Fingerprints of classes that were found before, which are read and extended; None to follow each class itself.
+
+    Raises:
+        Unsure: If something cannot be described.
+    """
+    return _Walk(classes).digest(things)
+
+
+def foreign(things: Mapping[str, object]) -> dict[str, str | None]:
+    """Returns the fingerprints of those things that are not of this package, by name; None where none can be given."""
+    found: dict[str, str | None] = {}
+    for name, thing in things.items():
+        if is_ours(thing if isinstance(thing, type) else type(thing)):
+            continue
+        try:
+            found[name] = fingerprint(thing)
+        except Unsure:
+            found[name] = None
+    return found
+
+
+class _Walk:
+    """Numbers the objects of a graph in the order in which they are met, and describes each by its content and these numbers."""
+
+    def __init__(self, classes: dict[type, str] | None) -> None:
+        self._classes = classes
+        self._numbers: dict[int, int] = {}
+        self._waiting: deque[object] = deque()
+        self._met: list[object] = []
+
+    def digest(self, things: Iterable[object]) -> str:
+        found = hashlib.sha256()
+        for thing in things:
+            found.update(self._token(thing).encode())
+        while self._waiting:
+            found.update(f"\n{self._description(self._waiting.popleft())}".encode())
+        return found.hexdigest()
+
+    def _token(self, value: object) -> str:
+        """Returns the content of an immutable plain value, or the number of an object that is described later."""
+        if type(value) in _SCALARS:
+            return f"{type(value).__name__}:{value!r}"
+        if type(value) is tuple:
+            return f"({','.join(map(self._token, value))})"
+        if type(value) is frozenset:
+            return self._set(value)
+        if isinstance(value, type) and self._classes is not None:
+            if value not in self._classes:
+                self._classes[value] = fingerprint(value)
+            return self._classes[value]
+        known = len(self._met)
+        number = self._number(value)
+        if number == known:
+            self._waiting.append(value)
+        return f"#{number}"
+
+    def _number(self, value: object) -> int:
+        number = self._numbers.setdefault(id(value), len(self._met))
+        if number > LARGEST:
+            raise Unsure(f"it reaches more than {LARGEST:,} objects")
+        if number == len(self._met):
+            # Kept alive, so that no identity is given twice.
+            self._met.append(value)
+        return number
+
+    def _all(self, kind: str, *values: object) -> str:
+        """Returns the description of an object of a kind by what it holds."""
+        return f"{kind} {' '.join(map(self._token, values))}"
+
+    def _set(self, values: Iterable[object]) -> str:
+        # The order of a set differs between processes.
+        return f"set:{sorted(fingerprint(value) for value in values)}"
+
+    def _description(self, value: Any) -> str:
+        if isinstance(value, types.FunctionType):
+            return self._function(value)
+        if isinstance(value, types.GenericAlias):
+            return self._reduced(value)
+        if isinstance(value, type):
+            return self._class(value)
+        if isinstance(value, types.CodeType):
+            return self._code(value)
+        if isinstance(value, types.ModuleType):
+            return self._module(value)
+        if isinstance(value, types.MethodType):
+            return self._all("method", value.__func__, value.__self__)
+        if isinstance(value, types.BuiltinFunctionType | types.MethodWrapperType):
+            return self._builtin(value)
+        if isinstance(value, _DESCRIPTORS):
+            return f"descriptor {value.__name__}"
+        if isinstance(value, staticmethod | classmethod):
+            return self._all(type(value).__name__, value.__func__)
+        if isinstance(value, property):
+            return self._all("property", value.fget, value.fset, value.fdel)
+        if isinstance(value, functools.cached_property):
+            return self._all("cached property", value.func)
+        if isinstance(value, functools.partial):
+            return self._all("partial", value.func, value.args, value.keywords)
+        if isinstance(value, types.MappingProxyType):
+            return self._all("mapping", dict(value))
+        return self._object(value)
+
+    def _object(self, value: Any) -> str:
+        if isinstance(value, functools._lru_cache_wrapper):
+            return self._all("cached", value.__wrapped__)
+        if type(value) is list:
+            return self._all("list", *value)
+        if type(value) is dict:
+            return self._all("dict", *(part for item in value.items() for part in item))
+        if type(value) is set:
+            return self._set(value)
+        if isinstance(value, np.ndarray | np.generic):
+            return self._array(value)
+        if isinstance(value, enum.Enum):
+            return self._all("member", type(value), value.name, value.value)
+        torch = sys.modules.get("torch")
+        if torch is not None:
+            if isinstance(value, torch.nn.Module):
+                return self._network(value)
+            if isinstance(value, torch.Tensor):
+                return self._tensor(value)
+            if isinstance(value, torch.dtype | torch.device | torch.Size | torch.layout | torch.memory_format):
+                return f"torch:{value}"
+        return self._reduced(value)
+
+    def _reduced(self, value: Any) -> str:
+        try:
+            reduce = copyreg.dispatch_table.get(type(value))
+            found: str | tuple[Any, ...] = value.__reduce_ex__(4) if reduce is None else reduce(value)
+        except Exception:  # the code of another package may raise anything
+            raise Unsure(f"an object of {_named(type(value))} has no state that can be read") from None
+        if isinstance(found, str):
+            return self._all("global", type(value), found)
+        make, arguments, state, items, pairs = (found + (None,) * 3)[:5]
+        return self._all("object", make, arguments, state, list(items or ()), list(pairs or ()))
+
+    def _builtin(self, value: Any) -> str:
+        owner = value.__self__
+        if owner is None or isinstance(owner, types.ModuleType):
+            where = _origin(value.__module__, None)
+            if where is None:
+                raise Unsure(f"{value.__module__}.{value.__qualname__} is compiled code outside installed packages")
+            return f"builtin {where} {value.__module__}.{value.__qualname__}"
+        return self._all("builtin", value.__name__, owner)
+
+    def _array(self, value: Any) -> str:
+        if value.dtype.hasobject:
+            return self._all("array", value.shape, value.tolist())
+        return f"array {value.dtype.str} {value.dtype.descr} {value.shape} {_hashed(value.tobytes())}"
+
+    def _tensor(self, value: Any) -> str:
+        import torch
+
+        kind = f"tensor {type(value).__name__} {value.dtype} {tuple(value.shape)} {value.requires_grad}"
+        if value.is_meta:
+            return kind
+        try:
+            data = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        except (RuntimeError, TypeError, NotImplementedError):
+            raise Unsure(f"a tensor of {value.dtype}, {value.layout}, has no values that can be read") from None
+        return f"{kind} {_hashed(data.tobytes())}"
+
+    def _network(self, module: Any) -> str:
+        """Describes one layer; its matrices by shape only, because their values are set after the network is built."""
+        state = vars(module)
+        parts: list[object] = [type(module)]
+        for name, parameter in state["_parameters"].items():
+            parts.append(name)
+            if parameter is None or parameter.dim() < 2:
+                parts.append(parameter)
+            else:
+                shape = tuple(parameter.shape)
+                # Tied weights are one object.
+                parts.append((self._number(parameter), str(parameter.dtype), shape, parameter.requires_grad))
+        for group in ("_buffers", "_modules"):
+            for name, value in state[group].items():
+                parts += [name, value]
+        for group in _HOOKS:
+            parts += [group, *state[group].values()] if state.get(group) else []
+        settings = (name for name in state if name not in _TREE and not (name.startswith("_") and name.endswith(_BOOKKEEPING)))
+        for name in settings:
+            parts += [name, state[name]]
+        return self._all("layer", *parts)
+
+    def _function(self, function: types.FunctionType) -> str:
+        cells = [_content(cell) for cell in function.__closure__ or ()]
+        where = _origin(function.__globals__.get("__name__"), function.__code__.co_filename)
+        if where is not None:
+            line = function.__code__.co_firstlineno
+            return self._all("function", where, function.__module__, function.__qualname__, line, *cells)
+        own = dict(vars(function))
+        values = list(_globals_of(function))
+        return self._all("function", function.__code__, function.__defaults__, function.__kwdefaults__, own, *cells, *values)
+
+    def _code(self, code: types.CodeType) -> str:
+        reads = sorted(READS.intersection(code.co_names))
+        if reads:
+            raise Unsure(f"{code.co_name}() may read a file or the environment ({reads[0]!r})")
+        counts = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
+        names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
+        handlers = getattr(code, "co_exceptiontable", b"")  # from Python 3.11 on
+        return self._all("code", code.co_code, handlers, code.co_consts, *counts, *names)
+
+    def _class(self, kind: type) -> str:
+        where = _origin(kind.__module__, None)
+        if where is not None:
+            return self._all("class", where, f"{kind.__module__}.{kind.__qualname__}", vars(kind).get("version"))
+        # The machinery of a model of parameters follows from its fields, whose values are given.
+        model = hasattr(kind, "__pydantic_core_schema__")
+        entries = {
+            name: value
+            for name, value in vars(kind).items()
+            if name not in _IDLE and (isinstance(value, _BEHAVIOUR) or not (model or name.startswith("__")))
+        }
+        return self._all("class", kind.__name__, type(kind), *kind.__bases__, entries)
+
+    def _module(self, module: types.ModuleType) -> str:
+        where = _origin(module.__name__, None)
+        if where is not None:
+            return self._all("module", where, module.__name__)
+        return self._all("module", {name: value for name, value in vars(module).items() if not name.startswith("__")})
+
+
+_BOOKKEEPING = ("_hooks", "_hooks_with_kwargs", "_hooks_always_called", "_hook", "_non_persistent_buffers_set")
+
+
+def _named(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _hashed(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _content(cell: Any) -> object:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not assigned yet
+        return "empty"
+
+
+def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
+    """Yields a code object and those of the functions and classes inside it."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _codes(constant)
+
+
+def _globals_of(function: types.FunctionType) -> Iterator[object]:
+    """Yields names and values of the globals and imports that a function reads."""
+    for code in _codes(function.__code__):
+        steps = [step for step in dis.get_instructions(code) if step.opname not in ("CACHE", "EXTENDED_ARG", "PUSH_NULL")]
+        for i, step in enumerate(steps):
+            if step.opname in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS") and step.argval in function.__globals__:
+                yield from _used(step.argval, function.__globals__[step.argval], steps[i + 1 :])
+            elif step.opname == "IMPORT_NAME":
+                level = steps[i - 2].argval if i > 1 else 0
+                yield from _imported(step.argval, level, steps[i - 1].argval, function.__globals__)
+
+
+def _used(name: str, value: object, following: Iterable[dis.Instruction]) -> Iterator[object]:
+    """Yields the value of a global, or what is read of it if it is a module outside installed packages."""
+    for step in following:
+        if not isinstance(value, types.ModuleType) or _origin(value.__name__, None) is not None:
+            break
+        if step.opname not in ("LOAD_ATTR", "LOAD_METHOD") or not hasattr(value, step.argval):
+            break
+        name, value = f"{name}.{step.argval}", getattr(value, step.argval)
+    yield name
+    yield value
+
+
+def _imported(name: str, level: object, wanted: object, among: Mapping[str, Any]) -> Iterator[object]:
+    """Yields what an import statement inside a function reads."""
+    depth = level if isinstance(level, int) else 0
+    try:
+        absolute = importlib.util.resolve_name("." * depth + name, among.get("__package__"))
+        top = absolute.partition(".")[0]
+        spec = importlib.util.find_spec(top)
+        yield name
+        installed = PACKAGE if top == PACKAGE else spec and _package_of(top, spec.origin if spec.has_location else None)
+        if installed or spec is None:
+            # Installed packages need not be imported for their version.
+            yield installed or "missing"
+            return
+        module = importlib.import_module(absolute)
+        for part in wanted if isinstance(wanted, tuple) else ():
+            yield part
+            yield getattr(module, part) if hasattr(module, part) else importlib.import_module(f"{absolute}.{part}")
+    except ModuleNotFoundError as error:
+        yield f"missing {error.name}"
+        return
+    except Exception as error:  # a module of others may raise anything when it is imported
+        raise Unsure(f"{name!r} cannot be imported ({type(error).__name__})") from None
+    if not wanted:
+        yield module
+
+
+def _origin(module: str | None, filename: str | None) -> str | None:
+    """Returns the package that identifies the code of a module by its version, or None for code outside installed packages."""
+    top = (module or "").partition(".")[0]
+    if top in (PACKAGE, "builtins"):
+        return top
+    files = (getattr(sys.modules.get(name), "__file__", None) for name in (module or "", top))
+    file = next(filter(None, files), filename)
+    return _package_of(top, None if file is None else str(file))
+
+
+@functools.lru_cache(maxsize=4096)
+def _package_of(top: str, file: str | None) -> str | None:
+    if file is None or file.startswith("<"):
+        return f"python {sys.version}" if top in sys.stdlib_module_names and top != "__main__" else None
+    path = Path(file).resolve()
+    paths = sysconfig.get_paths()
+    if any(path.is_relative_to(Path(paths[kind]).resolve()) for kind in ("purelib", "platlib")) or _in_site(path):
+        return _distribution(top)
+    if any(path.is_relative_to(Path(paths[kind]).resolve()) for kind in ("stdlib", "platstdlib")):
+        return f"python {sys.version}"
+    return None
+
+
+def _in_site(path: Path) -> bool:
+    return bool({"site-packages", "dist-packages"}.intersection(path.parts))
+
+
+@functools.lru_cache(maxsize=1024)
+def _distribution(top: str) -> str | None:
+    """Returns name, version and a hash of the recorded files of the distribution with a top-level module; None if none has it."""
+    found = _by_name(top)
+    if found is None or not _records(found, top):
+        names = metadata.packages_distributions().get(top, [])
+        found = _by_name(names[0]) if names else None
+    if found is None:
+        return None
+    return f"{found.name} {found.version} {_hashed((found.read_text('RECORD') or '').encode())}"
+
+
+def _by_name(name: str) -> metadata.Distribution | None:
+    try:
+        return metadata.distribution(name)
+    except (metadata.PackageNotFoundError, ValueError):
+        return None
+
+
+def _records(distribution: metadata.Distribution, top: str) -> bool:
+    recorded = distribution.read_text("RECORD") or ""
+    return f"\n{top}/" in f"\n{recorded}" or f"\n{top}." in f"\n{recorded}"

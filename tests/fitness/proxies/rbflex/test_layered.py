@@ -1,0 +1,158 @@
+"""Layered RBFleX equals its definition: one kernel for each activation layer, in the flat limit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import kendalltau
+from torch import nn
+
+from benchmarks.shared import literal_rbflex
+from rbflex_evo.fitness import CandidateFailed, create_batch, create_proxy
+from rbflex_evo.fitness.evaluation import keyed
+from rbflex_evo.fitness.measuring.conditions import Conditions
+from rbflex_evo.fitness.measuring.evaluator import Evaluator
+from rbflex_evo.fitness.passes.watch import run_observed
+from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
+from rbflex_evo.fitness.proxies.rbflex.layered import LayeredObserver
+from rbflex_evo.spaces import ConfigError, create_space
+
+GAMMA = float(np.exp(-5))
+IMAGES = create_batch("noise", shape=[3, 16, 16], n=8).images.double()
+
+
+def literal_flat(rows):
+    """log|-Z^T D Z| of rows [N, L] by its definition, -infinity for equal rows."""
+    n = len(rows)
+    normalised = literal_rbflex.normalise(rows)
+    distances = np.array([[((a - b) ** 2).sum() for b in normalised] for a in normalised])
+    # The complement of the vector of ones, from any basis of the whole space that begins with it.
+    basis = np.linalg.qr(np.column_stack([np.ones(n), np.eye(n)[:, 1:]]))[0][:, 1:]
+    values = np.linalg.eigvalsh(-basis.T @ distances @ basis)
+    return -np.inf if values.max() <= 0 else np.log(np.maximum(values, 1e-5 * values.max())).sum()
+
+
+def literal_score(space, genotype, images, gamma=GAMMA, multiplicity=True):
+    """The score from one image at a time in training mode, and whole matrices of each layer."""
+    network = build_initialised(space, genotype, WeightParameters()).double()
+    maps = []
+    handles = [
+        m.register_forward_hook(lambda m, i, o: maps.append(o.numpy().ravel())) for m in network.modules() if type(m) is nn.ReLU
+    ]
+    features = []
+    handles.append(space.classifier(network).register_forward_pre_hook(lambda m, i: features.append(i[0].numpy().ravel())))
+    images_by_layer = []
+    with torch.no_grad():
+        for image in images:
+            maps.clear()
+            network.train()(image[None])
+            images_by_layer.append([m.copy() for m in maps])
+    layers = [np.stack(rows) for rows in zip(*images_by_layer, strict=True)]
+    flats = [literal_flat(rows) for rows in layers]
+    if not multiplicity:
+        flats = list(dict.fromkeys(np.round(flats, 9)))
+    c = (len(images) - 1) * np.log(gamma)
+    return sum(flat + c for flat in flats if np.isfinite(flat)) + literal_flat(np.stack(features))
+
+
+def evaluated(space, genotypes, **options):
+    settings = {"workers": 1, "micro_batch": None} | {k: options.pop(k) for k in ("workers", "micro_batch") if k in options}
+    images = create_batch("noise", shape=[3, 16, 16], n=8)
+    with Evaluator(Conditions.of(space, images, **options), {"layered": create_proxy("layered")}, **settings) as evaluator:
+        return [e.scores["layered"] for e in evaluator.evaluate(keyed(evaluator, genotypes))]
+
+
+def observed(space, genotype, images=IMAGES):
+    network = build_initialised(space, genotype, WeightParameters()).to(images.dtype)
+    observer = LayeredObserver()
+    run_observed(network, images, [observer], space.classifier(network))
+    return observer.finish()
+
+
+def some(space, count, seed=0):
+    rng = np.random.default_rng(seed)
+    found = {space.key(genotype): genotype for genotype in (space.encoding.sample(rng) for _ in range(20 * count))}
+    live = [space.representative(key) for key in found]
+    return [genotype for genotype in live if any(genotype)][:count]
+
+
+@pytest.mark.parametrize(("name", "options"), [("nats_tss", {"channels": 8, "cells": 1}), ("nats_sss", {})])
+def test_layered_equals_its_definition_in_float64(name, options):
+    space = create_space(name, **options)
+    for genotype in some(space, 5):
+        statistics = observed(space, genotype)
+        for gamma in (GAMMA, 1e-3, 1.0):
+            expected = literal_score(space, genotype, IMAGES, gamma)
+            assert create_proxy("layered", gamma=gamma).score(statistics) == pytest.approx(expected, rel=1e-6)
+
+
+def test_without_multiplicity_a_map_counts_once():
+    space = create_space("nats_tss", channels=8, cells=1)
+    # Three convolutions read the first node of the cell, each after a ReLU of its own.
+    genotype = space.representative(space.key((3, 0, 3, 3, 0, 0)))
+    statistics = observed(space, genotype)
+    once = create_proxy("layered", multiplicity=False).score(statistics)
+    assert once == pytest.approx(literal_score(space, genotype, IMAGES, multiplicity=False), rel=1e-6)
+    assert once < create_proxy("layered", gamma=1.0).score(statistics)
+
+
+@pytest.mark.parametrize("name", ["nats_tss", "nats_sss"])
+@pytest.mark.parametrize("backend", ["eager", "compiled"])
+def test_planned_forwards_alone_and_in_company_order_candidates_as_float64_does(name, backend):
+    space = create_space(name, **({"channels": 8, "cells": 1} if name == "nats_tss" else {}))
+    genotypes = some(space, 12)
+    exact = [create_proxy("layered").score(observed(space, genotype)) for genotype in genotypes]
+    for micro_batch in (1, 8):
+        found = evaluated(space, genotypes, backend=backend, micro_batch=micro_batch)
+        np.testing.assert_allclose(found, exact, rtol=1e-4)
+        assert kendalltau(found, exact).statistic >= 0.999
+
+
+def test_a_layer_in_which_all_images_are_equal_is_left_out():
+    rows = torch.rand(5, 40, generator=torch.Generator().manual_seed(0))
+    plain, with_dead = LayeredObserver(), LayeredObserver()
+    for observer, layers in ((plain, [rows]), (with_dead, [rows, torch.ones(5, 7)])):
+        for layer in layers:
+            observer.activation("layer", layer)
+        observer.features(rows, torch.tensor(1.0))
+    scores = [create_proxy("layered").score(observer.finish()) for observer in (plain, with_dead)]
+    assert scores[0] == scores[1]
+
+
+def test_a_deeper_network_scores_higher_unless_gamma_is_tiny():
+    layers = [torch.rand(6, 50, generator=torch.Generator().manual_seed(i)) for i in range(3)]
+    shallow, deep = LayeredObserver("k"), LayeredObserver("k")
+    for observer, seen in ((shallow, layers[:1]), (deep, layers)):
+        for layer in seen:
+            observer.activation("layer", layer)
+    one, three = shallow.finish(), deep.finish()
+    assert create_proxy("layered", gamma=1.0).score(three) > create_proxy("layered", gamma=1.0).score(one)
+    assert create_proxy("layered", gamma=1e-12).score(three) < create_proxy("layered", gamma=1e-12).score(one)
+
+
+def test_features_that_carry_no_information_are_left_out():
+    space = create_space("darts", channels=4, layers=4)
+    assert create_proxy("layered").for_space(space).parts == "k"
+    assert create_proxy("layered").for_space(create_space("nats_tss")).parts == "kq"
+    assert create_proxy("layered").identity != create_proxy("layered").for_space(space).identity
+
+
+def test_changing_a_parameter_costs_no_forward():
+    proxies = [create_proxy("layered", **values) for values in ({}, {"gamma": 0.5}, {"multiplicity": False}, {"features": False})]
+    assert all(proxy.identity == proxies[0].identity for proxy in proxies)
+    statistics = observed(create_space("nats_sss"), (7, 7, 7, 7, 7))
+    assert len({proxy.score(statistics) for proxy in proxies if proxy.parameters.multiplicity}) == 3
+
+
+def test_a_network_without_a_path_fails_with_that_reason():
+    space = create_space("nats_tss", channels=4, cells=1)
+    with pytest.raises(CandidateFailed, match="no path from input to output"):
+        observed(space, (0,) * 6)
+
+
+@pytest.mark.parametrize("gamma", [0.0, -1.0, "flat"])
+def test_a_wrong_gamma_is_a_one_line_error(gamma):
+    with pytest.raises(ConfigError, match="gamma") as caught:
+        create_proxy("layered", gamma=gamma)
+    assert "\n" not in str(caught.value)
