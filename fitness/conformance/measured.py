@@ -57,6 +57,10 @@ def _check_statistics(case: Case) -> None:
         require(set(found) == names, f"{what} gave the statistics {sorted(found)}, but others had {sorted(names)}; name the same")
     reasons = [found for found in case.found if isinstance(found, str)]
     require(
+        len(reasons) < len(case.found) or "draws random numbers" not in reasons[0],
+        f"{case.name} draws from a global generator ({reasons[:1]}); draw from subject.normal, subject.uniform or subject.signs",
+    )
+    require(
         len(reasons) < len(case.found),
         f"{case.name} scores none of {len(reasons)} networks of {case.space.name}, the first because {shown(reasons[:1])}; "
         "fail only what is dead, or refuse the space in check()",

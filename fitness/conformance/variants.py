@@ -15,7 +15,7 @@ def variants(proxy: Proxy) -> Iterator[tuple[str, Any, Proxy]]:
     """Yields (parameter, value, proxy) for each parameter that can be changed while the others stay the same."""
     kind, values = type(proxy), proxy.parameters.model_dump()
     for field, info in type(proxy.parameters).model_fields.items():
-        for value in other_values(info.annotation, values[field]):
+        for value in other_values(info.annotation, getattr(proxy.parameters, field)):
             try:
                 changed = kind(kind.Parameters.model_validate({**values, field: value}))
             except (ValidationError, ConfigError):

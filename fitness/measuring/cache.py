@@ -71,7 +71,8 @@ class StatisticsCache:
 
     def _opened(self) -> sqlite3.Connection:
         try:
-            if not _is_cache(self.path):
+            # Only this program writes to the default path.
+            if self.path != default_path() and not _is_cache(self.path):
                 raise RunError(f"{self.path} is not a cache of rbflex-evo, so it is left as it is; set cache: to another path")
             try:
                 return self._open()

@@ -18,10 +18,12 @@ import torch
 
 from rbflex_evo.fitness.proxies.proxy import Proxy
 from rbflex_evo.spaces import ConfigError, DeviceError, Genotype, RbflexEvoError
+from rbflex_evo.spaces.fingerprint import Unsure
 from rbflex_evo.spaces.isolation.random_state import own_random_state
 from rbflex_evo.spaces.isolation.settings import own_settings
 
 from .conditions import Conditions
+from .fingerprint import proxy_code, space_code
 from .measurer import Measured, Measurer
 from .processes import DiedAtStart, NotPortable, ProcessDied, Processes, TookTooLong, cores, may_have_children
 
@@ -113,7 +115,9 @@ class Workers:
         if self._in_process or self._processes is not None:
             return
         try:
-            processes = Processes(_start_worker, self._conditions, self._proxies, forked=self._conditions.device.type == "cpu")
+            code = _code(self._conditions, self._proxies)
+            forked = self._conditions.device.type == "cpu"
+            processes = Processes(_start_worker, self._conditions, self._proxies, code, forked=forked)
             processes.begin()
         except NotPortable as error:
             self._stay(f"a process of its own cannot load the space or a score: {error}")
@@ -248,8 +252,19 @@ def as_in_a_worker() -> Iterator[None]:
 _worker: Measurer | None = None
 
 
-def _start_worker(conditions: Conditions, proxies: list[Proxy]) -> None:
+def _code(conditions: Conditions, proxies: Sequence[Proxy]) -> list[dict[str, object]] | None:
+    """Returns what identifies the code of a space and scores of other packages; None if it cannot be identified."""
+    try:
+        return [space_code(conditions.space), *map(proxy_code, proxies)]
+    except Unsure:
+        return None
+
+
+def _start_worker(conditions: Conditions, proxies: list[Proxy], code: list[dict[str, object]] | None) -> None:
     global _worker
+    # What the main program changes after its imports, such as a global, is not changed in a new process.
+    if code is not None and code != _code(conditions, proxies):
+        raise NotPortable("the code of the space or a score, or a value that it reads, was changed after it was imported")
     torch.set_num_threads(1)
     # A worker process runs the module-level code of the caller's script, which may change settings.
     with as_in_a_worker():

@@ -15,10 +15,11 @@ def marked_memory() -> Iterator[None]:
     deterministic: Any = torch.utils.deterministic
     modes = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     filled = deterministic.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    # `torch.use_deterministic_algorithms` imports the compiler first, which takes more than a second in each process.
+    torch._C._set_deterministic_algorithms(True, warn_only=True)
     deterministic.fill_uninitialized_memory = True
     try:
         yield
     finally:
         deterministic.fill_uninitialized_memory = filled
-        torch.use_deterministic_algorithms(modes[0], warn_only=modes[1])
+        torch._C._set_deterministic_algorithms(modes[0], warn_only=modes[1])

@@ -105,7 +105,8 @@ def _settings() -> tuple[_Setting, ...]:
         return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
 
     def set_deterministic(mode: tuple[bool, bool]) -> None:
-        torch.use_deterministic_algorithms(mode[0], warn_only=mode[1])
+        # As `torch.use_deterministic_algorithms`, which imports the compiler first.
+        torch._C._set_deterministic_algorithms(mode[0], warn_only=mode[1])
 
     def anomaly() -> tuple[bool, bool]:
         return torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()

@@ -244,7 +244,7 @@ def test_a_damaged_cache_is_moved_aside_and_the_search_goes_on(
     cache = tmp_path / "statistics.sqlite"
     assert run(["search", config(cache=str(cache))]) == 0
     first = capsys.readouterr().out
-    cache.write_bytes(b"this is no database" * 100)
+    cache.write_bytes(cache.read_bytes()[:4096] + b"this is no database" * 100)
     assert run(["search", config(cache=str(cache)), "--set", "name=again"]) == 0
     out, err = capsys.readouterr()
     assert out.splitlines()[:2] == first.splitlines()[:2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import sqlite3
 import time
@@ -256,3 +257,10 @@ def test_default_path_follows_the_environment(monkeypatch, tmp_path):
 def test_a_digest_depends_on_content_not_on_order():
     assert digest({"a": 1, "b": [2, 3]}) == digest({"b": [2, 3], "a": 1})
     assert digest({"a": 1}) != digest({"a": 2})
+
+
+def test_the_default_cache_is_moved_aside_whatever_it_holds(tmp_path, monkeypatch):
+    monkeypatch.setenv("RBFLEX_EVO_CACHE", str(tmp_path))
+    default_path().write_bytes(b"no database" * 1000)
+    with pytest.warns(CacheWarning, match="moved"), contextlib.closing(StatisticsCache(default_path())) as cache:
+        assert cache.get("key") is None

@@ -263,7 +263,8 @@ class LargeAtTimes(ToySpace):
 
 def test_gammas_are_not_those_of_other_networks_where_memory_is_short():
     space, chosen = LargeAtTimes(), {"rbflex": create_proxy("rbflex", networks=4)}
-    with evaluator(space, batch=noise(shape=(3, 8, 8)), proxies=chosen, backend="eager") as one:
+    # In a process of its own, the space would not see that there is room again.
+    with evaluator(space, batch=noise(shape=(3, 8, 8)), proxies=chosen, backend="eager", in_process=True) as one:
         message = r"a network for rbflex's gammas could not be measured \(out of memory on cpu\); make room, or set workers: 1"
         with pytest.raises(DeviceError, match=message):
             one.prepare()

@@ -82,6 +82,7 @@ def test_two_workers_and_tiles_of_any_size_blame_the_same_candidates(safe):
     assert outcomes(perilous("SIGKILL"), workers=1, micro_batch=1) == expected(safe, KILLED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_candidate_that_takes_longer_than_the_timeout_fails_and_only_that_one(safe, workers):
     assert outcomes(perilous("waits"), workers=workers, timeout=1.5) == expected(safe, "took longer than timeout: 1.5 s")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import warnings
 from contextlib import contextmanager
@@ -270,3 +273,16 @@ def test_a_forked_process_scores_although_a_thread_was_scoring(as_ever):
         leave.set()
         thread.join()
     assert found == as_ever[1]
+
+
+def test_measuring_does_not_import_torchs_compiler():
+    program = (
+        "import sys, torch\n"
+        "from rbflex_evo import rbflex_score\n"
+        "layers = torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(144, 4)\n"
+        "rbflex_score(torch.nn.Sequential(*layers), torch.rand(4, 3, 8, 8))\n"
+        "print('torch._dynamo' in sys.modules, 'torch._inductor' in sys.modules)"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
