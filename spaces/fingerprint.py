@@ -31,10 +31,10 @@ import numpy as np
 
 PACKAGE = "rbflex_evo"
 
-# Names whose use may read what no fingerprint sees: files and the environment.
+# Names whose use may read what no fingerprint sees: files, the environment, and code or values that are looked up by name.
 READS = frozenset(
     "open environ getenv read_text read_bytes load loadtxt genfromtxt fromfile memmap urlopen read_csv "
-    "load_state_dict_from_url from_pretrained".split()
+    "load_state_dict_from_url from_pretrained argv getcwd globals eval exec __import__ import_module".split()
 )
 
 # More objects than this are a data set or an application, not the code of a space or a score.
@@ -264,9 +264,11 @@ class _Walk:
         return self._all("function", function.__code__, function.__defaults__, function.__kwdefaults__, own, *cells, *values)
 
     def _code(self, code: types.CodeType) -> str:
-        reads = sorted(READS.intersection(code.co_names))
+        # `sys.modules`; the modules of a network are no such thing.
+        by_name = {"sys.modules"} if {"sys", "modules"} <= set(code.co_names) else set()
+        reads = sorted(READS.intersection(code.co_names) | by_name)
         if reads:
-            raise Unsure(f"{code.co_name}() may read a file or the environment ({reads[0]!r})")
+            raise Unsure(f"{code.co_name}() may read a file, the environment or a value by name ({reads[0]!r})")
         counts = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
         names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
         handlers = getattr(code, "co_exceptiontable", b"")  # from Python 3.11 on

@@ -54,13 +54,16 @@ def resume(
     With --budget, the run goes on exactly as if it had had that budget from the start.
     """
     from rbflex_evo.engine.configuration.budget import read_limits
+    from rbflex_evo.engine.configuration.config import BudgetConfig
 
     limits = read_limits(budget or [])
     from rbflex_evo.engine.search.search import Search
 
-    result = _run(Search.from_folder(run, budget=limits), as_json)
+    search = Search.from_folder(run, budget=limits)
+    result = _run(search, as_json)
     if not as_json and result.stop_reason.startswith("the budget of "):
-        print(f"go on      rbflex-evo resume {run} --budget evaluations=N (more than {result.counts['unique']:,})")
+        spent = next(limit for limit in BudgetConfig.model_fields if limit.removesuffix("s") in result.stop_reason)
+        print(f"go on      rbflex-evo resume {run} --budget {spent}=N (more than {getattr(search.config.budget, spent):,g})")
 
 
 def _run(search: Search, as_json: bool) -> Result:

@@ -423,4 +423,5 @@ def override(values: dict[str, Any], text: str) -> None:
             key = ".".join(parts[: depth + 1])
             raise ConfigError(f"--set {shown(text)}: {shown(key)} has no keys, it is {shown(inner[part])}")
         inner = inner[part]
-    inner[parts[-1]] = read_value(value, f"--set {shown(text)}")
+    # A run may be called 007.
+    inner[parts[-1]] = value if path == "name" else read_value(value, f"--set {shown(text)}")

@@ -69,6 +69,14 @@ class RunFolder:
         replace_text(self.config, f"{BEGINNING}\n{write_value(as_values(config))}{END}\n")
 
 
+def no_journal(folder: Path) -> RunError:
+    """Returns the error that a run's folder has no journal."""
+    return RunError(
+        f"{folder / 'journal.jsonl'} is missing, and nothing else has the evaluations of the run\n"
+        f"restore it, or remove {folder} and start again with: rbflex-evo search CONFIG"
+    )
+
+
 def find_run(path: str | Path) -> Config:
     """Returns the configuration of an existing run.
 
@@ -81,6 +89,8 @@ def find_run(path: str | Path) -> Config:
         raise RunError(f"there is no run folder {str(path)!r}; start one with: rbflex-evo search CONFIG")
     if folder.path.name.endswith("-compare") and folder.config.exists():
         raise RunError(f"{str(path)!r} is a comparison; the same command resumes it: rbflex-evo compare CONFIG")
+    if folder.config.exists() and not folder.journal.exists() and (folder.result.exists() or folder.snapshot.exists()):
+        raise no_journal(folder.path)
     for file in (folder.config, folder.journal):
         if not file.exists():
             raise RunError(f"{str(path)!r} is no run's folder: it has no {file.name}; start one with: rbflex-evo search CONFIG")

@@ -169,6 +169,9 @@ def read_journal(path: Path) -> JournalContent:
         RunError: If a line is damaged, out of order or of another version; the message names the first such line.
     """
     try:
+        # A pipe in its place would be read for ever.
+        if path.exists() and not path.is_file():
+            raise RunError(f"{path} is no regular file; restore it, or remove {path.parent} to start again")
         data = path.read_bytes()
     except FileNotFoundError:
         return JournalContent()

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from rbflex_evo.spaces import Genotype, RunError, SearchSpace
 from rbflex_evo.spaces.errors import reason
 
-from .folder import replace_text
+from .folder import no_journal, replace_text
 
 VERSION: Literal[1] = 1
 
@@ -121,6 +121,8 @@ def check_journal(document: ResultDocument | None, evaluations: int, folder: Pat
         RunError: If its end is lost; the message says how to get it back.
     """
     wanted = 0 if document is None else document.counts.get("unique", 0)
+    if wanted and not (folder / "journal.jsonl").exists():
+        raise no_journal(folder)
     if evaluations < wanted:
         raise RunError(
             f"{folder / 'journal.jsonl'} lost its end: it holds {evaluations:,} evaluations, but result.json has {wanted:,}\n"

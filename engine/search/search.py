@@ -243,11 +243,7 @@ class Search:
             facts = {**inputs, **({"origins": origins} if origins else {})}
             journal.append(header_line(identity=self._identity, space=self.space.name, **facts, time_started=time.time()))
             return
-        if content.header.get("identity") != self._identity:
-            raise RunError(
-                f"{folder.journal} belongs to another configuration than {folder.config}; "
-                f"give the run another name, or remove {folder.path}"
-            )
+        self._check_identity(folder, content)
         if content.header.get("scores") != inputs.get("scores"):
             began, now = (_origin_of(facts.get("scores")) for facts in (content.header, inputs))
             raise RunError(
@@ -264,6 +260,13 @@ class Search:
             )
         for sentence in check_origins(content.header.get("origins"), origins, folder.path):
             say(f"warning: {sentence}")
+
+    def _check_identity(self, folder: RunFolder, content: JournalContent) -> None:
+        if content.header is not None and content.header.get("identity") != self._identity:
+            raise RunError(
+                f"{folder.journal} belongs to another configuration than {folder.config}; give the run another name, or remove "
+                f"{folder.path}\nif config.yaml was edited, undo that; another budget: rbflex-evo resume {folder.path} --budget"
+            )
 
     def _prepare(
         self, folder: RunFolder, content: JournalContent, journal: Journal, evaluator: EvaluatorLike, interrupt: Interrupt
@@ -375,6 +378,7 @@ class RunningSearch:
             known = read_result(self._folder.result)
             check_journal(known, len(content.evaluations), self._folder.path)
             if known is not None:
+                search._check_identity(self._folder, content)
                 self._result = search._finished(self._folder, content, known)
                 return
             self._table, book = search.parts.table, search.parts.book()

@@ -309,9 +309,6 @@ class Evaluator:
                 missing.append((position, (genotype, wanted)))
             else:
                 self.counts["from_cache"] += 1
-        if missing:
-            # From now on the number of workers is known.
-            self._workers.begin()
         ready = 0
         positions = iter([position for position, _ in missing])
         for future in self._submit([request for _, request in missing]):
@@ -327,6 +324,9 @@ class Evaluator:
 
     def _submit(self, requests: Sequence[tuple[Genotype, dict[str, Proxy]]]) -> Iterator[Future[list[Measured]]]:
         """Cuts requests into micro-batches and submits them slightly ahead of their consumption."""
+        if requests:
+            # From now on the number of workers is known.
+            self._workers.begin()
         # With enough candidates, each of several workers gets at least four tiles, so that all finish at about the same time.
         share = len(requests) if self.workers == 1 else math.ceil(len(requests) / (4 * self.workers))
         size = max(1, min(self.micro_batch, share))

@@ -21,6 +21,8 @@ here, they run step by step. A module that is used several times counts each tim
 
 from __future__ import annotations
 
+import re
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -38,6 +40,10 @@ MODULES = (
 NAMES = (
     "relu", "gelu", "elu", "silu", "swish", "mish", "sigmoid", "tanh", "softplus", "softsign", "shrink", "hardswish", "glu",
 )  # fmt: skip
+
+# A part begins with a capital letter or after no letter (QuickGELU, hard_swish), and no small letter follows it. Otherwise
+# PixelUnshuffle would be an ELU.
+_NAMED = re.compile(rf"(?:(?<![A-Za-z])|(?=[A-Z]))(?i:{'|'.join(NAMES)})(?![a-z])")
 
 FUNCTIONS = {
     functional.relu, functional.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, functional.relu6,
@@ -67,6 +73,10 @@ def is_activation(module: nn.Module) -> bool:
         return says
     if isinstance(module, MODULES):
         return True
-    name = type(module).__name__.lower()
     own = next(module.children(), None) is None and all(parameter.dim() < 2 for parameter in module.parameters())
-    return own and any(part in name for part in NAMES)
+    return own and is_named_activation(type(module).__name__)
+
+
+def is_named_activation(name: str) -> bool:
+    """Returns True for a name of a class that is one of an activation, such as NewGELUActivation or hswish."""
+    return bool(_NAMED.search(name)) or (name.islower() and name.endswith(NAMES))

@@ -1,7 +1,7 @@
 """Which values of a layer's output belong to which image, decided by evidence instead of by shape alone.
 
-The network also runs on a few images, of which the first two are equal and the last differs. Call by call, its outputs are compared
-with those of the N images:
+The network also runs on a few images, of which the first two are equal and the last is the first of the N images. Call by call, its
+outputs are compared with those of the N images:
 
     [N, ...]      and [few, ...]      read         every image has an entry
     [N * P, ...]  and [few * P, ...]  regrouped    an image has P rows; their order is the one in which the equal images have equal
@@ -9,6 +9,9 @@ with those of the N images:
     [T, N, ...]   and [T, few, ...]   transposed   the images are another dimension, as in sequence-first networks
     [R, ...]      and [R, ...]        fixed        the same for every image, if the values are equal, too: a gate of weights
     anything else                     refused      the layer is named
+
+If images are independent, an image has the same values in both forwards. Where it does not, the layer is refused, too: it mixes
+images, or draws random numbers.
 
 Networks of this package need no evidence: their maps are [N, ...].
 """
@@ -30,6 +33,8 @@ Kind = Literal["read", "regrouped", "transposed", "fixed"]
 COMPARED = 1000
 # Equal images may differ by this part of the difference of other images; another order of the rows gives about 1.
 ROUND_OFF = 0.1
+# An image may differ between two forwards by this part of its values, and by so much for each value; maps of round-off are smaller.
+SAME, SMALL = 1e-2, 1e-4
 
 
 @dataclass(frozen=True)
@@ -72,12 +77,14 @@ class Call:
         name: Name of the layer.
         shape: Shape of the output.
         first: The first values.
+        last: The first values of the last image, if every image has an entry.
         output: The output, None if every image has an entry in it.
     """
 
     name: str
     shape: tuple[int, ...]
     first: Tensor
+    last: Tensor | None
     output: Tensor | None
 
 
@@ -156,9 +163,11 @@ class Recording:
 
     def __init__(self, images: Tensor) -> None:
         n = len(images)
-        other = next((i for i in range(n - 1, 0, -1) if not torch.equal(images[i], images[0])), n - 1)
+        # In the middle, because a network that mixes images may well mix neighbours.
+        order = [*range(n // 2, n), *range(n // 2)]
+        other = next((i for i in order if not torch.equal(images[i], images[0])), n - 1)
         # The number differs from N, so that the dimension of the images changes its size.
-        self.images = images[[0, 0, other] if n != 3 else [0, 0, other, other]]
+        self.images = images[[other, other, 0] if n != 3 else [other, other, 0, 0]]
         self.calls: list[Call] = []
 
     def place(self, position: int, name: str, output: Tensor) -> Place:
@@ -171,7 +180,7 @@ class Recording:
             raise CandidateFailed(f"layer {name!r} is called in torch.vmap, which hides the dimension of the images")
         # The output may be changed in place later, so it is copied.
         kept = None if output.dim() and len(output) == len(self.images) else output.detach().clone()
-        self.calls.append(Call(name, tuple(output.shape), _first(output), kept))
+        self.calls.append(Call(name, tuple(output.shape), _first(output), _first(output[-1]) if kept is None else None, kept))
         if kept is None:
             return Place("read")
         orders = _orders(kept, 0, len(self.images)) if kept.dim() else []
@@ -189,11 +198,13 @@ class Evidence:
         n: Number of images.
         few: Number of images of the other forward.
         calls: Its calls, in order.
+        independent: Whether images must have the same values in both forwards; not if they are normalised by the whole batch.
     """
 
     n: int
     few: int
     calls: Sequence[Call]
+    independent: bool = True
 
     def place(self, position: int, name: str, output: Tensor) -> Place:
         """Returns where the images are in the output of call number `position` of the forward of N images.
@@ -209,7 +220,7 @@ class Evidence:
             )
         changed = [d for d, (few, many) in enumerate(zip(call.shape, output.shape, strict=True)) if few != many]
         if not changed:
-            if not torch.allclose(call.first, _first(output), rtol=1e-4, atol=1e-6, equal_nan=True):
+            if not torch.allclose(call.first, _first(output), rtol=1e-4, atol=0.0, equal_nan=True):
                 raise CandidateFailed(self._unreadable(call, output, "mixes images"))
             return Place("fixed")
         few, n = self.few, self.n
@@ -218,11 +229,21 @@ class Evidence:
         if len(changed) > 1 or size * few != call.shape[dimension] * n or size % n:
             raise CandidateFailed(self._unreadable(call, output, "changes its shape with the number of images"))
         if size == n:
-            return Place("transposed", dimension) if dimension else Place("read")
-        before = self._before(call, output, dimension)
-        if before is None:
-            raise CandidateFailed(self._unreadable(call, output, "holds the rows of the images in an order that cannot be told"))
-        return Place("regrouped", dimension, before)
+            place = Place("transposed", dimension) if dimension else Place("read")
+        else:
+            before = self._before(call, output, dimension)
+            if before is None:
+                raise CandidateFailed(
+                    self._unreadable(call, output, "holds the rows of the images in an order that cannot be told")
+                )
+            place = Place("regrouped", dimension, before)
+        alone = call.last if call.output is None else _first(place.rows(call.output, few)[-1])
+        if self.independent and alone is not None and _differ(alone, _first(place.rows(output, n)[0])):
+            raise CandidateFailed(
+                f"layer {call.name!r} gives an image other values if other images are scored with it: it mixes images, or draws "
+                "random numbers"
+            )
+        return place
 
     def check(self, calls: int) -> None:
         """Checks that a forward of N images had as many calls as that of the few.
@@ -293,6 +314,15 @@ def _of_images(output: Tensor, dimension: int, before: int, n: int) -> Tensor:
 
 def _first(output: Tensor) -> Tensor:
     return output.detach().flatten()[:COMPARED].clone()
+
+
+def _differ(first: Tensor, second: Tensor) -> bool:
+    """Returns True if the values of an image differ by more than round-off; NaN does not count here."""
+    if first.shape != second.shape:
+        return True
+    first, second = first.double(), second.double()
+    limit = SAME * torch.linalg.vector_norm(second) + SMALL * math.sqrt(second.numel())
+    return bool(torch.linalg.vector_norm(first - second) > limit)
 
 
 def _divisors(number: int) -> Sequence[int]:

@@ -77,7 +77,13 @@ class SharedForward:
         kept = common(identities, following)
         del self.path[start + 1 :]
         layouts = examine(
-            network, self.path[0].state, lambda few: run_chain(stages, few), classifier, self.layers, self.convolutions
+            network,
+            self.path[0].state,
+            lambda few: run_chain(stages, few),
+            classifier,
+            self.statistics_of,
+            self.layers,
+            self.convolutions,
         )
         mark = self.path[-1]
         state, watch = mark.state, mark.watch.fork(layouts)

@@ -43,6 +43,9 @@ POOLINGS = {
 NORM_INPUT = "input of batch normalisation"
 CLASSIFIER_INPUT = "input of the classifier"
 OTHER_CLASSIFIER = "name another one by classifier= of rbflex_score or by SearchSpace.classifier"
+# Most values after a pooling that are compared with the features; larger maps are no features.
+POOLED = 2**20
+
 CONVOLUTIONS = (functional.conv1d, functional.conv2d, functional.conv3d)
 
 
@@ -218,20 +221,26 @@ def _in_precision(convolve: Callable[..., Tensor], dtype: torch.dtype | None) ->
 
 @contextmanager
 def evaluation_mode(network: nn.Module) -> Iterator[None]:
-    """Context in which `network` is in evaluation mode; the mode of every module is restored afterwards.
+    """Context in which `network` is in evaluation mode; modes and buffers of all modules are restored afterwards.
 
     Raises:
         CandidateFailed: If something was drawn from a random generator.
     """
     modes = {module: module.training for module in network.modules()}
     network.eval()
+    # Networks of this package draw nothing and change no buffer; the comparison takes a few percent of a small network's forward.
+    ours = type(network).__module__.startswith("rbflex_evo.")
+    buffers = [] if ours else [(buffer, buffer.detach().clone()) for buffer in network.buffers()]
     try:
-        # Networks of this package draw nothing, and comparing states takes a few percent of a small network's forward.
-        with nullcontext() if type(network).__module__.startswith("rbflex_evo.") else refused_draws(network, CandidateFailed):
+        with nullcontext() if ours else refused_draws(network, CandidateFailed):
             yield
     finally:
         for module, training in modes.items():
             module.training = training
+        with torch.no_grad(), torch._C.DisableTorchFunction():
+            for buffer, before in buffers:
+                if not torch.equal(buffer, before):
+                    buffer.copy_(before)
 
 
 def run_observed(
@@ -261,7 +270,7 @@ def run_observed(
         CandidateFailed: If the classifier is never called, or calls are hidden or cannot be attributed to the images.
         ConfigError: If the network is compiled or scripted.
     """
-    layouts = examine(network, images, network, classifier, layers, convolutions)
+    layouts = examine(network, images, network, classifier, statistics_of, layers, convolutions)
     watch = Watch(observers, len(images), layouts)
     with watching(network, watch, classifier, statistics_of, layers, images.dtype, convolutions):
         network(images)
@@ -274,6 +283,7 @@ def examine(
     images: Tensor,
     forward: Callable[[Tensor], Any],
     classifier: nn.Module,
+    statistics_of: Literal["image", "batch"] = "image",
     layers: Literal["activations", "published"] = "activations",
     convolutions: torch.dtype | None = None,
 ) -> Layouts:
@@ -284,6 +294,7 @@ def examine(
         images: Inputs [N, ...].
         forward: Runs the network on images.
         classifier: As for `run_observed`.
+        statistics_of: As for `run_observed`.
         layers: As for `run_observed`.
         convolutions: As for `run_observed`.
 
@@ -303,7 +314,8 @@ def examine(
         else:
             with refusing_hidden(network, lambda: watch.inside > 0):
                 forward(recording.images)
-    return Layouts(Evidence(len(images), few, recording.calls), Evidence(len(images), few, norms.calls))
+    n, independent = len(images), statistics_of == "image"
+    return Layouts(Evidence(n, few, recording.calls, independent), Evidence(n, few, norms.calls, independent))
 
 
 @contextmanager
@@ -379,7 +391,7 @@ class Watch:
         self.calls = 0  # Calls of activations and of the classifier.
         self.normalised = 0
         self.functions = 0
-        self.pooled: tuple[Tensor, int] | None = None  # Magnitude of the map, number of values after pooling.
+        self.pooled: tuple[Tensor, Tensor] | None = None  # Magnitude of the map, and the values after pooling.
         self.classified = False
 
     def check(self) -> None:
@@ -436,7 +448,8 @@ class Watch:
             self.account = self.account.counting(place.kind, name)
             # What is the same for every image (of a gate of weights, of an embedding table) carries no distance.
             if place.kind != "fixed" and self.observers:
-                rows = place.rows(output, self.n)
+                # The network may compute a gradient within its forward.
+                rows = place.rows(output.detach(), self.n)
                 for observer in self.observers:
                     observer.activation(name, rows)
 
@@ -473,7 +486,9 @@ class Watch:
         """Remembers the magnitude of the input of a pooling."""
         if isinstance(output, Tensor) and output.dim() > 1 and len(output) == self.n:
             with torch._C.DisableTorchFunction():
-                self.pooled = (_magnitude(args[0]), output.numel())
+                # A copy, because the output may be changed in place.
+                values = output.detach().flatten(1).clone() if output.numel() <= POOLED else output.new_empty(0)
+                self.pooled = (_magnitude(args[0].detach()), values)
 
     def features(self, name: str, module: nn.Module, inputs: tuple[Any, ...], named: Mapping[str, Any]) -> None:
         """Passes the input of the classifier, the layer `name`, to the observers.
@@ -495,13 +510,21 @@ class Watch:
                 raise CandidateFailed(
                     f"the classifier, layer {name!r}, reads {list(given_rows.shape)}, the same for every image; {OTHER_CLASSIFIER}"
                 )
-            features = place.rows(given_rows, self.n).reshape(self.n, -1)
-            # Averages may cancel, so round-off is measured by the magnitude of the map before pooling.
-            magnitude, left = self.pooled or (None, 0)
-            if magnitude is None or left != features.numel():
-                magnitude = _magnitude(features)
+            features = place.rows(given_rows.detach(), self.n).reshape(self.n, -1)
+            magnitude = self._magnitude_of(features)
             for observer in self.observers:
                 observer.features(features, magnitude)
+
+    def _magnitude_of(self, features: Tensor) -> Tensor:
+        """Returns the magnitude that round-off of the features refers to.
+
+        Averages may cancel. If the classifier reads what was pooled, possibly after a ReLU, it is that of the map before pooling.
+        """
+        if self.pooled is not None:
+            magnitude, pooled = self.pooled
+            if torch.equal(pooled, features) or torch.equal(pooled.relu(), features):
+                return magnitude
+        return _magnitude(features)
 
 
 def _magnitude(x: Tensor) -> Tensor:

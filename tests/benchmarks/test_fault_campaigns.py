@@ -157,14 +157,15 @@ def test_a_cache_that_gives_other_numbers_is_found(folder: Path, monkeypatch: py
     """The planted fault: every array of the cache is a hundredth too large."""
     from rbflex_evo.fitness.measuring import cache
 
-    def found() -> set[Outcome]:
-        return {Outcome(run_trial(damage.trial, folder, 0, "planted", number).outcome) for number in range(2)}
+    def outcome(number: int) -> Outcome:
+        return Outcome(run_trial(damage.trial, folder, 0, "planted", number).outcome)
 
     monkeypatch.setattr(damage, "TARGETS", {"cache": ("cache.sqlite",)})
-    assert found() <= {Outcome.SAME, Outcome.CLEAR}
+    assert {outcome(0), outcome(1)} <= {Outcome.SAME, Outcome.CLEAR}
     decode = cache.decode
     monkeypatch.setattr(cache, "decode", lambda blob: _enlarged(decode(blob)))
-    assert Outcome.WRONG_SCORE in found()
+    # Damage may also make the whole cache unreadable, which hides the fault.
+    assert any(outcome(number) is Outcome.WRONG_SCORE for number in range(20))
 
 
 def _enlarged(value: object) -> object:

@@ -174,7 +174,7 @@ def reads_a_file():
     [
         (holding(threading.Lock()), "an object of _thread.lock has no state"),
         (holding(x for x in ()), "an object of builtins.generator has no state"),
-        (reads_a_file, r"reads_a_file\(\) may read a file or the environment \('open'\)"),
+        (reads_a_file, r"reads_a_file\(\) may read a file, the environment or a value by name \('open'\)"),
     ],
 )
 def test_what_cannot_be_described_is_said(thing, reason):

@@ -147,6 +147,7 @@ def _classifier(model: nn.Module, classifier: object) -> nn.Module:
 
     modules = dict(model.named_modules())
     if isinstance(classifier, str):
+        del modules[""]  # The model itself.
         if classifier not in modules:
             raise ConfigError(f"the model has no module {_shown(classifier)}{near_name(classifier, modules)}")
         named: nn.Module = modules[classifier]

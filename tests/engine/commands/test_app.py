@@ -393,3 +393,16 @@ def test_help_lists_the_commands_by_use_with_whole_sentences(capsys: pytest.Capt
     assert all(line.endswith(".") and not line.endswith("...") for line in lines)
     wanted = "search resume report score explain export compare tabulate correlate gammas example list check cache"
     assert [line.split()[0] for line in lines] == wanted.split()
+
+
+def test_a_resumed_run_names_the_limit_that_ended_it(config: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["search", config(budget={"generations": 2})]) == 0
+    folder = tmp_path / "runs" / "run"
+    capsys.readouterr()
+    assert run(["resume", str(folder)]) == 0
+    assert capsys.readouterr().out.endswith(f"rbflex-evo resume {folder} --budget generations=N (more than 2)\n")
+
+
+def test_a_run_may_have_a_number_as_its_name(config: Write, tmp_path: Path) -> None:
+    assert run(["search", config(), "--set", "name=007"]) == 0
+    assert (tmp_path / "runs" / "007" / "result.json").exists()

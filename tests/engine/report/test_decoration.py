@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -264,3 +265,28 @@ def test_a_configuration_that_lost_its_last_keys_is_damaged(tmp_path: Path, caps
     # A configuration of an earlier version has neither the first nor the last line.
     path.write_text("".join(lines[1:-1]))
     assert run(["resume", str(result.folder)]) == 0
+
+
+def test_a_run_without_a_journal_says_so_everywhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = search(tmp_path, "toy", InstantEvaluator(create_space("toy"))).run()
+    (result.folder / "journal.jsonl").unlink()
+    for command in ("resume", "report", "explain", "export"):
+        assert run([command, str(result.folder)]) == 2
+        assert "journal.jsonl is missing, and nothing else has the evaluations of the run" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders here")
+def test_a_pipe_in_place_of_a_journal_is_not_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = search(tmp_path, "toy", InstantEvaluator(create_space("toy"))).run()
+    (result.folder / "journal.jsonl").unlink()
+    os.mkfifo(result.folder / "journal.jsonl")
+    assert run(["resume", str(result.folder)]) == 2
+    assert "journal.jsonl is no regular file" in capsys.readouterr().err
+
+
+def test_a_finished_run_whose_configuration_was_edited_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = search(tmp_path, "toy", InstantEvaluator(create_space("toy"))).run()
+    path = result.folder / "config.yaml"
+    path.write_text(path.read_text().replace("evaluations: 5", "evaluations: 50"))
+    assert run(["resume", str(result.folder)]) == 2
+    assert "if config.yaml was edited, undo that; another budget: rbflex-evo resume" in capsys.readouterr().err

@@ -351,3 +351,11 @@ def test_a_session_that_cannot_measure_what_the_first_one_did_for_its_gammas_is_
         (folder / name).unlink(missing_ok=True)
     with pytest.raises(FailedError, match="make room"):
         Search(one, quiet=True, report=False).run()
+
+
+def test_many_candidates_of_a_space_that_only_this_process_knows_are_measured_once_with_a_cache(safe, tmp_path):
+    class Local(Perilous):
+        pass
+
+    with pytest.warns(WorkerWarning):
+        assert outcomes(Local(Perilous.Parameters()), workers=2, micro_batch=1, cache=tmp_path / "cache.sqlite") == safe

@@ -13,7 +13,7 @@ from rbflex_evo.fitness.data.batch import create_batch
 from rbflex_evo.fitness.evaluation import keyed
 from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
-from rbflex_evo.fitness.passes.activations import FUNCTIONS, MODULES, is_activation
+from rbflex_evo.fitness.passes.activations import FUNCTIONS, MODULES, is_activation, is_named_activation
 from rbflex_evo.fitness.passes.graph import depth, operations_of
 from rbflex_evo.fitness.passes.observer import Observer
 from rbflex_evo.fitness.passes.watch import run_observed
@@ -189,7 +189,7 @@ def test_every_function_that_counts_has_a_form_in_the_table():
         lambda x: x.clamp(min=0),
         lambda x: x * x,
         lambda x: functional.layer_norm(x, (WIDTH,)),
-        lambda x: functional.scaled_dot_product_attention(x[None], x[None], x[None])[0],
+        lambda x: functional.scaled_dot_product_attention(*[x[:, None]] * 3)[:, 0],
     ],
 )
 def test_functions_that_weigh_normalise_or_calculate_do_not_count(call):
@@ -465,3 +465,29 @@ def test_a_compiled_or_scripted_network_is_refused_in_one_line():
     scripted = torch.jit.script(nn.Sequential(nn.ReLU(), nn.Linear(WIDTH, 2)))
     with pytest.raises(ConfigError, match=r"^the network is scripted"):
         names(scripted, classifier=scripted[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [
+        *(
+            (name, True)
+            for name in ("NewGELUActivation", "QuickGELU", "HSwish", "hswish", "hard_swish", "PReLU2", "ReLUSquared", "SwiGLU")
+        ),
+        *(
+            (name, False)
+            for name in ("PixelUnshuffle", "ModelUnit", "ChannelUnshuffle", "GluonBlock", "DeluxePool", "TanhshrinkingX")
+        ),
+    ],
+)
+def test_an_activation_is_recognised_by_a_word_of_its_name(name, counts):
+    assert is_named_activation(name) is counts
+
+
+def test_a_layer_whose_name_only_contains_the_letters_of_an_activation_does_not_count():
+    torch.manual_seed(0)
+    rest = nn.Conv2d(12, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
+    network = nn.Sequential(nn.PixelUnshuffle(2), *rest)
+    observer = Recorder()
+    run_observed(network, torch.rand(4, 3, 8, 8), [observer], rest[-1])
+    assert [name for name, *_ in observer.layers] == ["2"]

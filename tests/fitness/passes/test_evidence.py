@@ -243,3 +243,65 @@ def test_networks_of_the_package_run_once():
     own.extra = Calling(torch.relu)
     assert needs_evidence(own)
     assert needs_evidence(nn.Sequential(nn.ReLU()))
+
+
+class Dependent(nn.Module):
+    """A network in which an image's values depend on the other images, or on chance."""
+
+    def __init__(self, call):
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.head = nn.Conv2d(3, WIDTH, 3), nn.Linear(WIDTH, 2)
+        self.call = call
+
+    def forward(self, x):
+        return self.head(functional.relu(self.call(self.stem(x))).mean((2, 3)))
+
+
+generator = np.random.default_rng(0)
+
+MIXING = {
+    "batch statistics by hand": lambda x: (x - x.mean((0, 2, 3), keepdim=True)) / x.std((0, 2, 3), keepdim=True),
+    "native batch normalisation": lambda x: torch.native_batch_norm(x, None, None, None, None, True, 0.1, 1e-5)[0],
+    "the norm of the batch": lambda x: 10 * x / x.norm(),
+    "another image": lambda x: x.roll(1, 0),
+    "a generator of a module": lambda x: x + torch.from_numpy(generator.standard_normal(tuple(x.shape))).float(),
+    "only the first image": lambda x: x + torch.tanh(x[:1]),
+}
+
+
+@pytest.mark.parametrize("call", MIXING.values(), ids=MIXING)
+def test_images_that_depend_on_other_images_or_on_chance_are_refused(call):
+    images = torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    with pytest.raises(CandidateFailed, match="mixes images"):
+        rbflex_score(Dependent(call), images)
+
+
+def test_buffers_that_a_forward_writes_are_restored():
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.body, self.head = nn.Conv2d(3, WIDTH, 3), nn.Linear(WIDTH, 2)
+            self.register_buffer("average", torch.zeros(()))
+
+        def forward(self, x):
+            x = functional.relu(self.body(x) + self.average)
+            self.average.mul_(0.9).add_(0.1)
+            return self.head(x.mean((2, 3)))
+
+    network = Counting()
+    images = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    assert rbflex_score(network, images) == rbflex_score(network, images)
+    assert network.average == 0
+
+
+def test_a_forward_that_computes_a_gradient_is_scored():
+    class Gradient(Dependent):
+        @torch.enable_grad()
+        def forward(self, x):
+            return super().forward(x)
+
+    images = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    plain = rbflex_score(Dependent(lambda x: x), images)
+    assert rbflex_score(Gradient(lambda x: x), images) == plain

@@ -137,7 +137,7 @@ def test_a_module_that_declares_it_makes_it_visible(form):
         Half.apply,
         lambda x: torch.utils.checkpoint.checkpoint(functional.silu, x, use_reentrant=True),
         lambda x: functional.softmax(x, 1),
-        lambda x: functional.scaled_dot_product_attention(x[None], x[None], x[None])[0],
+        lambda x: functional.scaled_dot_product_attention(*[x[:, None]] * 3)[:, 0],
     ],
     ids=["scripted arithmetic", "autograd arithmetic", "checkpoint", "softmax", "attention"],
 )

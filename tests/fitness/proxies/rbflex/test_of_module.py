@@ -247,3 +247,38 @@ def test_a_network_without_a_path_is_still_called_one():
         CandidateFailed, match=r"^all images have equal features: no path from input to output, or the signal died$"
     ):
         rbflex_score(Dead(), torch.randn(4, 3, 8, 8))
+
+
+class Scaled(nn.Module):
+    """Pooled values that are changed before the classifier reads them."""
+
+    def __init__(self, change):
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.fc = nn.Conv2d(3, 16, 3), nn.Linear(16, 10)
+        self.small, self.change = nn.Linear(16, 16), change
+        nn.init.normal_(self.small.weight, std=1e-5)
+        nn.init.zeros_(self.small.bias)
+
+    def forward(self, x):
+        pooled = torch.relu(self.stem(x)).mean((2, 3))
+        return self.fc(self.change(self, pooled))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda net, p: net.small(p), lambda net, p: nn.functional.layer_norm(1e-6 * p, (16,), eps=0.0), lambda net, p: 1e-7 * p],
+)
+def test_round_off_refers_to_the_pooled_map_only_if_the_classifier_reads_what_was_pooled(change):
+    images = torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(3))
+    network = Scaled(change)
+    seen = []
+    network.fc.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].detach().double().numpy()))
+    score, alone = (rbflex_score(network, images, classifier="fc", gamma=[1e-3, 1e-1], features=part) for part in (True, False))
+    q = literal_rbflex.kernel(literal_rbflex.normalise(seen[-1]), 1e-1)
+    assert score - alone == pytest.approx(len(images) * np.linalg.slogdet(q)[1], rel=1e-3)
+
+
+def test_the_empty_name_is_no_classifier():
+    with pytest.raises(ConfigError, match="no module ''"):
+        rbflex_score(Scaled(lambda net, p: p), torch.rand(4, 3, 8, 8), classifier="")
