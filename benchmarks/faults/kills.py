@@ -13,7 +13,7 @@ import numpy as np
 
 from .children import Child, problem
 from .small_runs import configuration, reference, resumed, searching, written
-from .trials import Found, Outcome, Place
+from .trials import Found, Place
 
 PATIENCE = 60.0
 
@@ -33,6 +33,9 @@ def trial(rng: np.random.Generator, place: Place) -> Found:
         child = Child(work if rng.integers(2) else _with_many_snapshots(work), place.work)
         victim = _strike(child, folder / "journal.jsonl", _moment(rng, len(expected), workers), of_worker)
         ended = child.wait(PATIENCE)
+        if ended.code == 0 and victim == "run":
+            # It ended in the moment in which the signal was sent.
+            victim = None
         faults += victim is not None
         detail.append(f"{victim or 'nothing'} killed")
         if ended.code == -signal.SIGKILL and victim == "run":
@@ -40,8 +43,6 @@ def trial(rng: np.random.Generator, place: Place) -> Found:
         wrong = problem(ended)
         if wrong is not None:
             return Found(wrong.outcome, f"{', '.join(detail)}: {wrong.detail}", faults)
-        if ended.code == 0 and victim == "run":
-            return Found(Outcome.UNCLEAR, "killed, but it ended with exit code 0", faults)
     return resumed(folder, expected, place.work, ", ".join(detail), faults, report)
 
 
