@@ -18,7 +18,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
-from .starting import StartFailed, cause, end_with_parent, ignore_stops, started
+from .starting import StartFailed, cause, end_with_parent, ending_without_memory, ignore_stops, started
 
 # After the first process of a pool was ready, so many starts in a row may fail (memory) before the pool gives up.
 STARTS = 3
@@ -253,7 +253,12 @@ def _kill(processes: set[_Process]) -> None:
 def _serve(connection: Connection, start: Callable[..., None]) -> None:
     """Answers requests until the parent ends."""
     ignore_stops()
-    end_with_parent()
+    with ending_without_memory():
+        end_with_parent()
+        _answer_requests(connection, start)
+
+
+def _answer_requests(connection: Connection, start: Callable[..., None]) -> None:
     try:
         (variables, path, folder), arguments = pickle.loads(connection.recv_bytes())
     except (EOFError, OSError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import importlib
 import multiprocessing
 import multiprocessing.util  # Registers its exit handler, which waits for processes, before ours, which kill them.
@@ -23,6 +24,10 @@ from typing import Any, Protocol
 PACKAGE = "rbflex_evo"
 # What a terminal or a scheduler sends to all processes of a run; the parent decides how the run ends.
 STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
+
+
+# Exit code of a process that has no memory for its own work, apart from that of a candidate.
+NO_MEMORY = 71
 
 
 class StartFailed(Exception):
@@ -165,11 +170,16 @@ def _running_server() -> _Server:
 def _serve_forks(connection: Connection, loaded: list[str]) -> None:
     """Forks processes and tells their exit codes until the parent ends."""
     ignore_stops()
-    for name in loaded:
-        importlib.import_module(name)
+    with ending_without_memory():
+        for name in loaded:
+            importlib.import_module(name)
+        connection.send(None)
+        _fork_on_request(connection)
+
+
+def _fork_on_request(connection: Connection) -> None:
     children: dict[int, Any] = {}
     context: Any = multiprocessing.get_context("fork")
-    connection.send(None)
     while True:
         try:
             first, second = connection.recv()
@@ -196,6 +206,19 @@ def _forked(of_server: Connection, target: Callable[..., None], connection: Conn
     target(connection, argument)
 
 
+@contextlib.contextmanager
+def ending_without_memory() -> Iterator[None]:
+    """Ends this process with `NO_MEMORY`, and without a traceback, if its memory runs out within the context."""
+    try:
+        yield
+    except MemoryError:
+        os._exit(NO_MEMORY)
+    except OSError as error:
+        if error.errno not in (errno.ENOMEM, errno.EAGAIN):
+            raise
+        os._exit(NO_MEMORY)
+
+
 def ignore_stops() -> None:
     """Makes this process ignore `STOPS`."""
     for number in STOPS:
@@ -212,13 +235,19 @@ def end_with_parent() -> None:
             # No result is needed any more.
             os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
+    try:
+        threading.Thread(target=watch, daemon=True).start()
+    except RuntimeError:
+        # "can't start new thread"
+        raise MemoryError from None
 
 
 def cause(exit_code: int | None) -> str:
     """Returns why a process ended, in words: "signal 9, most likely memory", "exit code 3"."""
     if exit_code is None:
         return "with the process that had started it"
+    if exit_code == NO_MEMORY:
+        return "memory ran out"
     if exit_code >= 0:
         return f"exit code {exit_code}"
     if -exit_code == getattr(signal, "SIGKILL", None):

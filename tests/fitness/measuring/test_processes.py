@@ -2,12 +2,15 @@
 
 import multiprocessing
 import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from rbflex_evo import engine, fitness
+from rbflex_evo.fitness.measuring import starting
 from rbflex_evo.fitness.measuring.processes import Processes
 from rbflex_evo.fitness.measuring.starting import STOPS
 
@@ -43,3 +46,12 @@ def test_every_pool_is_of_such_processes():
     for package in (engine, fitness):
         for path in Path(package.__file__).parent.rglob("*.py"):
             assert path.name == "starting.py" or ".Process(" not in path.read_text(encoding="utf-8"), path
+
+
+@pytest.mark.parametrize("error", ["MemoryError", "OSError(12, 'Cannot allocate memory')"])
+def test_a_process_without_memory_for_itself_ends_without_a_traceback(error):
+    program = f"from {starting.__name__} import ending_without_memory\nwith ending_without_memory():\n    raise {error}"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (starting.NO_MEMORY, "", "")
+    assert starting.cause(done.returncode) == "memory ran out"
