@@ -185,9 +185,9 @@ def commands() -> str:
 
 def registered(kind: str, heading: str = "###") -> str:
     """Returns a section for each name of a registry: its description, facts and parameters."""
-    from rbflex_evo.engine.commands.list import Kind, describe, registry_of, sized
+    from rbflex_evo.engine.commands.list import Listed, describe, registry_of, sized
 
-    which = Kind(kind)
+    which = Listed(kind)
     registry = registry_of(which)
     parts = []
     for name in registry.names():
@@ -206,9 +206,9 @@ def registered(kind: str, heading: str = "###") -> str:
 
 def metrics() -> str:
     """Returns a table of what can be limited or minimised."""
-    from rbflex_evo.engine.commands.list import Kind, describe, registry_of
+    from rbflex_evo.engine.commands.list import Listed, describe, registry_of
 
-    entries = [describe(Kind.metrics, name) for name in registry_of(Kind.metrics).names()]
+    entries = [describe(Listed.metrics, name) for name in registry_of(Listed.metrics).names()]
     rows = [(f"`{e['name']}`", ", ".join(f"`{p}`" for p in e["parameters"]) or "none", sentence(e["description"])) for e in entries]
     return table(("metric", "parameters", "meaning"), rows)
 

@@ -178,3 +178,9 @@ def test_a_package_index_shows_no_relative_link_or_picture(monkeypatch):
     targets = LINK.findall(text)
     assert targets
     assert all(target.startswith("https://") for target in targets)
+
+
+def test_every_generated_part_of_a_page_can_be_made():
+    generators = runpy.run_path(str(ROOT / "docs" / "hooks.py"))["GENERATORS"]
+    for name, make in generators.items():
+        assert len(make()) > 100, name
