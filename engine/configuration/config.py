@@ -165,6 +165,14 @@ class Config(Parameters):
             raise PydanticCustomError("name", f"should be a folder's name of {NAME_RULE}")
         return value
 
+    @field_validator("cache", mode="before")
+    @classmethod
+    def _cache_file(cls, value: Any) -> Any:
+        # In YAML 1.2, only true and false are truth values.
+        if str(value).lower() in ("true", "false", "yes", "no", "on", "none", ""):
+            raise PydanticCustomError("cache", "should be off (no cache), auto or a file's path")
+        return value
+
     @field_validator("device")
     @classmethod
     def _is_a_device(cls, value: str) -> str:

@@ -17,6 +17,8 @@ from .files import read_image
 from .pixels import Normal, NormalisedParameters, image_batch
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
+# Largest side of an image; a larger one is a slip of the pen that would fill the memory.
+LARGEST = 8192
 
 
 class FolderParameters(NormalisedParameters):
@@ -32,7 +34,7 @@ class FolderParameters(NormalisedParameters):
     root: str
     n: int = Field(16, ge=1)
     seed: int = Field(0, ge=0)
-    size: int = Field(32, ge=1)
+    size: int = Field(32, ge=1, le=LARGEST)
 
 
 class Folder(Source):
@@ -88,7 +90,7 @@ class TaskonomyParameters(Parameters):
     task: Task = "class_object"
     n: int = Field(16, ge=1)
     seed: int = Field(0, ge=0)
-    size: int = Field(256, ge=1)
+    size: int = Field(256, ge=1, le=LARGEST)
 
 
 class Taskonomy(Source):

@@ -162,6 +162,7 @@ class Evaluator:
     ) -> list[Statistics]:
         wanted = proxy.calibration_networks
         samples: list[Statistics] = []
+        lost = 0  # Networks that died or took too long.
         key_of = self.key if self.raw else self.space.calibration_key
         drawn = distinct(islice(draws(self.space.encoding, rng), 1000 * wanted), key_of)
         while len(samples) < wanted:
@@ -181,6 +182,12 @@ class Evaluator:
                         )
                     if name in measured.failures and name not in measured.lasting:
                         self.provisional.add(name)
+                        lost += 1
+                        if lost > wanted:
+                            raise ConfigError(
+                                f"{name}'s gammas cannot be detected, because {lost} networks failed on this machine "
+                                f"({measured.failures[name]}); raise timeout, make room, or set fitness.proxies.{name}.gamma"
+                            )
                 samples += [measured.statistics[name] for measured in block if name in measured.statistics]
                 if progress is not None:
                     progress(len(samples), wanted)

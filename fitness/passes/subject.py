@@ -122,9 +122,12 @@ class Subject:
             return self.normal("targets", (n, *output.shape[1:]))[part]
         classes = output.shape[1]
         if self._labels is not None and output.dim() == 2:
-            if int(self._labels.max()) >= classes or int(self._labels.min()) < 0:
+            least, largest = int(self._labels.min()), int(self._labels.max())
+            if least < 0:
+                raise ConfigError(f"the data's labels must not be below 0, but the smallest is {least}")
+            if largest >= classes:
                 raise ConfigError(
-                    f"the data's labels go up to {int(self._labels.max())}, but {self.space.name} has {classes} outputs; "
+                    f"the data's labels go up to {largest}, but {self.space.name} has {classes} outputs; "
                     "set the space's classes to the data set's"
                 )
             return self._labels[part].to(output.device)

@@ -302,3 +302,9 @@ def test_an_alias_of_a_space_is_stored_under_its_name() -> None:
     assert alias == name
     assert identity(alias) == identity(name)
     assert as_values(alias)["space"] == "nats_tss"
+
+
+@pytest.mark.parametrize("value", ["no", "yes", "on", False, True])
+def test_a_cache_is_off_auto_or_a_file(value: object) -> None:
+    with pytest.raises(ConfigError, match="'cache': should be off"):
+        parse_config(changed("cache", value))

@@ -359,3 +359,13 @@ def test_many_candidates_of_a_space_that_only_this_process_knows_are_measured_on
 
     with pytest.warns(WorkerWarning):
         assert outcomes(Local(Perilous.Parameters()), workers=2, micro_batch=1, cache=tmp_path / "cache.sqlite") == safe
+
+
+def test_gammas_that_no_network_gives_in_time_are_an_error_and_not_an_endless_attempt(tmp_path, monkeypatch):
+    monkeypatch.setitem(SPACES._known, "perilous", Perilous)
+    fitness = {"proxies": {"rbflex": {"gamma": "hda", "networks": 3}}, "objective": {"score": "rbflex"}}
+    one = config(tmp_path, fitness=fitness, space={"name": "perilous", "fate": "none"}, timeout=1e-6)
+    with pytest.raises(
+        ConfigError, match=r"gammas cannot be detected, because 4 networks failed on this machine \(took longer than"
+    ):
+        Search(one, quiet=True, report=False).run()
