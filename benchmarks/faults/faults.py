@@ -29,7 +29,7 @@ from pathlib import Path
 from .trials import Outcome, Place, Trial, TrialFunction, append_trial, generator, read_trials, table
 
 
-def kinds(seconds: float) -> Mapping[str, TrialFunction]:
+def kinds(seconds: float, processes: int | None = None) -> Mapping[str, TrialFunction]:
     """Returns the function of each kind's trials, with what they run imported into this process."""
     os.environ["OMP_NUM_THREADS"] = "1"
     import torch
@@ -49,7 +49,7 @@ def kinds(seconds: float) -> Mapping[str, TrialFunction]:
         "disk": limits.disk_trial,
         "memory": limits.memory_trial,
         "clock": clock.trial,
-        "sharing": partial(sharing.trial, seconds=seconds),
+        "sharing": partial(sharing.trial, seconds=seconds, processes=processes),
         "fuzz": fuzz.trial,
     }
 
@@ -105,6 +105,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after these minutes")
     parser.add_argument("--seconds", type=float, default=10.0, help="duration of one trial of sharing")
+    parser.add_argument("--processes", type=int, help="processes of a trial of sharing; two to eight by default")
     parser.add_argument("--folder", type=Path, default=Path("benchmarks/results/faults"), help="the campaign's folder")
     parser.add_argument("--only", type=int, metavar="NUMBER", help="run this trial of the kind again and keep its files")
     return parser.parse_args()
@@ -112,7 +113,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     given = arguments()
-    known = kinds(given.seconds)
+    known = kinds(given.seconds, given.processes)
     if given.only is not None:
         given.folder.mkdir(parents=True, exist_ok=True)
         for kind in given.kind:

@@ -22,9 +22,9 @@ SEEDS = 40
 PATIENCE = 90.0
 
 
-def trial(rng: np.random.Generator, place: Place, seconds: float = 10.0) -> Found:
+def trial(rng: np.random.Generator, place: Place, seconds: float = 10.0, processes: int | None = None) -> Found:
     """Lets the processes search for some seconds; the outcome is the worst of all searches."""
-    count = int(rng.integers(2, 9))
+    count = int(rng.integers(2, 9)) if processes is None else processes
     values = configuration(rng, 20, cache=str(place.work / "cache.sqlite"))
     until = time.monotonic() + seconds
     running: dict[int, Child] = {}
