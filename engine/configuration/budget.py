@@ -28,7 +28,7 @@ def read_limits(texts: Iterable[str]) -> dict[str, Any]:
 
 
 def with_budget(config: Config, limits: Mapping[str, Any]) -> Config:
-    """Returns the configuration with other limits; those that are not named stay, and None lifts one.
+    """Returns the configuration with other limits; limits that are not named are kept, and None removes one.
 
     Raises:
         ConfigError: If a limit is unknown or wrong, or none is left.

@@ -188,7 +188,7 @@ class Workers:
 
 
 class Gate:
-    """Lets many threads in together, or one alone. A thread that wants to be alone goes before those that come after it."""
+    """Lets many threads in together, or one alone. A thread that wants to be alone goes before later threads."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()

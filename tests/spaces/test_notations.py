@@ -255,7 +255,7 @@ def test_a_wrong_dictionary_of_nas_bench_101_is_refused(text, said):
 
 def test_a_key_that_stands_twice_is_refused():
     for text in ('{"matrix": [[0]], "matrix": [[0, 1], [0, 0]], "ops": []}', "{'matrix': [[0]], 'matrix': [], 'ops': []}"):
-        with pytest.raises(GenotypeError, match="a key stands twice"):
+        with pytest.raises(GenotypeError, match="a key appears twice"):
             NB101.parse(text)
     with pytest.raises(GenotypeError, match="is not a network"):
         BUILT["nds_resnet"].parse('{"net": {"ds": [1, 1, 1], "ds": [2, 2, 2], "ws": [16, 16, 16]}}')

@@ -45,7 +45,7 @@ class LayeredParameters(AnyParameters):
     Attributes:
         gamma: Inverse width of the layers' kernels. Its logarithm times N - 1 is added for each layer (c = -75 for 16 images by
             default).
-        multiplicity: Whether a map that several layers compute alike counts once for each of them, or once.
+        multiplicity: Whether a map that several layers compute counts once for each of them, or once in all.
         features: Whether the features count, too.
     """
 
