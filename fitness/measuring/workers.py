@@ -37,11 +37,11 @@ SMALL_INPUTS = 2**20
 class WorkerError(RbflexEvoError, RuntimeError):
     """Worker processes cannot be started."""
 
+    exit_code = 1
+
 
 class WorkerWarning(UserWarning):
     """Warns that candidates are measured in this process, so that a candidate that kills its process ends the search."""
-
-    exit_code = 1
 
 
 def default_workers(device: torch.device) -> int:

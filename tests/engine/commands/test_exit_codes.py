@@ -20,6 +20,7 @@ import yaml
 from rbflex_evo.engine.commands.app import run
 from rbflex_evo.engine.configuration.config import as_values
 from rbflex_evo.engine.run.journal import read_journal
+from rbflex_evo.fitness.measuring.workers import WorkerError
 from rbflex_evo.spaces import FailedError, file_error
 from tests.support.instant import toy_config
 from tests.support.interrupted import spawn, wait_for_bytes
@@ -91,6 +92,7 @@ def test_a_folder_in_use_may_be_tried_again(config: Write, tmp_path: Path, capsy
         fcntl.flock(lock, fcntl.LOCK_EX)
         ends(capsys, 1, ["search", config()], "in use by another process; wait until it is done")
     assert FailedError.exit_code == 1
+    assert WorkerError.exit_code == 1
 
 
 def test_workers_need_no_shared_memory(config: Write, monkeypatch: pytest.MonkeyPatch) -> None:
