@@ -4,8 +4,9 @@
     each layer: x + attention(norm(x)), then x + MLP(norm(x)) with GELU
     norm -> mean of the patch tokens, without the class token -> linear classifier
 
-Attention has 2D relative positions (Wu et al., ICCV 2021): the key and the value of a pair of tokens are those of the second token plus
-a vector for the rows and one for the columns between the two. With keys k, values v, vectors r of keys and s of values:
+Attention has relative positions (Shaw et al. 2018) in two dimensions: the key and the value of a pair of tokens are those of the
+second token plus one vector for the rows and one for the columns between the two. With keys k, values v, vectors r of keys and s of
+values:
 
     a_ij = softmax_j(q_i . (k_j + r_ij) / 8),    z_i = sum_j a_ij (v_j + s_ij),    r_ij = r_row(i, j) + r_column(i, j)
 

@@ -2,9 +2,9 @@
 
     192: h3r4 h4r3.5 h3r3.5 ...         the width, then heads and MLP ratio of every layer
 
-All layers of a network have one width, and each has its own number of heads and MLP ratio. Tiny, small and base differ in the values
-to choose from. The published results are of networks under 6, 24 and 54 million parameters, which is a limit on ``params`` in a
-configuration.
+All layers of a network have the same width, and each has its own number of heads and MLP ratio. Tiny, small and base differ in the
+values to choose from. The published results are of networks under 6, 24 and 54 million parameters, which is a limit on ``params``
+in a configuration.
 """
 
 from __future__ import annotations
@@ -153,10 +153,10 @@ class AutoFormerSpace(SearchSpace):
         Raises:
             ConfigError: If the images have another size than those of the space.
         """
-        if tuple(input_shape or self.input_shape) != self.input_shape:
-            raise ConfigError(
-                f"{self.name} takes images of shape {list(self.input_shape)}, but they are {list(input_shape or ())}; set space.size"
-            )
+        shape = tuple(input_shape or self.input_shape)
+        if shape != self.input_shape:
+            takes = f"{self.name} takes images like {list(self.input_shape)}"
+            raise ConfigError(f"{takes}, but they are {list(shape)}; set 'space.size' to their height and width")
         return autoformer_costs(self.layout(genotype))
 
     def blocks(self, network: nn.Module) -> Sequence[nn.Module]:

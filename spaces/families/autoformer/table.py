@@ -1,6 +1,6 @@
 """Accuracies of AutoFormer networks from an ``.npz`` file with one row for each network.
 
-    depth [n], num_heads [n, 14], mlp_ratio [n, 14], embed_dim [n], imagenet_top1 [n]           each name begins with a prefix: tiny_
+    depth [n], num_heads [n, 14], mlp_ratio [n, 14], embed_dim [n], imagenet_top1 [n]       each name begins with a prefix: tiny_
 
 Entries after the last layer are 0 or NaN. Accuracies on ImageNet are usually those of weights inherited from the supernet, whose
 range is narrow.
