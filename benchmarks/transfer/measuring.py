@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rbflex_evo.fitness import WeightParameters, create_proxy
+from rbflex_evo.fitness.data.batch import Batch
 from rbflex_evo.fitness.evaluation import keyed
 from rbflex_evo.fitness.measuring.cache import default_path
 from rbflex_evo.fitness.measuring.conditions import Conditions
@@ -80,6 +81,7 @@ class Session:
         self.plan = plan
         self.refused: dict[str, dict[str, str]] = {}
         self._evaluators: dict[tuple[str, int], list[Evaluator]] = {}
+        self._batches: dict[str, Batch] = {}
 
     def close(self) -> None:
         """Closes the evaluators."""
@@ -90,24 +92,27 @@ class Session:
 
     def score(self, chunk: Chunk) -> Scored:
         """Returns the scores of a chunk; statistics that are in the cache are not measured again."""
-        count = len(chunk.genotypes)
-        scored = Scored([{} for _ in range(count)], [{} for _ in range(count)], [0.0] * count)
+        if chunk.setting not in self._batches:
+            # Missing images end the command, unlike a score that raises.
+            self._batches[chunk.setting] = SETTINGS[chunk.setting].batch(self.plan.folder, self.plan.quick)
         try:
-            self._score(chunk, scored)
+            scored = self._score(chunk)
         except Exception:
             self._find_the_raising(chunk)
-            scored = Scored([{} for _ in range(count)], [{} for _ in range(count)], [0.0] * count)
-            self._score(chunk, scored)
+            scored = self._score(chunk)
         for failures in scored.failures:
             failures |= self.refused[chunk.setting]
         return scored
 
-    def _score(self, chunk: Chunk, scored: Scored) -> None:
+    def _score(self, chunk: Chunk) -> Scored:
+        count = len(chunk.genotypes)
+        scored = Scored([{} for _ in range(count)], [{} for _ in range(count)], [0.0] * count)
         for evaluator in self._of(chunk.setting, chunk.seed):
             for i, one in enumerate(evaluator.evaluate(keyed(evaluator, chunk.genotypes))):
                 scored.values[i].update(one.scores)
                 scored.failures[i].update(one.failures)
                 scored.seconds[i] += one.seconds
+        return scored
 
     def _of(self, setting: str, seed: int) -> list[Evaluator]:
         """Returns one evaluator for scores of representatives and one for scores of raw networks, as far as there are any."""
@@ -134,9 +139,8 @@ class Session:
         return served
 
     def _evaluator(self, setting: str, seed: int, proxies: Mapping[str, Proxy]) -> Evaluator:
-        of = SETTINGS[setting]
-        batch = of.batch(self.plan.folder, self.plan.quick)
-        conditions = Conditions.of(of.create(self.plan.quick), batch, weights=WeightParameters(seed=seed), device="cpu")
+        space, batch = SETTINGS[setting].create(self.plan.quick), self._batches[setting]
+        conditions = Conditions.of(space, batch, weights=WeightParameters(seed=seed), device="cpu")
         evaluator = Evaluator(conditions, proxies, workers=1, cache=self.plan.cache, in_process=True)
         evaluator.prepare()
         return evaluator

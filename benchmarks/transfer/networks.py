@@ -29,13 +29,13 @@ NASLIB, SWAP = "zc_naslib_sample.csv.gz", "darts_1000.csv.gz"
 
 
 def existing(folder: Path, name: str) -> Path:
-    """Returns the path of a file of `benchdata`.
+    """Returns the path of a file or folder of `benchdata`.
 
     Raises:
         DataError: If it is missing.
     """
     path = folder / name
-    if not path.is_file():
+    if not path.exists():
         raise DataError(f"no file {str(path)!r}; --benchdata names the folder of known accuracies and images")
     return path
 

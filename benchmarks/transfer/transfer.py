@@ -201,25 +201,25 @@ def measure(options: argparse.Namespace) -> stored.Transfer:
 
 
 def report_seconds(options: argparse.Namespace) -> None:
-    """Times every score alone and all of them together, without a cache, and writes the table."""
+    """Measures the processor time of every score alone and of all together, without a cache, and writes the table."""
     scores = scores_of(options.scores)
     rows: dict[str, dict[str, float]] = {label: {} for label in ("all together", *scores)}
     settings = settings_of(options.settings)
     for setting in settings:
         space = setting.create(options.quick)
-        _, genotypes, _ = sampled(setting.names(options.benchdata), setting.read, space, options.time + 1, options.sample)
+        _, genotypes, _ = sampled(setting.names(options.benchdata), setting.read, space, options.time + 2, options.sample)
         for label in tqdm(rows, f"seconds on {setting.name}", disable=None):
             chosen = scores if label == "all together" else {label: scores[label]}
             with closing(Session(Plan(options.benchdata, chosen, options.quick, None))) as session:
-                # The first network pays for the start of libraries and the calibration.
-                session.score(Chunk(setting.name, 0, 0, tuple(genotypes[:1])))
-                started = time.perf_counter()
-                session.score(Chunk(setting.name, 0, 1, tuple(genotypes[1:])))
-                rows[label][setting.name] = (time.perf_counter() - started) / max(1, len(genotypes) - 1)
+                # The first networks pay for the start of libraries and the calibration.
+                session.score(Chunk(setting.name, 0, 0, tuple(genotypes[:2])))
+                started = time.process_time()
+                session.score(Chunk(setting.name, 0, 2, tuple(genotypes[2:])))
+                rows[label][setting.name] = (time.process_time() - started) / max(1, len(genotypes) - 2)
                 if label in session.refused[setting.name]:
                     rows[label][setting.name] = float("nan")
     table = markdown(["score", *(s.name for s in settings)], [[label, *one.values()] for label, one in rows.items()])
-    title = f"Seconds a network, {options.time} networks of each setting, one process, no cache; nan: not served"
+    title = f"Processor seconds a network, {options.time} networks of each setting, one process, no cache; nan: not served"
     write(options.folder, "transfer_seconds", title, table, {"seconds": rows})
 
 
