@@ -34,8 +34,10 @@ from rbflex_evo.spaces import ConfigError, Genotype
 from rbflex_evo.spaces.errors import listed, near_name
 
 from . import stored
+from .judged import choices, complete, figures
 from .measuring import Chunk, Plan, Scored, Session, chunks, measured
 from .networks import sampled
+from .picture import draw_heat_map
 from .settings import SETTINGS, Setting
 
 # A score that takes much longer than all others is measured only when it is named.
@@ -99,7 +101,7 @@ class Matrix:
     """
 
     def __init__(self, options: argparse.Namespace, scores: Mapping[str, Any], settings: Sequence[Setting]) -> None:
-        self.options, self.labels, self.seeds = options, tuple(scores), tuple(options.seeds)
+        self.options, self.proxies, self.labels, self.seeds = options, scores, tuple(scores), tuple(options.seeds)
         self.settings = {setting.name: setting for setting in settings}
         self.spaces = {setting.name: setting.create(options.quick) for setting in settings}
         self.samples: dict[str, list[Genotype]] = {}
@@ -149,6 +151,7 @@ class Matrix:
                 }
                 for name, one in self.settings.items()
             },
+            "scores": {label: [name, dict(parameters)] for label, (name, parameters) in self.proxies.items()},
             "inputs": 4 if quick else 16,
             "sample": self.options.sample,
             "environment": environment(),
@@ -223,12 +226,70 @@ def report_seconds(options: argparse.Namespace) -> None:
     write(options.folder, "transfer_seconds", title, table, {"seconds": rows})
 
 
+def report(found: stored.Transfer, folder: Path) -> None:
+    """Judges every score and preset, and writes the table, its JSON and the heat map."""
+    judged = {choice: figures(found, choice) for choice in choices(found)}
+    # Presets first; each group in the order of its mean.
+    order = sorted(judged, key=lambda choice: (not choice.preset, -judged[choice].mean))
+    columns = list(judged[order[0]].by_task)
+    names = [f"{setting}, {task}" if len(found.settings[setting].tasks) > 1 else setting for setting, task in columns]
+    of_families = list(judged[order[0]].by_family)
+    labels = [f"preset {choice.label}" if choice.preset else choice.label for choice in order]
+    values = np.array([[judged[choice].by_task[column] for column in columns] for choice in order])
+    summary = np.array([[judged[choice].mean, judged[choice].worst] for choice in order])
+    rows = [
+        [label, *_shown(summary[i]), *_shown([judged[choice].by_family[family] for family in of_families])]
+        for i, (label, choice) in enumerate(zip(labels, order, strict=True))
+    ]
+    tasks = [[label, *_shown(values[i])] for i, label in enumerate(labels)]
+    failed = [
+        [name, label, count, why] for name, one in found.settings.items() for label, of in one.reasons.items() for why, count in of.items()
+    ]
+    text = "\n\n".join(
+        (
+            markdown(["Kendall", "mean", "worst", *of_families], rows),
+            markdown(["Kendall", *names], tasks),
+            markdown(["setting", "networks", "seconds a network", "size"], _sizes(found)),
+            markdown(["setting", "score", "networks", "why they have no score"], failed),
+        )
+    )
+    title = f"Scores and presets by setting: {found.document['inputs']} inputs, weight seeds {', '.join(map(str, found.seeds))}"
+    content = {
+        choice.label: {
+            "mean": judged[choice].mean,
+            "worst": judged[choice].worst,
+            "families": judged[choice].by_family,
+            "tasks": {name: _known(judged[choice].by_task[column]) for name, column in zip(names, columns, strict=True)},
+        }
+        for choice in order
+    }
+    write(folder, "transfer", title, text, {"figures": content, "conditions": found.document})
+    draw_heat_map(values, labels, names, summary, ["mean", "worst"], folder / "transfer", title)
+
+
+def _shown(values: Any) -> list[str]:
+    return [f"{value:.3f}" if np.isfinite(value) else "-" for value in values]
+
+
+def _known(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _sizes(found: stored.Transfer) -> list[list[Any]]:
+    rows = []
+    for name, one in found.settings.items():
+        facts = found.document["settings"][name]
+        seconds = "" if facts["seconds"] is None else f"{facts['seconds']:.2f}"
+        form = ", ".join(f"{key} {value}" for key, value in facts["form"].items())
+        rows.append([name, int(complete(one).sum()), seconds, "; ".join(filter(None, (form, facts["note"])))])
+    return rows
+
+
 def command(options: argparse.Namespace) -> None:
     if options.time:
         report_seconds(options)
         return
-    found = stored.read(options.folder / "transfer.npz") if options.judge else measure(options)
-    del found
+    report(stored.read(options.folder / "transfer.npz") if options.judge else measure(options), options.folder)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
