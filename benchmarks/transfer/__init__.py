@@ -1,0 +1,1 @@
+"""How scores and presets transfer between spaces: the matrix of scores and settings, and presets chosen on all families but one."""
