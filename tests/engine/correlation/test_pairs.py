@@ -118,7 +118,7 @@ def test_many_networks_have_the_exact_values_and_nearly_the_exact_intervals(monk
     first_order = [*taus(scores, [accuracies], weights), taus_of_one_size(scores, accuracies, 1 + params, weights)]
     for one, other in zip(exact, first_order, strict=True):
         assert one[0] == pytest.approx(other[0], abs=1e-12)
-        assert np.abs(one - other).mean() < 0.1 * one.std()
+        assert np.abs(one - other).mean() < 0.2 * one.std()
         assert np.quantile(one, [0.025, 0.975]) == pytest.approx(np.quantile(other, [0.025, 0.975]), abs=0.2 * one.std())
 
 
