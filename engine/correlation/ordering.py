@@ -57,7 +57,7 @@ def judge(scores: np.ndarray, accuracies: np.ndarray, *, resamples: int = 1000, 
     size = max(1, ELEMENTS // max(1, count))
     batches = [min(size, resamples - start) for start in range(0, resamples, size)]
     found = [statistics(scores, accuracies, resample(count, batch, rng)) for batch in batches]
-    return {name: _with_interval(float(value[0]), np.concatenate([one[name] for one in found])) for name, value in values.items()}
+    return {name: with_interval(float(value[0]), np.concatenate([one[name] for one in found])) for name, value in values.items()}
 
 
 def resample(count: int, times: int, rng: np.random.Generator) -> np.ndarray:
@@ -65,7 +65,8 @@ def resample(count: int, times: int, rng: np.random.Generator) -> np.ndarray:
     return np.array([np.bincount(rng.integers(count, size=count), minlength=count) for _ in range(times)], dtype=np.float64)
 
 
-def _with_interval(value: float, found: np.ndarray) -> Statistic:
+def with_interval(value: float, found: np.ndarray) -> Statistic:
+    """Returns a value with the interval of its resampled values [B]; those that are not finite are left out."""
     if not math.isfinite(value):
         return Statistic(None)
     # A resample may leave a statistic undefined, such as Kendall's of candidates that all tie.

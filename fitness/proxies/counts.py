@@ -40,6 +40,7 @@ class NumberOfParameters(Proxy):
     description = "number of parameters of the network that is scored"
     needs = "network"
     cost = "data-free"
+    is_count = True
 
     def measure(self, subject: Subject) -> Statistics:
         """Returns ``params`` []."""
@@ -61,6 +62,7 @@ class NumberOfFlops(Proxy):
     description = "multiply-accumulates of one image"
     needs = "network"
     cost = "data-free"
+    is_count = True
 
     def measure(self, subject: Subject) -> Statistics:
         """Returns ``flops`` []."""
@@ -82,6 +84,7 @@ class NetworkDepth(Proxy):
     description = "weighted layers on the longest path from input to output"
     needs = "network"
     cost = "data-free"
+    is_count = True
 
     def measure(self, subject: Subject) -> Statistics:
         """Returns ``depth`` [], in layers."""
@@ -121,6 +124,7 @@ class NumberOfConvolutions(Proxy):
     description = "number of live 3 x 3 convolutions, or of another kernel"
     needs = "network"
     cost = "data-free"
+    is_count = True
     Parameters = NumberOfConvolutionsParameters
     parameters: NumberOfConvolutionsParameters
 

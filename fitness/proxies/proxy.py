@@ -62,6 +62,7 @@ class Proxy(ABC):
         description: One line for lists and reports.
         needs: "forward" for an observer of a shared forward, "network" for passes of its own over one network.
         cost: The most expensive pass of the score: "data-free" (no image is read), "forward" or "backward".
+        is_count: Whether the score counts something of the network, as a naive baseline; ``correlate`` judges others beside counts.
         uses_labels: Whether labels or targets influence the statistics.
         measured_by: Names of the parameters that influence the statistics; the others are read by `score` alone.
         Parameters: Model of the parameters.
@@ -72,6 +73,7 @@ class Proxy(ABC):
     description: ClassVar[str] = ""
     needs: ClassVar[Literal["forward", "network"]] = "forward"
     cost: ClassVar[Literal["data-free", "forward", "backward"]] = "forward"
+    is_count: ClassVar[bool] = False
     uses_labels: ClassVar[bool] = False
     measured_by: ClassVar[tuple[str, ...]] = ()
     Parameters: ClassVar[type[AnyParameters]] = AnyParameters
