@@ -71,8 +71,15 @@ def _layers() -> list[torch.Tensor]:
 def _observed(observer: Observer, layers: Sequence[torch.Tensor], times: int = 1, multiplicity: int = 1) -> Statistics:
     for i, layer in enumerate(layers[:-1]):
         for _ in range(times):
-            observer.activation(f"layer {i}", layer, multiplicity)
+            _show(observer, i, layer, multiplicity)
     return _finished(observer, layers[-1])
+
+
+def _show(observer: Observer, position: int, layer: torch.Tensor, multiplicity: int = 1) -> None:
+    """Shows one layer, which is also the output of a primary block."""
+    observer.activation(f"layer {position}", layer, multiplicity)
+    if observer.reads_blocks:
+        observer.block(layer, multiplicity)
 
 
 def _finished(observer: Observer, features: torch.Tensor) -> Statistics:
@@ -99,12 +106,12 @@ def _check_multiplicity(make: Callable[[], Observer], kind: str, layers: Sequenc
 
 def _check_fork(make: Callable[[], Observer], kind: str, layers: Sequence[torch.Tensor], whole: Statistics) -> None:
     observer = make()
-    observer.activation("layer 0", layers[0])
+    _show(observer, 0, layers[0])
     other = observer.fork()
     # Activations that the first observer sees from here on must not reach the second.
-    observer.activation("another layer", layers[1] + 1)
+    _show(observer, 0, layers[1] + 1)
     for i, layer in enumerate(layers[1:-1], start=1):
-        other.activation(f"layer {i}", layer)
+        _show(other, i, layer)
     require(
         _near(_finished(other, layers[-1]), whole),
         f"{kind}.fork() shares what it has seen with the observer it came from; copy lists and arrays",
@@ -112,19 +119,26 @@ def _check_fork(make: Callable[[], Observer], kind: str, layers: Sequence[torch.
 
 
 def _check_reduce(make: Callable[[], Observer], kind: str, outputs: Sequence[torch.Tensor], alone: Sequence[Statistics]) -> None:
-    if make().reduce(outputs[0]) is None:
-        return
     for size in (1, 2, CANDIDATES):
         observers = [make() for _ in range(size)]
-        for output in outputs[:-1]:
+        for i, output in enumerate(outputs[:-1]):
             reduced = observers[0].reduce(output[:size])
-            assert reduced is not None
-            require(
-                len(reduced) == size,
-                f"{kind}.reduce() of {size} candidates gave {list(reduced.shape)}; return one part for each, [K, ...]",
-            )
+            blocks = observers[0].reduce_block(output[:size]) if observers[0].reads_blocks else None
+            for name, part in (("reduce", reduced), ("reduce_block", blocks)):
+                require(
+                    part is None or len(part) == size,
+                    f"{kind}.{name}() of {size} candidates gave {[] if part is None else list(part.shape)}; "
+                    "return one part for each, [K, ...]",
+                )
             for k, observer in enumerate(observers):
-                observer.take(reduced[k], output[k, 0].numel())
+                if reduced is None:
+                    observer.activation(f"layer {i}", output[k])
+                else:
+                    observer.take(reduced[k], output[k, 0].numel())
+                if blocks is not None:
+                    observer.take_block(blocks[k])
+                elif observer.reads_blocks:
+                    observer.block(output[k])
         for k, observer in enumerate(observers):
             require(
                 _near(_finished(observer, outputs[-1][k]), alone[k]),

@@ -189,7 +189,8 @@ class Measurer:
                 yield i, done, failures
                 continue
             forwards: dict[tuple[Any, Any], dict[str, Proxy]] = {}
-            for name, proxy in tile[i][1].items():
+            # Backward passes come first, because other scores can read what they have measured.
+            for name, proxy in sorted(tile[i][1].items(), key=lambda item: item[1].cost != "backward"):
                 if name in done:
                     continue
                 if proxy.needs == "forward":
@@ -201,15 +202,22 @@ class Measurer:
                     failures[name] = str(failed)
             chained = bool(forwards) and hasattr(subject.network, "as_stages")
             ahead = [stage.identity for stage in chain_of(following.network)] if chained and following else ()
-            for kind, group in forwards.items():
+            pending = list(forwards.items())
+            while pending:
+                kind, group = pending.pop(0)
                 watching = tuple(group.items())
                 if watching not in shared:
                     observers = {name: proxy.observer() for name, proxy in group.items()}
                     shared[watching] = SharedForward(observers, self.images, *kind, self.convolutions)
+                forward = shared[watching]
+                blocks = self.space.blocks(subject.network) if forward.reads_blocks else ()
                 try:
-                    done |= shared[watching].run(subject.network, subject.classifier, ahead)
+                    done |= forward.run(subject.network, subject.classifier, ahead, blocks)
                 except CandidateFailed as failed:
-                    failures |= dict.fromkeys(group, str(failed))
+                    # Blocks that cannot be read are no failure of the scores that do not read them.
+                    others = {} if not blocks else {n: p for n, p in group.items() if not p.observer().reads_blocks}
+                    failures |= {name: str(failed) for name in group if name not in others}
+                    pending += [(kind, others)] if others else []
             yield i, done, failures
 
     def _subject(self, genotype: Genotype, proxies: Mapping[str, Proxy], served: Mapping[str, Observer]) -> Subject | None:

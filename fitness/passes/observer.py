@@ -45,14 +45,20 @@ class Observer(ABC):
         reduction: Name of the function that `reduce` computes, if a backend may compute it in its own way. Subclasses do not
             inherit it. "row_sums" is `row_sums.reduce_rows` of the rows of a layer, and of the features, with `take_features`.
             "sign_matches" are [K, N, N], for each pair of images the number of units that are positive in both or in neither.
+            Observers of one name share its result.
+        reads_blocks: Whether the observer receives the outputs of the primary blocks, too.
+        block_reduction: The same as `reduction` for `reduce_block`. "spectra" is `az_nas.spectra`.
     """
 
     reduction: ClassVar[Literal["row_sums", "sign_matches"] | None] = None
+    reads_blocks: ClassVar[bool] = False
+    block_reduction: ClassVar[Literal["spectra"] | None] = None
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         # A subclass may reduce layers in another way.
         cls.reduction = cls.__dict__.get("reduction")
+        cls.block_reduction = cls.__dict__.get("block_reduction")
 
     @abstractmethod
     def activation(self, name: str, output: torch.Tensor, multiplicity: int = 1) -> None:
@@ -74,6 +80,25 @@ class Observer(ABC):
     def take(self, reduced: torch.Tensor, columns: int, multiplicity: int = 1) -> None:
         """Receives this candidate's part of the result of `reduce` for a layer with `columns` units per image."""
         raise NotImplementedError(f"{type(self).__name__} reduces layers but takes none")
+
+    def block(self, output: torch.Tensor, multiplicity: int = 1) -> None:  # noqa: B027 (most observers read no blocks)
+        """Receives the output of one primary block, in the order of the forward; only called if `reads_blocks` is set.
+
+        Args:
+            output: Output [N, ...] of a module of `SearchSpace.blocks`, without a gradient. It must not be changed.
+            multiplicity: Number of consecutive blocks with this output; a skip connection alone returns its input.
+        """
+
+    def reduce_block(self, outputs: torch.Tensor) -> torch.Tensor | None:
+        """Reduces one block's outputs [K, N, ...] of K candidates to the argument of `take_block` for each, [K, ...].
+
+        None, the default, means that blocks are not reduced together: `block` is then called for each candidate.
+        """
+        return None
+
+    def take_block(self, reduced: torch.Tensor, multiplicity: int = 1) -> None:
+        """Receives this candidate's part of the result of `reduce_block`."""
+        raise NotImplementedError(f"{type(self).__name__} reduces blocks but takes none")
 
     def features(self, output: torch.Tensor, magnitude: torch.Tensor) -> None:  # noqa: B027 (most observers ignore it)
         """Receives the classifier's input [N, L_Q]; `magnitude` [] is the largest absolute value of the map before pooling."""

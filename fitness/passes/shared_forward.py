@@ -59,18 +59,31 @@ class SharedForward:
         self.maps = images.dtype
         self.path = [_Mark(None, images, Watch(list(observers.values()), len(images)))]
 
-    def run(self, network: nn.Module, classifier: nn.Module, following: Sequence[Hashable] = ()) -> dict[str, Observer]:
+    @property
+    def reads_blocks(self) -> bool:
+        """Whether an observer reads the outputs of primary blocks."""
+        return any(observer.reads_blocks for observer in self.path[0].watch.observers)
+
+    def run(
+        self,
+        network: nn.Module,
+        classifier: nn.Module,
+        following: Sequence[Hashable] = (),
+        blocks: Sequence[nn.Module] = (),
+    ) -> dict[str, Observer]:
         """Runs one candidate and returns its observers by name, ready to finish.
 
         Args:
             network: The candidate's network.
             classifier: Module whose input is the feature vector.
             following: Identities of the next candidate's stages; marks are kept after the stages in common with it.
+            blocks: Primary blocks of the network; ignored if no observer reads blocks.
 
         Raises:
             CandidateFailed: If the classifier is never called, or calls cannot be observed.
             ConfigError: If a stage changes its input in place, which other candidates still read.
         """
+        blocks = blocks if self.reads_blocks else ()
         stages = chain_of(network)
         identities = [stage.identity for stage in stages]
         start = common([mark.identity for mark in self.path[1:]], identities)
@@ -84,10 +97,12 @@ class SharedForward:
             self.statistics_of,
             self.layers,
             self.convolutions,
+            blocks,
         )
         mark = self.path[-1]
         state, watch = mark.state, mark.watch.fork(layouts)
-        with watching(network, watch, classifier, self.statistics_of, self.layers, self.maps, self.convolutions):
+        settings = (self.statistics_of, self.layers, self.maps, self.convolutions)
+        with watching(network, watch, classifier, *settings, blocks):
             for position, stage in enumerate(stages[start:], start + 1):
                 versions = _versions(state)
                 before, state = state, stage.run(state)

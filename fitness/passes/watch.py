@@ -8,6 +8,7 @@ The forward is observed and changed through torch's function mode, so modules an
 
     batch normalisation -> per-image (or batch) statistics with the layer's affine terms; no buffer is changed
     an activation       -> computed, then passed to the observers (see `activations` for the definition)
+    a primary block     -> its output is passed to the observers that read blocks
     a pooling           -> computed; the magnitude of its input is kept for the features
 """
 
@@ -251,6 +252,7 @@ def run_observed(
     statistics_of: Literal["image", "batch"] = "image",
     layers: Literal["activations", "published"] = "activations",
     convolutions: torch.dtype | None = None,
+    blocks: Sequence[nn.Module] = (),
 ) -> Account:
     """Runs a network once, passes every activation layer and the features to the observers, and returns the account of the calls.
 
@@ -265,14 +267,15 @@ def run_observed(
         layers: ``activations``, or ``published`` as in the RBFleX code: the outputs of all modules whose class name contains
             "ReLU", and the input of the last registered module.
         convolutions: Precision of convolutions if it differs from that of the images.
+        blocks: Modules whose outputs are shown to observers that read blocks, `SearchSpace.blocks`.
 
     Raises:
         CandidateFailed: If the classifier is never called, or calls are hidden or cannot be attributed to the images.
         ConfigError: If the network is compiled or scripted.
     """
-    layouts = examine(network, images, network, classifier, statistics_of, layers, convolutions)
+    layouts = examine(network, images, network, classifier, statistics_of, layers, convolutions, blocks)
     watch = Watch(observers, len(images), layouts)
-    with watching(network, watch, classifier, statistics_of, layers, images.dtype, convolutions):
+    with watching(network, watch, classifier, statistics_of, layers, images.dtype, convolutions, blocks):
         network(images)
     watch.check()
     return watch.account
@@ -286,6 +289,7 @@ def examine(
     statistics_of: Literal["image", "batch"] = "image",
     layers: Literal["activations", "published"] = "activations",
     convolutions: torch.dtype | None = None,
+    blocks: Sequence[nn.Module] = (),
 ) -> Layouts:
     """Returns how the outputs of a network's layers hold the images, for a network of others by a forward of a few images.
 
@@ -297,6 +301,7 @@ def examine(
         statistics_of: As for `run_observed`.
         layers: As for `run_observed`.
         convolutions: As for `run_observed`.
+        blocks: As for `run_observed`.
 
     Raises:
         CandidateFailed: If a call is hidden from observers.
@@ -308,7 +313,7 @@ def examine(
     few = len(recording.images)
     watch = Watch([], few, Layouts(recording, norms))
     # Statistics of each image alone, so that equal images have equal maps.
-    with watching(network, watch, classifier, "image", layers, images.dtype, convolutions):
+    with watching(network, watch, classifier, "image", layers, images.dtype, convolutions, blocks):
         if layers == "published":
             forward(recording.images)
         else:
@@ -327,6 +332,7 @@ def watching(
     layers: Literal["activations", "published"],
     maps: torch.dtype,
     convolutions: torch.dtype | None,
+    blocks: Sequence[nn.Module] = (),
 ) -> Iterator[None]:
     """Context in which the calls of `network` are reported to `watch`; see `run_observed`.
 
@@ -338,6 +344,7 @@ def watching(
         layers: As for `run_observed`.
         maps: Precision of the images.
         convolutions: Precision of convolutions, None for that of the images.
+        blocks: As for `run_observed`.
 
     Raises:
         ConfigError: If the network is compiled or scripted.
@@ -354,6 +361,7 @@ def watching(
             chosen = [(name, m) for name, m in network.named_modules() if is_activation(m) or declared(m) is False]
             watched |= dict.fromkeys(FUNCTIONS, watch.function)
         handles = [handle for name, module in chosen for handle in watch.hook(name, module, nested)]
+        handles += [block.register_forward_hook(partial(watch.block, i)) for i, block in enumerate(blocks)]
         for handle in handles:
             stack.callback(handle.remove)
         named = next((name for name, module in network.named_modules() if module is classifier), "")
@@ -388,7 +396,7 @@ class Watch:
         self.layouts = layouts or Layouts(FirstDimension(n))
         self.account = Account()
         self.inside = 0
-        self.calls = 0  # Calls of activations and of the classifier.
+        self.calls = 0  # Calls of activations, primary blocks and the classifier.
         self.normalised = 0
         self.functions = 0
         self.pooled: tuple[Tensor, Tensor] | None = None  # Magnitude of the map, and the values after pooling.
@@ -450,8 +458,36 @@ class Watch:
             if place.kind != "fixed" and self.observers:
                 # The network may compute a gradient within its forward.
                 rows = place.rows(output.detach(), self.n)
+                reduced: dict[str, Tensor | None] = {}
                 for observer in self.observers:
-                    observer.activation(name, rows)
+                    sums = _shared(reduced, observer.reduction, observer.reduce, rows)
+                    if sums is None:
+                        observer.activation(name, rows)
+                    else:
+                        observer.take(sums, rows[0].numel())
+
+    def block(self, position: int, module: nn.Module, inputs: Any, output: Any) -> None:
+        """Passes the output of primary block `position` to the observers that read blocks.
+
+        Raises:
+            CandidateFailed: If the output holds no tensor, or cannot be attributed to the images.
+        """
+        name = f"block {position}"
+        with torch._C.DisableTorchFunction():
+            made = tensor_of(output, name)
+            place = self.layouts.layers.place(self.calls, name, made)
+            self.calls += 1
+            readers = [observer for observer in self.observers if observer.reads_blocks]
+            if place.kind == "fixed" or not readers:
+                return
+            rows = place.rows(made.detach(), self.n)
+            reduced: dict[str, Tensor | None] = {}
+            for observer in readers:
+                sums = _shared(reduced, observer.block_reduction, observer.reduce_block, rows)
+                if sums is None:
+                    observer.block(rows)
+                else:
+                    observer.take_block(sums)
 
     def norm(
         self,
@@ -525,6 +561,35 @@ class Watch:
             if torch.equal(pooled, features) or torch.equal(pooled.relu(), features):
                 return magnitude
         return _magnitude(features)
+
+
+def _shared(
+    reduced: dict[str, Tensor | None], kind: str | None, reduce: Callable[[Tensor], Tensor | None], rows: Tensor
+) -> Tensor | None:
+    """Returns what `reduce` gives for the rows of one network, computed once for all observers of one named kind; else None."""
+    if kind is None:
+        return None
+    if kind not in reduced:
+        reduced[kind] = reduce(rows[None])
+    sums = reduced[kind]
+    return None if sums is None else sums[0]
+
+
+def tensor_of(output: Any, name: str) -> Tensor:
+    """Returns the output of a module, or the first of several, as libraries of Transformers return them.
+
+    Args:
+        output: Output of the module.
+        name: Name of the module, for the message.
+
+    Raises:
+        CandidateFailed: If it is no tensor.
+    """
+    values = list(output.values()) if isinstance(output, Mapping) else output
+    first = values[0] if isinstance(values, list | tuple) and values else values
+    if not isinstance(first, Tensor):
+        raise CandidateFailed(f"{name} returns {type(output).__name__}; expected a tensor, or a tuple whose first entry is one")
+    return first
 
 
 def _magnitude(x: Tensor) -> Tensor:

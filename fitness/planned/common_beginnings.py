@@ -35,11 +35,13 @@ class KeptSum:
 
     Attributes:
         made: The sum and its ReLU.
-        reduced: Results of `reduce` by class of the observer.
+        reduced: Results of `reduce` by reduction or class of the observer.
+        blocks: Results of `reduce_block`, likewise.
     """
 
     made: Combined
     reduced: dict[str | type, Tensor | None] = field(default_factory=dict)
+    blocks: dict[str | type, Tensor | None] = field(default_factory=dict)
 
 
 class CommonBeginnings:

@@ -119,6 +119,10 @@ class Backend:
         """Returns `observer.reduce` of outputs [K, N, C, H, W]; `magnitude` is that of `Combined`."""
         return observer.reduce(outputs)
 
+    def reduce_block(self, observer: Observer, outputs: Tensor) -> Tensor | None:
+        """Returns `observer.reduce_block` of the outputs of a primary block [K, N, C, H, W]."""
+        return observer.reduce_block(outputs)
+
     def show_features(self, observer: Observer, features: Tensor, magnitude: Tensor) -> None:
         """Passes one candidate's features [N, L_Q] to an observer; `magnitude` [] is that of the map before pooling."""
         observer.features(features, magnitude)

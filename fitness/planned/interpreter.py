@@ -38,6 +38,11 @@ class _Candidate:
     registers: dict[Register, Tensor | Postponed] = field(default_factory=dict)
     done: int = 0
 
+    @property
+    def block_observers(self) -> list[Observer]:
+        """The observers that read the outputs of primary blocks."""
+        return [observer for observer in self.observers if observer.reads_blocks]
+
     def free(self) -> None:
         for register in self.last_uses[self.done]:
             del self.registers[register]
@@ -170,6 +175,8 @@ class Interpreter:
             node = self._sum(step, candidate, n, found)
             if node.made.active is not None and step.active is not None:
                 self._show(step, node.reduced, node.made.active[None], node.made.magnitude, [(candidate, step, 0)])
+            if step.blocks and node.made.value is not None:
+                self._show_blocks(node.blocks, node.made.value[None], [(candidate, step, 0)])
             for register, made in ((step.value, node.made.value), (step.active, node.made.active)):
                 if register is not None and made is not None:
                     candidate.registers[register] = made
@@ -197,7 +204,8 @@ class Interpreter:
             return node
         kinds, inputs = [term.kind for term in step.terms], _read(candidate, step)
         # A kept sum may be read by candidates that need the other one of value and ReLU.
-        value, active = (found is not None or register is not None for register in (step.value, step.active))
+        value = found is not None or _needs_value([(candidate, step)])
+        active = found is not None or step.active is not None
         node = KeptSum(self.backend.combine(kinds, inputs, (n, *step.shape), self.dtype, self.device, value=value, active=active))
         if found is not None:
             self.beginnings.keep(found[0], node, [x for x in (node.made.value, node.made.active) if x is not None])
@@ -213,13 +221,15 @@ class Interpreter:
     ) -> list[Sequence[Tensor]]:
         kinds = [term.kind for term in step.terms]
         shape = (n * count, *step.shape)
-        made = self.backend.combine(
-            kinds, inputs, shape, self.dtype, self.device, value=step.value is not None, active=step.active is not None
-        )
+        value = _needs_value([(candidate, own) for candidate, own, _ in members])
+        made = self.backend.combine(kinds, inputs, shape, self.dtype, self.device, value=value, active=step.active is not None)
         if made.active is not None:
             # Nodes without inputs cannot differ, so they share one result.
             self._show(step, {}, made.active.view(-1, n, *step.shape), made.magnitude, members)
-        return [torch.split(tensor, n) for tensor in (made.value, made.active) if tensor is not None]
+        if made.value is not None:
+            self._show_blocks({}, made.value.view(-1, n, *step.shape), members)
+        written = (made.value if step.value is not None else None, made.active)
+        return [torch.split(tensor, n) for tensor in written if tensor is not None]
 
     def _show(
         self,
@@ -242,6 +252,21 @@ class Interpreter:
                     observer.activation(own.active or "", outputs[position], own.observed)
                 else:
                     observer.take(sums[position], columns, own.observed)
+
+    def _show_blocks(
+        self, reduced: dict[str | type, Tensor | None], outputs: Tensor, members: Sequence[tuple[_Candidate, Step, int]]
+    ) -> None:
+        for candidate, own, position in members:
+            assert isinstance(own, Combine)
+            for observer in candidate.block_observers if own.blocks else ():
+                kind = observer.block_reduction or type(observer)
+                if kind not in reduced:
+                    reduced[kind] = self.backend.reduce_block(observer, outputs)
+                sums = reduced[kind]
+                if sums is None:
+                    observer.block(outputs[position], own.blocks)
+                else:
+                    observer.take_block(sums[position], own.blocks)
 
     def _features(self, source: Tensor, n: int, members: Sequence[tuple[_Candidate, int]]) -> None:
         features, maps = torch.split(source.mean(dim=(2, 3)), n), torch.split(source, n)
@@ -292,6 +317,15 @@ def _properties(step: Step) -> tuple[object, ...]:
         kinds = tuple(term.kind for term in step.terms)
         return (Combine, step.shape, kinds, step.value is not None, step.active is not None)
     return (Features, step.shape)
+
+
+def _needs_value(members: Sequence[Member]) -> bool:
+    """Returns whether the sum of combine steps is read, by later steps or by observers of blocks, and not only its ReLU."""
+    step = members[0][1]
+    assert isinstance(step, Combine)
+    blocks = any(isinstance(own, Combine) and own.blocks and candidate.block_observers for candidate, own in members)
+    # The last block of a dead network has no reader at all.
+    return step.value is not None or step.active is None or blocks
 
 
 def _read(candidate: _Candidate, step: Step) -> tuple[Tensor | Postponed, ...]:

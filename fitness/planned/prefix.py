@@ -84,7 +84,7 @@ class _Walker:
         self.wide: MutableMapping[Tensor, dict[tuple[object, ...], Tensor]] = WeakTensorKeyDictionary()
 
     def advance(self, mark: _Mark, step: Step, last: Sequence[Register]) -> _Mark:
-        shows = isinstance(step, Features) or (isinstance(step, Combine) and step.observed > 0)
+        shows = isinstance(step, Features) or (isinstance(step, Combine) and step.observed + step.blocks > 0)
         observers = [observer.fork() for observer in mark.observers] if shows else mark.observers
         left = self.interpreter.follow([(step, ())], mark.registers, observers, self.n, self._shared)
         written = {register: left[register] for register in targets(step)}

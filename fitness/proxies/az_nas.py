@@ -8,6 +8,9 @@ Every pixel of every image is one observation. Where a block strides, the pixels
 concatenated as its channels; a map that the stride does not divide is padded with zeros. In a space of words, the noise is
 random words, and every word of every sentence is one observation.
 
+The entropies need a forward alone. With ``statistics: image`` and ``inputs: data``, they are read in the forward that RBFleX
+uses, at almost no cost; the published form has a forward of its own, and trainability a backward.
+
 Pitfalls: the scores are made for deep networks of similar blocks, and compare only networks with the same number of blocks. The
 backward stops at the previous block, so that only one block's maps are in memory at a time. The paper draws weights by
 `kaiming_normal` and uses 64 images; here weights are drawn as configured, so that all scores share one network.
@@ -16,13 +19,13 @@ backward stops at the previous block, so that only one block's maps are in memor
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import Field
-from scipy.special import entr
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from rbflex_evo.fitness.passes.observer import CandidateFailed, Statistics, sum_dtype
+from rbflex_evo.fitness.passes.observer import CandidateFailed, Observer, Statistics, sum_dtype
 from rbflex_evo.spaces import Parameters
 
 from .proxy import Proxy
@@ -46,24 +49,59 @@ class AzNasParameters(Parameters):
     images: int = Field(default=16, ge=2)
 
 
-class _BlockScore(Proxy):
-    """Contract of the three scores: they read one measurement."""
+class EntropyParameters(AzNasParameters):
+    """Parameters of the two scores of entropies.
+
+    Attributes:
+        images: Number of noise images; ignored for ``inputs: data``, which takes the batch of the run.
+        statistics: Inputs that batch normalisation takes its statistics from: each ``image`` alone, or the whole ``batch`` (the
+            paper's choice).
+        inputs: ``noise`` (the paper's choice), or ``data``, the inputs that all other scores read.
+    """
+
+    statistics: Literal["batch", "image"] = "batch"
+    inputs: Literal["noise", "data"] = "noise"
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Returns the plain values without the paper's choices, so that runs from before these parameters can go on."""
+        values: dict[str, Any] = plain(self)
+        return {name: value for name, value in values.items() if value not in ("batch", "noise")}
+
+
+class _EntropyScore(Proxy):
+    """Contract of the two scores of entropies: they read one forward."""
 
     needs = "network"
-    cost = "backward"
-    Parameters = AzNasParameters
-    measured_by = ("images",)
-    parameters: AzNasParameters
+    cost = "forward"
+    Parameters = EntropyParameters
+    measured_by = ("images", "statistics", "inputs")
+    parameters: EntropyParameters
+
+    def __init__(self, parameters: Parameters | None = None) -> None:
+        super().__init__(parameters)
+        if self.parameters.inputs == "data":
+            self.needs = "forward"
+
+    @property
+    def statistics_of(self) -> Literal["image", "batch"]:
+        """The inputs that batch normalisation takes its statistics from in a shared forward."""
+        return self.parameters.statistics if self.needs == "forward" else super().statistics_of
+
+    def observer(self) -> Observer:
+        """Returns an observer of the primary blocks."""
+        return BlockObserver()
 
     def measure(self, subject: Subject) -> Statistics:
-        """Returns the statistics of the primary blocks, see `block_statistics`."""
-        return block_statistics(subject, self.parameters.images)
+        """Returns the statistics of `BlockObserver` for a forward of noise, measured once per candidate."""
+        images, statistics = self.parameters.images, self.parameters.statistics
+        return subject.shared(_place(images, statistics), lambda: _run(subject, images, statistics, BlockObserver()))
 
 
-class AzExpressivity(_BlockScore):
+class AzExpressivity(_EntropyScore):
     """Sum over blocks of the entropy e_l, how evenly each block uses its channels; higher is better.
 
-    Cost: one backward, shared by the three scores.
+    Cost: one forward, shared with `AzProgressivity`.
     """
 
     name = "az_expressivity"
@@ -74,10 +112,10 @@ class AzExpressivity(_BlockScore):
         return float(_entropies(statistics).sum())
 
 
-class AzProgressivity(_BlockScore):
+class AzProgressivity(_EntropyScore):
     """Least increase of the entropy from one block to the next, min_l (e_l - e_(l-1)); higher is better.
 
-    Cost: one backward, shared by the three scores.
+    Cost: one forward, shared with `AzExpressivity`.
     """
 
     name = "az_progressivity"
@@ -88,15 +126,25 @@ class AzProgressivity(_BlockScore):
         return float(np.diff(_entropies(statistics)).min())
 
 
-class AzTrainability(_BlockScore):
+class AzTrainability(Proxy):
     """Stability of gradients from block to block, mean_l (2 - s_l - 1 / s_l); higher is better, at most 0.
 
-    Cost: one backward, shared by the three scores. A block that passes its gradient on unchanged (a skip connection alone) has
-    nothing to train. The paper's code gives it -infinity, the last rank; here the candidate fails with that reason.
+    Cost: one backward, whose forward also serves the published form of the two other scores. A block that passes its gradient on
+    unchanged (a skip connection alone) has nothing to train. The paper's code gives it -infinity, the last rank; here the candidate
+    fails with that reason.
     """
 
     name = "az_trainability"
     description = "AZ-NAS: whether gradients neither grow nor vanish from block to block"
+    needs = "network"
+    cost = "backward"
+    Parameters = AzNasParameters
+    measured_by = ("images",)
+    parameters: AzNasParameters
+
+    def measure(self, subject: Subject) -> Statistics:
+        """Returns the statistics of the primary blocks, see `block_statistics`."""
+        return block_statistics(subject, self.parameters.images)
 
     def score(self, statistics: Statistics) -> float:
         """Returns the mean over blocks.
@@ -132,6 +180,79 @@ def _entropies(statistics: Statistics) -> np.ndarray:
     return statistics["entropies"]
 
 
+class BlockObserver(Observer):
+    """Observer of the spectra of the primary blocks.
+
+    Statistics, for L + 1 blocks: ``variances`` [L + 1], the sum over the channels, and ``entropies`` [L + 1], NaN where a map is
+    constant or not finite.
+    """
+
+    reads_blocks = True
+    block_reduction = "spectra"
+
+    def __init__(self) -> None:
+        self.spectra: list[Tensor] = []
+
+    def activation(self, name: str, output: Tensor, multiplicity: int = 1) -> None:
+        """Ignores activation layers."""
+
+    def block(self, output: Tensor, multiplicity: int = 1) -> None:
+        """Reduces the output of one block."""
+        self.take_block(self.reduce_block(output[None])[0], multiplicity)
+
+    def reduce_block(self, outputs: Tensor) -> Tensor:
+        """Returns `spectra` of one block's outputs [K, N, ...]."""
+        return spectra(outputs)
+
+    def take_block(self, reduced: Tensor, multiplicity: int = 1) -> None:
+        """Adds the variance and entropy of one block."""
+        self.spectra += [reduced] * multiplicity
+
+    def fork(self) -> BlockObserver:
+        """Returns another observer that has seen the same blocks so far."""
+        other = type(self)()
+        other.spectra = self.spectra.copy()
+        return other
+
+    def finish(self) -> Statistics:
+        """Returns the statistics; the scores fail networks that are dead."""
+        import torch
+
+        found = torch.stack(self.spectra).cpu().numpy().astype(float) if self.spectra else np.zeros((0, 2))
+        return {"variances": found[:, 0], "entropies": found[:, 1]}
+
+
+def spectra(outputs: Tensor) -> Tensor:
+    """Returns [K, 2] for the outputs of one block [K, N, C, H, W], [K, N, T, C] or [K, N, C] of K candidates.
+
+    The two numbers are the sum of the eigenvalues of the covariance of the channels, which is the sum of their variances, and the
+    entropy of the eigenvalues over their sum; NaN where the map is constant or not finite.
+    """
+    import torch
+
+    covariances = []
+    for output in outputs:
+        rows = _rows(output)
+        centred = rows - rows.mean(dim=0)
+        covariances.append(_product(centred, centred) / len(centred))
+    return spectra_of(torch.stack(covariances))
+
+
+def spectra_of(covariances: Tensor) -> Tensor:
+    """Returns the sums of the eigenvalues of K covariances [K, C, C] and their entropies, [K, 2]."""
+    import torch
+
+    variances = covariances.diagonal(dim1=1, dim2=2).sum(dim=1)
+    alive = variances.isfinite() & (variances > 0)
+    # Eigenvalues are not implemented on Apple's devices, and not defined for values that are not finite.
+    solved = torch.where(alive[:, None, None], covariances, 0.0)
+    solved = solved.cpu() if solved.device.type == "mps" else solved
+    # Rounding makes an eigenvalue of zero slightly negative.
+    eigenvalues = torch.linalg.eigvalsh(solved).clamp_min_(0).to(covariances.device)
+    shares = eigenvalues / eigenvalues.sum(dim=1, keepdim=True)
+    return torch.stack([variances, torch.where(alive, torch.special.entr(shares).sum(dim=1), torch.nan)], dim=1)
+
+
 def block_statistics(subject: Subject, images: int) -> Statistics:
     """Returns the statistics of the three scores, measured once per candidate.
 
@@ -140,54 +261,66 @@ def block_statistics(subject: Subject, images: int) -> Statistics:
         images: Number of images of noise.
 
     Returns:
-        ``variances`` [L + 1], the sum over the channels, ``entropies`` [L + 1], NaN where a map is constant or not finite,
-        ``gains`` [L], the s_l, and ``unchanged`` [L], whether g_in equals g_out.
+        The statistics of `BlockObserver`, and ``gains`` [L], the s_l, and ``unchanged`` [L], whether g_in equals g_out.
     """
-    return subject.shared(f"az_nas/{images}", lambda: _measure(subject, images))
+    found = subject.shared(f"az_nas/{images}", lambda: _run(subject, images, "batch", _GradientObserver(subject)))
+    subject.shared(_place(images, "batch"), lambda: {name: found[name] for name in ("variances", "entropies")})
+    return found
 
 
-def _measure(subject: Subject, images: int) -> Statistics:
+def _place(images: int, statistics: str) -> str:
+    return f"az_nas/{images}/{statistics}"
+
+
+def _run(subject: Subject, images: int, statistics: Literal["batch", "image"], observer: BlockObserver) -> Statistics:
+    """Runs the network once on noise and returns the statistics of an observer of its primary blocks."""
     import torch
 
     from rbflex_evo.fitness.passes.last_map import channels_last
-    from rbflex_evo.fitness.passes.watch import Rewired, batch_norm, evaluation_mode, normalisations
+    from rbflex_evo.fitness.passes.watch import Rewired, batch_norm, evaluation_mode, image_norm, normalisations, tensor_of
 
     network = subject.network
     noise = subject.random_inputs("az_nas/images", images)
-    watch = _Watch(subject)
+    gradients = isinstance(observer, _GradientObserver)
+
+    def shown(position: int, module: nn.Module, inputs: Any, output: Any) -> Any:
+        with torch._C.DisableTorchFunction():
+            made = tensor_of(output, f"block {position}")
+            if not isinstance(observer, _GradientObserver):
+                observer.block(made)
+                return None
+            leaf = observer.cut(made)
+            return leaf if made is output else (leaf, *output[1:])
+
     with ExitStack() as stack:
-        for block in subject.space.blocks(network):
-            stack.callback(block.register_forward_hook(watch.block).remove)
+        for position, block in enumerate(subject.space.blocks(network)):
+            stack.callback(block.register_forward_hook(partial(shown, position)).remove)
         stack.enter_context(evaluation_mode(network))
-        stack.enter_context(torch.enable_grad())
-        stack.enter_context(Rewired(normalisations(batch_norm), {}))
+        stack.enter_context(torch.enable_grad() if gradients else torch.no_grad())
+        stack.enter_context(Rewired(normalisations(batch_norm if statistics == "batch" else image_norm), {}))
         network(channels_last(noise))  # A pixel is then a row in memory.
-    return watch.finish()
+    return observer.finish()
 
 
-class _Watch:
-    """Measures each block's output, runs the backward to the previous output, and detaches the graph there."""
+class _GradientObserver(BlockObserver):
+    """Observer that also runs the backward from each block's output to the previous one, and detaches the graph there."""
 
     def __init__(self, subject: Subject) -> None:
+        super().__init__()
         self.subject = subject
         self.previous: Tensor | None = None
-        self.covariances: list[np.ndarray] = []
         self.gains: list[float] = []
         self.unchanged: list[bool] = []
 
-    def block(self, module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
-        import torch
-
-        with torch._C.DisableTorchFunction():
-            leaf = output.detach()
-            centred = _rows(leaf)
-            centred = centred - centred.mean(dim=0)
-            self.covariances.append((_product(centred, centred) / len(centred)).cpu().numpy())
-            if self.previous is not None:
-                self.backward(self.previous, output)
-            self.previous = leaf.requires_grad_()
-            # A block may change its input in place, which a leaf of the graph does not allow.
-            return leaf.clone()
+    def cut(self, output: Tensor) -> Tensor:
+        """Reduces the output of one block, and returns a copy without its graph, which replaces it."""
+        leaf = output.detach()
+        self.block(leaf)
+        if self.previous is not None:
+            self.backward(self.previous, output)
+        self.previous = leaf.requires_grad_()
+        # A block may change its input in place, which a leaf of the graph does not allow.
+        return leaf.clone()
 
     def backward(self, before: Tensor, output: Tensor) -> None:
         import torch
@@ -209,19 +342,8 @@ class _Watch:
         self.gains.append(float(np.linalg.norm(correlation, 2)) if finite else float("nan"))
 
     def finish(self) -> Statistics:
-        variances = np.array([np.trace(covariance) for covariance in self.covariances])
-        entropies = np.full(len(variances), np.nan)
-        for i, covariance in enumerate(self.covariances):
-            if np.isfinite(variances[i]) and variances[i] > 0:
-                # Rounding makes an eigenvalue of zero slightly negative.
-                spectrum = np.linalg.eigvalsh(covariance).clip(min=0)
-                entropies[i] = entr(spectrum / spectrum.sum()).sum()
-        return {
-            "variances": variances,
-            "entropies": entropies,
-            "gains": np.array(self.gains),
-            "unchanged": np.array(self.unchanged, bool),
-        }
+        """Returns all statistics."""
+        return {**super().finish(), "gains": np.array(self.gains), "unchanged": np.array(self.unchanged, bool)}
 
 
 def _rows(maps: Tensor) -> Tensor:

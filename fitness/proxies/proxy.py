@@ -60,7 +60,8 @@ class Proxy(ABC):
         name: The registered name.
         version: Version of the statistics, raised when their meaning changes.
         description: One line for lists and reports.
-        needs: "forward" for an observer of a shared forward, "network" for passes of its own over one network.
+        needs: "forward" for an observer of a shared forward, "network" for passes of its own over one network. An instance may
+            set it by its parameters.
         cost: The most expensive pass of the score: "data-free" (no image is read), "forward" or "backward".
         is_count: Whether the score counts something of the network, as a naive baseline; ``correlate`` judges others beside counts.
         uses_labels: Whether labels or targets influence the statistics.
@@ -71,7 +72,7 @@ class Proxy(ABC):
     name: ClassVar[str]
     version: ClassVar[int] = 1
     description: ClassVar[str] = ""
-    needs: ClassVar[Literal["forward", "network"]] = "forward"
+    needs: Literal["forward", "network"] = "forward"
     cost: ClassVar[Literal["data-free", "forward", "backward"]] = "forward"
     is_count: ClassVar[bool] = False
     uses_labels: ClassVar[bool] = False

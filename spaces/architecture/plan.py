@@ -5,7 +5,8 @@ and computes and shows an activation that several convolutions share once, with 
 referred to by their names in the built network, so that drawing their values needs no network either.
 
     Convolve   target = weight * source
-    Combine    value  = sum of terms (an alias, a normalised map, a pooled map);  active = ReLU(value), shown to the observers
+    Combine    value  = sum of terms (an alias, a normalised map, a pooled map);  active = ReLU(value), shown to the observers;
+               a value that is the output of a primary block is shown to the observers that read blocks
     Features   the classifier's input: the mean of each channel of the source
 
 Steps of different genotypes of one space with equal `order` have the same place in the skeleton. They are independent of each
@@ -76,6 +77,7 @@ class Combine:
         observed: Number of activation layers of the built network that the ReLU represents.
         shape: Shape [channels, height, width] of the sum.
         terms: The summands.
+        blocks: Number of primary blocks of the built network whose output is the sum; more than one if a block returns its input.
     """
 
     order: Order
@@ -84,6 +86,7 @@ class Combine:
     observed: int
     shape: Shape
     terms: tuple[Term, ...]
+    blocks: int = 0
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,7 @@ class Value:
     terms: tuple[Term, ...]
     activations: int = 0
     read: bool = False
+    blocks: int = 0
 
 
 @dataclass
@@ -246,6 +250,7 @@ class Draft:
                 value.activations,
                 value.shape,
                 value.terms,
+                value.blocks,
             )
             for value in self.values
         ]
@@ -259,11 +264,11 @@ def _norm_of(shape: Shape) -> Literal["alias", "norm"]:
 
 
 def _live(steps: Sequence[Step]) -> list[Step]:
-    """Returns the steps that a later step reads, and every observed activation."""
+    """Returns the steps that a later step reads, and every observed activation and primary block."""
     needed: set[Register] = set()
     live: list[Step] = []
     for step in reversed(steps):
-        observed = isinstance(step, Combine) and step.observed
+        observed = isinstance(step, Combine) and (step.observed or step.blocks)
         if isinstance(step, Features) or observed or needed.intersection(targets(step)):
             needed.update(sources(step))
             live.append(step)

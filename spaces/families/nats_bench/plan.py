@@ -37,8 +37,10 @@ def nats_plan(
     draft = Draft((channels, height, width))
     term, shape = draft.convolve((0, 0), "stem.0.weight", None, stem, 3)
     x = draft.sum((0, 0), "stem", shape, [term], [])
+    x.blocks += 1
     for i, (outputs, reduction) in enumerate(zip(widths, reductions, strict=True)):
         x = _reduction(draft, i, x, outputs) if reduction else _cell(draft, i, x, outputs, operations)
+        x.blocks += 1
     head = (len(widths) + 1, 0)
     last = draft.sum(head, "head", x.shape, [draft.norm(x)], [])
     return draft.finish(head, last)

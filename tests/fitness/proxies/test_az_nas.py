@@ -11,8 +11,12 @@ import torch
 from torch import nn
 
 from rbflex_evo.fitness import CandidateFailed, create_proxy
+from rbflex_evo.fitness.data.batch import Batch
+from rbflex_evo.fitness.measuring.conditions import Conditions
+from rbflex_evo.fitness.measuring.measurer import Measurer
 from rbflex_evo.fitness.passes.subject import Subject
-from rbflex_evo.fitness.passes.weights import WeightParameters, draw_signs
+from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised, draw_signs
+from rbflex_evo.fitness.planned.native import find_compiler
 from rbflex_evo.spaces import SearchSpace, VectorEncoding, create_space
 
 NAMES = ("az_expressivity", "az_progressivity", "az_trainability")
@@ -84,12 +88,40 @@ def test_the_three_scores_equal_their_literal_form(space, index):
         assert score == pytest.approx(expected[name], rel=2e-5, abs=2e-6), name
 
 
-def test_the_three_scores_share_one_pass(space):
-    subject = subject_of(space, space.at(9930))
+def passes_of(space, names):
+    """How often the stem runs with and without gradients if a search asks for these scores, in this order."""
     calls = []
-    subject.network.stem.register_forward_hook(lambda *_: calls.append(1))
-    scores_of(subject)
-    assert len(calls) == 1
+    proxies = {name: create_proxy(name) for name in names}
+    conditions = Conditions.of(space, Batch(torch.zeros(2, 3, 12, 12)), device="cpu")
+    build = space.build
+
+    def counting(genotype):
+        network = build(genotype)
+        network.stem.register_forward_hook(lambda *_: calls.append(torch.is_grad_enabled()))
+        return network
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(space, "build", counting)
+        found = Measurer(conditions).measure([(space.at(9930), proxies)])[0]
+    assert list(proxies) == [name for name in names if name in found.statistics]
+    return calls
+
+
+@pytest.mark.parametrize("names", [NAMES, NAMES[::-1]])
+def test_the_three_scores_share_one_pass(space, names):
+    assert passes_of(space, names) == [True]
+
+
+def test_the_two_scores_of_entropies_share_one_forward_without_gradients(space):
+    assert passes_of(space, NAMES[:2]) == [False]
+
+
+def test_a_forward_alone_gives_the_entropies_of_the_pass_with_gradients(space):
+    subjects = [subject_of(space, space.at(9930)) for _ in range(2)]
+    create_proxy("az_trainability").measure(subjects[0])
+    shared, alone = (create_proxy("az_expressivity").measure(subject) for subject in subjects)
+    for name in ("variances", "entropies"):
+        np.testing.assert_array_equal(shared[name], alone[name])
 
 
 def test_more_images_are_another_measurement_and_another_key_of_the_cache(space):
@@ -226,3 +258,144 @@ def test_weights_are_the_configured_ones(space):
     images = torch.zeros(2, 3, 12, 12)
     subjects = [Subject(space, space.at(9930), images, None, WeightParameters(seed=seed)) for seed in (0, 1)]
     assert proxy.score(proxy.measure(subjects[0])) != proxy.score(proxy.measure(subjects[1]))
+
+
+SHARED = {"statistics": "image", "inputs": "data"}
+BACKENDS = [
+    "eager",
+    pytest.param("compiled", marks=pytest.mark.skipif(find_compiler() is None, reason="this machine has no C compiler")),
+]
+# Blocks that return their input, two that do, a pooled sum, and no path.
+CELLS = [(3, 2, 4, 1, 3, 2), (0, 0, 0, 1, 0, 0), (1, 0, 0, 3, 2, 0), (4, 0, 0, 2, 4, 0), (0,) * 6]
+
+
+class Unplanned:
+    """A space without plans."""
+
+    def __init__(self, space):
+        self.space = space
+
+    def __getattr__(self, name):
+        return getattr(self.space, name)
+
+    def plan(self, genotype, input_shape):
+        return None
+
+
+def data(size=12, n=5):
+    return torch.from_numpy(np.random.default_rng(2).standard_normal((n, 3, size, size)))
+
+
+def literal_shared(space, genotype, images):
+    """Entropies of the blocks for the images themselves, each normalised alone: one image at a time in training mode."""
+    network = build_initialised(space, genotype, WeightParameters()).double().train()
+    maps = [network.stem(image[None]) for image in images]
+    found = []
+    for block in [None, *network.blocks]:
+        maps = maps if block is None else [block(one) for one in maps]
+        found.append(torch.cat(maps).detach().numpy())
+    return found
+
+
+def measured(space, genotypes, images, backend, proxies=None):
+    chosen = proxies or {name: create_proxy(name, **SHARED) for name in NAMES[:2]}
+    conditions = Conditions.of(space, Batch(images), device="cpu", precision="float64", backend=backend)
+    return Measurer(conditions), [(genotype, chosen) for genotype in genotypes], chosen
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_entropies_in_the_shared_forward_equal_their_literal_form(space, backend):
+    images = data()
+    measurer, requests, proxies = measured(space, CELLS[:-1], images, backend)
+    for genotype, found in zip(CELLS, measurer.measure(requests), strict=False):
+        entropies = [literal_entropy(one) for one in literal_shared(space, genotype, images)]
+        expected = {"az_expressivity": sum(entropies), "az_progressivity": min(b - a for a, b in pairwise(entropies))}
+        for name, score in expected.items():
+            assert proxies[name].score(found.statistics[name]) == pytest.approx(score, rel=1e-6, abs=1e-9)
+
+
+def observed_by(interpreter, plans, images):
+    observers = [[create_proxy(NAMES[0], **SHARED).observer()] for _ in plans]
+    interpreter.run(plans, images, observers)
+    return [one[0].finish() for one in observers]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_blocks_of_built_planned_grouped_and_walked_networks_are_the_same(space, backend):
+    images = data()
+    measurer, requests, proxies = measured(space, CELLS, images, backend)
+    unplanned, _, _ = measured(Unplanned(space), CELLS, images, backend)
+    plans = [space.plan(genotype, (3, 12, 12)) for genotype in CELLS]
+    forms = {
+        "built": [one.statistics[NAMES[0]] for one in unplanned.measure(requests)],
+        "grouped": observed_by(measurer.interpreter, plans, images),
+        "walked": [one.statistics[NAMES[0]] for one in measurer.walk(CELLS, proxies)],
+    }
+    planned = [one.statistics[NAMES[0]] for one in measurer.measure(requests)]
+    for form, found in forms.items():
+        for genotype, one, expected in zip(CELLS, found, planned, strict=True):
+            for part in ("variances", "entropies"):
+                np.testing.assert_allclose(one[part], expected[part], rtol=1e-9, err_msg=f"{form} {genotype}")
+
+
+def test_reading_blocks_changes_no_digit_of_other_scores_and_needs_no_more_steps(space):
+    images = data()
+    rbflex = {"rbflex": create_proxy("rbflex", gamma="flat")}
+    beside = rbflex | {NAMES[0]: create_proxy(NAMES[0], **SHARED)}
+    alone, together = (
+        measurer.measure(requests)
+        for measurer, requests, _ in (measured(space, CELLS[:4], images, "eager", proxies) for proxies in (rbflex, beside))
+    )
+    for one, other in zip(alone, together, strict=True):
+        for part, array in one.statistics["rbflex"].items():
+            np.testing.assert_array_equal(other.statistics["rbflex"][part], array)
+
+
+def test_blocks_are_read_in_a_forward_with_the_statistics_of_the_batch(space):
+    images = data()
+    proxies = {"batch": create_proxy(NAMES[0], statistics="batch", inputs="data")}
+    measurer, requests, _ = measured(space, CELLS[:1], images, "eager", proxies)
+    network = build_initialised(space, CELLS[0], WeightParameters()).double().train()
+    maps = [network.stem(images)]
+    for block in network.blocks:
+        maps.append(block(maps[-1]))
+    expected = [literal_entropy(one.detach().numpy()) for one in maps]
+    np.testing.assert_allclose(measurer.measure(requests)[0].statistics["batch"]["entropies"], expected, rtol=1e-6)
+
+
+def test_noise_normalised_image_by_image_is_a_forward_of_its_own(space):
+    subject = subject_of(space, space.at(9930))
+    proxies = [create_proxy(NAMES[0], statistics=statistics) for statistics in ("image", "batch")]
+    assert [proxy.needs for proxy in proxies] == ["network"] * 2
+    assert len({proxy.score(proxy.measure(subject)) for proxy in proxies}) == 2
+
+
+def test_settings_that_came_later_change_no_known_identity():
+    assert create_proxy(NAMES[0]).parameters.model_dump() == {"images": 16}
+    assert create_proxy(NAMES[0]).identity == {
+        "proxy": NAMES[0], "version": 1, "of": "image", "layers": "activations", "images": 16,
+    }  # fmt: skip
+    assert create_proxy(NAMES[0], **SHARED).identity != create_proxy(NAMES[0], statistics="image").identity
+
+
+class Silent(nn.Module):
+    """A block that returns no tensor first."""
+
+    def forward(self, x):
+        return {"nothing": None, "map": x}
+
+
+def test_a_block_that_cannot_be_read_fails_no_score_that_reads_no_blocks():
+    class Hiding(Chain):
+        def build(self, genotype):
+            network = super().build(genotype)
+            network.forward = lambda images: network.classifier(
+                network.parts[1](network.parts[0](images).relu())["map"].mean((2, 3))
+            )
+            return network
+
+    proxies = {"naswot": create_proxy("naswot"), NAMES[0]: create_proxy(NAMES[0], **SHARED)}
+    space = Hiding(nn.Conv2d(2, 3, 1), Silent())
+    found = Measurer(Conditions.of(space, Batch(torch.randn(4, 2, 9, 9)), device="cpu")).measure([((0,), proxies)])[0]
+    assert set(found.statistics) == {"naswot"}
+    assert "block 1 returns dict" in found.failures[NAMES[0]]
