@@ -209,7 +209,8 @@ def _layers(evaluator: Evaluator, own: Evaluation, config: Config) -> list[Score
     conditions = evaluator.conditions
     n = len(conditions.batch.images)
     for name, proxy in evaluator.proxies.items():
-        if isinstance(proxy, Rbflex) and name in own.scores:
+        # The distances are those of a plain forward.
+        if isinstance(proxy, Rbflex) and proxy.repair is None and name in own.scores:
             genotype, images = evaluator.network_of(own.key), conditions.batch.images.to(conditions.device)
             parts, features, account = layer_distances(
                 conditions.space, genotype, images, conditions.weights, precision=config.precision, layers=proxy.layers

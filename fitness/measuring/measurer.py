@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -22,12 +21,16 @@ from rbflex_evo.fitness.passes.subject import Subject
 from rbflex_evo.fitness.planned.backends import create_backend
 from rbflex_evo.fitness.planned.interpreter import Interpreter
 from rbflex_evo.fitness.planned.prefix import walk
-from rbflex_evo.fitness.proxies.proxy import Proxy
+from rbflex_evo.fitness.proxies.proxy import ForwardKind, Proxy
 from rbflex_evo.spaces import ConfigError, Genotype, RbflexEvoError
 from rbflex_evo.spaces.architecture.chain import chain_of
 from rbflex_evo.spaces.architecture.plan import Plan
 
 from .conditions import Conditions
+
+
+# The forward that plans describe.
+PLANNED = ForwardKind("image", "activations")
 
 
 class MeasurementError(RuntimeError):
@@ -188,13 +191,13 @@ class Measurer:
             if subject is None:
                 yield i, done, failures
                 continue
-            forwards: dict[tuple[Any, Any], dict[str, Proxy]] = {}
+            forwards: dict[ForwardKind, dict[str, Proxy]] = {}
             # Backward passes come first, because other scores can read what they have measured.
             for name, proxy in sorted(tile[i][1].items(), key=lambda item: item[1].cost != "backward"):
                 if name in done:
                     continue
                 if proxy.needs == "forward":
-                    forwards.setdefault((proxy.statistics_of, proxy.layers), {})[name] = proxy
+                    forwards.setdefault(proxy.forward_kind, {})[name] = proxy
                     continue
                 try:
                     done[name] = proxy.measure(subject)
@@ -208,7 +211,15 @@ class Measurer:
                 watching = tuple(group.items())
                 if watching not in shared:
                     observers = {name: proxy.observer() for name, proxy in group.items()}
-                    shared[watching] = SharedForward(observers, self.images, *kind, self.convolutions)
+                    shared[watching] = SharedForward(
+                        observers,
+                        self.images,
+                        kind.statistics_of,
+                        kind.layers,
+                        self.convolutions,
+                        kind.repair,
+                        self.weights.seed,
+                    )
                 forward = shared[watching]
                 blocks = self.space.blocks(subject.network) if forward.reads_blocks else ()
                 try:
@@ -247,4 +258,4 @@ class Measurer:
 
 def by_plan(proxy: Proxy) -> bool:
     """Returns True if a planned forward can serve the score."""
-    return proxy.needs == "forward" and proxy.statistics_of == "image" and not proxy.scores_raw_network
+    return proxy.needs == "forward" and proxy.forward_kind == PLANNED

@@ -21,6 +21,7 @@ from rbflex_evo.spaces import ConfigError
 from rbflex_evo.spaces.architecture.chain import chain_of, run_chain
 
 from .observer import Observer
+from .repair import Repair, repaired
 from .watch import Watch, examine, watching
 
 
@@ -42,6 +43,8 @@ class SharedForward:
         statistics_of: As for `run_observed`.
         layers: As for `run_observed`.
         convolutions: Precision of convolutions if it differs from that of the images.
+        repair: Changes of the forward, None for the plain one.
+        seed: Seed of the weights, which decides what a repair draws.
     """
 
     def __init__(
@@ -51,11 +54,14 @@ class SharedForward:
         statistics_of: Literal["image", "batch"] = "image",
         layers: Literal["activations", "published"] = "activations",
         convolutions: torch.dtype | None = None,
+        repair: Repair | None = None,
+        seed: int = 0,
     ) -> None:
         self.names = list(observers)
         self.statistics_of = statistics_of
         self.layers = layers
         self.convolutions = convolutions
+        self.repair, self.seed = repair, seed
         self.maps = images.dtype
         self.path = [_Mark(None, images, Watch(list(observers.values()), len(images)))]
 
@@ -89,10 +95,15 @@ class SharedForward:
         start = common([mark.identity for mark in self.path[1:]], identities)
         kept = common(identities, following)
         del self.path[start + 1 :]
+
+        def run_few(few: Tensor) -> Any:
+            with repaired(network, self.repair, self.seed):
+                return run_chain(stages, few)
+
         layouts = examine(
             network,
             self.path[0].state,
-            lambda few: run_chain(stages, few),
+            run_few,
             classifier,
             self.statistics_of,
             self.layers,
@@ -102,7 +113,7 @@ class SharedForward:
         mark = self.path[-1]
         state, watch = mark.state, mark.watch.fork(layouts)
         settings = (self.statistics_of, self.layers, self.maps, self.convolutions)
-        with watching(network, watch, classifier, *settings, blocks):
+        with watching(network, watch, classifier, *settings, blocks), repaired(network, self.repair, self.seed):
             for position, stage in enumerate(stages[start:], start + 1):
                 versions = _versions(state)
                 before, state = state, stage.run(state)

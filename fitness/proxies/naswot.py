@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from rbflex_evo.fitness.passes.observer import CandidateFailed, Observer, Statistics, SummingObserver, rows_of, sum_dtype
-from rbflex_evo.spaces import Parameters
+from rbflex_evo.fitness.passes.repair import Repair, RepairParameters
 
 from .proxy import Proxy
 
@@ -29,8 +29,8 @@ CHUNK = 2**16
 CPU_CHUNK = 2**14
 
 
-class NaswotParameters(Parameters):
-    """Parameters of the score.
+class NaswotParameters(RepairParameters):
+    """Parameters of the score; `repair` and `masked` are NCD's.
 
     Attributes:
         statistics: Inputs that batch normalisation takes its statistics from: each ``image`` alone, or the whole ``batch``.
@@ -59,6 +59,11 @@ class Naswot(Proxy):
     def scores_raw_network(self) -> bool:
         """True in mode ``published``."""
         return self.parameters.mode == "published"
+
+    @property
+    def repair(self) -> Repair | None:
+        """The changes of the observed forward."""
+        return self.parameters.changes
 
     def observer(self) -> Observer:
         """Returns an observer that counts matching activation codes."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from rbflex_evo.spaces import Genotype, Registry, SearchSpace, parse
 from rbflex_evo.spaces import Parameters as AnyParameters
 
 if TYPE_CHECKING:
+    from rbflex_evo.fitness.passes.repair import Repair
     from rbflex_evo.fitness.passes.subject import Subject
 
 PROXIES = Registry("proxy")
@@ -51,6 +53,20 @@ PROXIES.register("jacob_cov", "rbflex_evo.fitness.proxies.jacob_cov:JacobCov")
 PROXIES.register("zico", "rbflex_evo.fitness.proxies.zico:Zico")
 PROXIES.register("ntk_cond", "rbflex_evo.fitness.proxies.ntk:NtkCond")
 PROXIES.register("vkdnw", "rbflex_evo.fitness.proxies.vkdnw:Vkdnw")
+
+
+class ForwardKind(NamedTuple):
+    """How a forward is run for observers. Scores of equal kinds share one forward.
+
+    Attributes:
+        statistics_of: Inputs that batch normalisation takes its statistics from.
+        layers: Layers that observers see.
+        repair: Changes of the forward, None for the plain one.
+    """
+
+    statistics_of: Literal["image", "batch"]
+    layers: Literal["activations", "published"]
+    repair: Repair | None = None
 
 
 class Proxy(ABC):
@@ -98,10 +114,21 @@ class Proxy(ABC):
         return "published" if self.scores_raw_network else "activations"
 
     @property
+    def repair(self) -> Repair | None:
+        """The changes of the observed forward, None for the plain one."""
+        return None
+
+    @property
+    def forward_kind(self) -> ForwardKind:
+        """How the forward is run for the observer."""
+        return ForwardKind(self.statistics_of, self.layers, self.repair)
+
+    @property
     def identity(self) -> dict[str, object]:
         """Everything that the statistics depend on except network, weights and inputs, as plain data; part of the cache key."""
         decisive = self.parameters.model_dump(mode="json", include=set(self.measured_by))
-        return {"proxy": self.name, "version": self.version, "of": self.statistics_of, "layers": self.layers, **decisive}
+        repair = {} if self.repair is None else {"repair": asdict(self.repair)}
+        return {"proxy": self.name, "version": self.version, "of": self.statistics_of, "layers": self.layers, **repair, **decisive}
 
     def for_space(self, space: SearchSpace) -> Proxy:
         """Returns the proxy that scores networks of `space`; by default the same one for every space."""

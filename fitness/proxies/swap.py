@@ -17,7 +17,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from rbflex_evo.fitness.passes.observer import NO_ACTIVATION, CandidateFailed, Observer, Statistics, rows_of
-from rbflex_evo.spaces import Genotype, Parameters, SearchSpace
+from rbflex_evo.fitness.passes.repair import Repair, RepairParameters
+from rbflex_evo.spaces import Genotype, SearchSpace
 
 from .naswot import CHUNK, CPU_CHUNK
 from .proxy import Proxy
@@ -31,8 +32,8 @@ TABLE = 16
 WORDS = 3
 
 
-class SwapParameters(Parameters):
-    """Parameters of the score.
+class SwapParameters(RepairParameters):
+    """Parameters of the score; `repair` and `masked` are NCD's.
 
     Attributes:
         statistics: Inputs that batch normalisation takes its statistics from: each ``image`` alone, or the whole ``batch``.
@@ -68,6 +69,11 @@ class Swap(Proxy):
     def statistics_of(self) -> Literal["image", "batch"]:
         """The inputs that batch normalisation takes its statistics from."""
         return self.parameters.statistics
+
+    @property
+    def repair(self) -> Repair | None:
+        """The changes of the observed forward."""
+        return self.parameters.changes
 
     def observer(self) -> Observer:
         """Returns an observer that collects patterns of units."""

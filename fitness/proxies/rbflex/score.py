@@ -22,6 +22,7 @@ import numpy as np
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from rbflex_evo.fitness.passes.observer import NO_ACTIVATION, CandidateFailed, Observer, Statistics, rows_of
+from rbflex_evo.fitness.passes.repair import Repair, RepairParameters, without_no_repair
 from rbflex_evo.fitness.passes.row_sums import RowStatistics, reduce_rows
 from rbflex_evo.fitness.proxies.proxy import Proxy
 from rbflex_evo.spaces import ConfigError
@@ -49,8 +50,8 @@ ROUND_OFF = (
 Gamma = Annotated[float, Field(gt=0)]
 
 
-class RbflexParameters(AnyParameters):
-    """Parameters of the score.
+class RbflexParameters(RepairParameters):
+    """Parameters of the score; `repair` and `masked` are NCD's.
 
     Attributes:
         gamma: ``hda`` (the minimum over detected candidates), ``hda_max`` (the maximum), ``random`` (log-uniform in
@@ -72,8 +73,8 @@ class RbflexParameters(AnyParameters):
 
     @model_serializer(mode="wrap")
     def _without_later_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Returns the plain values, without `features` if it is True, so that runs from before this parameter can go on."""
-        values: dict[str, Any] = plain(self)
+        """Returns the plain values, without the defaults of later parameters, so that runs from before them can go on."""
+        values = without_no_repair(plain(self))
         return {name: value for name, value in values.items() if name != "features" or not value}
 
 
@@ -105,6 +106,11 @@ class Rbflex(Proxy):
     def scores_raw_network(self) -> bool:
         """True in mode ``published``."""
         return self.parameters.mode == "published"
+
+    @property
+    def repair(self) -> Repair | None:
+        """The changes of the observed forward."""
+        return self.parameters.changes
 
     @property
     def identity(self) -> dict[str, object]:
