@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 GENES = "genes:"
 
 SPACES = Registry("space")
+SPACES.register("autoformer_base", "rbflex_evo.spaces.families.autoformer.space:AutoFormerBase")
+SPACES.register("autoformer_small", "rbflex_evo.spaces.families.autoformer.space:AutoFormerSmall")
+SPACES.register("autoformer_tiny", "rbflex_evo.spaces.families.autoformer.space:AutoFormerTiny")
 SPACES.register("nats_tss", "rbflex_evo.spaces.families.nats_bench.space:TopologySpace")
 SPACES.register("nats_sss", "rbflex_evo.spaces.families.nats_bench.space:SizeSpace")
 SPACES.register("darts", "rbflex_evo.spaces.families.nasnet.darts:DartsSpace")
@@ -98,6 +101,7 @@ class SearchSpace(ABC):
         encoding: The genes and their operators.
         inputs: Kind of input: "images", float [N, *input_shape], or "words", int64 ids [N, length] where 0 is padding.
         input_shape: Shape (channels, height, width) of one image, or (length,) of one sentence.
+        any_size: Whether networks take images of any height and width, instead of those of `input_shape` only.
         vocabulary: Number of word ids, 0 .. vocabulary - 1; only used if the inputs are words.
         loss: Loss of the task: "cross_entropy" over dimension 1 of the output, or "mean_squared_error".
         features: What a score may read from the input of the classifier: distances between images ("per_image"), or nothing
@@ -111,6 +115,7 @@ class SearchSpace(ABC):
     Parameters: ClassVar[type[AnyParameters]] = AnyParameters
 
     inputs: ClassVar[Literal["images", "words"]] = "images"
+    any_size: ClassVar[bool] = True
 
     encoding: Encoding
     input_shape: tuple[int, ...] = (3, 32, 32)

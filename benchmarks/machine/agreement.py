@@ -51,6 +51,7 @@ MICRO_BATCH = 8  # candidates that a worker takes at once
 WANTED = 0.999
 CELLS = {"depths": [4, 8], "widths": [8, 16]}
 FORMS: dict[str, dict[str, Any]] = {
+    **{f"autoformer_{name}": {"widths": [48, 64], "heads": [2, 3], "size": 64} for name in ("tiny", "small", "base")},
     "darts": {"channels": 8, "layers": 8},
     **{f"nds_{name}": CELLS for name in ("amoeba", "darts", "enas", "nasnet", "pnas")},
     "nds_resnet": {"depths": [1, 2, 4], "widths": [8, 16, 32]},

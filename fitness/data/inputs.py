@@ -46,7 +46,8 @@ def check_inputs(space: SearchSpace, batch: Batch) -> None:
             f"{space.name} takes {space.inputs}, but the batch holds {batch.kind} ({batch.description}); "
             f"set data to {_written(default_data(space))} or another source of {space.inputs}"
         )
-    fits = shape == list(space.input_shape) if batch.kind == "words" else shape[:1] == list(space.input_shape[:1])
+    whole = batch.kind == "words" or not space.any_size
+    fits = shape == list(space.input_shape) if whole else shape[:1] == list(space.input_shape[:1])
     if len(shape) != len(space.input_shape) or not fits:
         raise DataError(f"{space.name} takes inputs like {list(space.input_shape)}, but the batch holds {shape}")
     if batch.kind == "words" and not 0 <= int(batch.images.min()) <= int(batch.images.max()) < space.vocabulary:

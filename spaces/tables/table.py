@@ -23,6 +23,7 @@ from rbflex_evo.spaces.space import SearchSpace
 TABLES = Registry("table")
 TABLES.register("nats_bench", "rbflex_evo.spaces.families.nats_bench.table:NatsBenchTable")
 TABLES.register("analog_nasbench", "rbflex_evo.spaces.families.nats_bench.analog_table:AnalogNasBenchTable")
+TABLES.register("autoformer", "rbflex_evo.spaces.families.autoformer.table:AutoFormerTable")
 TABLES.register("npz", "rbflex_evo.spaces.tables.npz_csv:NpzTable")
 TABLES.register("csv", "rbflex_evo.spaces.tables.npz_csv:CsvTable")
 TABLES.register("nasbench101", "rbflex_evo.spaces.families.nas_bench_101.table:NasBench101Table")

@@ -1,0 +1,1 @@
+"""AutoFormer: vision Transformers of variable depth, width, heads and MLP ratios."""
