@@ -33,6 +33,9 @@ def images(folder: Path) -> str:
 
 def test_these_are_the_examples() -> None:
     assert NAMES == [
+        "autoformer_base_search.yaml",
+        "autoformer_small_search.yaml",
+        "autoformer_tiny_search.yaml",
         "compare_strategies.yaml",
         "constrained.yaml",
         "darts_search.yaml",
@@ -64,6 +67,9 @@ def test_an_example_runs(name: str, tmp_path: Path) -> None:
         overrides += ["space.channels=8", "space.layers=6"]
     if name == "nafbee_search.yaml":
         overrides += ["space.channels=4"]
+    if name.startswith("autoformer"):
+        overrides += ["space.widths=[16]", "space.heads=[1,2]", "space.min_depth=2", "space.max_depth=3"]
+        overrides += ["space.size=32", "data.shape=[3,32,32]"]
     if name == "mobilenet_search.yaml":
         overrides += ["space.size=64", "data.shape=[3,64,64]"]
     if name == "transnas_macro_search.yaml":
