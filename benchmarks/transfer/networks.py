@@ -4,8 +4,8 @@ Both are in the order of the file, so that a network is known by its position. T
 accuracy.
 
 Cells of ``darts_1000.csv.gz`` are read as cells of `nds_darts`, whose nodes may read one state twice and whose operations include
-``none``, which gives zeros. The network has the depth and width of the setting, the row's own normal and reduction cell (equal in all
-rows) and the concatenation of all four nodes. Nothing is pruned or replaced. A row that is not such a cell is refused.
+``none``, which gives zeros. The network has the depth and width of the setting, the row's own normal and reduction cell (equal in
+all rows) and the concatenation of all four nodes. Nothing is pruned or replaced. A row that is not such a cell is refused.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Settings of the transfer matrix: a space in a stated size, its inputs, its networks of known accuracy, and its family.
 
-Every network is scored once, and its scores are compared with each of the accuracies that are known of it: two data sets of nats_tss
-and nats_sss, four tasks of TransNAS-Bench-101. So nats networks are scored with CIFAR-10 images and ten classes, TransNAS networks
-with the decoder of `class_object`. Sizes are smaller than the benchmarks' own where a network would take too long.
+Every network is scored once, and its scores are compared with each of the accuracies that are known of it: two data sets of
+nats_tss and nats_sss, four tasks of TransNAS-Bench-101. So nats networks are scored with CIFAR-10 images and ten classes, TransNAS
+networks with the decoder of `class_object`. Sizes are smaller than the benchmarks' own where a network would take too long.
 """
 
 from __future__ import annotations
