@@ -34,7 +34,7 @@ from rbflex_evo.spaces import ConfigError, Genotype
 from rbflex_evo.spaces.errors import listed, near_name
 
 from . import stored
-from .judged import choices, complete, figures
+from .judged import choices, complete, families, figures
 from .measuring import Chunk, Plan, Scored, Session, chunks, measured
 from .picture import draw_heat_map
 from .settings import SETTINGS, Setting
@@ -226,7 +226,13 @@ def report_seconds(options: argparse.Namespace) -> None:
 
 
 def report(found: stored.Transfer, folder: Path) -> None:
-    """Judges every score and preset, and writes the table, its JSON and the heat map."""
+    """Judges every score and preset, and writes the table, its JSON and the heat map.
+
+    Raises:
+        ConfigError: If no setting has two measured networks.
+    """
+    if not families(found, choosing=False):
+        raise ConfigError("no setting has two measured networks; give the command more --minutes")
     judged = {choice: figures(found, choice) for choice in choices(found)}
     # Presets first; each group in the order of its mean.
     order = sorted(judged, key=lambda choice: (not choice.preset, -judged[choice].mean))
