@@ -104,7 +104,8 @@ def command(options: argparse.Namespace) -> None:
         "chosen": _document(first[0][0]),
         "top": [{**_document(candidate), "criterion": value} for candidate, value in first],
         "held_out": {
-            what: [{"family": one.family, **_document(one.candidate), "figure": one.figure} for one in rows] for what, rows in held.items()
+            what: [{"family": one.family, **_document(one.candidate), "figure": one.figure} for one in rows]
+            for what, rows in held.items()
         },
     }
     write(options.folder, options.name, title, text, content)

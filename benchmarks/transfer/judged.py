@@ -4,8 +4,8 @@
     figure of a family     mean over its settings
     mean, worst            over the families, of which each counts once
 
-A failed network ranks last. Where tau is undefined, because a score is not served or is the same for all networks, it orders nothing
-and counts as 0. A preset's ranks are those among the measured networks of the setting, its reference set.
+A failed network ranks last. Where tau is undefined, because a score is not served or is the same for all networks, it orders
+nothing and counts as 0. A preset's ranks are those among the measured networks of the setting, its reference set.
 """
 
 from __future__ import annotations

@@ -4,14 +4,15 @@ Both are in the order of the file, so that a network is known by its position. T
 accuracy.
 
 Cells of ``darts_1000.csv.gz`` are read as cells of `nds_darts`, whose nodes may read one state twice and whose operations include
-``none``, which gives zeros. The network has the depth and width of the setting, the row's own normal and reduction cell (equal in all
-rows) and the concatenation of all four nodes. Nothing is pruned or replaced. A row that is not such a cell is refused.
+``none``, which gives zeros. The network has the depth and width of the setting, the row's own normal and reduction cell (equal in
+all rows) and the concatenation of all four nodes. Nothing is pruned or replaced. A row that is not such a cell is refused.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,9 @@ def autoformer_names(folder: Path, variant: str) -> list[str]:
     found = arrays(folder, "autoformer.npz")
     depth, ratio, heads, width = (found[f"{variant}_{what}"].tolist() for what in ("depth", "mlp_ratio", "num_heads", "embed_dim"))
     return [
-        json.dumps({"mlp_ratio": ratio[i][:layers], "num_heads": heads[i][:layers], "embed_dim": [width[i]] * layers, "layer_num": layers})
+        json.dumps(
+            {"mlp_ratio": ratio[i][:layers], "num_heads": heads[i][:layers], "embed_dim": [width[i]] * layers, "layer_num": layers}
+        )
         for i, layers in enumerate(depth)
     ]
 
@@ -131,21 +134,52 @@ def read_plainly(space: SearchSpace, name: str | int) -> Genotype:
     return space.at(name) if isinstance(name, int) else space.parse(name)
 
 
-def sampled(names: Sequence[Any], read: Any, space: SearchSpace, count: int, seed: int) -> tuple[list[int], list[Genotype], dict[str, int]]:
-    """Returns a fixed random sample: positions, genotypes, and the number of refused rows by reason.
+@dataclass(frozen=True)
+class Sample:
+    """Sampled networks.
 
-    A smaller sample is the start of a larger one. Refused rows are replaced by the next ones of the same permutation.
+    Attributes:
+        positions: Places in the order of the file.
+        genotypes: The networks.
+        refused: Number of refused rows by reason.
     """
-    positions: list[int] = []
-    genotypes: list[Genotype] = []
-    refused: dict[str, int] = {}
+
+    positions: list[int]
+    genotypes: list[Genotype]
+    refused: dict[str, int]
+
+
+def sampled(
+    names: Sequence[Any],
+    read: Callable[[SearchSpace, Any], Genotype],
+    space: SearchSpace,
+    count: int,
+    seed: int,
+    distinct: bool = False,
+) -> Sample:
+    """Returns a fixed random sample; a smaller one is the start of a larger one.
+
+    Refused rows, and repeated networks if they are to be distinct, are replaced by the next rows of the same permutation.
+    """
+    found = Sample([], [], {})
+    keys: set[str] = set()
     for position in np.random.default_rng(seed).permutation(len(names)).tolist():
-        if len(positions) == count:
+        if len(found.positions) == count:
             break
         try:
-            genotypes.append(read(space, names[position]))
+            genotype = read(space, names[position])
         except GenotypeError as error:
-            refused[str(error)] = refused.get(str(error), 0) + 1
-        else:
-            positions.append(position)
-    return positions, genotypes, refused
+            found.refused[str(error)] = found.refused.get(str(error), 0) + 1
+            continue
+        if not distinct or (key := space.key(genotype)) not in keys:
+            keys |= {key} if distinct else set()
+            found.positions.append(position)
+            found.genotypes.append(genotype)
+    return found
+
+
+def averaged(accuracies: np.ndarray, keys: Sequence[str]) -> np.ndarray:
+    """Returns for each row the mean accuracy of all rows with its key."""
+    of = np.unique(np.array(keys), return_inverse=True)[1]
+    found: np.ndarray = (np.bincount(of, accuracies) / np.bincount(of))[of]
+    return found

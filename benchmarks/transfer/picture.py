@@ -11,7 +11,13 @@ from rbflex_evo.engine.figures.plots import INK, MUTED, PAPER
 
 
 def draw_heat_map(
-    values: np.ndarray, rows: Sequence[str], columns: Sequence[str], summary: np.ndarray, headings: Sequence[str], path: Path, title: str
+    values: np.ndarray,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    summary: np.ndarray,
+    headings: Sequence[str],
+    path: Path,
+    title: str,
 ) -> None:
     """Draws the matrix with a second panel of summary columns, and writes it as PNG and SVG.
 
@@ -43,4 +49,6 @@ def draw_heat_map(
     panels[1].set_yticks([])
     figure.suptitle(title, x=0.01, ha="left", fontsize=10, color=INK)
     for ending in ("png", "svg"):
-        figure.savefig(path.with_suffix(f".{ending}"), dpi=150, facecolor=PAPER, metadata={"Date": None} if ending == "svg" else None)
+        figure.savefig(
+            path.with_suffix(f".{ending}"), dpi=150, facecolor=PAPER, metadata={"Date": None} if ending == "svg" else None
+        )

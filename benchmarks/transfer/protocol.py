@@ -124,7 +124,13 @@ def weighted(candidate: Candidate, largest: int) -> list[Candidate]:
 
 
 def choose(
-    bench: Bench, candidates: Sequence[Candidate], families: Sequence[str], *, worst: float = 1.0, weights: int = 1, refined: int = 50
+    bench: Bench,
+    candidates: Sequence[Candidate],
+    families: Sequence[str],
+    *,
+    worst: float = 1.0,
+    weights: int = 1,
+    refined: int = 50,
 ) -> list[tuple[Candidate, float]]:
     """Returns candidates with their criterion on these families, the best first. Figures of other families are not read.
 

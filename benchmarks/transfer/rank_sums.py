@@ -3,8 +3,8 @@
     u(x) = sum_k w_k r_k(x)   or   sum_k w_k log r_k(x)            r_k: rank of x by score k among the reference set
     tau-b = sum_pairs sign(u_x - u_y) sign(a_x - a_y) / sqrt(pairs untied by u * pairs untied by a)
 
-As in `fitness.objective`, the reference set is the networks that no member failed on, and the others tie below all of them. So ranks
-depend on which networks a set of members fails on, and are kept once for each such group.
+As in `fitness.objective`, the reference set is the networks that no member failed on, and the others tie below all of them. So
+ranks depend on which networks a set of members fails on, and are kept once for each such group.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class RankSums:
         return found
 
     def _of(self, alive: np.ndarray, rule: Rule) -> np.ndarray:
-        """Returns the differences [scores, pairs] of twice the ranks among the living networks, which are whole, or of their logarithms."""
+        """Returns differences [scores, pairs] of ranks among living networks, doubled to be whole, or of their logarithms."""
         key = alive.tobytes(), rule
         if key not in self._differences:
             ranks = np.zeros(self._scores.shape[::-1], dtype=np.int64)

@@ -1,14 +1,14 @@
 """Settings of the transfer matrix: a space in a stated size, its inputs, its networks of known accuracy, and its family.
 
-Every network is scored once, and its scores are compared with each of the accuracies that are known of it: two data sets of nats_tss
-and nats_sss, four tasks of TransNAS-Bench-101. So nats networks are scored with CIFAR-10 images and ten classes, TransNAS networks
-with the decoder of `class_object`. Sizes are smaller than the benchmarks' own where a network would take too long.
+Every network is scored once, and its scores are compared with each of the accuracies that are known of it: two data sets of
+nats_tss and nats_sss, four tasks of TransNAS-Bench-101. So nats networks are scored with CIFAR-10 images and ten classes, TransNAS
+networks with the decoder of `class_object`. Sizes are smaller than the benchmarks' own where a network would take too long.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ class Setting:
         known: Functions of the folder that return the accuracies in the same order, by task.
         read: Function of (space, name) that returns a genotype.
         note: What the sizes differ in from the benchmark's own.
+        distinct: Whether rows of the same network count once, with the mean of their accuracies.
         choosing: False if the setting is shown but not used to choose presets.
     """
 
@@ -54,7 +55,8 @@ class Setting:
     side: int = 32
     read: Callable[[SearchSpace, Any], Genotype] = networks.read_plainly
     note: str = ""
-    choosing: bool = field(default=True)
+    distinct: bool = False
+    choosing: bool = True
 
     @property
     def exists(self) -> bool:
@@ -76,9 +78,17 @@ class Setting:
         path = str(networks.existing(folder, "foolbox_samples.npz"))
         return create_batch("file", path=path, array="imagenet_images_112", n=n, order="first", **IMAGENET)
 
-    def accuracies(self, folder: Path) -> dict[str, np.ndarray]:
-        """Returns the known accuracies of all networks of the file by task, float64."""
-        return {task: read(folder).astype(np.float64) for task, read in self.known.items()}
+    def sample(self, folder: Path, space: SearchSpace, count: int, seed: int) -> networks.Sample:
+        """Returns a fixed random sample of the networks."""
+        return networks.sampled(self.names(folder), self.read, space, count, seed, self.distinct)
+
+    def accuracies(self, folder: Path, space: SearchSpace) -> dict[str, np.ndarray]:
+        """Returns the known accuracies of all rows of the file by task, float64."""
+        found = {task: read(folder).astype(np.float64) for task, read in self.known.items()}
+        if not self.distinct:
+            return found
+        keys = [space.key(self.read(space, name)) for name in self.names(folder)]
+        return {task: networks.averaged(values, keys) for task, values in found.items()}
 
 
 def _column(file: str, array: str) -> Callable[[Path], np.ndarray]:
@@ -106,6 +116,21 @@ def _transnas(kind: str) -> Setting:
         {task: _column(file, task) for task in TASKS},
         side=64,
         note="64 pixels and 32 channels instead of 256 and 64; decoder of class_object",
+    )
+
+
+def _nasbench101(name: str, note: str, distinct: bool = False) -> Setting:
+    return Setting(
+        name,
+        name,
+        "nasbench101",
+        {"channels": 32},
+        {"channels": 4},
+        partial(networks.naslib_names, benchmark="nb101"),
+        {"cifar10": partial(networks.naslib_accuracies, benchmark="nb101")},
+        note=note,
+        distinct=distinct,
+        choosing=distinct,
     )
 
 
@@ -142,16 +167,8 @@ _EVERY = (
         lambda _: range(32768),
         {"cifar10": _column("nats_sss.npz", "cifar10_test_90ep"), "cifar100": _column("nats_sss.npz", "cifar100_val_90ep")},
     ),
-    Setting(
-        "nasbench101",
-        "nasbench101",
-        "nasbench101",
-        {"channels": 32},
-        {"channels": 4},
-        partial(networks.naslib_names, benchmark="nb101"),
-        {"cifar10": partial(networks.naslib_accuracies, benchmark="nb101")},
-        note="32 channels instead of 128",
-    ),
+    _nasbench101("nasbench101", "32 channels instead of 128; each network once, mean accuracy of its rows", distinct=True),
+    _nasbench101("nasbench101_rows", "all rows of the sample, of which many are the same network; shown, not used to choose"),
     Setting(
         "darts",
         "darts",

@@ -99,6 +99,7 @@ def read(path: Path) -> Transfer:
         document = json.loads(str(arrays["document"]))
         reasons = document.pop("reasons")
         settings = {
-            name: Measurements(**{part: arrays[f"{name}/{part}"] for part in PARTS}, reasons=found) for name, found in reasons.items()
+            name: Measurements(**{part: arrays[f"{name}/{part}"] for part in PARTS}, reasons=found)
+            for name, found in reasons.items()
         }
         return Transfer(tuple(arrays["scores"].tolist()), tuple(arrays["seeds"].tolist()), settings, document)

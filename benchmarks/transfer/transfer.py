@@ -34,9 +34,8 @@ from rbflex_evo.spaces import ConfigError, Genotype
 from rbflex_evo.spaces.errors import listed, near_name
 
 from . import stored
-from .judged import choices, complete, figures
+from .judged import choices, complete, families, figures
 from .measuring import Chunk, Plan, Scored, Session, chunks, measured
-from .networks import sampled
 from .picture import draw_heat_map
 from .settings import SETTINGS, Setting
 
@@ -61,7 +60,7 @@ def scores_of(texts: Sequence[str] | None) -> dict[str, tuple[str, Mapping[str, 
         except json.JSONDecodeError:
             parameters = None
         if match is None or parameters is None:
-            raise ConfigError(f"{text!r} is no score; expected a name, or label=name{{\"parameter\": value}}")
+            raise ConfigError(f'{text!r} is no score; expected a name, or label=name{{"parameter": value}}')
         create_proxy(match["name"], **parameters)
         label = match["label"] or match["name"]
         if label in found:
@@ -108,9 +107,8 @@ class Matrix:
         self.positions: dict[str, list[int]] = {}
         self.refused: dict[str, dict[str, int]] = {}
         for name, setting in self.settings.items():
-            names = setting.names(options.benchdata)
-            found = sampled(names, setting.read, self.spaces[name], options.networks, options.sample)
-            self.positions[name], self.samples[name], self.refused[name] = found
+            found = setting.sample(options.benchdata, self.spaces[name], options.networks, options.sample)
+            self.positions[name], self.samples[name], self.refused[name] = found.positions, found.genotypes, found.refused
         shape = len(self.seeds), len(self.labels)
         self.scores = {name: np.full((shape[0], len(one), shape[1]), np.nan) for name, one in self.samples.items()}
         self.measured = {name: np.zeros((shape[0], len(one)), dtype=bool) for name, one in self.samples.items()}
@@ -163,7 +161,7 @@ class Matrix:
             costs = [space.costs(genotype) for genotype in genotypes]
             self.costs[name] = np.array([[cost.params, cost.flops] for cost in costs], dtype=np.float64).reshape(-1, 2)
         positions = np.array(self.positions[name], dtype=np.int64)
-        known = self.settings[name].accuracies(self.options.benchdata)
+        known = self.settings[name].accuracies(self.options.benchdata, space)
         return stored.Measurements(
             positions,
             np.array([space.notation(genotype) for genotype in genotypes]),
@@ -188,9 +186,10 @@ def measure(options: argparse.Namespace) -> stored.Transfer:
     path = options.folder / "transfer.npz"
     saved = time.monotonic()
     try:
-        with tqdm(total=total, desc="networks", disable=None) as shown, closing(
-            measured(plan, iter(wanted), options.workers, until)
-        ) as arriving:
+        with (
+            tqdm(total=total, desc="networks", disable=None) as shown,
+            closing(measured(plan, iter(wanted), options.workers, until)) as arriving,
+        ):
             for chunk, scored in arriving:
                 matrix.take(chunk, scored)
                 shown.update(len(chunk.genotypes))
@@ -210,7 +209,7 @@ def report_seconds(options: argparse.Namespace) -> None:
     settings = settings_of(options.settings)
     for setting in settings:
         space = setting.create(options.quick)
-        _, genotypes, _ = sampled(setting.names(options.benchdata), setting.read, space, options.time + 2, options.sample)
+        genotypes = setting.sample(options.benchdata, space, options.time + 2, options.sample).genotypes
         for label in tqdm(rows, f"seconds on {setting.name}", disable=None):
             chosen = scores if label == "all together" else {label: scores[label]}
             with closing(Session(Plan(options.benchdata, chosen, options.quick, None))) as session:
@@ -227,7 +226,13 @@ def report_seconds(options: argparse.Namespace) -> None:
 
 
 def report(found: stored.Transfer, folder: Path) -> None:
-    """Judges every score and preset, and writes the table, its JSON and the heat map."""
+    """Judges every score and preset, and writes the table, its JSON and the heat map.
+
+    Raises:
+        ConfigError: If no setting has two measured networks.
+    """
+    if not families(found, choosing=False):
+        raise ConfigError("no setting has two measured networks; give the command more --minutes")
     judged = {choice: figures(found, choice) for choice in choices(found)}
     # Presets first; each group in the order of its mean.
     order = sorted(judged, key=lambda choice: (not choice.preset, -judged[choice].mean))
@@ -243,7 +248,10 @@ def report(found: stored.Transfer, folder: Path) -> None:
     ]
     tasks = [[label, *_shown(values[i])] for i, label in enumerate(labels)]
     failed = [
-        [name, label, count, why] for name, one in found.settings.items() for label, of in one.reasons.items() for why, count in of.items()
+        [name, label, count, why]
+        for name, one in found.settings.items()
+        for label, of in one.reasons.items()
+        for why, count in of.items()
     ]
     text = "\n\n".join(
         (
