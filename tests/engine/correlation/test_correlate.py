@@ -39,10 +39,10 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Correlation]:
 
 def test_every_score_combination_and_baseline_is_judged(found: tuple[Any, Correlation]) -> None:
     _, result = found
-    names = ["naswot", "synflow", "rbflex", "objective", "rbflex_naswot", "params", "flops", "depth", "random"]
+    names = ["naswot", "synflow", "rbflex", "objective", "rbflex_naswot", "params", "flops", "depth", "n_conv", "random"]
     assert [column.name for column in result.columns] == names
     kinds = [one.kind for one in result.document.scores.values()]
-    assert kinds == ["score"] * 3 + ["combination"] * 2 + ["baseline"] * 4
+    assert kinds == ["score"] * 3 + ["combination"] * 2 + ["count"] * 4 + ["baseline"]
     for table in result.document.tables:
         assert list(table.scores) == names
 
@@ -99,7 +99,7 @@ def test_the_folder_holds_page_figures_numbers_and_configuration(found: tuple[An
     figures = {path.name for path in result.folder.glob("*.png")}
     for dataset in ("toys", "opposite"):
         assert {f"{dataset}_{column.name}_scatter.png" for column in result.columns} <= figures
-        assert f"{dataset}_kendall.png" in figures and f"{dataset}_accuracy_of_100.png" in figures
+        assert f"{dataset}_standing.png" in figures and f"{dataset}_accuracy_of_100.png" in figures
     assert page.count("<figure>") == len(figures)
     assert "toys accuracy" in page and "40 bootstrap resamples" in page and "linear: naswot, synflow" in page
     assert "a random sample, seed 1" in page
@@ -113,7 +113,7 @@ def test_the_markdown_has_a_row_for_each_score_with_intervals(found: tuple[Any, 
     text = markdown(result.document)
     estimate = result.document.tables[0].scores["synflow"]["kendall"]
     assert f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]" in text
-    assert text.count("| synflow ") == 4 and "first of 100" in text and "first of 1,000" not in text
+    assert text.count("| synflow ") == 8 and "first of 100" in text and "first of 1,000" not in text
     for block in re.findall(r"(?:^\|.*\n?)+", text, flags=re.MULTILINE):
         assert len({len(line) for line in block.splitlines()}) == 1
 
@@ -237,7 +237,7 @@ def test_the_command_prints_markdown_or_json(tmp_path: Path, capsys: pytest.Capt
     path.write_text(yaml.safe_dump(values(tmp_path)))
     assert run(["correlate", str(path)]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("toys: the whole order") and "intervals  95 %, 40 bootstrap resamples" in out
+    assert out.startswith("toys: 0 of 3 scores are above all counts") and "intervals  95 %, 40 bootstrap resamples" in out
     table = tmp_path / "runs" / "scores-table" / "scores.npz"
     assert run(["correlate", str(path), "--json", "--scores", str(table)]) == 0
     document = json.loads(capsys.readouterr().out)
