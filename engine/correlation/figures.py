@@ -143,8 +143,9 @@ def draw_standing(found: Standing, title: str) -> Figure:
         face = plots.PAPER if kind == "count" else colour
         axes.scatter(shown.values[at], places[at], s=26, color=face, edgecolors=colour, linewidths=1.4, zorder=3, label=label)
     for value, place in zip(shown.values, places, strict=True):
-        axes.text(1.01, place, f"{value:.2f}", transform=axes.get_yaxis_transform(), **MARGIN_TEXT)
+        axes.text(1.01, place, f"{round(value, 2) + 0.0:.2f}", transform=axes.get_yaxis_transform(), **MARGIN_TEXT)
     _name_rows(axes, shown.names, places)
+    axes.locator_params(axis="x", nbins=9)
     plots.label_axes(figure, axes, "Kendall τ with accuracy (further right is better)", "")
     key = figure.legend(loc="outside lower center", ncols=2, fontsize=8.5, labelcolor=plots.INK, frameon=False)
     for text in key.get_texts():
