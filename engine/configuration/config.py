@@ -101,12 +101,14 @@ class CorrelateConfig(Parameters):
         tables: Tables of known accuracies in addition to ``table``, one per data set.
         resamples: Number of bootstrap resamples.
         seed: Seed of the bootstrap and of the random baseline.
+        seeds: Number of weight seeds: ``fitness.weights.seed`` and the next ones. Each takes as long as the first.
     """
 
     presets: list[str] = Field(default_factory=list)
     tables: list[Choice] = Field(default_factory=list)
     resamples: int = Field(default=1000, ge=2)
     seed: int = Field(default=0, ge=0)
+    seeds: int = Field(default=1, ge=1)
 
 
 class Config(Parameters):

@@ -6,12 +6,15 @@
 
     runs/<name>-correlate/  config.yaml · correlate.json · correlate.html (+ png)      next to runs/<name>-table/
 
-Parameters, FLOPs, depth and random scores are always judged too, as baselines.
+Every count of the registry and random scores are always judged too (`baselines`), and `judgement` says which scores are above all
+counts. With several weight seeds, scores are tabulated once a seed, and their agreement is reported as well (`ceiling`):
+
+    runs/<name>-seed<s>-table/      scores under each further weight seed
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +23,7 @@ import numpy as np
 
 from rbflex_evo.engine.configuration.assembly import Assembly, open_table
 from rbflex_evo.engine.configuration.config import Config, proxies_of
-from rbflex_evo.engine.configuration.selection import Choice, read_choice
+from rbflex_evo.engine.configuration.selection import Choice
 from rbflex_evo.engine.run.environment import environment
 from rbflex_evo.engine.run.folder import opened
 from rbflex_evo.engine.tabulation.sample import architectures_of
@@ -28,24 +31,23 @@ from rbflex_evo.engine.tabulation.score_table import ScoreTable, read_scores
 from rbflex_evo.engine.terminal.interrupt import STOPS, Interrupt
 from rbflex_evo.engine.terminal.messages import attempt
 from rbflex_evo.engine.terminal.progress import Progress
-from rbflex_evo.fitness.data.batch import sources
-from rbflex_evo.fitness.evaluation import Evaluation, keyed
+from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.fitness.objective.objective import Objective, ObjectiveParameters, create_objective
 from rbflex_evo.fitness.objective.presets import PRESETS
-from rbflex_evo.spaces import ConfigError, Parameters, RunError, SearchSpace, TableError, near_name, parse
+from rbflex_evo.spaces import ConfigError, RunError, SearchSpace, TableError, near_name, parse
 from rbflex_evo.spaces.isolation.settings import own_settings
 
-from .columns import Accuracies, Column
+from .baselines import RANDOM, baselines, counts_of, scoring
+from .ceiling import ceiling, repeatability
+from .columns import Accuracies, Column, Kind
 from .document import Correlation, CorrelationDocument, Judged, JudgedTable, ScoreFacts, write_correlation
-from .ordering import DRAWS, LEVEL, TOPS, judge
+from .judgement import judge_scores, kendall_of
+from .ordering import DRAWS, LEVEL, TOPS, Statistic, judge
 
 if TYPE_CHECKING:
     from rbflex_evo.spaces.tables.table import Table
 
-# Baselines of every correlation: counted quantities and random scores.
-COUNTS = ("params", "flops", "depth")
-BASELINES = (*COUNTS, "random")
 FEWEST = 3
 
 
@@ -75,19 +77,25 @@ def correlate(config: Config, scores: Path | None = None, *, quiet: bool = False
 def _correlate(config: Config, scores: Path | None, interrupt: Interrupt, quiet: bool, page: bool) -> Correlation:
     space = Assembly(config).space
     tables = _tables(config, space)
-    wanted = _with_baselines(config)
+    counts = counts_of(space)
+    wanted = _with_baselines(config, counts)
     if scores is None and config.scores is not None:
         scores = Path(config.scores).expanduser()
     _check_enough(config, space)
+    _check_seeds(config, scores)
     if scores is None:
         from rbflex_evo.engine.tabulation.tabulate import tabulate
 
         found = read_scores(tabulate(wanted, quiet=quiet))
-        names = list(wanted.fitness.proxies)
+        names = [name for name in wanted.fitness.proxies if name not in counts]
+        others = _reseeded(scoring(wanted, {name: wanted.fitness.proxies[name] for name in names})) if names else []
+        reseeded = [read_scores(tabulate(one, quiet=quiet)) for one in others]
     else:
         found = _given(scores, config, space)
-        names = list(found.scores)
-    columns = [*_columns(config, found, names), *_baselines(config, found, space, interrupt, quiet)]
+        names = [name for name in found.scores if name not in (*counts, RANDOM)]
+        reseeded = []
+    judged = _columns(config, found, names, reseeded)
+    columns = [*judged, *baselines(config, found, space, counts, interrupt, quiet)]
     with opened(config.folder.with_name(f"{config.folder.name}-correlate")) as folder:
         if not folder.config.exists():
             folder.check_owner(config)
@@ -135,16 +143,36 @@ def _check_enough(config: Config, space: SearchSpace) -> None:
         )
 
 
-def _with_baselines(config: Config) -> Config:
+def _check_seeds(config: Config, scores: Path | None) -> None:
+    if scores is not None and config.correlate.seeds > 1:
+        raise ConfigError(
+            f"correlate.seeds is {config.correlate.seeds}, but the table of scores {str(scores)!r} has one seed of weights; "
+            "set correlate.seeds=1, or measure without a table of scores"
+        )
+
+
+def weight_seeds(config: Config) -> list[int]:
+    """Returns the weight seeds of a correlation, the configured one first."""
+    first = config.fitness.weights.seed
+    return list(range(first, first + config.correlate.seeds))
+
+
+def _reseeded(config: Config) -> list[Config]:
+    """Returns the configuration of each further weight seed, in a folder of its own."""
+    found = []
+    for seed in weight_seeds(config)[1:]:
+        weights = config.fitness.weights.model_copy(update={"seed": seed})
+        fitness = config.fitness.model_copy(update={"weights": weights})
+        found.append(config.model_copy(update={"name": f"{config.name}-seed{seed}", "fitness": fitness}))
+    return found
+
+
+def _with_baselines(config: Config, counts: Sequence[str]) -> Config:
     """Adds what is judged but not in the configuration: the members of presets, and what can be counted."""
     proxies = dict(config.fitness.proxies)
-    for added in (*(PRESETS.get(name).proxies for name in config.correlate.presets), {name: {} for name in COUNTS}):
+    for added in (*(PRESETS.get(name).proxies for name in config.correlate.presets), {name: {} for name in counts}):
         proxies = {**proxies, **proxies_of({name: values for name, values in added.items() if name not in proxies})}
-    return _scoring(config, proxies)
-
-
-def _scoring(config: Config, proxies: dict[str, Parameters]) -> Config:
-    return config.model_copy(update={"fitness": config.fitness.model_copy(update={"proxies": proxies})})
+    return scoring(config, proxies)
 
 
 def _given(path: Path, config: Config, space: SearchSpace) -> ScoreTable:
@@ -170,9 +198,11 @@ def _given(path: Path, config: Config, space: SearchSpace) -> ScoreTable:
     return ScoreTable(table.space, chosen, [table.keys[i] for i in at], {name: values[at] for name, values in table.scores.items()})
 
 
-def _columns(config: Config, table: ScoreTable, names: Sequence[str]) -> list[Column]:
+def _columns(config: Config, table: ScoreTable, names: Sequence[str], reseeded: Sequence[ScoreTable]) -> list[Column]:
     """Returns the single scores and their combinations; ranks are taken against all architectures of the table."""
-    columns = [Column(name, "score", table.scores[name]) for name in names if name not in BASELINES]
+    # Counts are the same for every weight seed.
+    scores = [table.scores, *({**table.scores, **one.scores} for one in reseeded)]
+    columns = [_column(name, "score", [one[name] for one in scores]) for name in names]
     combined = {}
     objective = Assembly(config).objective
     if objective.rule in ("linear", "log"):
@@ -183,8 +213,12 @@ def _columns(config: Config, table: ScoreTable, names: Sequence[str]) -> list[Co
         combined.setdefault(name, create_objective(parameters, preset.proxies))
     for name, objective in combined.items():
         about = f"{objective.rule}: {', '.join(objective.members)}"
-        columns.append(Column(name, "combination", combine(objective, table.scores), about))
+        columns.append(_column(name, "combination", [combine(objective, one) for one in scores], about))
     return columns
+
+
+def _column(name: str, kind: Kind, values: Sequence[np.ndarray], about: str = "") -> Column:
+    return Column(name, kind, values[0], about, tuple(values[1:]))
 
 
 def combine(objective: Objective, scores: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -205,44 +239,14 @@ def combine(objective: Objective, scores: Mapping[str, np.ndarray]) -> np.ndarra
     return np.where(np.isneginf(utilities), np.nan, utilities)
 
 
-def _baselines(config: Config, table: ScoreTable, space: SearchSpace, interrupt: Interrupt, quiet: bool) -> list[Column]:
-    scores = dict(table.scores)
-    missing = [name for name in COUNTS if name not in scores]
-    if missing:
-        counting = _scoring(config, proxies_of({name: {} for name in missing}))
-        scores |= _counted(counting, table.architectures, space, interrupt, quiet)
-    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(config.correlate.seed, spawn_key=(1,))))
-    scores["random"] = rng.random(len(table.architectures))
-    return [Column(name, "baseline", scores[name]) for name in BASELINES]
-
-
-def _counted(
-    config: Config, architectures: Sequence[str], space: SearchSpace, interrupt: Interrupt, quiet: bool
-) -> dict[str, np.ndarray]:
-    """Returns scores that read no image, of a table that lacks them."""
-    from rbflex_evo.fitness.data.inputs import default_data
-
-    data = read_choice({**default_data(space), "n": 2, "seed": 0}, "data", "source", sources)
-    parts = Assembly(config.model_copy(update={"workers": 1, "data": data}))
-    genotypes = [space.parse(notation) for notation in architectures]
-    evaluations = []
-    with (
-        parts.evaluator() as evaluator,
-        Progress("baselines", len(genotypes), unit="network", shown=not quiet) as progress,
-    ):
-        for evaluation in evaluator.evaluate(keyed(evaluator, genotypes)):
-            evaluations.append(evaluation)
-            progress.advance()
-            interrupt.check()
-    return {name: np.array([one.scores.get(name, np.nan) for one in evaluations]) for name in config.fitness.proxies}
-
-
 def _known(table: Table, source: str, architectures: Sequence[str], interrupt: Interrupt, quiet: bool) -> Accuracies:
     accuracies = np.full(len(architectures), np.nan)
+    runs = []
     with Progress(f"accuracies of {table.dataset}", len(architectures), unit="architecture", shown=not quiet) as progress:
         for i, notation in enumerate(architectures):
             accuracy = table.accuracy(notation)
             accuracies[i] = np.nan if accuracy is None else accuracy
+            runs.append(table.runs(notation))
             progress.advance()
             interrupt.check()
     known = int(np.isfinite(accuracies).sum())
@@ -252,7 +256,10 @@ def _known(table: Table, source: str, architectures: Sequence[str], interrupt: I
             f"needs at least {FEWEST} that it knows; enlarge the sample (sample: {{size: ...}}), or list some that it knows "
             "(sample: {file: ...})"
         )
-    return Accuracies(table.dataset, source, accuracies)
+    trained = np.full((len(architectures), max(map(len, runs))), np.nan)
+    for i, values in enumerate(runs):
+        trained[i, : len(values)] = values
+    return Accuracies(table.dataset, source, accuracies, trained)
 
 
 def _document(
@@ -265,31 +272,13 @@ def _document(
     quiet: bool,
 ) -> CorrelationDocument:
     """Judges every score against every table."""
-    tables = []
-    with Progress("bootstrap", len(columns) * len(known), unit="score", shown=not quiet) as progress:
-        for one in known:
-            there = np.isfinite(one.values)
-            accuracies = one.values[there]
-            judged: Judged = {}
-            for column in columns:
-                judged[column.name] = judge(
-                    column.values[there],
-                    accuracies,
-                    resamples=config.correlate.resamples,
-                    seed=config.correlate.seed,
-                )
-                progress.advance()
-                interrupt.check()
-            tables.append(
-                JudgedTable(
-                    dataset=one.dataset,
-                    source=one.source,
-                    known=int(there.sum()),
-                    best=float(accuracies.max()),
-                    mean=float(accuracies.mean()),
-                    scores=judged,
-                )
-            )
+    with Progress("bootstrap", 2 * len(columns) * len(known), unit="score", shown=not quiet) as progress:
+
+        def step() -> None:
+            progress.advance()
+            interrupt.check()
+
+        tables = [_judged(config, columns, one, step) for one in known]
     return CorrelationDocument(
         name=config.name,
         space=space.name,
@@ -298,6 +287,7 @@ def _document(
         sample=None if config.sample is None else config.sample.model_dump(mode="json", exclude_none=True),
         resamples=config.correlate.resamples,
         seed=config.correlate.seed,
+        weight_seeds=weight_seeds(config),
         level=LEVEL,
         tops=list(TOPS),
         draws=list(DRAWS),
@@ -307,4 +297,37 @@ def _document(
         },
         tables=tables,
         environment=environment(),
+    )
+
+
+def _judged(config: Config, columns: Sequence[Column], known: Accuracies, step: Callable[[], None]) -> JudgedTable:
+    """Judges every score against one table."""
+    there = np.isfinite(known.values)
+    accuracies = known.values[there]
+    bootstrap = {"resamples": config.correlate.resamples, "seed": config.correlate.seed}
+    values = {kind: {c.name: c.values[there] for c in columns if (c.kind == "count") == kind} for kind in (False, True)}
+    found = judge_scores(values[False], values[True], accuracies, step=step, **bootstrap)
+    scores: Judged = {}
+    for column in columns:
+        one = found.scores[column.name]
+        statistics = judge(column.values[there], accuracies, **bootstrap)
+        scores[column.name] = {**statistics, "kendall_one_size": one.of_one_size, "kendall_given_size": one.given_size}
+        if column.reseeded:
+            seeds = np.array([column.values, *column.reseeded])[:, there]
+            scores[column.name] |= {
+                "kendall_of_mean": kendall_of(seeds.mean(axis=0), accuracies, **bootstrap),
+                "repeatability": Statistic(repeatability(seeds)),
+            }
+        step()
+    return JudgedTable(
+        dataset=known.dataset,
+        source=known.source,
+        known=int(there.sum()),
+        best=float(accuracies.max()),
+        mean=float(accuracies.mean()),
+        best_count=found.best_count,
+        pairs_of_one_size=found.pairs_of_one_size,
+        ceiling=ceiling(known.runs[there]),
+        verdicts={name: found.scores[name].verdict for name in values[False]},
+        scores=scores,
     )

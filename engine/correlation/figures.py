@@ -1,8 +1,8 @@
-"""The figures of a correlation: intervals of all scores side by side, and one score's scatter; data first, then the drawing."""
+"""The figures of a correlation: every score beside the counts, intervals side by side, one score's scatter; data, then drawing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,15 +10,24 @@ import numpy as np
 
 from rbflex_evo.engine.figures import plots
 
-from .document import Judged
+from .document import Judged, JudgedTable
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = {"score": plots.BLUE, "combination": plots.ORANGE, "baseline": plots.MUTED}
+COLOURS = {"score": plots.BLUE, "combination": plots.ORANGE, "count": plots.MUTED, "baseline": plots.MUTED}
+# Colour, and what the key says, of each standing.
+STANDINGS = {
+    "above": (plots.GREEN, "above all counts"),
+    "within": (plots.BLUE, "within noise of the best count"),
+    "below": (plots.ORANGE, "below the best count"),
+    "count": (plots.MUTED, "a count"),
+}
 # A page holds a scatter for each score, so points become pictures sooner than in a report.
 RASTER_ABOVE = 400
 ROW_INCHES = 0.23
+WIDE_INCHES = 6.4
 MARGIN_TEXT: dict[str, Any] = {"ha": "left", "va": "center", "fontsize": 8.5, "color": plots.MUTED}
 
 
@@ -28,7 +37,7 @@ class Intervals:
 
     Attributes:
         names: Names of the scores.
-        kinds: Kind of each score: score, combination or baseline.
+        kinds: Kind of each score: score, combination, count or baseline.
         values: float64 [S].
         low: float64 [S], the interval's lower end; `value` where there is none.
         high: float64 [S], its upper end.
@@ -81,14 +90,77 @@ def draw_intervals(found: Intervals, title: str, label: str, limits: tuple[float
                 axes.text(0.01, place, f"◂ {value:.2f}", transform=axes.get_yaxis_transform(), **MARGIN_TEXT)
             elif value > limits[1]:
                 axes.text(0.99, place, f"{value:.2f} ▸", transform=axes.get_yaxis_transform(), **{**MARGIN_TEXT, "ha": "right"})
-    axes.set_yticks(places, found.names)
+    _name_rows(axes, found.names, places)
+    return plots.label_axes(figure, axes, label, "")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Kendall of every score beside the counts, the best first.
+
+    Attributes:
+        scores: Kendall and its interval; `kinds` are above, within, below, or count.
+        best_count: Name of the best count, None if no count orders the architectures.
+        line: Kendall of the best count, 0 without one.
+        ceiling: Two figures of the agreement of training runs, the lower first; None if there is one run.
+    """
+
+    scores: Intervals
+    best_count: str | None
+    line: float
+    ceiling: tuple[float, float] | None
+
+
+def standing(table: JudgedTable) -> Standing:
+    """Orders scores and counts by Kendall, and says of each on which side of the best count it is."""
+    kinds = {name: "count" if (verdict := table.verdicts.get(name)) is None else verdict.kind for name in table.scores}
+    best = None if table.best_count is None else table.scores[table.best_count]["kendall"].value
+    ends = [value for value in (table.ceiling.between, table.ceiling.of_others) if value is not None]
+    ceiling = (min(ends), max(ends)) if ends else None
+    return Standing(intervals(table.scores, kinds, "kendall"), table.best_count, best or 0.0, ceiling)
+
+
+def draw_standing(found: Standing, title: str) -> Figure:
+    """Draws scores as points with intervals in the colours of their verdicts, the best count as a line, the ceiling as a band."""
+    figure, axes = plots.panel(title)
+    shown = found.scores
+    count = len(shown.names)
+    figure.set_size_inches(WIDE_INCHES, 1.5 + ROW_INCHES * count)
+    places = np.arange(count)[::-1]
+    name = "chance, no count orders these networks" if found.best_count is None else f"{found.best_count}, the best count"
+    axes.axvline(found.line, color=plots.INK, linewidth=1.3, linestyle=(0, (4, 2)), label=name, zorder=2)
+    if found.ceiling is not None:
+        low, high = found.ceiling
+        # Two runs give one figure, which would be a band without width.
+        axes.axvspan(
+            low - 0.002, high + 0.002, color=plots.PURPLE, alpha=0.3, linewidth=0, label="ceiling: training runs agree this far"
+        )
+    for kind, (colour, label) in STANDINGS.items():
+        at = [i for i, one in enumerate(shown.kinds) if one == kind]
+        if not at:
+            continue
+        axes.hlines(places[at], shown.low[at], shown.high[at], color=colour, linewidth=2.4, alpha=0.45)
+        face = plots.PAPER if kind == "count" else colour
+        axes.scatter(shown.values[at], places[at], s=26, color=face, edgecolors=colour, linewidths=1.4, zorder=3, label=label)
+    for value, place in zip(shown.values, places, strict=True):
+        axes.text(1.01, place, f"{round(value, 2) + 0.0:.2f}", transform=axes.get_yaxis_transform(), **MARGIN_TEXT)
+    _name_rows(axes, shown.names, places)
+    axes.locator_params(axis="x", nbins=9)
+    plots.label_axes(figure, axes, "Kendall τ with accuracy (further right is better)", "")
+    key = figure.legend(loc="outside lower center", ncols=2, fontsize=8.5, labelcolor=plots.INK, frameon=False)
+    for text in key.get_texts():
+        text.set_parse_math(False)
+    return figure
+
+
+def _name_rows(axes: Axes, names: Sequence[str], places: np.ndarray) -> None:
+    axes.set_yticks(places, names)
     for text in axes.get_yticklabels():
         text.set_parse_math(False)
         text.set_color(plots.INK)
-    axes.set_ylim(-0.6, count - 0.4)
+    axes.set_ylim(-0.6, len(names) - 0.4)
     axes.grid(False, axis="y")
     axes.locator_params(axis="x", nbins=5)
-    return plots.label_axes(figure, axes, label, "")
 
 
 def draw_scatter(scores: np.ndarray, accuracies: np.ndarray, name: str, dataset: str, tau: float | None) -> Figure:

@@ -14,7 +14,7 @@ size, a score is compared with 0. A failed score ranks below all others, all fai
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -40,6 +40,19 @@ class Verdict:
     kind: Literal["above", "below", "within"]
     count: str | None
     difference: Statistic
+
+    @property
+    def text(self) -> str:
+        """The verdict as a line, with the difference and its interval."""
+        one = self.difference
+        interval = "" if one.low is None or one.high is None else f" [{one.low:+.3f}, {one.high:+.3f}]"
+        size = f"{one.value:+.3f}{interval}"
+        if self.count is None:
+            what = {"above": "above chance", "below": "below chance", "within": "within noise of chance"}[self.kind]
+            return f"{what}, {size}; no count orders these networks"
+        if self.kind == "above":
+            return f"above all counts, {size} over {self.count}"
+        return f"{'below' if self.kind == 'below' else 'within noise of'} {self.count}, {size}"
 
 
 @dataclass(frozen=True)
@@ -89,6 +102,7 @@ def judge_scores(
     flops: np.ndarray | None = None,
     resamples: int = 1000,
     seed: int = 0,
+    step: Callable[[], None] = lambda: None,
 ) -> Judgement:
     """Judges every score beside every count; the same arguments always give the same judgement.
 
@@ -100,6 +114,7 @@ def judge_scores(
         flops: FLOPs [N]; by default the count ``flops``.
         resamples: Number of bootstrap resamples of the networks.
         seed: Seed of the bootstrap.
+        step: Called when a score or count is done.
 
     Raises:
         ValueError: If an array has another length than `accuracies`, an accuracy is not finite, or a name is given twice.
@@ -108,7 +123,10 @@ def judge_scores(
     sizes = {"params": counts.get("params") if params is None else params, "flops": counts.get("flops") if flops is None else flops}
     known = {name: np.asarray(values, dtype=np.float64) for name, values in sizes.items() if values is not None}
     judge = _Judge(accuracies, known, resamples, seed)
-    measured = {name: judge.measured(np.asarray(values, dtype=np.float64)) for name, values in {**scores, **counts}.items()}
+    measured = {}
+    for name, values in {**scores, **counts}.items():
+        measured[name] = judge.measured(np.asarray(values, dtype=np.float64))
+        step()
     ordered = {name: value for name in counts if math.isfinite(value := measured[name]["kendall"][0])}
     best = max(ordered, key=ordered.__getitem__) if ordered else None
     compared = np.zeros(resamples + 1) if best is None else measured[best]["kendall"]
@@ -120,6 +138,12 @@ def judge_scores(
         )
     pairs = pairs_of_one_size(known["params"]) if "params" in known else None
     return Judgement(judged, best, pairs, resamples, seed)
+
+
+def kendall_of(scores: np.ndarray, accuracies: np.ndarray, *, resamples: int = 1000, seed: int = 0) -> Statistic:
+    """Returns Kendall of one score, float64 [N], with the interval that `judge_scores` gives it."""
+    found = _Judge(accuracies, {}, resamples, seed).measured(scores)["kendall"]
+    return with_interval(float(found[0]), found[1:])
 
 
 class _Judge:

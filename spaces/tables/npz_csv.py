@@ -60,6 +60,7 @@ class NpzTable(LoadedTable):
             notations = [separator.join(map(str, row)) for row in arrays.get(joined, 2).tolist()]
         names = checked_notations(parameters.path, space, notations)
         self.loaded = arrays.percentages(parameters.accuracy, names)
+        self.trained = arrays.runs(parameters.accuracy, names)
         self.validations = arrays.percentages(parameters.validation, names) if parameters.validation else {}
 
 
@@ -127,6 +128,11 @@ class Columns:
         rows = self._rows(name, notations)
         check_percent(rows, f"{name!r} of {self.path!r}")
         return dict(zip(notations, rows.mean(axis=1).tolist(), strict=True))
+
+    def runs(self, name: str, notations: Sequence[str]) -> dict[str, tuple[float, ...]]:
+        """Returns the accuracies of every run of a column by notation; none if it has fewer than two runs."""
+        rows = self._rows(name, notations)
+        return dict(zip(notations, map(tuple, rows.tolist()), strict=True)) if rows.shape[1] > 1 else {}
 
     def numbers(self, name: str, notations: Sequence[str]) -> dict[str, float]:
         """Returns the numbers of a column in any unit by notation, averaged over runs if it has two dimensions.

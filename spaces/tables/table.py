@@ -82,6 +82,14 @@ class Table(ABC):
         """Returns one validation accuracy in percent, or None if the table does not contain it."""
         return None
 
+    def runs(self, notation: str) -> tuple[float, ...]:
+        """Returns the test accuracies of the architecture's training runs in percent, whose mean is its accuracy.
+
+        All architectures have the same runs in the same order, NaN where one is missing. The tuple is empty if the table holds
+        one figure for each architecture, or does not contain this one.
+        """
+        return ()
+
     def __len__(self) -> int:
         return len(self.accuracies())
 
@@ -128,10 +136,12 @@ class LoadedTable(Table):
     Attributes:
         loaded: Test accuracies in percent by notation.
         validations: Validation accuracies in percent by notation, as far as they are known.
+        trained: Test accuracies in percent of each training run by notation; empty if there is one figure each.
     """
 
     loaded: Mapping[str, float]
     validations: Mapping[str, float] = MappingProxyType({})
+    trained: Mapping[str, tuple[float, ...]] = MappingProxyType({})
 
     def accuracies(self) -> Mapping[str, float]:
         """Returns every known test accuracy in percent by notation."""
@@ -140,3 +150,7 @@ class LoadedTable(Table):
     def validation(self, notation: str) -> float | None:
         """Returns one validation accuracy in percent, or None if the table does not contain it."""
         return self.validations.get(notation)
+
+    def runs(self, notation: str) -> tuple[float, ...]:
+        """Returns the test accuracies of the architecture's training runs in percent; empty if there is one figure each."""
+        return self.trained.get(notation, ())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import warnings
 import zipfile
@@ -22,6 +23,8 @@ from rbflex_evo.spaces.tables.table import Table
 
 # Number of new records from which they are written to the cache; fewer are read in seconds.
 KEPT_FROM = 50
+# Seeds of the official training runs; an architecture has some of them.
+SEEDS = (777, 888, 999)
 
 
 class NatsBenchParameters(Parameters):
@@ -57,6 +60,7 @@ class NatsBenchTable(Table):
         kind, self.epochs = self._SPACES[space.name]
         self._api = self._open(kind)
         self._known: dict[int, tuple[float, float]] = {}
+        self._runs: dict[int, tuple[float, ...]] = {}
         checked_notations(self.name, space, self._api.meta_archs[:1])
 
     def _open(self, kind: str) -> Any:
@@ -81,6 +85,15 @@ class NatsBenchTable(Table):
         """Returns one validation accuracy in percent, or None if the table does not contain it."""
         record = self._record(self._api.query_index_by_arch(notation))
         return None if record is None else record[1]
+
+    def runs(self, notation: str) -> tuple[float, ...]:
+        """Returns the test accuracies of the seeds 777, 888 and 999 in percent, NaN where an architecture lacks one."""
+        index = self._api.query_index_by_arch(notation)
+        if index not in self._runs:
+            # The cache file has no runs, so that the record is read again.
+            self._known.pop(index, None)
+            self._record(index)
+        return self._runs.get(index, ())
 
     def accuracies(self) -> Mapping[str, float]:
         """Returns every known test accuracy in percent by notation."""
@@ -141,7 +154,13 @@ class NatsBenchTable(Table):
             warnings.simplefilter("ignore", DeprecationWarning)
             test = self._api.get_more_info(index, self.dataset, hp=self.epochs, is_random=False)
             validation = self._api.get_more_info(index, validated, hp=self.epochs, is_random=False)
+            there = self._api.arch2infos_dict[index][self.epochs].get_dataset_seeds(self.dataset)
+            runs = {
+                seed: float(self._api.get_more_info(index, self.dataset, hp=self.epochs, is_random=seed)["test-accuracy"])
+                for seed in there
+            }
         found = float(test["test-accuracy"]), float(validation["valid-accuracy"])
+        self._runs[index] = tuple(runs.get(seed, math.nan) for seed in SEEDS)
         if not all(0 <= accuracy <= 100 for accuracy in found):
             raise ValueError(f"the accuracies are {found[0]:g} and {found[1]:g}; expected percent (0..100)")
         return found

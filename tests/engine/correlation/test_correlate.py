@@ -18,7 +18,11 @@ from scipy import stats
 
 from rbflex_evo.engine.commands.app import run
 from rbflex_evo.engine.configuration.assembly import Assembly
+from rbflex_evo.engine.correlation.baselines import counts_of
+from rbflex_evo.engine.correlation.ceiling import ceiling
 from rbflex_evo.engine.correlation.correlate import Correlation, combine, correlate
+from rbflex_evo.engine.correlation.document import read_correlation
+from rbflex_evo.engine.correlation.judgement import judge_scores
 from rbflex_evo.engine.correlation.ordering import judge, ranked
 from rbflex_evo.engine.correlation.page import markdown
 from rbflex_evo.engine.tabulation.sample import architectures_of
@@ -26,8 +30,9 @@ from rbflex_evo.engine.tabulation.score_table import read_scores
 from rbflex_evo.engine.tabulation.tabulate import tabulate
 from rbflex_evo.fitness.evaluation import keyed
 from rbflex_evo.fitness.objective.objective import Objective
-from rbflex_evo.spaces import ConfigError, RunError, TableError, UnknownNameError
-from tests.support.correlated import accuracy, config, known, values, worse
+from rbflex_evo.fitness.proxies.proxy import PROXIES
+from rbflex_evo.spaces import ConfigError, RunError, TableError, UnknownNameError, create_space
+from tests.support.correlated import SPACE, accuracy, config, known, values, worse
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +44,10 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Correlation]:
 
 def test_every_score_combination_and_baseline_is_judged(found: tuple[Any, Correlation]) -> None:
     _, result = found
-    names = ["naswot", "synflow", "rbflex", "objective", "rbflex_naswot", "params", "flops", "depth", "random"]
+    names = ["naswot", "synflow", "rbflex", "objective", "rbflex_naswot", "params", "flops", "depth", "n_conv", "random"]
     assert [column.name for column in result.columns] == names
     kinds = [one.kind for one in result.document.scores.values()]
-    assert kinds == ["score"] * 3 + ["combination"] * 2 + ["baseline"] * 4
+    assert kinds == ["score"] * 3 + ["combination"] * 2 + ["count"] * 4 + ["baseline"]
     for table in result.document.tables:
         assert list(table.scores) == names
 
@@ -99,7 +104,7 @@ def test_the_folder_holds_page_figures_numbers_and_configuration(found: tuple[An
     figures = {path.name for path in result.folder.glob("*.png")}
     for dataset in ("toys", "opposite"):
         assert {f"{dataset}_{column.name}_scatter.png" for column in result.columns} <= figures
-        assert f"{dataset}_kendall.png" in figures and f"{dataset}_accuracy_of_100.png" in figures
+        assert f"{dataset}_standing.png" in figures and f"{dataset}_accuracy_of_100.png" in figures
     assert page.count("<figure>") == len(figures)
     assert "toys accuracy" in page and "40 bootstrap resamples" in page and "linear: naswot, synflow" in page
     assert "a random sample, seed 1" in page
@@ -113,7 +118,7 @@ def test_the_markdown_has_a_row_for_each_score_with_intervals(found: tuple[Any, 
     text = markdown(result.document)
     estimate = result.document.tables[0].scores["synflow"]["kendall"]
     assert f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]" in text
-    assert text.count("| synflow ") == 4 and "first of 100" in text and "first of 1,000" not in text
+    assert text.count("| synflow ") == 8 and "first of 100" in text and "first of 1,000" not in text
     for block in re.findall(r"(?:^\|.*\n?)+", text, flags=re.MULTILINE):
         assert len({len(line) for line in block.splitlines()}) == 1
 
@@ -198,6 +203,92 @@ def test_a_sample_that_is_too_small_is_refused_before_anything_is_scored(tmp_pat
     assert not settings.folder.parent.exists() or not list(settings.folder.parent.iterdir())
 
 
+def test_verdicts_equal_size_and_the_reason_for_no_ceiling_are_in_the_document(found: tuple[Any, Correlation]) -> None:
+    _, result = found
+    columns = {column.name: column for column in result.columns}
+    table = result.document.tables[0]
+    counts = {name: column.values for name, column in columns.items() if column.kind == "count"}
+    scores = {name: column.values for name, column in columns.items() if name not in counts}
+    expected = judge_scores(scores, counts, result.known[0].values, resamples=40)
+    assert table.best_count == expected.best_count and table.pairs_of_one_size == expected.pairs_of_one_size
+    assert table.verdicts == {name: expected.scores[name].verdict for name in scores}
+    assert table.scores["naswot"]["kendall_one_size"] == expected.scores["naswot"].of_one_size
+    assert table.scores["rbflex"]["kendall_given_size"] == expected.scores["rbflex"].given_size
+    assert table.ceiling.reason == "the table has one training run of each architecture"
+    page = (result.folder / "correlate.html").read_text(encoding="utf-8")
+    assert "No ceiling: the table has one training run" in page
+    # Every verdict is a line of the page and of the printed text.
+    printed = markdown(result.document)
+    for verdict in table.verdicts.values():
+        assert verdict.text in page and verdict.text in printed
+
+
+def test_a_document_is_read_as_it_was_written_and_an_older_one_is_refused(found: tuple[Any, Correlation], tmp_path: Path) -> None:
+    _, result = found
+    assert read_correlation(result.folder) == result.document
+    assert read_correlation(tmp_path) is None
+    content = json.loads((result.folder / "correlate.json").read_text())
+    (tmp_path / "correlate.json").write_text(json.dumps({**content, "version": 1}))
+    with pytest.raises(RunError, match="is of version 1, but this program reads version 2; run correlate again"):
+        read_correlation(tmp_path)
+    for damaged in ("", "[]", "{}", json.dumps({**content, "seed": "x"})):
+        (tmp_path / "correlate.json").write_text(damaged)
+        with pytest.raises(RunError, match="is damaged; run correlate again"):
+            read_correlation(tmp_path)
+
+
+def test_several_weight_seeds_give_the_repeatability_and_the_figure_of_the_mean(tmp_path: Path) -> None:
+    settings = config(tmp_path, correlate={"resamples": 20, "seeds": 2, "presets": ["rbflex_naswot"]}, sample={"size": 40})
+    result = correlate(settings, quiet=True)
+    assert result.document.weight_seeds == [0, 1]
+    columns = {column.name: column for column in result.columns}
+    other = correlate(
+        config(tmp_path, name="other", fitness={**values(tmp_path)["fitness"], "weights": {"seed": 1}}, sample={"size": 40}),
+        quiet=True,
+        page=False,
+    )
+    one, two = columns["synflow"].values, {column.name: column for column in other.columns}["synflow"].values
+    np.testing.assert_array_equal(columns["synflow"].reseeded, [two])
+    judged = result.document.tables[0].scores
+    accuracies = result.known[0].values
+    assert judged["synflow"]["repeatability"].value == pytest.approx(stats.kendalltau(ranked(one), ranked(two)).statistic)
+    mean = stats.kendalltau(ranked((one + two) / 2), accuracies).statistic
+    assert judged["synflow"]["kendall_of_mean"].value == pytest.approx(mean)
+    # A combination ranks again under each seed; what is counted has no seed.
+    assert judged["objective"]["repeatability"].value is not None and "repeatability" not in judged["params"]
+    assert "two weight seeds" in markdown(result.document)
+    assert "Two weight seeds" in (result.folder / "correlate.html").read_text(encoding="utf-8")
+
+
+def test_a_table_of_scores_has_one_weight_seed(found: tuple[Any, Correlation], tmp_path: Path) -> None:
+    path = found[1].folder.with_name("scores-table") / "scores.npz"
+    with pytest.raises(ConfigError, match=r"correlate.seeds is 3, but the table of scores .* has one seed of weights"):
+        correlate(config(tmp_path, correlate={"seeds": 3}), path, quiet=True, page=False)
+
+
+def test_training_runs_of_a_table_give_the_ceiling(tmp_path: Path) -> None:
+    space = create_space(**SPACE)
+    genotypes = list(space.encoding.enumerate())
+    runs = np.array([[accuracy(genotype)] for genotype in genotypes]) + np.random.default_rng(0).random((len(genotypes), 2))
+    np.savez(tmp_path / "runs.npz", arch_str=[space.notation(genotype) for genotype in genotypes], accuracy=runs)
+    table = {"source": "npz", "path": str(tmp_path / "runs.npz"), "accuracy": "accuracy"}
+    result = correlate(config(tmp_path, table=table), quiet=True)
+    rows = [
+        genotypes.index(space.parse(notation))
+        for notation in read_scores(result.folder.with_name("scores-table") / "scores.npz").architectures
+    ]
+    found = result.document.tables[0].ceiling
+    assert found == ceiling(runs[rows]) and 0.5 < found.between < 1
+    assert f"τ {found.between:.3f} with another one" in (result.folder / "correlate.html").read_text(encoding="utf-8")
+
+
+def test_counts_are_those_that_the_registry_marks_and_the_space_has() -> None:
+    names = counts_of(create_space(**SPACE))
+    assert names[:2] == ("params", "flops") and {"depth", "n_conv"} <= set(names)
+    assert all(PROXIES.get(name).is_count and PROXIES.get(name).cost == "data-free" for name in names)
+    assert "rbflex" not in names and "nn_mass" not in names
+
+
 def test_tables_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="two tables are both called 'toys'; set 'dataset'"):
         correlate(config(tmp_path, correlate={"tables": [known(tmp_path)]}), quiet=True, page=False)
@@ -237,7 +328,7 @@ def test_the_command_prints_markdown_or_json(tmp_path: Path, capsys: pytest.Capt
     path.write_text(yaml.safe_dump(values(tmp_path)))
     assert run(["correlate", str(path)]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("toys: the whole order") and "intervals  95 %, 40 bootstrap resamples" in out
+    assert out.startswith("toys: 0 of 3 scores are above all counts") and "intervals  95 %, 40 bootstrap resamples" in out
     table = tmp_path / "runs" / "scores-table" / "scores.npz"
     assert run(["correlate", str(path), "--json", "--scores", str(table)]) == 0
     document = json.loads(capsys.readouterr().out)

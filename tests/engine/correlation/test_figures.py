@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
 
 from rbflex_evo.engine.correlation import figures as figures
+from rbflex_evo.engine.correlation.ceiling import Ceiling
+from rbflex_evo.engine.correlation.document import JudgedTable
+from rbflex_evo.engine.correlation.judgement import Verdict
 from rbflex_evo.engine.correlation.ordering import Statistic
 from rbflex_evo.engine.figures import plots
 
@@ -51,6 +55,69 @@ def test_a_drawing_has_a_row_for_each_score_and_writes_what_lies_outside() -> No
     low, high = axes.get_xlim()
     points = {tuple(offset) for one in axes.collections for offset in one.get_offsets().tolist()}
     assert {(92.0, 2), (90.0, 1)} <= points and low > 80 and high < 94
+
+
+def judged_table(best_count: str | None = "params", ceiling: Ceiling | None = None) -> JudgedTable:
+    count = best_count
+    verdicts = {
+        "layered": Verdict("above", count, Statistic(0.2, 0.1, 0.3)),
+        "rbflex": Verdict("within", count, Statistic(0.0, -0.1, 0.1)),
+        "random": Verdict("below", count, Statistic(-0.5, -0.6, -0.4)),
+        "odd": None,
+    }
+    taus = {"layered": 0.7, "rbflex": 0.51, "params": 0.5, "random": -0.001, "odd": None}
+    return JudgedTable(
+        dataset="toys",
+        source="csv",
+        known=9,
+        best=90.0,
+        mean=80.0,
+        best_count=best_count,
+        pairs_of_one_size=4,
+        ceiling=ceiling or Ceiling(9, 0.8, 0.85),
+        verdicts=verdicts,
+        scores={name: estimate(tau) for name, tau in taus.items()},
+    )
+
+
+def test_scores_stand_on_a_side_of_the_best_count() -> None:
+    found = figures.standing(judged_table())
+    assert found.scores.names == ["layered", "rbflex", "params", "random"]
+    assert found.scores.kinds == ["above", "within", "count", "below"]
+    assert (found.best_count, found.line, found.ceiling) == ("params", 0.5, (0.8, 0.85))
+    without = figures.standing(judged_table(None, Ceiling(0, reason="one run")))
+    assert (without.best_count, without.line, without.ceiling) == (None, 0.0, None)
+
+
+def test_the_standing_shows_the_best_count_the_ceiling_and_a_colour_for_each_verdict() -> None:
+    figure = figures.draw_standing(figures.standing(judged_table()), "title")
+    (axes,) = figure.axes
+    key = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert {"params, the best count", "ceiling: training runs agree this far", "above all counts", "a count"} <= key
+    assert axes.lines[0].get_xdata()[0] == 0.5
+    assert [text.get_text() for text in axes.texts] == ["0.70", "0.51", "0.50", "0.00"]
+    bare = figures.draw_standing(figures.standing(judged_table(None, Ceiling(0, reason="one run"))), "title")
+    key = {text.get_text() for text in bare.legends[0].get_texts()}
+    assert "chance, no count orders these networks" in key and not any("ceiling" in text for text in key)
+
+
+def test_no_label_of_the_standing_overlaps_another_with_many_scores() -> None:
+    table = judged_table()
+    names = [f"az_progressivity_{i}" for i in range(30)]
+    verdict = Verdict("above", "params", Statistic(0.1))
+    many = table.model_copy(
+        update={
+            "scores": {**table.scores, **{name: estimate(0.5 + i / 100) for i, name in enumerate(names)}},
+            "verdicts": {**table.verdicts, **dict.fromkeys(names, verdict)},
+        }
+    )
+    figure = figures.draw_standing(figures.standing(many), "title")
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    for texts in (axes.get_yticklabels(), axes.texts):
+        boxes = [text.get_window_extent() for text in texts]
+        assert not any(one.overlaps(other) for one, other in itertools.pairwise(boxes))
+        assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes)
 
 
 def test_a_scatter_shows_the_candidates_that_have_both_and_the_tau_it_is_given() -> None:
