@@ -45,12 +45,12 @@ class Observer(ABC):
         reduction: Name of the function that `reduce` computes, if a backend may compute it in its own way. Subclasses do not
             inherit it. "row_sums" is `row_sums.reduce_rows` of the rows of a layer, and of the features, with `take_features`.
             "sign_matches" are [K, N, N], for each pair of images the number of units that are positive in both or in neither.
-            Observers of one name share its result.
+            "patterns" is `swap.SwapObserver.reduce`. Observers of one name share its result.
         reads_blocks: Whether the observer receives the outputs of the primary blocks, too.
-        block_reduction: The same as `reduction` for `reduce_block`. "spectra" is `az_nas.spectra`.
+        block_reduction: The same as `reduction` for `reduce_block`. "spectra" is `spectra.spectra`.
     """
 
-    reduction: ClassVar[Literal["row_sums", "sign_matches"] | None] = None
+    reduction: ClassVar[Literal["row_sums", "sign_matches", "patterns"] | None] = None
     reads_blocks: ClassVar[bool] = False
     block_reduction: ClassVar[Literal["spectra"] | None] = None
 

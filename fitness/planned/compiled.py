@@ -16,6 +16,7 @@ from torch import Tensor
 
 from rbflex_evo.fitness.passes.observer import Observer
 from rbflex_evo.fitness.passes.row_sums import ROUNDINGS
+from rbflex_evo.fitness.passes.spectra import spectra_of
 from rbflex_evo.spaces.architecture.plan import EPSILON, Convolve
 
 from . import native
@@ -25,6 +26,10 @@ KINDS = {"alias": 0, "norm": 1, "pool": 2}
 REALS = {torch.float32: "float", torch.float64: "double"}
 # As in convolve.h.
 WINOGRAD, POINTWISE, POOLED, STRIDED, NONE = 0, 1, 2, 3, -1
+# The set of patterns of so many images is a table.
+PATTERN_BITS = 16
+# As in fused.c.
+MOST_CHANNELS = 4096
 # With fewer channels, vectors are too empty for Winograd's transforms to be faster.
 WINOGRAD_CHANNELS = 16
 # Winograd's finite points, and the transform of a kernel's three weights: the values of their polynomial at the points over the
@@ -136,7 +141,22 @@ class CompiledBackend(Backend):
             matches = torch.empty(layers, n, n, dtype=torch.float64, device="cpu")
             self._run(self.library.reduce_signs, outputs.data_ptr(), layers, n, outputs[0, 0].numel(), matches.data_ptr())
             return matches
+        if observer.reduction == "patterns" and outputs.shape[1] <= PATTERN_BITS:
+            layers, n = outputs.shape[:2]
+            tables = torch.empty(layers, 2**n + 1, dtype=torch.bool, device="cpu")
+            self.library.reduce_patterns(outputs.data_ptr(), layers, n, outputs[0, 0].numel(), tables.data_ptr())
+            return tables
         return super().reduce(observer, outputs, magnitude)
+
+    def reduce_block(self, observer: Observer, outputs: Tensor) -> Tensor | None:
+        """Reduces the outputs of a primary block, as `Backend.reduce_block`."""
+        if observer.block_reduction != "spectra" or outputs.shape[2] > MOST_CHANNELS:
+            return super().reduce_block(observer, outputs)
+        maps, n, channels = outputs.shape[:3]
+        eigenvalues = np.empty((maps, channels))
+        sizes = (maps, n, math.prod(outputs.shape[3:]), channels)
+        self._run(self.library.reduce_spectra, outputs.data_ptr(), *sizes, eigenvalues.ctypes.data)
+        return torch.from_numpy(spectra_of(eigenvalues))
 
     def show_features(self, observer: Observer, features: Tensor, magnitude: Tensor) -> None:
         """Passes features to an observer, as row sums if it reads those."""

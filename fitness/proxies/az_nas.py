@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from rbflex_evo.fitness.passes.observer import CandidateFailed, Observer, Statistics, sum_dtype
+from rbflex_evo.fitness.passes.observer import CandidateFailed, Observer, Statistics
+from rbflex_evo.fitness.passes.spectra import observations, product, spectra
 from rbflex_evo.spaces import Parameters
 
 from .proxy import Proxy
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from rbflex_evo.fitness.passes.subject import Subject
-
-# Number of rows whose products are summed in the maps' precision; the sums of such chunks are added in float64.
-CHUNK = 256
 
 
 class AzNasParameters(Parameters):
@@ -222,37 +220,6 @@ class BlockObserver(Observer):
         return {"variances": found[:, 0], "entropies": found[:, 1]}
 
 
-def spectra(outputs: Tensor) -> Tensor:
-    """Returns [K, 2] for the outputs of one block [K, N, C, H, W], [K, N, T, C] or [K, N, C] of K candidates.
-
-    The two numbers are the sum of the eigenvalues of the covariance of the channels, which is the sum of their variances, and the
-    entropy of the eigenvalues over their sum; NaN where the map is constant or not finite.
-    """
-    import torch
-
-    covariances = []
-    for output in outputs:
-        rows = _rows(output)
-        centred = rows - rows.mean(dim=0)
-        covariances.append(_product(centred, centred) / len(centred))
-    return spectra_of(torch.stack(covariances))
-
-
-def spectra_of(covariances: Tensor) -> Tensor:
-    """Returns the sums of the eigenvalues of K covariances [K, C, C] and their entropies, [K, 2]."""
-    import torch
-
-    variances = covariances.diagonal(dim1=1, dim2=2).sum(dim=1)
-    alive = variances.isfinite() & (variances > 0)
-    # Eigenvalues are not implemented on Apple's devices, and not defined for values that are not finite.
-    solved = torch.where(alive[:, None, None], covariances, 0.0)
-    solved = solved.cpu() if solved.device.type == "mps" else solved
-    # Rounding makes an eigenvalue of zero slightly negative.
-    eigenvalues = torch.linalg.eigvalsh(solved).clamp_min_(0).to(covariances.device)
-    shares = eigenvalues / eigenvalues.sum(dim=1, keepdim=True)
-    return torch.stack([variances, torch.where(alive, torch.special.entr(shares).sum(dim=1), torch.nan)], dim=1)
-
-
 def block_statistics(subject: Subject, images: int) -> Statistics:
     """Returns the statistics of the three scores, measured once per candidate.
 
@@ -325,7 +292,7 @@ class _GradientObserver(BlockObserver):
     def backward(self, before: Tensor, output: Tensor) -> None:
         import torch
 
-        rows = _rows(output.detach())
+        rows = observations(output.detach())
         signs = self.subject.signs(f"az_nas/{len(self.gains)}", tuple(rows.shape))
         outgoing = _like(signs, output)
         incoming = None
@@ -334,21 +301,16 @@ class _GradientObserver(BlockObserver):
         if incoming is None:
             incoming = torch.zeros_like(before)
         self.unchanged.append(incoming.shape == outgoing.shape and torch.equal(incoming, outgoing))
-        incoming_rows = _rows(_unshuffled(incoming, output))
+        incoming_rows = observations(_unshuffled(incoming, output))
         if len(incoming_rows) != len(rows):
             raise CandidateFailed(f"AZ-NAS finds no pixels of {list(before.shape)} for those of {list(output.shape)}")
-        correlation = (_product(incoming_rows, signs) / len(rows)).cpu().numpy()
+        correlation = (product(incoming_rows, signs) / len(rows)).cpu().numpy()
         finite = np.isfinite(correlation).all()
         self.gains.append(float(np.linalg.norm(correlation, 2)) if finite else float("nan"))
 
     def finish(self) -> Statistics:
         """Returns all statistics."""
         return {**super().finish(), "gains": np.array(self.gains), "unchanged": np.array(self.unchanged, bool)}
-
-
-def _rows(maps: Tensor) -> Tensor:
-    """Returns maps [N, C, H, W] (or tokens [N, T, C], or features [N, C]) as observations [N H W, C]."""
-    return (maps.movedim(1, -1) if maps.dim() > 3 else maps).flatten(0, -2)
 
 
 def _like(rows: Tensor, maps: Tensor) -> Tensor:
@@ -368,11 +330,3 @@ def _unshuffled(gradient: Tensor, output: Tensor) -> Tensor:
     stride = -(-gradient.shape[2] // height)
     right, below = stride * width - gradient.shape[3], stride * height - gradient.shape[2]
     return functional.pixel_unshuffle(functional.pad(gradient, (0, right, 0, below)), stride)
-
-
-def _product(a: Tensor, b: Tensor) -> Tensor:
-    """Returns a^T b of rows [R, A] and [R, B]."""
-    double = sum_dtype(a.device)
-    whole = len(a) // CHUNK * CHUNK
-    chunks = a[:whole].reshape(-1, CHUNK, a.shape[1]).mT @ b[:whole].reshape(-1, CHUNK, b.shape[1])
-    return chunks.sum(dim=0, dtype=double) + a[whole:].to(double).mT @ b[whole:].to(double)

@@ -101,6 +101,8 @@ class Swap(Proxy):
 class SwapObserver(Observer):
     """Observer that collects the distinct patterns of units: ``patterns`` [], their number."""
 
+    reduction = "patterns"
+
     def __init__(self) -> None:
         self.table: torch.Tensor | None = None
         self.codes: list[torch.Tensor] = []

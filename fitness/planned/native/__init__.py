@@ -109,6 +109,8 @@ def _typed(library: ctypes.CDLL) -> ctypes.CDLL:
         "combine": [long] * 5 + [terms, double] + [pointer] * 4 + [long],
         "reduce_rows": [pointer] + [long] * 3 + [pointer, double, pointer, pointer, long],
         "reduce_signs": [pointer] + [long] * 3 + [pointer, pointer, long],
+        "reduce_patterns": [pointer] + [long] * 3 + [pointer],
+        "reduce_spectra": [pointer] + [long] * 4 + [pointer, pointer, long],
     }
     for name, arguments in signatures.items():
         function = getattr(library, name)

@@ -3,6 +3,7 @@
  *   combine   per image, in cache: convolutions that no other step reads, sum of {alias, normalised map, pooled map} -> value,
  *             and its ReLU -> active
  *   reduce    per tile of columns, in cache: column minimum and maximum over the images -> rows in [0, 1] -> Gram matrix
+ *   covary    per tile of pixels, in cache: centred channels -> their covariance
  *
  * Compiled with -DREAL=float -DWHOLE=int32_t or -DREAL=double -DWHOLE=int64_t. Loops run over rows of pixels, so that their speed
  * does not depend on the number of channels, and are simple enough for a compiler to vectorise. Results equal those of the eager
@@ -24,6 +25,7 @@ enum { ALIAS = 0, NORM = 1, POOL = 2 };
 
 /* Integer of the size of REAL, by -DWHOLE. */
 typedef WHOLE whole;
+typedef WHOLE codes __attribute__((vector_size(VECTOR_BYTES)));
 
 static REAL square_root(REAL x) { return sizeof(REAL) == 4 ? (REAL)__builtin_sqrtf((float)x) : (REAL)__builtin_sqrt((double)x); }
 
@@ -383,5 +385,185 @@ static void match_layer(const REAL *x, long n, long length, double *matches, REA
 long reduce_signs(const REAL *x, long layers, long n, long length, double *matches, REAL *scratch, long room) {
     if (room < reduce_room(n)) return reduce_room(n);
     for (long k = 0; k < layers; k++) match_layer(x + k * n * length, n, length, matches + k * n * n, scratch);
+    return 0;
+}
+
+/* Notes the code of each column of a layer x [n, length], n at most 16, in table [2^n + 1]: bit i is whether row i is positive. The
+ * last entry is 1 if a value is not finite. */
+static void note_patterns(const REAL *restrict x, long n, long length, unsigned char *restrict table) {
+    vec poison = {0};
+    memset(table, 0, ((size_t)1 << n) + 1);
+    for (long c = 0; c < length; c += LANES) {
+        long width = least(LANES, length - c);
+        codes found = {0};
+        for (long i = 0; i < n; i++) {
+            vec v = width < LANES ? load_part(x + i * length + c, width) : load(x + i * length + c);
+            found |= (v > 0) & ((whole)1 << i);
+            poison += v * 0; /* NaN must not be taken for a dead unit. */
+        }
+        for (long k = 0; k < width; k++) table[found[k]] = 1;
+    }
+    whole finite = 1;
+    for (long k = 0; k < LANES; k++) finite &= poison[k] == 0;
+    table[(long)1 << n] = !finite;
+}
+
+/* Computes note_patterns of layers x [layers, n, length]: tables [layers, 2^n + 1]. */
+long reduce_patterns(const REAL *x, long layers, long n, long length, unsigned char *tables) {
+    for (long k = 0; k < layers; k++) note_patterns(x + k * n * length, n, length, tables + k * (((long)1 << n) + 1));
+    return 0;
+}
+
+#define PIXELS 64    /* pixels that are centred at once; those of 64 channels fill half of a first-level cache */
+#define MOST_CHANNELS 4096
+#define BLOCK 8      /* channels down a block of a covariance, and one or MOST_ACROSS / 2 vectors across */
+
+/* sums[i, j] += sum over `pixels` of x[p, i] * x[p, j], for BLOCK rows i and `across` vectors j. */
+INLINE void covary_block(const int across, const REAL *restrict rows, const REAL *restrict columns, long pixels, const long width,
+                         REAL *restrict sums) {
+    vec a[BLOCK][MOST_ACROSS / 2];
+    for (int r = 0; r < BLOCK; r++)
+        for (int v = 0; v < across; v++) a[r][v] = load(sums + r * width + v * LANES);
+    for (long p = 0; p < pixels; p++) {
+        vec y[MOST_ACROSS / 2];
+        for (int v = 0; v < across; v++) y[v] = load(columns + p * width + v * LANES);
+        for (int r = 0; r < BLOCK; r++)
+            for (int v = 0; v < across; v++) a[r][v] += rows[p * width + r] * y[v];
+    }
+    for (int r = 0; r < BLOCK; r++)
+        for (int v = 0; v < across; v++) store(sums + r * width + v * LANES, a[r][v]);
+}
+
+/* Adds x^T x of x [pixels, width] to sums [width, width], at least on and above the diagonal. */
+static void covary(const REAL *restrict x, long pixels, long width, REAL *restrict sums) {
+    for (long i = 0; i < width; i += BLOCK) {
+        long j = i / LANES * LANES;
+        for (; width - j >= MOST_ACROSS / 2 * LANES; j += MOST_ACROSS / 2 * LANES)
+            covary_block(MOST_ACROSS / 2, x + i, x + j, pixels, width, sums + i * width + j);
+        for (; j < width; j += LANES) covary_block(1, x + i, x + j, pixels, width, sums + i * width + j);
+    }
+}
+
+/* Computes the covariance [channels, channels] of a map x [pixels, channels], of which the first `image` pixels are one image. Values
+ * are relative to the mean of that image. It is as close to the mean of all as images differ, so that few digits cancel. */
+static void covariance_of(const REAL *restrict x, long pixels, long image, long channels, double *restrict out, REAL *scratch) {
+    long width = (channels + BLOCK - 1) / BLOCK * BLOCK;
+    width = padded(width);
+    REAL *restrict tile = scratch, *restrict sums = tile + PIXELS * width, *restrict shift = sums + width * width;
+    memset(scratch, 0, (PIXELS + width + 1) * width * sizeof(REAL));
+    memset(out, 0, channels * channels * sizeof(double));
+    double means[MOST_CHANNELS] = {0};
+    for (long c = 0; c < channels; c += LANES) {
+        vec sum = {0};
+        for (long p = 0; p < image; p++) sum += load_part(x + p * channels + c, channels - c);
+        store(shift + c, sum / (REAL)image);
+    }
+    for (long start = 0; start < pixels; start += PIXELS) {
+        long count = least(PIXELS, pixels - start);
+        const REAL *restrict part = x + start * channels;
+        for (long c = 0; c < channels; c += LANES) {
+            vec from = load(shift + c), sum = {0};
+            long wide = channels - c;
+            for (long p = 0; p < count; p++) {
+                vec centred = (wide < LANES ? load_part(part + p * channels + c, wide) : load(part + p * channels + c)) - from;
+                sum += centred;
+                store(tile + p * width + c, centred);
+            }
+            for (long k = 0; k < least(LANES, wide); k++) means[c + k] += sum[k];
+        }
+        covary(tile, count, width, sums);
+        if ((start / PIXELS + 1) % (CHUNK / PIXELS) && start + PIXELS < pixels) continue;
+        for (long i = 0; i < channels; i++)
+            for (long j = i; j < channels; j++) out[i * channels + j] += sums[i * width + j];
+        memset(sums, 0, width * width * sizeof(REAL));
+    }
+    for (long i = 0; i < channels; i++)
+        for (long j = i; j < channels; j++) {
+            double mean = means[i] / (double)pixels * (means[j] / (double)pixels);
+            out[j * channels + i] = out[i * channels + j] = out[i * channels + j] / (double)pixels - mean;
+        }
+}
+
+/* Reduces a symmetric matrix a [n, n] to a tridiagonal one with the same eigenvalues by reflections (Householder): diagonal [n] and
+ * off-diagonal [n], of which the last is 0. `u`, `p` [n] are scratch. */
+static void tridiagonalise(double *restrict a, long n, double *restrict diagonal, double *restrict off, double *restrict u,
+                           double *restrict p) {
+    for (long k = 0; k + 1 < n; k++) {
+        double *restrict row = a + k * n, square = 0;
+        diagonal[k] = row[k];
+        for (long i = k + 2; i < n; i++) square += row[i] * row[i];
+        off[k] = row[k + 1];
+        if (square == 0) continue;
+        double length = __builtin_sqrt(square + row[k + 1] * row[k + 1]);
+        off[k] = row[k + 1] > 0 ? -length : length;
+        memcpy(u + k + 1, row + k + 1, (n - k - 1) * sizeof(double));
+        u[k + 1] -= off[k];
+        double half = (square + u[k + 1] * u[k + 1]) / 2, dot = 0;
+        for (long i = k + 1; i < n; i++) {
+            double sum = 0;
+            for (long j = k + 1; j < n; j++) sum += a[i * n + j] * u[j];
+            p[i] = sum / half;
+            dot += p[i] * u[i];
+        }
+        for (long i = k + 1; i < n; i++) p[i] -= dot / (2 * half) * u[i];
+        for (long i = k + 1; i < n; i++) {
+            double ui = u[i], pi = p[i];
+            for (long j = k + 1; j < n; j++) a[i * n + j] -= ui * p[j] + pi * u[j];
+        }
+    }
+    diagonal[n - 1] = a[n * n - 1];
+    off[n - 1] = 0;
+}
+
+/* Replaces the diagonal [n] of a tridiagonal matrix by its eigenvalues (implicit QL with Wilkinson's shift). Returns 0 if a value does
+ * not converge. */
+static int tridiagonal_eigenvalues(double *restrict d, double *restrict e, long n) {
+    for (long l = 0; l < n; l++)
+        for (int steps = 0;; steps++) {
+            long m = l;
+            while (m + 1 < n && __builtin_fabs(e[m]) > DBL_EPSILON * (__builtin_fabs(d[m]) + __builtin_fabs(d[m + 1]))) m++;
+            if (m == l) break;
+            if (steps == 60) return 0;
+            double g = (d[l + 1] - d[l]) / (2 * e[l]), r = __builtin_sqrt(g * g + 1), s = 1, c = 1, p = 0;
+            g = d[m] - d[l] + e[l] / (g + (g < 0 ? -r : r));
+            long i = m - 1;
+            for (; i >= l; i--) {
+                double f = s * e[i], b = c * e[i];
+                e[i + 1] = r = __builtin_sqrt(f * f + g * g);
+                if (r == 0) {
+                    d[i + 1] -= p;
+                    e[m] = 0;
+                    break;
+                }
+                s = f / r;
+                c = g / r;
+                g = d[i + 1] - p;
+                r = (d[i] - g) * s + 2 * c * b;
+                p = s * r;
+                d[i + 1] = g + p;
+                g = c * r - b;
+            }
+            if (i >= l) continue;
+            d[l] -= p;
+            e[l] = g;
+            e[m] = 0;
+        }
+    return 1;
+}
+
+/* Computes the eigenvalues [maps, channels] of the covariances of maps x [maps, images, pixels, channels]; NaN if x is not finite. */
+long reduce_spectra(const REAL *x, long maps, long images, long pixels, long channels, double *eigenvalues, REAL *scratch, long room) {
+    long width = padded((channels + BLOCK - 1) / BLOCK * BLOCK), numbers = 2 * (channels + 3) * channels + width;
+    long needed = (PIXELS + width + 1) * width + numbers;
+    if (room < needed) return needed;
+    for (long k = 0; k < maps; k++) {
+        double *own = eigenvalues + k * channels, sum = 0;
+        double *covariance = (double *)(scratch + (PIXELS + width + 1) * width), *off = covariance + channels * channels;
+        covariance_of(x + k * images * pixels * channels, images * pixels, pixels, channels, covariance, scratch);
+        for (long i = 0; i < channels * channels; i++) sum += covariance[i] * 0;
+        if (sum == 0) tridiagonalise(covariance, channels, own, off, off + channels, off + 2 * channels);
+        if (sum != 0 || !tridiagonal_eigenvalues(own, off, channels))
+            for (long i = 0; i < channels; i++) own[i] = (double)NAN;
+    }
     return 0;
 }
