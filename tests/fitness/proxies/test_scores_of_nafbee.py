@@ -19,7 +19,7 @@ SPACES = {
 }
 REFUSED = {
     "nafbee_vgg11": {"nn_mass", "nn_degree", "mlp_ratio"},
-    "nafbee_bert": {"nn_mass", "nn_degree", "zen", "ni", "jacob_cov", "linear_regions"},
+    "nafbee_bert": {"nn_mass", "nn_degree", "zen", "ni", "jacob_cov", "linear_regions", "dextr"},
 }
 
 
