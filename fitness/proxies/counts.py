@@ -90,7 +90,7 @@ class NetworkDepth(Proxy):
         """Returns ``depth`` [], in layers."""
         from rbflex_evo.fitness.passes.graph import depth
 
-        return {"depth": np.array(depth(_operations(subject)))}
+        return {"depth": np.array(depth(operations(subject)))}
 
     def score(self, statistics: Statistics) -> float:
         """Returns the number of layers.
@@ -134,7 +134,7 @@ class NumberOfConvolutions(Proxy):
 
         counts = np.zeros(KERNEL_LIMIT, np.int64)
         spatial = 0
-        for operation in live_operations(_operations(subject)):
+        for operation in live_operations(operations(subject)):
             sides = set(operation.kernel)
             spatial += bool(sides - {1})
             if len(sides) == 1 and max(sides) < KERNEL_LIMIT:
@@ -155,7 +155,8 @@ def _costs(subject: Subject) -> Costs:
     return subject.space.costs(subject.genotype, tuple(subject.images.shape[1:]))
 
 
-def _operations(subject: Subject) -> list[Operation]:
+def operations(subject: Subject) -> list[Operation]:
+    """Returns the operations of the candidate's network on one of its inputs; see `graph`."""
     from rbflex_evo.fitness.passes.graph import operations_of
 
     shape = tuple(subject.images.shape[1:])

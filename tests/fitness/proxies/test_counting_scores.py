@@ -15,7 +15,9 @@ from rbflex_evo.fitness.passes.graph import depth, live_operations, operations_o
 from rbflex_evo.fitness.passes.subject import Subject
 from rbflex_evo.spaces import ConfigError, SearchSpace, VectorEncoding, create_space
 
-COUNTS = ["params", "flops", "depth", "n_conv", "nn_mass", "nn_degree"]
+COUNTS = [
+    "params", "flops", "depth", "n_conv", "nn_mass", "nn_degree", "nsc", "log_channels", "depth_width", "early_depth", "late_depth",
+]  # fmt: skip
 
 
 def subject_of(space, genotype, size=None):
@@ -70,7 +72,7 @@ def test_a_plan_and_a_run_of_the_built_network_give_one_graph(name):
     shape = (3, 16, 16)
     genotypes = [space.representative(space.key(space.encoding.sample(rng))) for _ in range(8)]
     for genotype in [*genotypes, *([(0,) * 6, (1,) * 6] if name == "nats_tss" else [])]:
-        plan, run = planned(space.plan(genotype, shape)), traced(space, genotype, shape)
+        plan, run = planned(space.plan(genotype, shape), 10), traced(space, genotype, shape)
         assert depth(plan) == depth(run)
         kernels = [sorted(o.kernel for o in live_operations(operations) if o.kernel) for operations in (plan, run)]
         assert kernels[0] == kernels[1]

@@ -18,8 +18,8 @@ SPACES = {
     "nafbee_bert": {"layers": 2, "hidden": 12, "heads": 2, "length": 6, "vocabulary": 40},
 }
 REFUSED = {
-    "nafbee_vgg11": {"nn_mass", "nn_degree"},
-    "nafbee_bert": {"nn_mass", "nn_degree", "zen", "ni", "jacob_cov", "linear_regions"},
+    "nafbee_vgg11": {"nn_mass", "nn_degree", "mlp_ratio"},
+    "nafbee_bert": {"nn_mass", "nn_degree", "zen", "ni", "jacob_cov", "linear_regions", "dextr"},
 }
 
 
