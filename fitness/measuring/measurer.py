@@ -28,7 +28,6 @@ from rbflex_evo.spaces.architecture.plan import Plan
 
 from .conditions import Conditions
 
-
 # The forward that plans describe.
 PLANNED = ForwardKind("image", "activations")
 

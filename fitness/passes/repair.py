@@ -3,13 +3,13 @@
 Among networks with equally many convolutions, NASWOT and SWAP tend to rank backwards: the more non-linear a network is, the lower
 its score. NCD scores a changed forward instead:
 
-    masked inputs        y = sum W . M . X for every convolution, M ~ Bernoulli(1 - alpha)     (stochastic activation masking, eq. 4)
-    layer normalisation  in place of every batch normalisation                                 (non-linear rescaling, section 4.2)
+    masked inputs        y = sum W . M . X for every convolution, M ~ Bernoulli(1 - alpha)    (stochastic activation masking, eq. 4)
+    layer normalisation  in place of every batch normalisation                                (non-linear rescaling, section 4.2)
 
-We had only a description of the paper, which leaves open what shares a mask. Here a mask has the shape of the input of one image and
-is the same for all images, so that images are compared under equal conditions. It is a pure function of the weights' seed, the name
-of the convolution's weight and that shape. A layer normalisation takes its statistics from all values of one image, and the affine
-terms are those of the batch normalisation.
+We had only a description of the paper, which leaves open what shares a mask. Here a mask has the shape of the input of one image
+and is the same for all images, so that images are compared under equal conditions. It is a pure function of the weights' seed, the
+name of the convolution's weight and that shape. A layer normalisation takes its statistics from all values of one image, and its
+affine terms are those of the batch normalisation.
 """
 
 from __future__ import annotations

@@ -59,6 +59,8 @@ PROXIES.register("fisher", "rbflex_evo.fitness.proxies.gradients:Fisher")
 PROXIES.register("gradsign", "rbflex_evo.fitness.proxies.gradsign:Gradsign")
 PROXIES.register("jacob_cov", "rbflex_evo.fitness.proxies.jacob_cov:JacobCov")
 PROXIES.register("zico", "rbflex_evo.fitness.proxies.zico:Zico")
+PROXIES.register("l_swag", "rbflex_evo.fitness.proxies.l_swag:LSwag")
+PROXIES.register("intrain", "rbflex_evo.fitness.proxies.intrain:InTrain")
 PROXIES.register("ntk_cond", "rbflex_evo.fitness.proxies.ntk:NtkCond")
 PROXIES.register("vkdnw", "rbflex_evo.fitness.proxies.vkdnw:Vkdnw")
 

@@ -110,6 +110,45 @@ def zico(network, images, labels):
     return total
 
 
+def l_swag(network, images, labels, batches=3, start=0, end=100):
+    """Sum over layers of log sum_w 1 / sqrt(Var|g|) over the batches, times the distinct patterns of the ReLUs."""
+    parts = [slice(len(images) * b // batches, len(images) * (b + 1) // batches) for b in range(batches)]
+    copies = [trained(network, images[part], labels[part]) for part in parts]
+    total, layers = 0.0, list(zip(*map(layers_of, copies), strict=True))
+    for depth, layer in enumerate(layers, 1):
+        if start < 100 * depth / len(layers) <= end and all(of.weight.grad is not None for of in layer):
+            deviations = np.stack([of.weight.grad.abs().flatten().numpy() for of in layer]).std(axis=0)
+            if (deviations > 0).any():
+                total += math.log((1 / deviations[deviations > 0]).sum())
+    network, codes = copy.deepcopy(network).train(), []
+    for module in network.modules():
+        if isinstance(module, nn.ReLU):
+            module.register_forward_hook(lambda m, i, o: codes.append((o > 0).flatten(1).numpy().T.copy()))
+    with torch.no_grad():
+        network(images)
+    seen = [code for depth, code in enumerate(codes, 1) if 100 * depth / len(codes) <= end]
+    return total * len({unit.tobytes() for code in seen for unit in code})
+
+
+def intrain(network, noise, labels):
+    """sum log (tr C)^2 / tr C^2 of the ReLUs' channels, times 1 + sum of min(1, std / max) of the gradients, by log(L + 1)."""
+    network, logarithms = copy.deepcopy(network).train(), []
+
+    def keep(module, inputs, output):
+        pixels = output.detach().transpose(0, 1).flatten(1).numpy()
+        eigenvalues = np.linalg.eigvalsh(np.cov(pixels))
+        logarithms.append(math.log(eigenvalues.sum() ** 2 / (eigenvalues**2).sum()) if pixels.any() else 0.0)
+
+    for module in network.modules():
+        if isinstance(module, nn.ReLU):
+            module.register_forward_hook(keep)
+    functional.cross_entropy(network(noise), labels).backward()
+    found = [p.grad.flatten().numpy() for p in network.parameters() if p.grad is not None]
+    largest = max(np.abs(g).max() for g in found)
+    health = sum(min(1.0, g.std() / np.abs(g).max()) for g in found if np.abs(g).max() > 1e-13 * largest)
+    return sum(logarithms) * (1 + health) / math.log(len(logarithms) + 1)
+
+
 def ntk_cond(network, images, labels):
     network = copy.deepcopy(network).train()
     rows = []
