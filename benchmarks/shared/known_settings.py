@@ -90,7 +90,7 @@ def transnas(file: str, *tasks: str) -> Callable[[Path, SearchSpace], Known]:
 
 
 def naslib(benchmark: str, notation: Callable[[str], str] = str) -> Callable[[Path, SearchSpace], Known]:
-    """Returns a reader of the CIFAR-10 rows of a benchmark in NASLib's sample; networks that the space does not have are left out."""
+    """Returns a reader of a benchmark's CIFAR-10 rows in NASLib's sample, without networks that the space does not have."""
 
     def read(folder: Path, space: SearchSpace) -> Known:
         path = folder / "zc_naslib_sample.csv.gz"
@@ -110,6 +110,23 @@ def naslib(benchmark: str, notation: Callable[[str], str] = str) -> Callable[[Pa
     return read
 
 
+def autoformer(kind: str) -> Callable[[Path, SearchSpace], Known]:
+    """Returns a reader of AutoFormer networks: ImageNet accuracy with the supernet's weights."""
+
+    def read(folder: Path, space: SearchSpace) -> Known:
+        arrays = {
+            name.removeprefix(f"{kind}_"): array for name, array in arrays_of(folder, "autoformer.npz").items() if kind in name
+        }
+        genotypes = []
+        for i, depth in enumerate(arrays["depth"].tolist()):
+            heads, ratios = (arrays[name][i, :depth].tolist() for name in ("num_heads", "mlp_ratio"))
+            layers = " ".join(f"h{int(a)}r{b:.3g}" for a, b in zip(heads, ratios, strict=True))
+            genotypes.append(space.parse(f"{int(arrays['embed_dim'][i])}: {layers}"))
+        return genotypes, {"imagenet": arrays["imagenet_top1"].astype(float)}
+
+    return read
+
+
 def darts_notation(text: str) -> str:
     """Returns NASLib's pair of lists of (node, operation) as a ``Genotype(...)`` expression."""
     normal, reduce = ([(OPERATIONS[operation], node) for node, operation in cell] for cell in literal_eval(text))
@@ -122,7 +139,10 @@ SETTINGS = [
         "nats_tss", "nats_tss", "nats_tss",
         official("nb201.npz", cifar10="cifar10_test_200ep_mean", cifar100="cifar100_test_200ep_mean"),
     ),
-    Setting("nats_sss", "nats_sss", "nats_sss", official("nats_sss.npz", cifar10="cifar10_test_90ep", cifar100="cifar100_val_90ep")),
+    Setting(
+        "nats_sss", "nats_sss", "nats_sss",
+        official("nats_sss.npz", cifar10="cifar10_test_90ep", cifar100="cifar100_val_90ep"),
+    ),
     Setting("nasbench101", "nasbench101", "nasbench101", naslib("nb101"), {"channels": 32}),
     Setting("nasbench_macro", "nasbench_macro", "nasbench_macro", macro),
     *(
@@ -135,6 +155,10 @@ SETTINGS = [
         for task, tasks in {
             "class_object": ("class_object", "class_scene"), "normal": ("normal",), "segmentsemantic": ("segmentsemantic",)
         }.items()
+    ),
+    *(
+        Setting(f"autoformer_{kind}", f"autoformer_{kind}", f"autoformer_{kind}", autoformer(kind), {"size": 112})
+        for kind in ("tiny", "small")
     ),
     Setting("darts", "darts", "darts", naslib("nb301", darts_notation), {"channels": 8, "layers": 8}),
 ]  # fmt: skip

@@ -28,6 +28,7 @@ class RowStatistics:
     def __init__(self) -> None:
         self.columns = 0
         self.blocks: list[torch.Tensor] = []
+        self.lengths: list[int] = []
         self.multiplicities: list[int] = []
 
     def add(self, rows: torch.Tensor, magnitude: torch.Tensor | None, multiplicity: int = 1) -> None:
@@ -43,13 +44,15 @@ class RowStatistics:
     def take(self, reduced: torch.Tensor, columns: int, multiplicity: int = 1) -> None:
         """Adds a block of `columns` columns in the reduced form of `reduce_rows`."""
         self.blocks.append(reduced)
+        self.lengths.append(columns)
         self.multiplicities.append(multiplicity)
         self.columns += columns * multiplicity
 
     def fork(self) -> RowStatistics:
         """Returns a copy that is extended independently."""
         other = RowStatistics()
-        other.columns, other.blocks, other.multiplicities = self.columns, self.blocks.copy(), self.multiplicities.copy()
+        other.columns, other.blocks = self.columns, self.blocks.copy()
+        other.lengths, other.multiplicities = self.lengths.copy(), self.multiplicities.copy()
         return other
 
     def finish(self) -> dict[str, np.ndarray]:
@@ -63,7 +66,7 @@ class RowStatistics:
         return sums | {"live": np.asarray(sums["live"], np.int64), "length": np.asarray(self.columns, np.int64)}
 
     def separately(self) -> dict[str, np.ndarray]:
-        """Returns ``gram`` [L, N, N] and ``live`` [L] of each of the L blocks, counted once, and their ``multiplicity`` [L].
+        """Returns ``gram`` [L, N, N], ``live`` [L], ``length`` [L] and ``multiplicity`` [L] of the L blocks, each counted once.
 
         Raises:
             CandidateFailed: If no block was added.
@@ -72,6 +75,7 @@ class RowStatistics:
         return {
             "gram": sums["gram"],
             "live": sums["live"].astype(np.int64),
+            "length": np.array(self.lengths, np.int64),
             "multiplicity": np.array(self.multiplicities, np.int64),
         }
 

@@ -1,21 +1,30 @@
-"""Layered RBFleX: the product of one RBF kernel for each activation layer, in the flat limit.
+"""Layered RBFleX: the product of one kernel for each activation layer, each measured by its number of independent units.
 
 RBFleX joins two kernels, K of all activation layers side by side and Q of the features, by a Kronecker product (Yamasaki et al.,
 IEEE TNNLS 36(6), 2025, eq. 6-7). In K one wide early layer outweighs all others. Here each activation layer has a kernel of its
 own, so that depth and width count:
 
-    log|K_1 (x) ... (x) K_L (x) Q|  ~  sum over layers l of m_l (flat_l + c) + flat_Q
+    log|K_1 (x) ... (x) K_L (x) Q|  ~  sum over layers l of term_l, plus term_Q
 
-    D_l: squared distances of layer l alone, each column normalised to [0, 1] over the images (eq. 1)
-    flat_l = log|-Z^T D_l Z|, eigenvalues raised to 1e-5 of the largest; Z: orthonormal basis of the vectors whose sum is zero
-    m_l: number of times that the layer counts,  c = (N - 1) log gamma
+    D_l: squared distances of layer l alone, each column normalised to [0, 1] over the N images (eq. 1)
+    lambda: eigenvalues of -Z^T D_l Z; Z: orthonormal basis of the vectors of N entries whose sum is zero
 
-This is the limit of log|exp(-gamma D_l)| for small gammas without the constant log N, so no exponential is formed and gamma only
-sets the worth of one more layer. If c is so low that a layer's term is negative, more layers lower the score. A layer in which all
-images are equal is left out, and so are features that carry no information (`SearchSpace.features` is "none").
+Two terms are available:
 
-The method is this project's own; it is not published. Its default gamma was chosen with known accuracies of NATS-Bench,
-NAS-Bench-101, NAS-Bench-Macro, TransNAS-Bench-101 and AutoFormer.
+    spectrum      term_l = log(gamma U_l r_l)          U_l: units of the layer, r_l = exp(-sum p_i log p_i), p = lambda / sum lambda
+    determinant   term_l = sum_i log(gamma lambda_i)   lambda raised to 1e-5 of the largest
+
+`determinant` is the limit of log|exp(-gamma D_l)| for small gammas without the constant log N, so no exponential is formed. Its
+eigenvalues are the product of the number of units, their spread after eq. 1 and the shape of the spectrum. The spread depends on
+outliers of single images rather than on the network, and `spectrum` leaves it out: it keeps the number of units and the effective
+rank r_l of the distances (Roy & Vetterli, EUSIPCO 2007), between 1 and N - 1.
+
+gamma sets the worth of one more layer; if it is so small that a layer's term is negative, more layers lower the score. It is left
+out of Q. A layer in which all images are equal is left out, and so are features that carry no information
+(`SearchSpace.features` is "none").
+
+The method is this project's own; it is not published. Its form and its gamma were chosen with known accuracies of NATS-Bench,
+NAS-Bench-101, NAS-Bench-Macro, TransNAS-Bench-101 and AutoFormer (``python -m benchmarks layered_forms``).
 """
 
 from __future__ import annotations
@@ -43,19 +52,20 @@ class LayeredParameters(AnyParameters):
     """Parameters of the score. All of them are read by `Layered.score` alone, so changing one costs no forward.
 
     Attributes:
-        gamma: Inverse width of the layers' kernels. Its logarithm times N - 1 is added for each layer (c = -75 for 16 images by
-            default).
+        form: Term of a layer, ``spectrum`` or ``determinant``.
+        gamma: Inverse width of the layers' kernels. Its logarithm is added for each layer, N - 1 times by ``determinant``.
         multiplicity: Whether a map that several layers compute counts once for each of them, or once in all.
         features: Whether the features count, too.
     """
 
+    form: Literal["spectrum", "determinant"] = "spectrum"
     gamma: float = Field(default=math.exp(-5), gt=0)
     multiplicity: bool = True
     features: bool = True
 
 
 class Layered(Proxy):
-    """Layered RBFleX score, the sum of the log-determinants of one kernel for each layer; higher is better.
+    """Layered RBFleX score, the sum of one term for each activation layer and one for the features; higher is better.
 
     Args:
         parameters: Parameters of the score.
@@ -63,6 +73,7 @@ class Layered(Proxy):
     """
 
     name = "layered"
+    version = 2
     description = "how far apart N images lie in each layer, by one RBF kernel for each activation layer"
     Parameters = LayeredParameters
     parameters: LayeredParameters
@@ -85,39 +96,58 @@ class Layered(Proxy):
         return LayeredObserver(self.parts)
 
     def score(self, statistics: Statistics) -> float:
-        """Returns the sum over layers of m_l (flat_l + c), plus flat_Q.
+        """Returns the sum of the layers' terms, plus that of the features.
 
         Raises:
             CandidateFailed: If all images are equal in every layer.
         """
-        eigenvalues = statistics["eigenvalues"]
-        # Two layers have equal eigenvalues only if they are one map.
-        layers = flat_log_determinants(eigenvalues if self.parameters.multiplicity else np.unique(eigenvalues, axis=0))
-        alive = layers[np.isfinite(layers)]
-        if not len(alive):
+        eigenvalues, units = statistics["eigenvalues"], statistics["units"]
+        if not self.parameters.multiplicity:
+            # Two layers have equal eigenvalues only if they are one map.
+            eigenvalues, first = np.unique(eigenvalues, axis=0, return_index=True)
+            units = units[first]
+        alive = eigenvalues[:, -1] > 0
+        if not alive.any():
             raise CandidateFailed("all images have equal activations in every layer")
-        total = float((alive + eigenvalues.shape[1] * math.log(self.parameters.gamma)).sum())
+        total = float(self._terms(eigenvalues[alive], units[alive], self.parameters.gamma).sum())
         if self.parameters.features and "q_eigenvalues" in statistics:
-            total += float(flat_log_determinants(statistics["q_eigenvalues"]))
+            total += float(self._terms(statistics["q_eigenvalues"], statistics["q_units"], 1.0))
         return total
+
+    def _terms(self, eigenvalues: np.ndarray, units: np.ndarray, gamma: float) -> np.ndarray:
+        """Returns the term [...] of layers with these eigenvalues [..., N - 1] and units [...]."""
+        if self.parameters.form == "determinant":
+            return flat_log_determinants(eigenvalues) + eigenvalues.shape[-1] * math.log(gamma)
+        terms: np.ndarray = np.log(units) + spectral_entropies(eigenvalues) + math.log(gamma)
+        return terms
 
 
 def flat_log_determinants(eigenvalues: np.ndarray, floor: float = FLOOR) -> np.ndarray:
-    """Returns log|-Z^T D Z| [...] from its ascending eigenvalues [..., N - 1], -infinity if all images are equal.
+    """Returns log|-Z^T D Z| [...] from its ascending eigenvalues [..., N - 1], of which at least one is positive.
 
     Eigenvalues below `floor` times the largest one are raised to that value.
     """
-    largest = eigenvalues[..., -1:]
-    with np.errstate(divide="ignore"):
-        values: np.ndarray = np.log(np.maximum(eigenvalues, floor * np.maximum(largest, 0.0))).sum(axis=-1)
+    values: np.ndarray = np.log(np.maximum(eigenvalues, floor * eigenvalues[..., -1:])).sum(axis=-1)
     return values
+
+
+def spectral_entropies(eigenvalues: np.ndarray) -> np.ndarray:
+    """Returns the entropy [...] of eigenvalues [..., N - 1] as parts of their sum, which is the logarithm of the effective rank.
+
+    At least one eigenvalue must be positive. Negative ones are round-off and count as zero.
+    """
+    parts = np.maximum(eigenvalues, 0.0)
+    parts = parts / parts.sum(axis=-1, keepdims=True)
+    entropies: np.ndarray = -(parts * np.log(np.where(parts > 0, parts, 1.0))).sum(axis=-1)
+    return entropies
 
 
 class LayeredObserver(Observer):
     """Observer that reduces each activation layer, and the features, to the eigenvalues of the distances between images.
 
     Statistics: ``eigenvalues`` float64 [L, N - 1] of -Z^T D_l Z for each of L layers in the order of the forward, ascending, and
-    zeros for a layer without a live column; ``q_eigenvalues`` float64 [N - 1] of the features.
+    zeros for a layer without a live column; ``units`` int64 [L], the values of the layer per image; ``q_eigenvalues`` float64
+    [N - 1] of the features and ``q_units`` int64 [], their values per image.
 
     Args:
         parts: "kq", or "k" without the features.
@@ -155,7 +185,7 @@ class LayeredObserver(Observer):
         return other
 
     def finish(self) -> Statistics:
-        """Returns the eigenvalues of each layer.
+        """Returns the eigenvalues and the units of each layer.
 
         Raises:
             CandidateFailed: If RBFleX cannot score the network either: it has no activation layer, a value is not finite, or all
@@ -163,8 +193,14 @@ class LayeredObserver(Observer):
         """
         whole = self.rows.finish()
         layers = self.rows.parts["k"].separately()
-        found = {"eigenvalues": _eigenvalues(layers["gram"], layers["live"]).repeat(layers["multiplicity"], axis=0)}
-        return found | ({"q_eigenvalues": _eigenvalues(whole["q_gram"], whole["q_live"])} if "q_gram" in whole else {})
+        eigenvalues = _eigenvalues(layers["gram"], layers["live"])
+        found = {
+            name: array.repeat(layers["multiplicity"], axis=0)
+            for name, array in {"eigenvalues": eigenvalues, "units": layers["length"]}.items()
+        }
+        if "q_gram" in whole:
+            found |= {"q_eigenvalues": _eigenvalues(whole["q_gram"], whole["q_live"]), "q_units": whole["q_length"]}
+        return found
 
 
 def _eigenvalues(gram: np.ndarray, live: np.ndarray) -> np.ndarray:
