@@ -61,7 +61,8 @@ class AutoFormerParameters(AnyParameters):
             raise ValueError(
                 f"'min_depth' is {self.min_depth}, but 'max_depth' is {self.max_depth}; expected min_depth <= max_depth"
             )
-        for name, values in {"widths": self.widths, "heads": self.heads, "ratios": self.ratios}.items():
+        chosen: dict[str, list[int] | list[float]] = {"widths": self.widths, "heads": self.heads, "ratios": self.ratios}
+        for name, values in chosen.items():
             if len(set(values)) < len(values):
                 raise ValueError(f"{name!r} has a value twice: {values}")
         for width in self.widths:
