@@ -64,7 +64,7 @@ class RelativePositions(nn.Module):
 
     def mixed(self, attention: Tensor) -> Tensor:
         """Maps weights of attention [N, heads, T, T] to the weighted sums of the vectors of all pairs, [N, heads, T, 64]."""
-        of_class, patches = attention[..., :1], attention[..., 1:].unflatten(-1, (self.grid, self.grid))
+        of_class, patches = attention[..., :1], torch.unflatten(attention[..., 1:], -1, (self.grid, self.grid))
         by_row, by_column = (torch.cat([of_class, patches.sum(axis)], dim=-1) for axis in (-1, -2))
         rows, columns = self._vectors()
         return torch.einsum("nhtp,tpd->nhtd", by_row, rows) + torch.einsum("nhtp,tpd->nhtd", by_column, columns)

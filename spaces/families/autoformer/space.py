@@ -1,10 +1,10 @@
-"""The search spaces of AutoFormer (Chen et al., ICCV 2021, arXiv 2107.00651, table 1): depth, width, heads and MLP ratios.
+"""The search spaces of AutoFormer (Chen et al., ICCV 2021, arXiv 2107.00651): depth, width, heads and MLP ratios.
 
     192: h3r4 h4r3.5 h3r3.5 ...         the width, then heads and MLP ratio of every layer
 
 All layers of a network have the same width, and each has its own number of heads and MLP ratio. Tiny, small and base differ in the
-values to choose from. The published results are of networks under 6, 24 and 54 million parameters, which is a limit on ``params``
-in a configuration.
+values to choose from, which are those of the published supernets. The published results are of networks under 6, 24 and 54 million
+parameters, which is a limit on ``params`` in a configuration.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ class AutoFormerParameters(AnyParameters):
             raise ValueError(
                 f"'min_depth' is {self.min_depth}, but 'max_depth' is {self.max_depth}; expected min_depth <= max_depth"
             )
-        for name, values in {"widths": self.widths, "heads": self.heads, "ratios": self.ratios}.items():
+        chosen: dict[str, list[int] | list[float]] = {"widths": self.widths, "heads": self.heads, "ratios": self.ratios}
+        for name, values in chosen.items():
             if len(set(values)) < len(values):
                 raise ValueError(f"{name!r} has a value twice: {values}")
         for width in self.widths:
@@ -91,10 +92,10 @@ class SmallParameters(AutoFormerParameters):
 
 
 class BaseParameters(AutoFormerParameters):
-    """Parameters of AutoFormer-base, with its choices by default."""
+    """Parameters of AutoFormer-base, with its choices by default; the paper has 8 heads, too, but its supernet has not."""
 
     widths: list[Whole] = Field(default=[528, 576, 624], min_length=1)
-    heads: list[Whole] = Field(default=[8, 9, 10], min_length=1)
+    heads: list[Whole] = Field(default=[9, 10], min_length=1)
     ratios: list[Ratio] = Field(default=[3.0, 3.5, 4.0], min_length=1)
     min_depth: int = Field(default=14, ge=1)
     max_depth: int = Field(default=16, ge=1)
@@ -204,8 +205,8 @@ class AutoFormerSmall(AutoFormerSpace):
 
 
 class AutoFormerBase(AutoFormerSpace):
-    """AutoFormer-base: networks of 40 to 77 million parameters."""
+    """AutoFormer-base: networks of 42 to 77 million parameters."""
 
     name = "autoformer_base"
-    description = "AutoFormer-base on ImageNet: width 528..624, 14..16 layers of 8..10 heads and MLP ratio 3..4"
+    description = "AutoFormer-base on ImageNet: width 528..624, 14..16 layers of 9 or 10 heads and MLP ratio 3..4"
     Parameters = BaseParameters

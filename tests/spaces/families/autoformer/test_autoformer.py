@@ -101,11 +101,26 @@ def test_counted_costs_are_those_of_the_network(name):
         assert space.costs(genotype) == SearchSpace.costs(space, genotype)
 
 
-def test_the_sizes_have_the_networks_of_the_paper():
+def test_the_sizes_have_the_networks_of_the_supernets():
     # tiny: 3 widths, and 4 kinds of layers in 12, 13 or 14 places
     assert create_space("autoformer_tiny").encoding.size == 3 * (4**12 + 4**13 + 4**14)
     assert create_space("autoformer_small").encoding.size == 3 * (9**12 + 9**13 + 9**14)
-    assert create_space("autoformer_base").encoding.size == 3 * (9**14 + 9**15 + 9**16)
+    assert create_space("autoformer_base").encoding.size == 3 * (6**14 + 6**15 + 6**16)
+
+
+# Width, heads of each layer, twice the MLP ratio of each layer, and parameters in millions of networks that the authors found.
+FOUND = {
+    "small": (384, [6, 6, 5, 7, 5, 5, 5, 6, 6, 7, 7, 6, 7], "6767888888878", 22.9),
+    "base": (576, [9, 9, 9, 9, 9, 10, 9, 9, 10, 9, 10, 9, 9, 10], "77878776886867", 53.7),
+}
+
+
+@pytest.mark.parametrize("size", FOUND)
+def test_the_published_networks_have_their_published_parameters(size):
+    width, heads, ratios, millions = FOUND[size]
+    space = create_space(f"autoformer_{size}")
+    genotype = space.parse(repr({"num_heads": heads, "mlp_ratio": [int(twice) / 2 for twice in ratios], "embed_dim": width}))
+    assert round(space.costs(genotype).params / 1e6, 1) == millions
 
 
 @pytest.mark.skipif(TABLES is None, reason="RBFLEX_EVO_TABLES is unset")
