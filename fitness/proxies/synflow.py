@@ -5,13 +5,24 @@
     logsynflow = sum over weights of |w| log(dR/d|w| + 1)        (Rank-based NAS, eq. 7)
 
 The gradient reaches 1e60 on NATS-Bench, hence float64 and the logarithms. Both scores need no data and share one pass on a copy of
-the network. An input of ones is an image of ones, or a sentence whose word ids are all 1.
+the network.
+
+The papers score convolutional networks. A flow is a sum over paths, so every operation on the way has to keep signs, and the others
+are treated as batch normalisation is in the papers:
+
+    layer, group and instance normalisation, tanh   bypassed (a tanh of large sums is 1 and would stop the flow)
+    attention                                       its softmax is constant: shares of a mixture, which carry no flow of their own
+
+Queries and keys therefore carry no flow. An input of ones is an image of ones, or a sentence whose word ids are all 1: what a table
+gives for a word is a constant of the network, as a bias is, and like all parameters it enters by its absolute value.
 """
 
 from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,19 +36,20 @@ if TYPE_CHECKING:
 
     from rbflex_evo.fitness.passes.subject import Subject
 
-NO_FLOW = "no weight carries any flow: no path from input to output, or an activation that saturates (tanh) on the way"
+NO_FLOW = "no weight carries any flow: no path from input to output, or an activation that saturates on the way"
 
 
 class Synflow(Proxy):
     """Logarithm of the sum of |w| dR/d|w| over the weights of convolutions and linear layers; higher is better.
 
     Cost: one backward of one image of ones; no data, loss or labels. Pitfalls: the sum reaches 1e61, so it is computed in float64
-    and its logarithm is the score, which changes no rank. The sum depends on depth and width as much as on connections. Layer
-    normalisation and attention preserve signs and are not bypassed: a sum over layer-normalised outputs is round-off by
-    construction (the paper's values for BERT are about 1e-13), and a network with a sum below zero fails.
+    and its logarithm is the score, which changes no rank. The sum depends on depth and width as much as on connections. For
+    large positive sums most activations are the identity, so it hardly tells them apart. An operation that changes signs in another
+    way than by normalisation and attention may give a sum below zero, which fails.
     """
 
     name = "synflow"
+    version = 2
     description = "logarithm of synaptic flow: how much each weight takes part in the network's flow"
     needs = "network"
     cost = "data-free"
@@ -59,7 +71,7 @@ class Synflow(Proxy):
         if flow == 0:
             raise CandidateFailed(NO_FLOW)
         if flow < 0:
-            raise CandidateFailed(f"the flow is {flow:.3g}, below zero: a layer normalisation or attention lets signs through")
+            raise CandidateFailed(f"the flow is {flow:.3g}, below zero: an operation on the way changes signs")
         if not math.isfinite(flow):
             raise CandidateFailed(f"the flow is {flow:g}")
         return float(np.log(flow))
@@ -69,11 +81,12 @@ class LogSynflow(Proxy):
     """Sum of |w| log(dR/d|w| + 1) over the weights of convolutions and linear layers; higher is better.
 
     Cost: one backward of one image of ones, shared with synflow; no data, loss or labels. Pitfalls: as for synflow. The paper
-    writes w, and its code takes |w| throughout, as here. A layer that preserves signs (attention) may have a gradient below -1,
-    which has no logarithm; the network then fails.
+    writes w, and its code takes |w| throughout, as here. A gradient below -1, of an operation that changes signs, has no logarithm;
+    the network then fails.
     """
 
     name = "logsynflow"
+    version = 2
     description = "synaptic flow with the logarithm of each gradient, so that no layer drowns the others"
     needs = "network"
     cost = "data-free"
@@ -116,11 +129,66 @@ def _synaptic_flow(subject: Subject) -> list[tuple[torch.Tensor, torch.Tensor]]:
             parameter.abs_()
     weights = weights_of(linear)
     ones = torch.ones(1, *images.shape[1:], dtype=torch.float64 if images.is_floating_point() else images.dtype, device=device)
-
-    def bypass(x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        return x
-
-    with training(linear, bypass):
+    with training(linear, _bypass, _sign_preserving()):
         flow = linear(ones).sum()
     found = gradients(flow, weights)
     return [(w.detach(), g) for w, g in zip(weights, found, strict=True) if g is not None]
+
+
+def _bypass(x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+    return x
+
+
+def _sign_preserving() -> dict[Any, Callable[..., Any]]:
+    """Returns replacements, by torch function, of operations whose gradients change signs or vanish."""
+    import torch
+    from torch import Tensor
+    from torch.nn import functional
+
+    bypassed = (
+        functional.layer_norm, torch.layer_norm, functional.group_norm, torch.group_norm, functional.rms_norm, torch.rms_norm,
+        functional.instance_norm, torch.instance_norm, torch.tanh, Tensor.tanh, functional.tanh,
+    )  # fmt: skip
+    constant = (functional.softmax, torch.softmax, Tensor.softmax)
+    return {
+        **dict.fromkeys(bypassed, _bypass),
+        **{softmax: partial(_detached, softmax) for softmax in constant},
+        functional.scaled_dot_product_attention: _dot_product_attention,
+        functional.multi_head_attention_forward: _multi_head_attention,
+    }
+
+
+def _detached(function: Callable[..., torch.Tensor], *args: Any, **kwargs: Any) -> torch.Tensor:
+    return function(*args, **kwargs).detach()
+
+
+def _dot_product_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+    from torch.nn import functional
+
+    return functional.scaled_dot_product_attention(query.detach(), key.detach(), value, *args, **kwargs)
+
+
+def _multi_head_attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    width: int,
+    heads: int,
+    weight: torch.Tensor | None,
+    bias: torch.Tensor | None,
+    *args: Any,
+    **kwargs: Any,
+) -> Any:
+    """Computes attention as torch does, with weights of queries and keys that are constant.
+
+    Torch computes queries, keys and values by one matrix [3 width, width], or by three where their widths differ.
+    """
+    import torch
+    from torch.nn import functional
+
+    if weight is not None:
+        weight = torch.cat([weight[: 2 * width].detach(), weight[2 * width :]])
+    for name in ("q_proj_weight", "k_proj_weight"):
+        if kwargs.get(name) is not None:
+            kwargs[name] = kwargs[name].detach()
+    return functional.multi_head_attention_forward(query.detach(), key.detach(), value, width, heads, weight, bias, *args, **kwargs)

@@ -164,5 +164,5 @@ def test_no_score_changes_weights_buffers_or_modes(space, name):
 
 
 def test_a_negative_flow_fails_with_its_reason():
-    with pytest.raises(CandidateFailed, match="below zero: a layer normalisation or attention lets signs through"):
+    with pytest.raises(CandidateFailed, match="below zero: an operation on the way changes signs"):
         create_proxy("synflow").score({"flow": np.array(-2.5)})
