@@ -26,7 +26,6 @@ from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.fitness.measuring.processes import ProcessDied, Processes
 from rbflex_evo.fitness.proxies.proxy import Proxy
 from rbflex_evo.spaces import ConfigError, Genotype
-from rbflex_evo.spaces.errors import reason
 
 from .settings import SETTINGS
 
@@ -154,7 +153,7 @@ class Session:
                 with contextlib.closing(self._evaluator(chunk.setting, chunk.seed, {label: proxy})) as evaluator:
                     list(evaluator.evaluate(keyed(evaluator, chunk.genotypes)))
             except Exception as error:
-                self.refused[chunk.setting][label] = f"raised: {reason(error)}"
+                self.refused[chunk.setting][label] = f"raised {type(error).__name__}: {error}"
 
 
 _session: Session | None = None
