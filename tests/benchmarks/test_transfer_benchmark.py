@@ -204,6 +204,20 @@ def test_a_score_that_raises_is_left_out_with_its_reason_and_the_others_go_on(mo
     assert all("by intention" in failures["raising"] for failures in scored.failures)
 
 
+@needs_tables
+def test_cached_statistics_of_a_score_are_read_without_measuring(submitted):
+    space = SETTINGS["nds_darts"].create(True)
+    chunk = Chunk("nds_darts", 0, 0, tuple(SETTINGS["nds_darts"].sample(FOLDER, space, 2, 0).genotypes))
+    session = Session(Plan(FOLDER, {"layered": ("layered", {})}, True))
+    assert session.statistics(chunk, "layered") == [None, None]
+    scored = session.score(chunk)
+    measured_now = sum(submitted)
+    found = session.statistics(chunk, "layered")
+    proxy = session._of("nds_darts", 0)[0].proxies["layered"]
+    assert [proxy.score(one) for one in found] == pytest.approx([values["layered"] for values in scored.values], rel=1e-5)
+    assert sum(submitted) == measured_now == 2
+
+
 def test_missing_images_end_the_command(tmp_path):
     session = Session(Plan(tmp_path, {"flops": ("flops", {})}, True, None))
     with pytest.raises(DataError, match="benchdata"):
