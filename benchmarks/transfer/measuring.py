@@ -103,7 +103,7 @@ class Session:
         return scored
 
     def statistics(self, chunk: Chunk, label: str) -> list[Statistics | None]:
-        """Returns the cached statistics of a score, such as the eigenvalues of `layered`; None where there are none. Measures nothing.
+        """Returns the cached statistics of a score, such as the eigenvalues of `layered`, None where there are none.
 
         Args:
             chunk: Networks of the chunk.
