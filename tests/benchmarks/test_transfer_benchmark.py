@@ -101,7 +101,7 @@ def test_none_and_equal_inputs_are_built_as_they_are_in_both_cells():
     found = networks.read_nds_darts(space, genotype(CELL))
     normal, reduce = space.encoding.cells(found)
     assert space.written(normal) == space.written(reduce) == CELL
-    assert space.size(found) == (16, 8)
+    assert space.size(found) == (16, 5)
 
 
 @pytest.mark.parametrize(
