@@ -24,9 +24,9 @@ from rbflex_evo.fitness.measuring.cache import default_path
 from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.fitness.measuring.processes import ProcessDied, Processes
+from rbflex_evo.fitness.passes.observer import Statistics
 from rbflex_evo.fitness.proxies.proxy import Proxy
 from rbflex_evo.spaces import ConfigError, Genotype
-from rbflex_evo.spaces.errors import reason
 
 from .settings import SETTINGS
 
@@ -92,9 +92,7 @@ class Session:
 
     def score(self, chunk: Chunk) -> Scored:
         """Returns the scores of a chunk; statistics that are in the cache are not measured again."""
-        if chunk.setting not in self._batches:
-            # Missing images end the command, unlike a score that raises.
-            self._batches[chunk.setting] = SETTINGS[chunk.setting].batch(self.plan.folder, self.plan.quick)
+        self._load(chunk.setting)
         try:
             scored = self._score(chunk)
         except Exception:
@@ -103,6 +101,24 @@ class Session:
         for failures in scored.failures:
             failures |= self.refused[chunk.setting]
         return scored
+
+    def statistics(self, chunk: Chunk, label: str) -> list[Statistics | None]:
+        """Returns the cached statistics of a score, such as the eigenvalues of `layered`, None where there are none.
+
+        Args:
+            chunk: Networks of the chunk.
+            label: Label of the score in the plan.
+        """
+        self._load(chunk.setting)
+        evaluator = next(each for each in self._of(chunk.setting, chunk.seed) if label in each.proxies)
+        networks = [evaluator.space.notation(evaluator.network_of(evaluator.key(genotype))) for genotype in chunk.genotypes]
+        known = [evaluator._read(evaluator.digests(network, {label: evaluator.proxies[label]})) for network in networks]
+        return [found.statistics.get(label) for found in known]
+
+    def _load(self, setting: str) -> None:
+        """Reads the inputs of a setting. If they are missing, the command ends, unlike with a score that raises."""
+        if setting not in self._batches:
+            self._batches[setting] = SETTINGS[setting].batch(self.plan.folder, self.plan.quick)
 
     def _score(self, chunk: Chunk) -> Scored:
         count = len(chunk.genotypes)
@@ -154,7 +170,7 @@ class Session:
                 with contextlib.closing(self._evaluator(chunk.setting, chunk.seed, {label: proxy})) as evaluator:
                     list(evaluator.evaluate(keyed(evaluator, chunk.genotypes)))
             except Exception as error:
-                self.refused[chunk.setting][label] = f"raised: {reason(error)}"
+                self.refused[chunk.setting][label] = f"raised {type(error).__name__}: {error}"
 
 
 _session: Session | None = None
