@@ -2,8 +2,8 @@ import bz2
 import collections
 import gzip
 import json
-import os
 import math
+import os
 import pickle
 import random
 from pathlib import Path
