@@ -82,6 +82,7 @@ def _check_declared(kind: type[Proxy]) -> None:
         ("name", str, "'my_score'"),
         ("description", str, "'what it measures, in one line'"),
         ("version", int, "1, and more whenever the statistics change meaning"),
+        ("is_count", bool, "False, or True if it counts something of the network"),
         ("uses_labels", bool, "False, or True where labels decide the statistics"),
         ("measured_by", tuple, "a tuple of names, as in ('sigma',)"),
     ):

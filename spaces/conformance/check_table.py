@@ -110,6 +110,11 @@ def _check_lookups(table: Table, accuracies: Mapping[str, float], name: str, spa
             validation is None or (isinstance(validation, float) and math.isfinite(validation)),
             f"{name}.validation({notation!r}) is {validation!r}; give a finite float, or None where it is not known",
         )
+        runs = table.runs(notation)
+        require(
+            isinstance(runs, tuple) and all(isinstance(run, float) for run in runs),
+            f"{name}.runs({notation!r}) is {runs!r}; give a tuple of floats, NaN where a run is missing, or an empty one",
+        )
     require(len(table) == len(accuracies), f"len({name}) is {len(table)}, but there are {len(accuracies)} accuracies")
     rng = rng_of(0)
     drawn = (space.notation(space.encoding.sample(rng)) for _ in range(DRAWS))

@@ -22,6 +22,7 @@ def test_codes_are_joined_and_runs_are_averaged(tmp_path):
     space = create_space("nasbench_macro")
     table = create_table("npz", space, path=str(path), accuracy="test", code="code")
     assert dict(table.accuracies()) == {"22212220": 93.5, "00000000": 50.5}
+    assert table.runs("22212220") == (93.0, 94.0) and table.runs("11111111") == ()
     with pytest.raises(ConfigError, match=r"'table.channels' and 'table.code' both"):
         create_table("npz", space, path=str(path), accuracy="test", code="code", channels="code")
 

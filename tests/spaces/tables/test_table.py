@@ -2,6 +2,7 @@ import bz2
 import collections
 import gzip
 import json
+import math
 import os
 import pickle
 import random
@@ -284,6 +285,20 @@ def test_nats_bench_reports_means_over_seeds_after_the_full_training(official, t
     notation = tss.notation(SIX_CELLS[2])
     assert table.accuracy(notation) == pytest.approx(82.0 + shift)
     assert table.validation(notation) == pytest.approx(72.0 + shift)
+
+
+@pytest.mark.parametrize(("dataset", "shift"), [("cifar10", 0), ("cifar100", -20)])
+def test_nats_bench_gives_the_training_run_of_each_seed(official, tss, dataset, shift):
+    table = create_table("nats_bench", tss, path=str(official), dataset=dataset)
+    notation = tss.notation(SIX_CELLS[2])
+    wanted = (pytest.approx(81.0 + shift), pytest.approx(83.0 + shift), pytest.approx(math.nan, nan_ok=True))
+    assert table.runs(notation) == wanted
+    assert table.accuracy(notation) == pytest.approx(82.0 + shift)
+    # Accuracies that were kept in the cache come without runs, which are then read.
+    assert table.values().size == 3
+    again = create_table("nats_bench", tss, path=str(official), dataset=dataset)
+    assert again.values().size == 3 and again.runs(notation) == wanted
+    assert table.runs(tss.notation(SIX_CELLS[1])) == ()
 
 
 def test_nats_bench_works_over_the_records_that_are_there(official, tss):
