@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from rbflex_evo.fitness import CandidateFailed, rbflex_score
+from rbflex_evo.fitness.passes.observer import Observer
 from rbflex_evo.fitness.passes.watch import run_observed
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*")
@@ -113,15 +114,15 @@ class Declared(nn.Module):
 
 @pytest.mark.parametrize("form", ["scripted function", "custom operation", "torch.ops", "autograd function"])
 def test_a_module_that_declares_it_makes_it_visible(form):
-    class Recorder:
+    class Recorder(Observer):
         def __init__(self):
             self.layers = []
 
         def activation(self, name, output, multiplicity=1):
             self.layers.append(output)
 
-        def features(self, output, magnitude):
-            pass
+        def finish(self):
+            return {}
 
     act, _ = HIDDEN[form]
     recorder, network = Recorder(), Network(Declared(act))
