@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from rbflex_evo.fitness import PROXIES, CandidateFailed, create_batch, create_proxy, six_digits
+from rbflex_evo.fitness.conformance.variants import other_values
 from rbflex_evo.fitness.evaluation import keyed
 from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
@@ -246,7 +247,8 @@ def test_a_score_leaves_weights_buffers_modes_gradients_hooks_and_random_states_
 def test_a_parameter_that_changes_the_statistics_is_part_of_the_caches_key(name):
     identities = {create_proxy(name).identity.__repr__()}
     for parameter, field in PROXIES.get(name).Parameters.model_fields.items():
-        identities.add(create_proxy(name, **{parameter: 2 * field.default}).identity.__repr__())
+        other = next(value for value in other_values(field.annotation, field.default))
+        identities.add(create_proxy(name, **{parameter: other}).identity.__repr__())
     assert len(identities) == 1 + len(PROXIES.get(name).Parameters.model_fields)
 
 
