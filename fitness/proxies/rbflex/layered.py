@@ -11,13 +11,14 @@ own, so that depth and width count:
 
 Two terms are available:
 
-    spectrum      term_l = log(gamma U_l r_l)          U_l: units of the layer, r_l = exp(-sum p_i log p_i), p = lambda / sum lambda
-    determinant   term_l = sum_i log(gamma lambda_i)   lambda raised to 1e-5 of the largest
+    spectrum      term_l = log(gamma U_l r_l / (N - 1))   U_l: units of the layer, r_l = exp(-sum_i p_i log p_i): effective rank,
+                                                          p_i = lambda_i / sum lambda
+    determinant   term_l = sum_i log(gamma lambda_i)      lambda raised to 1e-5 of the largest
 
 `determinant` is the limit of log|exp(-gamma D_l)| for small gammas without the constant log N, so no exponential is formed. Its
 eigenvalues are the product of the number of units, their spread after eq. 1 and the shape of the spectrum. The spread depends on
 outliers of single images rather than on the network, and `spectrum` leaves it out: it keeps the number of units and the effective
-rank r_l of the distances (Roy & Vetterli, EUSIPCO 2007), between 1 and N - 1.
+rank r_l of the distances (Roy & Vetterli, EUSIPCO 2007) as a part of the full rank N - 1.
 
 gamma sets the worth of one more layer; if it is so small that a layer's term is negative, more layers lower the score. It is left
 out of Q. A layer in which all images are equal is left out, and so are features that carry no information
@@ -59,8 +60,8 @@ class LayeredParameters(AnyParameters):
     """
 
     form: Literal["spectrum", "determinant"] = "spectrum"
-    gamma: float = Field(default=math.exp(-5), gt=0)
-    multiplicity: bool = True
+    gamma: float = Field(default=math.exp(-6), gt=0)
+    multiplicity: bool = False
     features: bool = True
 
 
@@ -118,7 +119,7 @@ class Layered(Proxy):
         """Returns the term [...] of layers with these eigenvalues [..., N - 1] and units [...]."""
         if self.parameters.form == "determinant":
             return flat_log_determinants(eigenvalues) + eigenvalues.shape[-1] * math.log(gamma)
-        terms: np.ndarray = np.log(units) + spectral_entropies(eigenvalues) + math.log(gamma)
+        terms: np.ndarray = np.log(units) + spectral_entropies(eigenvalues) + math.log(gamma / eigenvalues.shape[-1])
         return terms
 
 
