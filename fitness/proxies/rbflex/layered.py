@@ -16,8 +16,8 @@ Two terms are available:
     determinant   term_l = sum_i log(gamma lambda_i)      lambda raised to 1e-5 of the largest
 
 `determinant` is the limit of log|exp(-gamma D_l)| for small gammas without the constant log N, so no exponential is formed. Its
-eigenvalues are the product of the number of units, their spread after eq. 1 and the shape of the spectrum. The spread depends on
-outliers of single images rather than on the network, and `spectrum` leaves it out: it keeps the number of units and the effective
+eigenvalues are the product of the number of units, the mean spread of a unit after eq. 1 and the shape of the spectrum. Of the
+three, the spread orders networks worst, and `spectrum` leaves it out: it keeps the number of units and the effective
 rank r_l of the distances (Roy & Vetterli, EUSIPCO 2007) as a part of the full rank N - 1.
 
 gamma sets the worth of one more layer; if it is so small that a layer's term is negative, more layers lower the score. It is left
