@@ -135,6 +135,7 @@ def rbflex(network: Layers) -> float:
     return float(flat_log_determinants(network.whole)) + q
 
 
+DEFAULT = "spectrum, c = -6, Q times 2 (default)"
 FORMS: dict[str, Form] = {
     "rbflex (one kernel)": rbflex,
     "log-determinant, c = -75": form(determinant(-5), feature_term=determinant(0)),
@@ -158,15 +159,14 @@ FORMS: dict[str, Form] = {
     "log(1 + lambda / 1000)": form(soft(1000)),
     "log(1 + lambda / trace)": form(soft(1, "trace")),
     "log(1 + 100 lambda / units)": form(soft(0.01, "units")),
-    "spectrum, c = 0": form(spectrum(0), once=True),
-    "spectrum, c = -5": form(spectrum(-5), once=True, feature_term=spectrum(0)),
-    "spectrum, c = -6 (default)": form(spectrum(-6), once=True, feature_term=spectrum(0)),
-    "spectrum, c = -7": form(spectrum(-7), once=True, feature_term=spectrum(0)),
-    "spectrum, c = -6, without Q": form(spectrum(-6), 0, once=True),
-    "spectrum, c = -6, Q times 2": form(spectrum(-6), 2, once=True, feature_term=spectrum(0)),
-    "spectrum, c = -6, with repetitions": form(spectrum(-6), feature_term=spectrum(0)),
-    "spectrum, c = -6, with repetitions, Q times 2": form(spectrum(-6), 2, feature_term=spectrum(0)),
-    "spectrum, c = -6, times effective rank": form(
+    "spectrum, c = 0, Q times 2": form(spectrum(0), 2),
+    "spectrum, c = -5, Q times 2": form(spectrum(-5), 2, feature_term=spectrum(0)),
+    DEFAULT: form(spectrum(-6), 2, feature_term=spectrum(0)),
+    "spectrum, c = -7, Q times 2": form(spectrum(-7), 2, feature_term=spectrum(0)),
+    "spectrum, c = -6, without Q": form(spectrum(-6), 0),
+    "spectrum, c = -6, Q once": form(spectrum(-6), feature_term=spectrum(0)),
+    "spectrum, c = -6, Q times 2, distinct maps": form(spectrum(-6), 2, once=True, feature_term=spectrum(0)),
+    "spectrum, c = -6, Q once, times effective rank": form(
         lambda e, u: spectrum(-6)(e, u) * effective_rank(e, u), feature_term=lambda e, u: spectrum(0)(e, u) * effective_rank(e, u)
     ),
 }
@@ -316,7 +316,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", type=int, default=16, help="noise images")
     parser.add_argument("--settings", nargs="+", help="only settings or spaces of these names")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="start no setting after this time")
-    parser.add_argument("--default", default="spectrum, c = -6 (default)", help="form whose seeds and intervals are printed")
+    parser.add_argument("--default", default=DEFAULT, help="form whose seeds and intervals are printed")
     parser.add_argument("--workers", type=int, help="worker processes; one a core by default")
     parser.add_argument("--name", default="layered_forms", help="name of the tables")
     parser.add_argument("--folder", type=Path, default=Path("benchmarks/results"), help="where the table goes")

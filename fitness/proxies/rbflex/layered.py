@@ -4,8 +4,9 @@ RBFleX joins two kernels, K of all activation layers side by side and Q of the f
 IEEE TNNLS 36(6), 2025, eq. 6-7). In K one wide early layer outweighs all others. Here each activation layer has a kernel of its
 own, so that depth and width count:
 
-    log|K_1 (x) ... (x) K_L (x) Q|  ~  sum over layers l of term_l, plus term_Q
+    log|K_1 (x) ... (x) K_L (x) Q|  ~  sum over layers l of m_l term_l, plus w term_Q
 
+    m_l: number of times that the layer counts, w: weight of the features
     D_l: squared distances of layer l alone, each column normalised to [0, 1] over the N images (eq. 1)
     lambda: eigenvalues of -Z^T D_l Z; Z: orthonormal basis of the vectors of N entries whose sum is zero
 
@@ -24,8 +25,8 @@ gamma sets the worth of one more layer; if it is so small that a layer's term is
 out of Q. A layer in which all images are equal is left out, and so are features that carry no information
 (`SearchSpace.features` is "none").
 
-The method is this project's own; it is not published. Its form and its gamma were chosen with known accuracies of NATS-Bench,
-NAS-Bench-101, NAS-Bench-Macro, TransNAS-Bench-101 and AutoFormer (``python -m benchmarks layered_forms``).
+The method is this project's own; it is not published. Its form, gamma and w were chosen with known accuracies of NATS-Bench,
+NAS-Bench-101, NAS-Bench-Macro, TransNAS-Bench-101 and AutoFormer-tiny (``python -m benchmarks layered_forms``).
 """
 
 from __future__ import annotations
@@ -56,13 +57,13 @@ class LayeredParameters(AnyParameters):
         form: Term of a layer, ``spectrum`` or ``determinant``.
         gamma: Inverse width of the layers' kernels. Its logarithm is added for each layer, N - 1 times by ``determinant``.
         multiplicity: Whether a map that several layers compute counts once for each of them, or once in all.
-        features: Whether the features count, too.
+        features: Weight of the features' term; 0 leaves them out.
     """
 
     form: Literal["spectrum", "determinant"] = "spectrum"
     gamma: float = Field(default=math.exp(-6), gt=0)
-    multiplicity: bool = False
-    features: bool = True
+    multiplicity: bool = True
+    features: float = Field(default=2.0, ge=0)
 
 
 class Layered(Proxy):
@@ -97,7 +98,7 @@ class Layered(Proxy):
         return LayeredObserver(self.parts)
 
     def score(self, statistics: Statistics) -> float:
-        """Returns the sum of the layers' terms, plus that of the features.
+        """Returns the sum of the layers' terms, plus the weighted term of the features.
 
         Raises:
             CandidateFailed: If all images are equal in every layer.
@@ -112,7 +113,7 @@ class Layered(Proxy):
             raise CandidateFailed("all images have equal activations in every layer")
         total = float(self._terms(eigenvalues[alive], units[alive], self.parameters.gamma).sum())
         if self.parameters.features and "q_eigenvalues" in statistics:
-            total += float(self._terms(statistics["q_eigenvalues"], statistics["q_units"], 1.0))
+            total += self.parameters.features * float(self._terms(statistics["q_eigenvalues"], statistics["q_units"], 1.0))
         return total
 
     def _terms(self, eigenvalues: np.ndarray, units: np.ndarray, gamma: float) -> np.ndarray:
