@@ -112,8 +112,8 @@ def test_layered_equals_its_definition_in_float64(name, options):
 
 def test_a_map_of_several_layers_counts_once_or_with_multiplicity_once_a_layer():
     space = create_space("nats_tss", channels=8, cells=1)
-    # Three convolutions read the first node of the cell, each after a ReLU of its own.
-    genotype = space.representative(space.key((3, 0, 3, 3, 0, 0)))
+    # Three convolutions read the input of the cell, each after a ReLU of its own.
+    genotype = space.representative(space.key((3, 3, 0, 3, 3, 3)))
     statistics = observed(space, genotype)
     once, each = (create_proxy("layered", gamma=1.0, multiplicity=value).score(statistics) for value in (False, True))
     rows = literal_rows(space, genotype, IMAGES)
