@@ -1,4 +1,4 @@
-"""The benchmark of forms of layered RBFleX: its default form is the score, and a form is chosen on other spaces than it is judged on."""
+"""The benchmark of forms of layered RBFleX: its default is the score, and a form is judged on a space that did not choose it."""
 
 from __future__ import annotations
 
