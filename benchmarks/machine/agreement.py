@@ -4,7 +4,7 @@
 
 The reference is the built network under observers, in float64. Each row compares the same random candidates of one space with it:
 
-- Kendall's tau of the rbflex score (flat gamma), of K alone and of Q alone, to six digits;
+- Kendall's tau of the rbflex score (flat gamma), of K alone, of Q alone and of the layered score, to six digits;
 - the largest error of the squared distances between images, as a fraction of the largest distance;
 - the largest error of naswot's matches, as a fraction of all units.
 
@@ -49,6 +49,7 @@ IMAGES = 16
 TOGETHER = 16  # candidates in one launch
 MICRO_BATCH = 8  # candidates that a worker takes at once
 WANTED = 0.999
+SCORES = ("rbflex", "naswot", "layered")
 CELLS = {"depths": [4, 8], "widths": [8, 16]}
 FORMS: dict[str, dict[str, Any]] = {
     **{f"autoformer_{name}": {"widths": [48, 64], "heads": [2, 3], "size": 64} for name in ("tiny", "small", "base")},
@@ -65,7 +66,7 @@ FORMS: dict[str, dict[str, Any]] = {
 }
 COLUMNS = [
     "space", "computed by", "precision", "candidates", "dead", "dead in one only",
-    "rbflex", "K alone", "Q alone", "wanted", "error of D of X", "error of D of Y", "error of matches",
+    "rbflex", "K alone", "Q alone", "layered", "wanted", "error of D of X", "error of D of Y", "error of matches",
 ]  # fmt: skip
 
 
@@ -97,23 +98,26 @@ class Outcome:
     Attributes:
         distances: Squared distances [N, N] of X, and of Y where the space's features are meaningful.
         matches: The matches [N, N] of naswot.
+        layered: The layered score.
     """
 
     distances: tuple[np.ndarray, ...] | None
     matches: np.ndarray | None
+    layered: float | None
 
     @property
     def dead(self) -> bool:
-        return self.distances is None or self.matches is None
+        return self.distances is None or self.matches is None or self.layered is None
 
 
-def outcome(rbflex: Statistics | None, naswot: Statistics | None) -> Outcome:
+def outcome(rbflex: Statistics | None, naswot: Statistics | None, layered: Statistics | None) -> Outcome:
     """Returns the compared part of the statistics."""
     distances = None
     if rbflex is not None:
         grams = [rbflex[name] for name in ("k_gram", "q_gram") if name in rbflex]
         distances = tuple(kernels.squared_distances(gram) for gram in grams)
-    return Outcome(distances, None if naswot is None else naswot["matches"])
+    layers = None if layered is None else create_proxy("layered").score(layered)
+    return Outcome(distances, None if naswot is None else naswot["matches"], layers)
 
 
 def images(space: SearchSpace) -> torch.Tensor:
@@ -156,7 +160,7 @@ def measure(name: str, genotypes: Sequence[Genotype], chosen: Sequence[Way]) -> 
 
 
 def proxies_for(space: SearchSpace) -> dict[str, Proxy]:
-    return {name: create_proxy(name).for_space(space) for name in ("rbflex", "naswot")}
+    return {name: create_proxy(name).for_space(space) for name in SCORES}
 
 
 def observers(space: SearchSpace) -> list[Observer]:
@@ -215,7 +219,7 @@ def by_workers(space: SearchSpace, genotypes: Sequence[Genotype], count: int) ->
         measured = [one for future in futures for one in future.result()]
     finally:
         workers.close()
-    return [outcome(one.statistics.get("rbflex"), one.statistics.get("naswot")) for one in measured]
+    return [outcome(*(one.statistics.get(name) for name in SCORES)) for one in measured]
 
 
 def row(space: SearchSpace, title: str, precision: str, found: Sequence[Outcome], reference: Sequence[Outcome]) -> list[object]:
@@ -230,11 +234,12 @@ def row(space: SearchSpace, title: str, precision: str, found: Sequence[Outcome]
         for part in range(parts)
     ]
     missing: list[object] = [""] * (2 - parts)
+    layered = kendall(*(np.array([pair[side].layered for pair in pairs]) for side in (0, 1)))
     matches = [relative(a.matches, b.matches) for a, b in pairs if a.matches is not None and b.matches is not None]
     alone = sum(a.dead != b.dead for a, b in zip(found, reference, strict=True))
     wanted = "" if precision == "bfloat16" else f">= {WANTED}"
     dead = sum(b.dead for b in reference)
-    columns = [*taus, *missing, wanted, *errors, *missing, max(matches, default=math.nan)]
+    columns = [*taus, *missing, layered, wanted, *errors, *missing, max(matches, default=math.nan)]
     return [space.name, title, precision, len(reference), dead, alone, *columns]
 
 

@@ -1,7 +1,7 @@
 """Forms of layered RBFleX: Kendall's tau with known accuracies of unlike spaces, and which form holds on a space left out.
 
     python -m benchmarks layered_forms --benchdata FOLDER [--networks 200] [--sample 0] [--seeds 0] [--images 16]
-                                       [--settings nats_tss darts ...] [--minutes 30] [--quick]
+        [--settings nats_tss darts ...] [--minutes 30] [--quick]
 
 Each network is measured once, by the statistics of `layered` and `rbflex`, through the user's cache: an interrupted run resumes,
 and another form costs no forward. Images are noise. Weights and noise have the seeds of `--seeds`; the mean over seeds is of the
@@ -91,8 +91,8 @@ def determinant(c: float) -> Term:
 
 
 def spectrum(c: float) -> Term:
-    """Logarithm of units times effective rank, plus c."""
-    return lambda e, u: np.log(u) + spectral_entropies(e) + c
+    """Logarithm of units times the share of the full rank that is used, plus c."""
+    return lambda e, u: np.log(u) + spectral_entropies(e) - np.log(e.shape[-1]) + c
 
 
 def effective_rank(e: np.ndarray, u: np.ndarray) -> np.ndarray:
@@ -135,6 +135,7 @@ def rbflex(network: Layers) -> float:
     return float(flat_log_determinants(network.whole)) + q
 
 
+DEFAULT = "spectrum, c = -6, Q times 2 (default)"
 FORMS: dict[str, Form] = {
     "rbflex (one kernel)": rbflex,
     "log-determinant, c = -75": form(determinant(-5), feature_term=determinant(0)),
@@ -158,18 +159,15 @@ FORMS: dict[str, Form] = {
     "log(1 + lambda / 1000)": form(soft(1000)),
     "log(1 + lambda / trace)": form(soft(1, "trace")),
     "log(1 + 100 lambda / units)": form(soft(0.01, "units")),
-    "log units + entropy": form(spectrum(0)),
-    "log units + entropy - 5": form(spectrum(-5), feature_term=spectrum(0)),
-    "log units + entropy - 7": form(spectrum(-7), feature_term=spectrum(0)),
-    "log units + entropy - 8": form(spectrum(-8), feature_term=spectrum(0)),
-    "log units + entropy - 7, without Q": form(spectrum(-7), 0),
-    "log units + entropy - 7, distinct maps": form(spectrum(-7), once=True, feature_term=spectrum(0)),
-    "log units + entropy - 7, Q times 2": form(spectrum(-7), 2, feature_term=spectrum(0)),
-    "(log units - 5) x effective rank": form(
-        lambda e, u: (np.log(u) - 5) * effective_rank(e, u), feature_term=lambda e, u: np.log(u) * effective_rank(e, u)
-    ),
-    "(log units + entropy - 7) x effective rank": form(
-        lambda e, u: spectrum(-7)(e, u) * effective_rank(e, u), feature_term=lambda e, u: spectrum(0)(e, u) * effective_rank(e, u)
+    "spectrum, c = 0, Q times 2": form(spectrum(0), 2),
+    "spectrum, c = -5, Q times 2": form(spectrum(-5), 2, feature_term=spectrum(0)),
+    DEFAULT: form(spectrum(-6), 2, feature_term=spectrum(0)),
+    "spectrum, c = -7, Q times 2": form(spectrum(-7), 2, feature_term=spectrum(0)),
+    "spectrum, c = -6, without Q": form(spectrum(-6), 0),
+    "spectrum, c = -6, Q once": form(spectrum(-6), feature_term=spectrum(0)),
+    "spectrum, c = -6, Q times 2, distinct maps": form(spectrum(-6), 2, once=True, feature_term=spectrum(0)),
+    "spectrum, c = -6, Q once, times effective rank": form(
+        lambda e, u: spectrum(-6)(e, u) * effective_rank(e, u), feature_term=lambda e, u: spectrum(0)(e, u) * effective_rank(e, u)
     ),
 }
 
@@ -318,7 +316,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", type=int, default=16, help="noise images")
     parser.add_argument("--settings", nargs="+", help="only settings or spaces of these names")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="start no setting after this time")
-    parser.add_argument("--default", default="log units + entropy - 7", help="form whose seeds and intervals are printed")
+    parser.add_argument("--default", default=DEFAULT, help="form whose seeds and intervals are printed")
     parser.add_argument("--workers", type=int, help="worker processes; one a core by default")
     parser.add_argument("--name", default="layered_forms", help="name of the tables")
     parser.add_argument("--folder", type=Path, default=Path("benchmarks/results"), help="where the table goes")

@@ -4,27 +4,29 @@ RBFleX joins two kernels, K of all activation layers side by side and Q of the f
 IEEE TNNLS 36(6), 2025, eq. 6-7). In K one wide early layer outweighs all others. Here each activation layer has a kernel of its
 own, so that depth and width count:
 
-    log|K_1 (x) ... (x) K_L (x) Q|  ~  sum over layers l of term_l, plus term_Q
+    log|K_1 (x) ... (x) K_L (x) Q|  ~  sum over layers l of m_l term_l, plus w term_Q
 
+    m_l: number of times that the layer counts, w: weight of the features
     D_l: squared distances of layer l alone, each column normalised to [0, 1] over the N images (eq. 1)
     lambda: eigenvalues of -Z^T D_l Z; Z: orthonormal basis of the vectors of N entries whose sum is zero
 
 Two terms are available:
 
-    spectrum      term_l = log(gamma U_l r_l)          U_l: units of the layer, r_l = exp(-sum p_i log p_i), p = lambda / sum lambda
-    determinant   term_l = sum_i log(gamma lambda_i)   lambda raised to 1e-5 of the largest
+    spectrum      term_l = log(gamma U_l r_l / (N - 1))   U_l: units of the layer, r_l = exp(-sum_i p_i log p_i): effective rank,
+                                                          p_i = lambda_i / sum lambda
+    determinant   term_l = sum_i log(gamma lambda_i)      lambda raised to 1e-5 of the largest
 
 `determinant` is the limit of log|exp(-gamma D_l)| for small gammas without the constant log N, so no exponential is formed. Its
-eigenvalues are the product of the number of units, their spread after eq. 1 and the shape of the spectrum. The spread depends on
-outliers of single images rather than on the network, and `spectrum` leaves it out: it keeps the number of units and the effective
-rank r_l of the distances (Roy & Vetterli, EUSIPCO 2007), between 1 and N - 1.
+eigenvalues are the product of the number of units, the mean spread of a unit after eq. 1 and the shape of the spectrum. Of the
+three, the spread orders networks worst, and `spectrum` leaves it out: it keeps the number of units and the effective
+rank r_l of the distances (Roy & Vetterli, EUSIPCO 2007) as a part of the full rank N - 1.
 
 gamma sets the worth of one more layer; if it is so small that a layer's term is negative, more layers lower the score. It is left
 out of Q. A layer in which all images are equal is left out, and so are features that carry no information
 (`SearchSpace.features` is "none").
 
-The method is this project's own; it is not published. Its form and its gamma were chosen with known accuracies of NATS-Bench,
-NAS-Bench-101, NAS-Bench-Macro, TransNAS-Bench-101 and AutoFormer (``python -m benchmarks layered_forms``).
+The method is this project's own; it is not published. Its form, gamma and w were chosen with known accuracies of NATS-Bench,
+NAS-Bench-101, NAS-Bench-Macro, TransNAS-Bench-101 and AutoFormer-tiny (``python -m benchmarks layered_forms``).
 """
 
 from __future__ import annotations
@@ -55,13 +57,13 @@ class LayeredParameters(AnyParameters):
         form: Term of a layer, ``spectrum`` or ``determinant``.
         gamma: Inverse width of the layers' kernels. Its logarithm is added for each layer, N - 1 times by ``determinant``.
         multiplicity: Whether a map that several layers compute counts once for each of them, or once in all.
-        features: Whether the features count, too.
+        features: Weight of the features' term; 0 leaves them out.
     """
 
     form: Literal["spectrum", "determinant"] = "spectrum"
-    gamma: float = Field(default=math.exp(-5), gt=0)
+    gamma: float = Field(default=math.exp(-6), gt=0)
     multiplicity: bool = True
-    features: bool = True
+    features: float = Field(default=2.0, ge=0)
 
 
 class Layered(Proxy):
@@ -96,7 +98,7 @@ class Layered(Proxy):
         return LayeredObserver(self.parts)
 
     def score(self, statistics: Statistics) -> float:
-        """Returns the sum of the layers' terms, plus that of the features.
+        """Returns the sum of the layers' terms, plus the weighted term of the features.
 
         Raises:
             CandidateFailed: If all images are equal in every layer.
@@ -111,14 +113,14 @@ class Layered(Proxy):
             raise CandidateFailed("all images have equal activations in every layer")
         total = float(self._terms(eigenvalues[alive], units[alive], self.parameters.gamma).sum())
         if self.parameters.features and "q_eigenvalues" in statistics:
-            total += float(self._terms(statistics["q_eigenvalues"], statistics["q_units"], 1.0))
+            total += self.parameters.features * float(self._terms(statistics["q_eigenvalues"], statistics["q_units"], 1.0))
         return total
 
     def _terms(self, eigenvalues: np.ndarray, units: np.ndarray, gamma: float) -> np.ndarray:
         """Returns the term [...] of layers with these eigenvalues [..., N - 1] and units [...]."""
         if self.parameters.form == "determinant":
             return flat_log_determinants(eigenvalues) + eigenvalues.shape[-1] * math.log(gamma)
-        terms: np.ndarray = np.log(units) + spectral_entropies(eigenvalues) + math.log(gamma)
+        terms: np.ndarray = np.log(units) + spectral_entropies(eigenvalues) + math.log(gamma / eigenvalues.shape[-1])
         return terms
 
 

@@ -1,6 +1,8 @@
-"""Layered RBFleX equals its definition: one kernel for each activation layer, in the flat limit."""
+"""Layered RBFleX equals its definition: one kernel for each activation layer, by its spectrum or in the flat limit."""
 
 from __future__ import annotations
+
+from itertools import product
 
 import numpy as np
 import pytest
@@ -13,28 +15,45 @@ from rbflex_evo.fitness import CandidateFailed, create_batch, create_proxy
 from rbflex_evo.fitness.evaluation import keyed
 from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
+from rbflex_evo.fitness.measuring.measurer import Measurer
 from rbflex_evo.fitness.passes.watch import run_observed
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
 from rbflex_evo.fitness.proxies.rbflex.layered import LayeredObserver
 from rbflex_evo.spaces import ConfigError, create_space
 
-GAMMA = float(np.exp(-5))
+GAMMA = float(np.exp(-6))
 IMAGES = create_batch("noise", shape=[3, 16, 16], n=8).images.double()
 
 
-def literal_flat(rows):
-    """log|-Z^T D Z| of rows [N, L] by its definition, -infinity for equal rows."""
+def literal_eigenvalues(rows):
+    """Eigenvalues of -Z^T D Z of rows [N, L] by its definition."""
     n = len(rows)
     normalised = literal_rbflex.normalise(rows)
     distances = np.array([[((a - b) ** 2).sum() for b in normalised] for a in normalised])
     # The complement of the vector of ones, from any basis of the whole space that begins with it.
     basis = np.linalg.qr(np.column_stack([np.ones(n), np.eye(n)[:, 1:]]))[0][:, 1:]
-    values = np.linalg.eigvalsh(-basis.T @ distances @ basis)
-    return -np.inf if values.max() <= 0 else np.log(np.maximum(values, 1e-5 * values.max())).sum()
+    return np.linalg.eigvalsh(-basis.T @ distances @ basis)
 
 
-def literal_score(space, genotype, images, gamma=GAMMA, multiplicity=True):
-    """The score from one image at a time in training mode, and whole matrices of each layer."""
+def literal_determinant(rows, gamma):
+    """log|-gamma Z^T D Z|, -infinity for equal rows."""
+    values = literal_eigenvalues(rows)
+    return -np.inf if values.max() <= 0 else np.log(gamma * np.maximum(values, 1e-5 * values.max())).sum()
+
+
+def literal_spectrum(rows, gamma):
+    """Logarithm of gamma times the units times the part of the rank that the images use, -infinity for equal rows."""
+    values = [value for value in literal_eigenvalues(rows) if value > 0]
+    parts = [value / sum(values) for value in values]
+    rank = np.exp(-sum(part * np.log(part) for part in parts))
+    return np.log(gamma * rows.shape[1] * rank / (len(rows) - 1)) if np.ptp(rows, axis=0).any() else -np.inf
+
+
+TERMS = {"spectrum": literal_spectrum, "determinant": literal_determinant}
+
+
+def literal_rows(space, genotype, images):
+    """Rows [N, L] of each activation layer and of the features, from one image at a time in training mode."""
     network = build_initialised(space, genotype, WeightParameters()).double()
     maps = []
     handles = [
@@ -48,12 +67,16 @@ def literal_score(space, genotype, images, gamma=GAMMA, multiplicity=True):
             maps.clear()
             network.train()(image[None])
             images_by_layer.append([m.copy() for m in maps])
-    layers = [np.stack(rows) for rows in zip(*images_by_layer, strict=True)]
-    flats = [literal_flat(rows) for rows in layers]
+    return [np.stack(rows) for rows in zip(*images_by_layer, strict=True)], np.stack(features)
+
+
+def literal_score(rows, form="spectrum", gamma=GAMMA, multiplicity=True, weight=2):
+    """The score of the rows of each layer and of the features, from whole matrices."""
+    layers, features = rows
+    terms = [TERMS[form](layer, gamma) for layer in layers]
     if not multiplicity:
-        flats = list(dict.fromkeys(np.round(flats, 9)))
-    c = (len(images) - 1) * np.log(gamma)
-    return sum(flat + c for flat in flats if np.isfinite(flat)) + literal_flat(np.stack(features))
+        terms = list(dict.fromkeys(np.round(terms, 9)))
+    return sum(term for term in terms if np.isfinite(term)) + weight * TERMS[form](features, 1.0)
 
 
 def evaluated(space, genotypes, **options):
@@ -80,21 +103,22 @@ def some(space, count, seed=0):
 @pytest.mark.parametrize(("name", "options"), [("nats_tss", {"channels": 8, "cells": 1}), ("nats_sss", {})])
 def test_layered_equals_its_definition_in_float64(name, options):
     space = create_space(name, **options)
-    for genotype in some(space, 5):
-        statistics = observed(space, genotype)
-        for gamma in (GAMMA, 1e-3, 1.0):
-            expected = literal_score(space, genotype, IMAGES, gamma)
-            assert create_proxy("layered", gamma=gamma).score(statistics) == pytest.approx(expected, rel=1e-6)
+    for genotype in some(space, 3):
+        statistics, rows = observed(space, genotype), literal_rows(space, genotype, IMAGES)
+        for form, gamma in product(TERMS, (GAMMA, 1.0)):
+            expected = literal_score(rows, form, gamma)
+            assert create_proxy("layered", form=form, gamma=gamma).score(statistics) == pytest.approx(expected, rel=1e-6)
 
 
-def test_without_multiplicity_a_map_counts_once():
+def test_a_map_of_several_layers_counts_once_or_with_multiplicity_once_a_layer():
     space = create_space("nats_tss", channels=8, cells=1)
-    # Three convolutions read the first node of the cell, each after a ReLU of its own.
-    genotype = space.representative(space.key((3, 0, 3, 3, 0, 0)))
+    # Three convolutions read the input of the cell, each after a ReLU of its own.
+    genotype = space.representative(space.key((3, 3, 0, 3, 3, 3)))
     statistics = observed(space, genotype)
-    once = create_proxy("layered", multiplicity=False).score(statistics)
-    assert once == pytest.approx(literal_score(space, genotype, IMAGES, multiplicity=False), rel=1e-6)
-    assert once < create_proxy("layered", gamma=1.0).score(statistics)
+    once, each = (create_proxy("layered", gamma=1.0, multiplicity=value).score(statistics) for value in (False, True))
+    rows = literal_rows(space, genotype, IMAGES)
+    assert once == pytest.approx(literal_score(rows, gamma=1.0, multiplicity=False), rel=1e-6)
+    assert once < each
 
 
 @pytest.mark.parametrize("name", ["nats_tss", "nats_sss"])
@@ -107,6 +131,26 @@ def test_planned_forwards_alone_and_in_company_order_candidates_as_float64_does(
         found = evaluated(space, genotypes, backend=backend, micro_batch=micro_batch)
         np.testing.assert_allclose(found, exact, rtol=1e-4)
         assert kendalltau(found, exact).statistic >= 0.999
+
+
+@pytest.mark.parametrize("name", ["nats_tss", "nats_sss"])
+@pytest.mark.parametrize("backend", ["eager", "compiled"])
+def test_planned_and_walked_forwards_equal_the_definition_in_float64(name, backend):
+    space = create_space(name, **({"channels": 8, "cells": 1} if name == "nats_tss" else {}))
+    genotypes, proxies = some(space, 4), {"layered": create_proxy("layered")}
+    # The images are drawn in float32, as `IMAGES` are.
+    batch = create_batch("noise", shape=[3, 16, 16], n=8)
+    measurer = Measurer(Conditions.of(space, batch, precision="float64", backend=backend))
+    requests = [(genotype, proxies) for genotype in genotypes]
+    ways = {
+        "alone": [measured for request in requests for measured in measurer.measure([request])],
+        "together": measurer.measure(requests),
+        "walked": measurer.walk(genotypes, proxies),
+    }
+    expected = [literal_score(literal_rows(space, genotype, IMAGES)) for genotype in genotypes]
+    for way, found in ways.items():
+        scores = [proxies["layered"].score(one.statistics["layered"]) for one in found]
+        assert scores == pytest.approx(expected, rel=1e-6), way
 
 
 def test_a_layer_in_which_all_images_are_equal_is_left_out():
@@ -139,10 +183,13 @@ def test_features_that_carry_no_information_are_left_out():
 
 
 def test_changing_a_parameter_costs_no_forward():
-    proxies = [create_proxy("layered", **values) for values in ({}, {"gamma": 0.5}, {"multiplicity": False}, {"features": False})]
+    proxies = [
+        create_proxy("layered", **values)
+        for values in ({}, {"form": "determinant"}, {"gamma": 0.5}, {"multiplicity": False}, {"features": False})
+    ]
     assert all(proxy.identity == proxies[0].identity for proxy in proxies)
     statistics = observed(create_space("nats_sss"), (7, 7, 7, 7, 7))
-    assert len({proxy.score(statistics) for proxy in proxies if proxy.parameters.multiplicity}) == 3
+    assert len({proxy.score(statistics) for proxy in proxies}) == 5
 
 
 def test_a_network_without_a_path_fails_with_that_reason():
