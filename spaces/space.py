@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from rbflex_evo.spaces.architecture.lean import LeanNetwork
     from rbflex_evo.spaces.architecture.plan import Plan
 
 
@@ -217,6 +218,10 @@ class SearchSpace(ABC):
         from rbflex_evo.spaces.architecture.blocks import primary_blocks
 
         return primary_blocks(network, self.classifier(network))
+
+    def lean(self, genotype: Genotype) -> LeanNetwork | None:
+        """Returns the network without modules, its parameters to be placed, or None if there is no such form (the default)."""
+        return None
 
     def plan(self, genotype: Genotype, input_shape: Sequence[int]) -> Plan | None:
         """Returns the forward of the network as data, or None if the built network has to run (the default).

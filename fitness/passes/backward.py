@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,6 +74,118 @@ def gradients(
         return [None] * len(inputs)
     keep = retain_graph or create_graph
     return list(torch.autograd.grad(output, list(inputs), retain_graph=keep, create_graph=create_graph, allow_unused=True))
+
+
+def image_gradients(
+    network: nn.Module,
+    images: Tensor,
+    loss: Callable[[Tensor, slice], Tensor],
+    weights: Sequence[nn.Parameter],
+    norm: Callable[..., Tensor],
+) -> Iterator[tuple[int, Tensor]]:
+    """Yields the position of a weight and the gradient of one image's loss, up to a positive factor, for each weight and image.
+
+    The weight's gradient has its values, in any shape; what has no gradient is omitted. If every weight belongs to one plain
+    convolution or linear layer that is called once, the images share one forward and one backward, since `norm` keeps them
+    independent: they give each layer's input and the gradient of its output, whose product is the gradient of the weight.
+
+    Args:
+        network: The network.
+        images: Inputs [N, ...].
+        loss: Returns the mean loss of the outputs for a part of the images.
+        weights: Weights of convolutions and linear layers.
+        norm: Normalisation that keeps images independent, `watch.image_norm`.
+    """
+    calls = _Calls(weights, len(images))
+    with training(network, norm, {nn.functional.conv2d: calls.convolution, nn.functional.linear: calls.linear}):
+        output = network(images)
+    if calls.plain:
+        found = gradients(loss(output, slice(None)), [call.output for call in calls.made])
+        for call, gradient in zip(calls.made, found, strict=True):
+            if gradient is not None:
+                yield from ((call.layer, one) for one in call.of_images(gradient))
+        return
+    # One image at a time bounds memory by one image and one gradient, and its maps stay in a CPU's cache.
+    for i in range(len(images)):
+        part = slice(i, i + 1)
+        with training(network, norm):
+            alone = gradients(loss(network(images[part]), part), weights)
+        yield from ((layer, gradient) for layer, gradient in enumerate(alone) if gradient is not None)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One call of a layer: its position among the weights, input, output and their versions, stride and padding."""
+
+    layer: int
+    input: Tensor
+    output: Tensor
+    versions: tuple[int, int]
+    kernel: tuple[int, int]
+    stride: int = 1
+    padding: int = 0
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether nothing has changed the input or the output in place since the call."""
+        return (self.input._version, self.output._version) == self.versions
+
+    def of_images(self, gradient: Tensor) -> Iterator[Tensor]:
+        """Yields the gradient of the weight for each image, given that of the output [N, ...]."""
+        for x, g in zip(self.input.split(1), gradient.split(1), strict=True):
+            yield g.transpose(0, 1) @ x if g.dim() == 2 else self._of_image(x, g)
+
+    def _of_image(self, x: Tensor, gradient: Tensor) -> Tensor:
+        rows = gradient.permute(0, 2, 3, 1).reshape(-1, gradient.shape[1])
+        x = nn.functional.pad(x, (self.padding,) * 4) if self.padding else x
+        windows = x.permute(0, 2, 3, 1).unfold(1, self.kernel[0], self.stride).unfold(2, self.kernel[1], self.stride)
+        # Channels last, so that whole pixels are copied; then in the order of the weight.
+        columns = windows.permute(0, 1, 2, 4, 5, 3).reshape(len(rows), -1)
+        return (rows.T @ columns).view(-1, *self.kernel, x.shape[1]).permute(0, 3, 1, 2).contiguous()
+
+
+class _Calls:
+    """Calls of layers with known weights in one forward."""
+
+    def __init__(self, weights: Sequence[nn.Parameter], images: int) -> None:
+        self.layers = {weight: layer for layer, weight in enumerate(weights)}
+        self.images = images
+        self.made: list[_Call] = []
+        self.other = False
+
+    @property
+    def plain(self) -> bool:
+        """Whether every weight belongs to exactly one call that is understood."""
+        known = not self.other and all(call.unchanged for call in self.made)
+        return known and sorted(call.layer for call in self.made) == list(range(len(self.layers)))
+
+    def convolution(
+        self, input: Tensor, weight: Tensor, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+    ) -> Tensor:
+        """Computes a convolution and keeps the call."""
+        sizes = [{value} if isinstance(value, int) else set(value) for value in (stride, padding, dilation)]
+        understood = groups == 1 and sizes[2] == {1} and len(sizes[0]) == len(sizes[1]) == 1 and not isinstance(padding, str)
+        if weight not in self.layers or not understood or len(input) != self.images:
+            self.other |= weight in self.layers
+            return nn.functional.conv2d(input, weight, bias, stride, padding, dilation, groups)
+        output = nn.functional.conv2d(input, weight, bias, stride, padding)
+        height, width = weight.shape[2:]
+        return self._keep(input, weight, output, (height, width), min(sizes[0]), min(sizes[1]))
+
+    def linear(self, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Computes a linear layer and keeps the call."""
+        if weight not in self.layers or input.dim() != 2 or len(input) != self.images:
+            self.other |= weight in self.layers
+            return nn.functional.linear(input, weight, bias)
+        return self._keep(input, weight, nn.functional.linear(input, weight, bias), (1, 1))
+
+    def _keep(
+        self, input: Tensor, weight: Any, output: Tensor, kernel: tuple[int, int], stride: int = 1, padding: int = 0
+    ) -> Tensor:
+        self.made.append(
+            _Call(self.layers[weight], input.detach(), output, (input._version, output._version), kernel, stride, padding)
+        )
+        return output
 
 
 def collect(values: Sequence[Tensor], what: str, scored: bool = True) -> np.ndarray:

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rbflex_evo.spaces.architecture.lean import LeanNetwork
+
 from .observer import CandidateFailed
 from .watch import POOLINGS, Rewired, batch_norm, evaluation_mode, given, normalisations
 
@@ -18,20 +20,24 @@ def channels_last(images: Tensor) -> Tensor:
     return images.contiguous(memory_format=torch.channels_last) if images.dim() == 4 else images
 
 
-def last_map(network: nn.Module, classifier: nn.Module, images: Tensor, norm: Callable[..., Tensor] = batch_norm) -> Tensor:
+def last_map(network: nn.Module, classifier: nn.Module | None, images: Tensor, norm: Callable[..., Tensor] = batch_norm) -> Tensor:
     """Runs a network and returns the map that it pools into the classifier's input, with its autograd graph.
 
     If nothing is pooled directly before the classifier, the result is the classifier's input.
 
     Args:
         network: The network.
-        classifier: Layer of `network` whose input is the feature vector.
+        classifier: Layer of `network` whose input is the feature vector; None for a lean network, which has no layers.
         images: Inputs [N, ...].
         norm: Replacement of batch normalisations; by default by the statistics of the batch, without running averages.
 
     Raises:
         CandidateFailed: If the classifier is never called.
     """
+    if classifier is None:
+        assert isinstance(network, LeanNetwork)
+        with evaluation_mode(network), Rewired(normalisations(norm), {}):
+            return network.before_pooling(channels_last(images))
     pooled: list[tuple[Tensor, int]] = []
     found: list[Tensor] = []
 

@@ -1,6 +1,7 @@
 """One candidate for scores with passes of their own, with everything that several scores share.
 
 subject.network       the network, built and initialised on first use, so that a score that only counts never builds it
+subject.lean          the same network in a form without modules, if the space has one: for passes that watch no module
 subject.images        inputs [N, ...] on the device: images, or word ids
 subject.random_inputs noise images, or random words
 subject.labels        the data's labels, seeded random labels if it has none (classification), or N(0, 1) targets (regression)
@@ -21,7 +22,7 @@ from torch.nn import functional
 
 from rbflex_evo.spaces import ConfigError, Genotype, SearchSpace
 
-from .weights import Distribution, WeightParameters, build_initialised, draw, draw_signs, draw_words
+from .weights import Distribution, WeightParameters, build_initialised, build_lean, draw, draw_signs, draw_words
 
 Result = TypeVar("Result")
 
@@ -54,11 +55,13 @@ class Subject:
         self.weights = weights or WeightParameters()
         self._labels = labels
         self._shared: dict[str, object] = {}
+        self._own: nn.Module | None = None  # The network if it was built here.
 
     @cached_property
     def network(self) -> nn.Module:
         """The raw network with its weights; a pass that changes it must restore it."""
-        return self._built(self.weights)
+        self._own = self._built(self.weights)
+        return self._own
 
     @cached_property
     def classifier(self) -> nn.Module:
@@ -71,6 +74,25 @@ class Subject:
         if weights == self.weights:
             return self.network
         return self.shared(f"network/{distribution}", lambda: self._built(weights))
+
+    @cached_property
+    def lean(self) -> nn.Module:
+        """The network in its lean form if the space has one, else `network`; nothing may change its parameters.
+
+        A network that was assigned to `network` has no other form.
+        """
+        assigned = self.__dict__.get("network") is not self._own
+        return self.network if assigned else self._lean(self.weights) or self.network
+
+    def lean_initialised(self, distribution: Distribution) -> nn.Module:
+        """Returns `initialised(distribution)` in its lean form if the space has one."""
+        weights = WeightParameters(seed=self.weights.seed, distribution=distribution)
+        if weights == self.weights:
+            return self.lean
+        return self.shared(f"lean/{distribution}", lambda: self._lean(weights) or self.initialised(distribution))
+
+    def _lean(self, weights: WeightParameters) -> nn.Module | None:
+        return build_lean(self.space, self.genotype, weights, self.images.device, self.dtype)
 
     def _built(self, weights: WeightParameters) -> nn.Module:
         return build_initialised(self.space, self.genotype, weights).to(self.images.device, self.dtype)

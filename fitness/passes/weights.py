@@ -23,7 +23,10 @@ from rbflex_evo.spaces.isolation.settings import own_settings
 from .byte_cache import ByteCache
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
+
+    from rbflex_evo.spaces.architecture.lean import LeanNetwork
 
 Distribution = Literal[
     "pytorch", "kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform", "normal", "standard_normal"
@@ -49,6 +52,10 @@ POWER_ITERATIONS = 15
 
 # The most recent raw draws of this process: values of a pure function, so that dropping one costs only time.
 _draws: ByteCache[np.ndarray] = ByteCache(128 * 2**20)
+
+
+# The most recent parameters of lean networks, which candidates share.
+_parameters: ByteCache[nn.Parameter] = ByteCache(128 * 2**20)
 
 
 def _drawn(seed: int, name: str, shape: tuple[int, ...], normal: bool) -> np.ndarray:
@@ -218,4 +225,34 @@ def build_initialised(space: SearchSpace, genotype: Genotype, weights: WeightPar
         known = space.known_weights()
         if known:
             network.load_state_dict(dict(known), strict=False)
+    return network
+
+
+def build_lean(
+    space: SearchSpace, genotype: Genotype, weights: WeightParameters, device: torch.device, dtype: torch.dtype
+) -> LeanNetwork | None:
+    """Returns the genotype's lean network with the weights of `build_initialised`, or None if it has no lean form.
+
+    Its parameters are shared with other candidates, so nothing may change them.
+    """
+    import torch
+    from torch import nn
+
+    if space.known_weights():
+        return None
+    network = space.lean(genotype)
+    if network is not None:
+        largest = space.weight_shapes()
+        for name, shape in network.shapes.items():
+            # The matrix of the same layer, which scales a bias.
+            matrix = network.shapes.get(f"{name.rpartition('.')[0]}.weight", ())
+            key = (weights.seed, weights.distribution, name, shape, matrix, largest.get(name), device, dtype)
+            parameter = _parameters.get(key)
+            if parameter is None:
+                values = parameter_values(name, shape, weights, largest, matrix)
+                if values is None:
+                    values = np.full(tuple(shape), float(name.endswith("weight")), np.float32)
+                parameter = nn.Parameter(torch.from_numpy(np.array(values)).to(device, dtype))
+                _parameters.keep(key, parameter, parameter.nbytes)
+            network.place(name, parameter)
     return network

@@ -139,7 +139,7 @@ class Grasp(Proxy):
 
         from rbflex_evo.fitness.passes.backward import collect, gradients, inputs_of, training, weights_of
 
-        network = subject.network
+        network = subject.lean
         double = sum_dtype(subject.images.device)
         weights = weights_of(network)
         with training(network):
@@ -169,7 +169,7 @@ def _loss_pass(subject: Subject) -> LossPass:
     from rbflex_evo.fitness.passes.backward import gradients, inputs_of, training, weights_of
     from rbflex_evo.fitness.passes.watch import CONVOLUTIONS
 
-    network, images = subject.network, inputs_of(subject)
+    network, images = subject.lean, inputs_of(subject)
     double = sum_dtype(images.device)
     factors: list[torch.Tensor] = []
 

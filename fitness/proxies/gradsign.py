@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class Gradsign(Proxy):
     """Sum over weights of |sum_n sign(dL_n/dw)|; higher is better.
 
-    Cost: N backwards of one image, together as expensive as one of the batch. The loss is the task's; labels are the data's or
+    Cost: one backward of the batch and a gradient of each image's weights, or N backwards of one image for networks whose layers
+    are shared, grouped or not of images. The loss is the task's; labels are the data's or
     seeded random ones. The paper feeds images one by one in training mode, so each is normalised by its own statistics. Pitfalls:
     it grows with the number of weights and of images. Only weights of convolutions and linear layers count, as in the published
     code: a bias before a batch normalisation has a gradient of 0, whose sign would be round-off.
@@ -34,21 +35,15 @@ class Gradsign(Proxy):
         """Returns ``agreements`` [layers], the sum over each layer's weights, float64."""
         import torch
 
-        from rbflex_evo.fitness.passes.backward import collect, gradients, inputs_of, training, weights_of
+        from rbflex_evo.fitness.passes.backward import collect, image_gradients, inputs_of, weights_of
         from rbflex_evo.fitness.passes.watch import image_norm
 
-        network, images = subject.network, inputs_of(subject)
+        network, images = subject.lean, inputs_of(subject)
         weights = weights_of(network)
         signs = [torch.zeros_like(w, requires_grad=False) for w in weights]
-        # One image at a time bounds memory by one image and one gradient, and its maps stay in a CPU's cache.
-        for i in range(len(images)):
-            part = slice(i, i + 1)
-            with training(network, image_norm):
-                found = gradients(subject.loss(network(images[part]), part), weights)
-            for total, gradient in zip(signs, found, strict=True):
-                if gradient is not None:
-                    # The sign of infinity is 1; 0 times infinity is NaN, so the sum is NaN.
-                    total += gradient.sign() + 0 * gradient
+        for layer, gradient in image_gradients(network, images, subject.loss, weights, image_norm):
+            # The sign of infinity is 1; 0 times infinity is NaN, so the sum is NaN.
+            signs[layer] += (gradient.sign() + 0 * gradient).view_as(signs[layer])
         agreements = [total.abs().sum(dtype=sum_dtype(images.device)) for total in signs]
         return {"agreements": collect(agreements, "gradients of the loss")}
 

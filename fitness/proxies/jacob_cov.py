@@ -49,8 +49,8 @@ class JacobCov(Proxy):
         from rbflex_evo.fitness.passes.backward import gradients, inputs_of, training
 
         images = inputs_of(subject).detach().clone().requires_grad_()
-        with training(subject.network):
-            (gradient,) = gradients(subject.network(images).sum(), [images])
+        with training(subject.lean):
+            (gradient,) = gradients(subject.lean(images).sum(), [images])
         if gradient is None:
             raise CandidateFailed("no path from input to output")
         rows = gradient.flatten(1).cpu().numpy().astype(float)

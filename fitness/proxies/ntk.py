@@ -51,7 +51,7 @@ class NtkCond(Proxy):
 
         from rbflex_evo.fitness.passes.backward import gradients, inputs_of, training
 
-        network, images = subject.network, inputs_of(subject)
+        network, images = subject.lean, inputs_of(subject)
         n = len(images)
         with training(network):
             output = network(images)

@@ -120,7 +120,7 @@ def _synaptic_flow(subject: Subject) -> list[tuple[torch.Tensor, torch.Tensor]]:
 
     from rbflex_evo.fitness.passes.backward import gradients, training, weights_of
 
-    network, images = subject.network, subject.images
+    network, images = subject.lean, subject.images
     # Apple's devices have no float64; elsewhere the copy stays on the network's device.
     device = torch.device("cpu") if images.device.type == "mps" else images.device
     linear = copy.deepcopy(network).to(device).double()

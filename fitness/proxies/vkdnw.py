@@ -85,7 +85,8 @@ class Vkdnw(Proxy):
         n, classes, weights = rows.shape
         values = np.linalg.svd(rows.reshape(n * classes, weights), compute_uv=False) ** 2 / n
         values = np.concatenate([np.zeros(weights - len(values)), values[::-1]])
-        layers = sum(any(p.requires_grad for p in m.parameters(recurse=False)) for m in subject.network.modules())
+        # A module's own parameters have its name in common.
+        layers = len({name.rpartition(".")[0] for name, p in subject.lean.named_parameters() if p.requires_grad})
         return {"eigenvalues": values, "layers": np.array(layers)}
 
     def score(self, statistics: Statistics) -> float:
@@ -111,7 +112,7 @@ def _jacobian(subject: Subject, layers: int) -> tuple[np.ndarray, np.ndarray]:
     from rbflex_evo.fitness.passes.backward import gradients, inputs_of, weights_of
     from rbflex_evo.fitness.passes.watch import CONVOLUTIONS, Rewired, evaluation_mode
 
-    network, images = subject.network, inputs_of(subject)
+    network, images = subject.lean, inputs_of(subject)
     # Change of each weight for image n: the weights are shared, but one backward gives a gradient per image.
     changes = {
         weight: torch.zeros(len(images), dtype=subject.dtype, device=images.device, requires_grad=True)

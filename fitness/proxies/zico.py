@@ -40,7 +40,7 @@ class Zico(Proxy):
 
         from rbflex_evo.fitness.passes.backward import collect, gradients, inputs_of, training, weights_of
 
-        network, images = subject.network, inputs_of(subject)
+        network, images = subject.lean, inputs_of(subject)
         weights = weights_of(network)
         middle = len(images) // 2
         found = []

@@ -29,6 +29,7 @@ from .naslib import NASLIB, read_naslib
 if TYPE_CHECKING:
     from torch import nn
 
+    from rbflex_evo.spaces.architecture.lean import LeanNetwork
     from rbflex_evo.spaces.architecture.plan import Plan
 
     from .network import NatsNetwork
@@ -80,6 +81,13 @@ class NatsSpace(SearchSpace):
 
         self.encoding.validate(genotype)
         return NatsNetwork(*self.skeleton(genotype), self.parameters.classes)
+
+    def lean(self, genotype: Genotype) -> LeanNetwork | None:
+        """Returns the lean network, or None for a cell with dead edges, without a path, or that pools between unequal widths."""
+        from .lean import lean_network
+
+        self.encoding.validate(genotype)
+        return lean_network(*self.skeleton(genotype), self.parameters.classes)
 
     def plan(self, genotype: Genotype, input_shape: Sequence[int]) -> Plan | None:
         """Returns the forward of the network as data."""

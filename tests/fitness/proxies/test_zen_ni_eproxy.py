@@ -190,7 +190,8 @@ def test_a_network_without_a_path_fails(space, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_maps_of_nan_fail(space, name):
-    subject = subject_of(space, space.at(9930))
+    # A dead edge, so that the network has no lean form and its weights can be changed.
+    subject = subject_of(space, space.parse("|nor_conv_3x3~0|+|nor_conv_3x3~0|none~1|+|none~0|skip_connect~1|none~2|"))
     for network in (subject.network, subject.initialised("standard_normal")):
         with torch.no_grad():
             network.stem[0].weight.fill_(float("nan"))
