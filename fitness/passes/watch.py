@@ -30,7 +30,7 @@ from rbflex_evo.spaces.isolation.draws import refused_draws, switched_off
 from .activations import FUNCTIONS, declared, is_activation
 from .layout import Account, Evidence, FirstDimension, Layouts, Recording, needs_evidence
 from .observer import CandidateFailed, Observer
-from .row_sums import ROUNDINGS
+from .reductions.row_sums import ROUNDINGS
 from .visible import check_visible, refusing_hidden
 
 POOLINGS = {

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from rbflex_evo.fitness.passes.observer import Observer
-from rbflex_evo.fitness.passes.row_sums import ROUNDINGS
-from rbflex_evo.fitness.passes.spectra import spectra_of
+from rbflex_evo.fitness.passes.reductions.row_sums import ROUNDINGS
+from rbflex_evo.fitness.passes.reductions.spectra import spectra_of
 from rbflex_evo.spaces.architecture.plan import EPSILON, Convolve
 
 from . import native

@@ -26,7 +26,7 @@ import numpy as np
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from rbflex_evo.fitness.passes.observer import CandidateFailed, Observer, Statistics
-from rbflex_evo.fitness.passes.spectra import observations, product, spectra
+from rbflex_evo.fitness.passes.reductions.spectra import observations, product, spectra
 from rbflex_evo.spaces import Parameters
 
 from .proxy import Proxy

@@ -82,7 +82,7 @@ def _health(subject: Subject, noise: torch.Tensor) -> np.ndarray:
 
     from rbflex_evo.fitness.passes.backward import collect, gradients, training, weights_of
     from rbflex_evo.fitness.passes.last_map import channels_last
-    from rbflex_evo.fitness.passes.row_sums import ROUNDINGS
+    from rbflex_evo.fitness.passes.reductions.row_sums import ROUNDINGS
 
     network = subject.network
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]

@@ -21,7 +21,7 @@ from rbflex_evo.fitness.data.inputs import placed
 from rbflex_evo.fitness.passes.device import PRECISIONS
 from rbflex_evo.fitness.passes.layout import Account
 from rbflex_evo.fitness.passes.observer import Observer, Statistics, rows_of
-from rbflex_evo.fitness.passes.row_sums import RowStatistics
+from rbflex_evo.fitness.passes.reductions.row_sums import RowStatistics
 from rbflex_evo.fitness.passes.subject import Subject
 from rbflex_evo.fitness.passes.watch import run_observed
 from rbflex_evo.fitness.passes.weights import WeightParameters

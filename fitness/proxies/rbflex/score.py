@@ -22,8 +22,8 @@ import numpy as np
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from rbflex_evo.fitness.passes.observer import NO_ACTIVATION, CandidateFailed, Observer, Statistics, rows_of
+from rbflex_evo.fitness.passes.reductions.row_sums import RowStatistics, reduce_rows
 from rbflex_evo.fitness.passes.repair import Repair, RepairParameters, without_no_repair
-from rbflex_evo.fitness.passes.row_sums import RowStatistics, reduce_rows
 from rbflex_evo.fitness.proxies.proxy import Proxy
 from rbflex_evo.spaces import ConfigError
 from rbflex_evo.spaces import Parameters as AnyParameters

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .observer import CandidateFailed, sum_dtype
+from rbflex_evo.fitness.passes.observer import CandidateFailed, sum_dtype
 
 if TYPE_CHECKING:
     import torch

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .observer import sum_dtype
+from rbflex_evo.fitness.passes.observer import sum_dtype
 
 if TYPE_CHECKING:
     from torch import Tensor
