@@ -64,7 +64,8 @@ def complete(one: Measurements) -> np.ndarray:
 
 def is_count(name: str) -> bool:
     """Returns True if a registered score counts something of the architecture, such as parameters."""
-    return ".counts" in PROXIES.get(name).__module__
+    found: bool = PROXIES.get(name).is_count
+    return found
 
 
 def choices(transfer: Transfer) -> list[Choice]:

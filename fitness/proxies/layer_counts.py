@@ -41,6 +41,7 @@ NO_PATH = "no path from input to output has a layer"
 class _LayerCount(Proxy):
     needs = "network"
     cost = "data-free"
+    is_count = True
 
     def measure(self, subject: Subject) -> Statistics:
         """Returns ``count`` [], float64.
