@@ -28,6 +28,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from rbflex_evo.fitness.passes.observer import CandidateFailed, Observer, Statistics
 from rbflex_evo.fitness.passes.reductions.spectra import observations, product, spectra
 from rbflex_evo.spaces import Parameters
+from rbflex_evo.spaces import Parameters as AnyParameters
 
 from .proxy import Proxy
 
@@ -70,13 +71,13 @@ class EntropyParameters(AzNasParameters):
 class _EntropyScore(Proxy):
     """Contract of the two scores of entropies: they read one forward."""
 
-    needs = "network"
+    needs: Literal["forward", "network"] = "network"
     cost = "forward"
     Parameters = EntropyParameters
     measured_by = ("images", "statistics", "inputs")
     parameters: EntropyParameters
 
-    def __init__(self, parameters: Parameters | None = None) -> None:
+    def __init__(self, parameters: AnyParameters | None = None) -> None:
         super().__init__(parameters)
         if self.parameters.inputs == "data":
             self.needs = "forward"

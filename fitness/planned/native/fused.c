@@ -391,7 +391,9 @@ long reduce_signs(const REAL *x, long layers, long n, long length, double *match
 /* Notes the code of each column of a layer x [n, length], n at most 16, in table [2^n + 1]: bit i is whether row i is positive. The
  * last entry is 1 if a value is not finite. */
 static void note_patterns(const REAL *restrict x, long n, long length, unsigned char *restrict table) {
-    vec poison = {0};
+    const REAL most = sizeof(REAL) == 4 ? (REAL)FLT_MAX : (REAL)DBL_MAX;
+    codes finite = {0};
+    finite = ~finite;
     memset(table, 0, ((size_t)1 << n) + 1);
     for (long c = 0; c < length; c += LANES) {
         long width = least(LANES, length - c);
@@ -399,13 +401,14 @@ static void note_patterns(const REAL *restrict x, long n, long length, unsigned 
         for (long i = 0; i < n; i++) {
             vec v = width < LANES ? load_part(x + i * length + c, width) : load(x + i * length + c);
             found |= (v > 0) & ((whole)1 << i);
-            poison += v * 0; /* NaN must not be taken for a dead unit. */
+            finite &= (v >= -most) & (v <= most); /* NaN must not be taken for a dead unit. */
         }
         for (long k = 0; k < width; k++) table[found[k]] = 1;
     }
-    whole finite = 1;
-    for (long k = 0; k < LANES; k++) finite &= poison[k] == 0;
-    table[(long)1 << n] = !finite;
+    whole all = -1;
+    for (long k = 0; k < LANES; k++) all &= finite[k];
+    table[(long)1 << n] = !all;
+    if (!all) memset(table, 0, (size_t)1 << n);
 }
 
 /* Computes note_patterns of layers x [layers, n, length]: tables [layers, 2^n + 1]. */
@@ -518,10 +521,15 @@ static void tridiagonalise(double *restrict a, long n, double *restrict diagonal
 /* Replaces the diagonal [n] of a tridiagonal matrix by its eigenvalues (implicit QL with Wilkinson's shift). Returns 0 if a value does
  * not converge. */
 static int tridiagonal_eigenvalues(double *restrict d, double *restrict e, long n) {
+    double largest = 0; /* Relative to it, since eigenvalues of zero are round-off of the largest one. */
+    for (long i = 0; i < n; i++) {
+        double size = __builtin_fabs(d[i]) + __builtin_fabs(e[i]);
+        largest = size > largest ? size : largest;
+    }
     for (long l = 0; l < n; l++)
         for (int steps = 0;; steps++) {
             long m = l;
-            while (m + 1 < n && __builtin_fabs(e[m]) > DBL_EPSILON * (__builtin_fabs(d[m]) + __builtin_fabs(d[m + 1]))) m++;
+            while (m + 1 < n && __builtin_fabs(e[m]) > DBL_EPSILON * largest) m++;
             if (m == l) break;
             if (steps == 60) return 0;
             double g = (d[l + 1] - d[l]) / (2 * e[l]), r = __builtin_sqrt(g * g + 1), s = 1, c = 1, p = 0;
@@ -557,12 +565,13 @@ long reduce_spectra(const REAL *x, long maps, long images, long pixels, long cha
     long needed = (PIXELS + width + 1) * width + numbers;
     if (room < needed) return needed;
     for (long k = 0; k < maps; k++) {
-        double *own = eigenvalues + k * channels, sum = 0;
+        double *own = eigenvalues + k * channels;
+        int finite = 1;
         double *covariance = (double *)(scratch + (PIXELS + width + 1) * width), *off = covariance + channels * channels;
         covariance_of(x + k * images * pixels * channels, images * pixels, pixels, channels, covariance, scratch);
-        for (long i = 0; i < channels * channels; i++) sum += covariance[i] * 0;
-        if (sum == 0) tridiagonalise(covariance, channels, own, off, off + channels, off + 2 * channels);
-        if (sum != 0 || !tridiagonal_eigenvalues(own, off, channels))
+        for (long i = 0; i < channels * channels; i++) finite &= __builtin_fabs(covariance[i]) <= DBL_MAX;
+        if (finite) tridiagonalise(covariance, channels, own, off, off + channels, off + 2 * channels);
+        if (!finite || !tridiagonal_eigenvalues(own, off, channels))
             for (long i = 0; i < channels; i++) own[i] = (double)NAN;
     }
     return 0;

@@ -64,7 +64,7 @@ class LayerObserver(Observer):
     """
 
     def __init__(self) -> None:
-        self.block = BEFORE
+        self.current = BEFORE
         self.places: list[tuple[str, str]] = []  # Name and block, in the order of the forward.
         self.rows: list[RowStatistics] = []
         self.last = RowStatistics()
@@ -73,7 +73,7 @@ class LayerObserver(Observer):
         """Reduces one activation layer and stores it with the current block."""
         rows = RowStatistics()
         rows.add(rows_of(output[None])[0], None, multiplicity)
-        self.places.append((name, self.block))
+        self.places.append((name, self.current))
         self.rows.append(rows)
 
     def features(self, output: torch.Tensor, magnitude: torch.Tensor) -> None:
@@ -158,6 +158,6 @@ def _named_blocks(network: nn.Module, blocks: Sequence[nn.Module]) -> list[tuple
 
 def _entering(observer: LayerObserver, name: str) -> Any:
     def enter(module: nn.Module, inputs: Any) -> None:
-        observer.block = name
+        observer.current = name
 
     return enter

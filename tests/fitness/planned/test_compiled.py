@@ -8,6 +8,8 @@ import torch
 from rbflex_evo.fitness.planned import native
 from rbflex_evo.fitness.planned.compiled import CompiledBackend, NativeWeight
 from rbflex_evo.fitness.planned.eager import Backend
+from rbflex_evo.fitness.proxies.az_nas import BlockObserver
+from rbflex_evo.fitness.proxies.swap import SwapObserver
 from rbflex_evo.spaces.architecture.plan import Convolve
 
 pytestmark = pytest.mark.skipif(native.find_compiler() is None, reason="no C compiler here")
@@ -105,3 +107,46 @@ def test_the_moments_of_a_map_far_from_zero_keep_their_digits():
     found = backend.combine(*sizes, value=True, active=False).value
     expected = eager.combine(["norm"], [x.float().double()], *sizes[2:], value=True, active=False).value
     assert (found - expected).abs().max() < 1e-3
+
+
+class Patterns(SwapObserver):
+    """The same observer for the general path."""
+
+
+class Blocks(BlockObserver):
+    """The same observer for the general path."""
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES)
+@pytest.mark.parametrize("images", [2, 7, 16, 20])
+def test_patterns_of_units_equal_those_of_torch(dtype, images):
+    backend = CompiledBackend(dtype, dtype)
+    for inputs, _, height, width in SHAPES:
+        x = drawn((2, images, inputs, height, width), dtype, 0).relu().contiguous()
+        x[1, 0, -1, -1, -1] = float("nan")
+        found, expected = (backend.reduce(kind(), x, None) for kind in (SwapObserver, Patterns))
+        assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES)
+def test_spectra_of_blocks_equal_those_of_torch(dtype):
+    backend = CompiledBackend(dtype, dtype)
+    for channels, _, height, width in [*SHAPES, (1, 0, 3, 3), (3, 0, 1, 1), (130, 0, 2, 3)]:
+        mixed = drawn((channels, channels), dtype, 1)
+        maps = torch.einsum("cd,knhwd->knchw", mixed, drawn((3, 5, height, width, channels), dtype, 0)) + 3
+        maps[0, :, channels // 2 :] = maps[0, :, :1]  # Few independent channels.
+        maps = maps.flatten(0, 1).contiguous(memory_format=torch.channels_last).view(3, 5, channels, height, width)
+        found, expected = (backend.reduce_block(kind(), maps) for kind in (BlockObserver, Blocks))
+        close = 1e-10 if dtype == torch.float64 else 1e-4
+        torch.testing.assert_close(found, expected, rtol=close, atol=close)
+
+
+def test_spectra_of_dead_blocks_and_of_values_that_are_not_finite_are_no_numbers():
+    backend = CompiledBackend(torch.float32, torch.float32)
+    maps = torch.zeros(3, 4, 8, 2, 2)
+    maps[1, 0, 0, 0, 0], maps[2, 1, 3, 1, 1] = float("nan"), float("inf")
+    for kind in (BlockObserver, Blocks):
+        found = backend.reduce_block(kind(), maps)
+        assert found[0, 0] == 0
+        assert found[:, 1].isnan().all()
+        assert not found[1:, 0].isfinite().any()
