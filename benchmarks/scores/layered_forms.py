@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.stats import kendalltau
@@ -251,11 +252,11 @@ def left_out(rows: Mapping[str, Row], family: Mapping[str, str]) -> list[list[ob
 
 def judged(
     settings: Iterable[Setting], options: argparse.Namespace
-) -> tuple[dict[str, dict[str, float]], dict[str, str], list[dict[str, object]]]:
+) -> tuple[dict[str, dict[str, float]], dict[str, str], list[dict[str, Any]]]:
     """Measures the settings, and returns tau by form and setting, the space of each setting, and facts."""
     rows: dict[str, dict[str, float]] = {}
     family: dict[str, str] = {}
-    facts: list[dict[str, object]] = []
+    facts: list[dict[str, Any]] = []
     end = time.monotonic() + 60 * options.minutes
     for setting in settings:
         if time.monotonic() > end:
@@ -281,6 +282,11 @@ def judged(
     return rows, family, facts
 
 
+def rounded(line: Sequence[Any]) -> list[Any]:
+    """Returns the line with three decimals of each float."""
+    return [round(value, 3) if isinstance(value, float) else value for value in line]
+
+
 def command(options: argparse.Namespace) -> None:
     if options.quick:
         options.networks, options.images, options.seeds = 6, 4, [0]
@@ -288,14 +294,10 @@ def command(options: argparse.Namespace) -> None:
     rows, family, facts = judged(chosen, options)
     titles = list(family)
     lines = [[name, *summary(by_space(row, family)), *(row[title] for title in titles)] for name, row in rows.items()]
-    text = markdown(
-        ["form", "conv", "mean", "worst", *titles], [[x if isinstance(x, str) else round(x, 3) for x in line] for line in lines]
-    )
+    text = markdown(["form", "conv", "mean", "worst", *titles], [rounded(line) for line in lines])
     if len(set(family.values())) > 1:
         columns = ["space left out", "chosen on the others", "tau", "best on it", "tau"]
-        text += "\n\n" + markdown(
-            columns, [[round(x, 3) if isinstance(x, float) else x for x in line] for line in left_out(rows, family)]
-        )
+        text += "\n\n" + markdown(columns, [rounded(line) for line in left_out(rows, family)])
     text += f"\n\n{options.default}, by seed, with the 95 % interval of the first:\n\n" + markdown(
         ["setting", "networks", "distinct", "by seed", "interval"],
         [
