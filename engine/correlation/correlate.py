@@ -304,9 +304,15 @@ def _judged(config: Config, columns: Sequence[Column], known: Accuracies, step: 
     """Judges every score against one table."""
     there = np.isfinite(known.values)
     accuracies = known.values[there]
-    bootstrap = {"resamples": config.correlate.resamples, "seed": config.correlate.seed}
     values = {kind: {c.name: c.values[there] for c in columns if (c.kind == "count") == kind} for kind in (False, True)}
-    found = judge_scores(values[False], values[True], accuracies, step=step, **bootstrap)
+    found = judge_scores(
+        values[False],
+        values[True],
+        accuracies,
+        step=step,
+        resamples=config.correlate.resamples,
+        seed=config.correlate.seed,
+    )
     scores: Judged = {}
     for column in columns:
         one = found.scores[column.name]

@@ -122,7 +122,7 @@ def _weighted(pairs: np.ndarray, rows: slice, weights: np.ndarray) -> np.ndarray
     if pairs.shape[1] <= EXACT:
         # Whole numbers below 2^24, which float32 holds exactly.
         each = np.asarray(weights, dtype=np.float32) @ pairs.T.astype(np.float32)
-        return np.einsum("bi,bi->b", each.astype(np.float64), np.asarray(weights[:, rows], dtype=np.float64))
+        return np.asarray(np.einsum("bi,bi->b", each.astype(np.float64), np.asarray(weights[:, rows], dtype=np.float64)))
     sums = pairs.sum(axis=1, dtype=np.int32).astype(np.float64)
     return np.asarray(2 * (np.asarray(weights[:, rows], dtype=np.float64) @ sums) - sums.sum())
 
@@ -130,4 +130,4 @@ def _weighted(pairs: np.ndarray, rows: slice, weights: np.ndarray) -> np.ndarray
 def _cosine(product: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     squares = first * second
     known = (first > 0) & (second > 0)
-    return np.divide(product, np.sqrt(np.where(known, squares, 1.0)), out=np.full(len(product), np.nan), where=known)
+    return np.asarray(np.divide(product, np.sqrt(np.where(known, squares, 1.0)), out=np.full(len(product), np.nan), where=known))

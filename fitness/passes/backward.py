@@ -132,7 +132,7 @@ class _Call:
 
     def of_images(self, gradient: Tensor) -> Iterator[Tensor]:
         """Yields the gradient of the weight for each image, given that of the output [N, ...]."""
-        for x, g in zip(self.input.split(1), gradient.split(1), strict=True):
+        for x, g in zip(torch.split(self.input, 1), torch.split(gradient, 1), strict=True):
             yield g.transpose(0, 1) @ x if g.dim() == 2 else self._of_image(x, g)
 
     def _of_image(self, x: Tensor, gradient: Tensor) -> Tensor:

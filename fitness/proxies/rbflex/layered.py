@@ -119,7 +119,7 @@ class Layered(Proxy):
     def _terms(self, eigenvalues: np.ndarray, units: np.ndarray, gamma: float) -> np.ndarray:
         """Returns the term [...] of layers with these eigenvalues [..., N - 1] and units [...]."""
         if self.parameters.form == "determinant":
-            return flat_log_determinants(eigenvalues) + eigenvalues.shape[-1] * math.log(gamma)
+            return np.asarray(flat_log_determinants(eigenvalues) + eigenvalues.shape[-1] * math.log(gamma))
         terms: np.ndarray = np.log(units) + spectral_entropies(eigenvalues) + math.log(gamma / eigenvalues.shape[-1])
         return terms
 
