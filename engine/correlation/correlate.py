@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -304,14 +304,14 @@ def _judged(config: Config, columns: Sequence[Column], known: Accuracies, step: 
     """Judges every score against one table."""
     there = np.isfinite(known.values)
     accuracies = known.values[there]
+    bootstrap: dict[str, Any] = {"resamples": config.correlate.resamples, "seed": config.correlate.seed}
     values = {kind: {c.name: c.values[there] for c in columns if (c.kind == "count") == kind} for kind in (False, True)}
     found = judge_scores(
         values[False],
         values[True],
         accuracies,
         step=step,
-        resamples=config.correlate.resamples,
-        seed=config.correlate.seed,
+        **bootstrap,
     )
     scores: Judged = {}
     for column in columns:
