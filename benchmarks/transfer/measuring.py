@@ -43,12 +43,19 @@ class Plan:
         scores: Registered name and parameters of each score by its label.
         quick: Whether spaces have the size of a smoke test.
         cache: File of measured statistics.
+        images: Number of inputs, of which a smoke test has 4.
     """
 
     folder: Path
     scores: Mapping[str, tuple[str, Mapping[str, Any]]]
     quick: bool = False
     cache: Path | None = field(default_factory=default_path)
+    images: int = 16
+
+    @property
+    def inputs(self) -> int:
+        """Number of inputs of a measurement."""
+        return 4 if self.quick else self.images
 
 
 @dataclass(frozen=True)
@@ -118,7 +125,7 @@ class Session:
     def _load(self, setting: str) -> None:
         """Reads the inputs of a setting. If they are missing, the command ends, unlike with a score that raises."""
         if setting not in self._batches:
-            self._batches[setting] = SETTINGS[setting].batch(self.plan.folder, self.plan.quick)
+            self._batches[setting] = SETTINGS[setting].batch(self.plan.folder, self.plan.inputs)
 
     def _score(self, chunk: Chunk) -> Scored:
         count = len(chunk.genotypes)

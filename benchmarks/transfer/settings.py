@@ -67,9 +67,8 @@ class Setting:
         """Returns the space in the size of the setting, or in that of a smoke test."""
         return create_space(self.space, **{**self.form, **(self.small if quick else {})})
 
-    def batch(self, folder: Path, quick: bool) -> Batch:
-        """Returns the inputs: the first 16 CIFAR-10 or ImageNet images of the file, or 16 random Taskonomy images."""
-        n = 4 if quick else 16
+    def batch(self, folder: Path, n: int) -> Batch:
+        """Returns N inputs: the first CIFAR-10 or ImageNet images of the file, or random Taskonomy images."""
         if self.side == 32:
             return images_of(folder, "cifar10", n)
         if self.space.startswith("transnas"):

@@ -5,10 +5,10 @@
     python -m benchmarks transfer --benchdata FOLDER --judge                 only reads transfer.npz and writes table and heat map
     python -m benchmarks transfer --benchdata FOLDER --time 5                seconds of each score on five networks of each setting
 
-A fixed random sample of each setting's networks (`numpy.random.default_rng(--sample)`) is measured, 16 inputs each, in chunks that
-take the settings in turn. Statistics go into the user's cache, so that the same command resumes after any stop and a larger one
-measures only what is new. Accuracies are joined to finished scores when transfer.npz is written. It holds everything that the
-judging and `choose_preset` read.
+A fixed random sample of each setting's networks (`numpy.random.default_rng(--sample)`) is measured, with `--images` inputs each, in
+chunks that take the settings in turn. Statistics go into the user's cache, so that the same command resumes after any stop and a
+larger one measures only what is new. Accuracies are joined to finished scores when transfer.npz is written. It holds everything
+that the judging and `choose_preset` read.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class Matrix:
                 for name, one in self.settings.items()
             },
             "scores": {label: [name, dict(parameters)] for label, (name, parameters) in self.proxies.items()},
-            "inputs": 4 if quick else 16,
+            "inputs": 4 if quick else self.options.images,
             "sample": self.options.sample,
             "environment": environment(),
         }
@@ -179,7 +179,7 @@ def measure(options: argparse.Namespace) -> stored.Transfer:
     """Measures until everything is done or the minutes are over, and writes transfer.npz every minute and at the end."""
     scores = scores_of(options.scores)
     matrix = Matrix(options, scores, settings_of(options.settings))
-    plan = Plan(options.benchdata, scores, options.quick)
+    plan = Plan(options.benchdata, scores, options.quick, images=options.images)
     wanted = list(chunks(matrix.samples, matrix.seeds, options.chunk))
     total = sum(len(chunk.genotypes) for chunk in wanted)
     until = time.monotonic() + 60 * options.minutes
@@ -212,7 +212,7 @@ def report_seconds(options: argparse.Namespace) -> None:
         genotypes = setting.sample(options.benchdata, space, options.time + 2, options.sample).genotypes
         for label in tqdm(rows, f"seconds on {setting.name}", disable=None):
             chosen = scores if label == "all together" else {label: scores[label]}
-            with closing(Session(Plan(options.benchdata, chosen, options.quick, None))) as session:
+            with closing(Session(Plan(options.benchdata, chosen, options.quick, None, options.images))) as session:
                 # The first networks pay for the start of libraries and the calibration.
                 session.score(Chunk(setting.name, 0, 0, tuple(genotypes[:2])))
                 started = time.process_time()
@@ -309,6 +309,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--networks", type=int, default=300, help="networks of each setting")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="minutes after which no chunk is begun")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds of the weights, one after the other")
+    parser.add_argument("--images", type=int, default=16, help="inputs of each setting")
     parser.add_argument("--sample", type=int, default=0, help="seed of the sample of networks")
     parser.add_argument("--chunk", type=int, default=8, help="networks that are measured before the next setting's turn")
     parser.add_argument("--workers", type=int, default=2, help="processes")
