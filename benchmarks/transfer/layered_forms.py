@@ -1,4 +1,4 @@
-"""Forms of layered RBFleX: Kendall's tau with known accuracies of unlike spaces, and which form holds on a space left out.
+"""Forms of layered RBFleX: which of them holds on spaces of known accuracies, and on a space that is left out.
 
     python -m benchmarks layered_forms --benchdata FOLDER [--networks 150] [--sample 0] [--seeds 0] [--images 16]
                                        [--settings nats_tss darts] [--workers 2]
