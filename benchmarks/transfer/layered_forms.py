@@ -47,7 +47,7 @@ def measure(options: argparse.Namespace) -> Transfer:
     """Returns the scores of all forms; statistics that are not in the cache are measured."""
     names = options.settings or [name for name, setting in SETTINGS.items() if setting.choosing]
     matrix = Matrix(options, {name: (name, {}) for name in NAMES}, settings_of(names))
-    plan = Plan(options.benchdata, STATISTICS, options.quick, images=options.images)
+    plan = Plan(options.benchdata, STATISTICS, options.quick, images=options.images, noise=options.noise)
     total = len(options.seeds) * sum(map(len, matrix.samples.values()))
     with (
         tqdm(total=total, desc="networks", disable=None) as shown,
@@ -156,7 +156,7 @@ def report(transfer: Transfer, options: argparse.Namespace) -> None:
     parts.append(markdown(["setting", "task", "networks", DEFAULT, "+-"], tasks))
     title = (
         f"Forms of layered RBFleX, Kendall, up to {options.networks} networks of each setting, sample {options.sample}, "
-        f"{transfer.document['inputs']} images, weight seeds {', '.join(map(str, transfer.seeds))}"
+        f"{transfer.document['inputs']} {'noise inputs' if transfer.document['noise'] else 'images'}, weight seeds {', '.join(map(str, transfer.seeds))}"
     )
     content = {"families": list(groups), "figures": dict(zip(transfer.scores, figures.tolist(), strict=True))}
     write(options.folder, options.name, title, "\n\n".join(parts), {**content, "conditions": transfer.document})
@@ -176,6 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--sample", type=int, default=0, help="seed of the sample of networks")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds of the weights")
     parser.add_argument("--images", type=int, choices=(16, 32, 64), default=16, help="number of inputs")
+    parser.add_argument("--noise", action="store_true", help="N(0, 1) noise in place of images")
     parser.add_argument("--resamples", type=int, default=500, help="resamples of the intervals")
     parser.add_argument("--workers", type=int, default=2, help="processes")
     parser.add_argument("--quick", action="store_true", help="smoke test with thin networks and four images")

@@ -44,6 +44,7 @@ class Plan:
         quick: Whether spaces have the size of a smoke test.
         cache: File of measured statistics.
         images: Number of inputs, of which a smoke test has 4.
+        noise: Whether the inputs are noise in place of images.
     """
 
     folder: Path
@@ -51,6 +52,7 @@ class Plan:
     quick: bool = False
     cache: Path | None = field(default_factory=default_path)
     images: int = 16
+    noise: bool = False
 
     @property
     def inputs(self) -> int:
@@ -125,7 +127,7 @@ class Session:
     def _load(self, setting: str) -> None:
         """Reads the inputs of a setting. If they are missing, the command ends, unlike with a score that raises."""
         if setting not in self._batches:
-            self._batches[setting] = SETTINGS[setting].batch(self.plan.folder, self.plan.inputs)
+            self._batches[setting] = SETTINGS[setting].batch(self.plan.folder, self.plan.inputs, self.plan.noise)
 
     def _score(self, chunk: Chunk) -> Scored:
         count = len(chunk.genotypes)

@@ -67,8 +67,10 @@ class Setting:
         """Returns the space in the size of the setting, or in that of a smoke test."""
         return create_space(self.space, **{**self.form, **(self.small if quick else {})})
 
-    def batch(self, folder: Path, n: int) -> Batch:
-        """Returns N inputs: the first CIFAR-10 or ImageNet images of the file, or random Taskonomy images."""
+    def batch(self, folder: Path, n: int, noise: bool = False) -> Batch:
+        """Returns N inputs: the first CIFAR-10 or ImageNet images of the file, random Taskonomy images, or N(0, 1) noise."""
+        if noise:
+            return create_batch("noise", shape=[3, self.side, self.side], n=n, seed=0)
         if self.side == 32:
             return images_of(folder, "cifar10", n)
         if self.space.startswith("transnas"):

@@ -5,10 +5,10 @@
     python -m benchmarks transfer --benchdata FOLDER --judge                 only reads transfer.npz and writes table and heat map
     python -m benchmarks transfer --benchdata FOLDER --time 5                seconds of each score on five networks of each setting
 
-A fixed random sample of each setting's networks (`numpy.random.default_rng(--sample)`) is measured, with `--images` inputs each, in
-chunks that take the settings in turn. Statistics go into the user's cache, so that the same command resumes after any stop and a
-larger one measures only what is new. Accuracies are joined to finished scores when transfer.npz is written. It holds everything
-that the judging and `choose_preset` read.
+A fixed random sample of each setting's networks (`numpy.random.default_rng(--sample)`) is measured, with `--images` inputs each, images
+or `--noise`, in chunks that take the settings in turn. Statistics go into the user's cache, so that the same command resumes after any
+stop and a larger one measures only what is new. Accuracies are joined to finished scores when transfer.npz is written. It holds
+everything that the judging and `choose_preset` read.
 """
 
 from __future__ import annotations
@@ -151,6 +151,7 @@ class Matrix:
             },
             "scores": {label: [name, dict(parameters)] for label, (name, parameters) in self.proxies.items()},
             "inputs": 4 if quick else self.options.images,
+            "noise": self.options.noise,
             "sample": self.options.sample,
             "environment": environment(),
         }
@@ -179,7 +180,7 @@ def measure(options: argparse.Namespace) -> stored.Transfer:
     """Measures until everything is done or the minutes are over, and writes transfer.npz every minute and at the end."""
     scores = scores_of(options.scores)
     matrix = Matrix(options, scores, settings_of(options.settings))
-    plan = Plan(options.benchdata, scores, options.quick, images=options.images)
+    plan = Plan(options.benchdata, scores, options.quick, images=options.images, noise=options.noise)
     wanted = list(chunks(matrix.samples, matrix.seeds, options.chunk))
     total = sum(len(chunk.genotypes) for chunk in wanted)
     until = time.monotonic() + 60 * options.minutes
@@ -212,7 +213,7 @@ def report_seconds(options: argparse.Namespace) -> None:
         genotypes = setting.sample(options.benchdata, space, options.time + 2, options.sample).genotypes
         for label in tqdm(rows, f"seconds on {setting.name}", disable=None):
             chosen = scores if label == "all together" else {label: scores[label]}
-            with closing(Session(Plan(options.benchdata, chosen, options.quick, None, options.images))) as session:
+            with closing(Session(Plan(options.benchdata, chosen, options.quick, None, options.images, options.noise))) as session:
                 # The first networks pay for the start of libraries and the calibration.
                 session.score(Chunk(setting.name, 0, 0, tuple(genotypes[:2])))
                 started = time.process_time()
@@ -261,7 +262,8 @@ def report(found: stored.Transfer, folder: Path) -> None:
             markdown(["setting", "score", "networks", "why they have no score"], failed),
         )
     )
-    title = f"Scores and presets by setting: {found.document['inputs']} inputs, weight seeds {', '.join(map(str, found.seeds))}"
+    inputs = f"{found.document['inputs']} {'noise inputs' if found.document['noise'] else 'images'}"
+    title = f"Scores and presets by setting: {inputs}, weight seeds {', '.join(map(str, found.seeds))}"
     content = {
         choice.label: {
             "mean": judged[choice].mean,
@@ -310,6 +312,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--minutes", type=float, default=float("inf"), help="minutes after which no chunk is begun")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds of the weights, one after the other")
     parser.add_argument("--images", type=int, default=16, help="inputs of each setting")
+    parser.add_argument("--noise", action="store_true", help="N(0, 1) noise in place of images")
     parser.add_argument("--sample", type=int, default=0, help="seed of the sample of networks")
     parser.add_argument("--chunk", type=int, default=8, help="networks that are measured before the next setting's turn")
     parser.add_argument("--workers", type=int, default=2, help="processes")
