@@ -154,9 +154,10 @@ def report(transfer: Transfer, options: argparse.Namespace) -> None:
         for (name, task), values in found.tasks.items()
     ]
     parts.append(markdown(["setting", "task", "networks", DEFAULT, "+-"], tasks))
+    inputs = f"{transfer.document['inputs']} {'noise inputs' if transfer.document['noise'] else 'images'}"
     title = (
         f"Forms of layered RBFleX, Kendall, up to {options.networks} networks of each setting, sample {options.sample}, "
-        f"{transfer.document['inputs']} {'noise inputs' if transfer.document['noise'] else 'images'}, weight seeds {', '.join(map(str, transfer.seeds))}"
+        f"{inputs}, weight seeds {', '.join(map(str, transfer.seeds))}"
     )
     content = {"families": list(groups), "figures": dict(zip(transfer.scores, figures.tolist(), strict=True))}
     write(options.folder, options.name, title, "\n\n".join(parts), {**content, "conditions": transfer.document})

@@ -5,10 +5,10 @@
     python -m benchmarks transfer --benchdata FOLDER --judge                 only reads transfer.npz and writes table and heat map
     python -m benchmarks transfer --benchdata FOLDER --time 5                seconds of each score on five networks of each setting
 
-A fixed random sample of each setting's networks (`numpy.random.default_rng(--sample)`) is measured, with `--images` inputs each, images
-or `--noise`, in chunks that take the settings in turn. Statistics go into the user's cache, so that the same command resumes after any
-stop and a larger one measures only what is new. Accuracies are joined to finished scores when transfer.npz is written. It holds
-everything that the judging and `choose_preset` read.
+A fixed random sample of each setting's networks (`numpy.random.default_rng(--sample)`) is measured, with `--images` inputs each,
+images or `--noise`, in chunks that take the settings in turn. Statistics go into the user's cache, so that the same command resumes
+after any stop and a larger one measures only what is new. Accuracies are joined to finished scores when transfer.npz is written. It
+holds everything that the judging and `choose_preset` read.
 """
 
 from __future__ import annotations
