@@ -218,6 +218,7 @@ class Measurer:
                         self.convolutions,
                         kind.repair,
                         self.weights.seed,
+                        self.interpreter.backend,
                     )
                 forward = shared[watching]
                 blocks = self.space.blocks(subject.network) if forward.reads_blocks else ()

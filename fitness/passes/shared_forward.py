@@ -21,6 +21,7 @@ from rbflex_evo.spaces import ConfigError
 from rbflex_evo.spaces.architecture.chain import chain_of, run_chain
 
 from .observer import Observer
+from .reductions.reducer import Reducer
 from .repair import Repair, repaired
 from .watch import Watch, examine, watching
 
@@ -45,6 +46,7 @@ class SharedForward:
         convolutions: Precision of convolutions if it differs from that of the images.
         repair: Changes of the forward, None for the plain one.
         seed: Seed of the weights, which decides what a repair draws.
+        reducer: Reduces layers for the observers.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class SharedForward:
         convolutions: torch.dtype | None = None,
         repair: Repair | None = None,
         seed: int = 0,
+        reducer: Reducer | None = None,
     ) -> None:
         self.names = list(observers)
         self.statistics_of = statistics_of
@@ -63,7 +66,7 @@ class SharedForward:
         self.convolutions = convolutions
         self.repair, self.seed = repair, seed
         self.maps = images.dtype
-        self.path = [_Mark(None, images, Watch(list(observers.values()), len(images)))]
+        self.path = [_Mark(None, images, Watch(list(observers.values()), len(images), reducer=reducer))]
 
     @property
     def reads_blocks(self) -> bool:

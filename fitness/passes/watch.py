@@ -30,6 +30,7 @@ from rbflex_evo.spaces.isolation.draws import refused_draws, switched_off
 from .activations import FUNCTIONS, declared, is_activation
 from .layout import Account, Evidence, FirstDimension, Layouts, Recording, needs_evidence
 from .observer import CandidateFailed, Observer
+from .reductions.reducer import Reducer
 from .reductions.row_sums import ROUNDINGS
 from .visible import check_visible, refusing_hidden
 
@@ -384,14 +385,18 @@ class Watch:
         observers: Observers of the forward.
         n: Number of images.
         layouts: Where the images are in the tensors; None for [N, ...].
+        reducer: Reduces layers for the observers.
 
     Attributes:
         inside: Number of open calls of activation modules.
         account: The activation calls so far.
     """
 
-    def __init__(self, observers: Sequence[Observer], n: int, layouts: Layouts | None = None) -> None:
+    def __init__(
+        self, observers: Sequence[Observer], n: int, layouts: Layouts | None = None, reducer: Reducer | None = None
+    ) -> None:
         self.observers = observers
+        self.reducer = reducer or Reducer()
         self.n = n
         self.layouts = layouts or Layouts(FirstDimension(n))
         self.account = Account()
@@ -418,7 +423,7 @@ class Watch:
         Args:
             layouts: Layouts of the next network; by default the same ones.
         """
-        other = Watch([observer.fork() for observer in self.observers], self.n, layouts or self.layouts)
+        other = Watch([observer.fork() for observer in self.observers], self.n, layouts or self.layouts, self.reducer)
         other.functions, other.pooled, other.classified = self.functions, self.pooled, self.classified
         other.calls, other.normalised, other.account = self.calls, self.normalised, self.account
         return other
@@ -460,7 +465,7 @@ class Watch:
                 rows = place.rows(output.detach(), self.n)
                 reduced: dict[str, Tensor | None] = {}
                 for observer in self.observers:
-                    sums = _shared(reduced, observer.reduction, observer.reduce, rows)
+                    sums = _shared(reduced, observer.reduction, partial(self.reducer.reduce, observer, magnitude=None), rows)
                     if sums is None:
                         observer.activation(name, rows)
                     else:
@@ -483,7 +488,7 @@ class Watch:
             rows = place.rows(made.detach(), self.n)
             reduced: dict[str, Tensor | None] = {}
             for observer in readers:
-                sums = _shared(reduced, observer.block_reduction, observer.reduce_block, rows)
+                sums = _shared(reduced, observer.block_reduction, partial(self.reducer.reduce_block, observer), rows)
                 if sums is None:
                     observer.block(rows)
                 else:
@@ -549,7 +554,7 @@ class Watch:
             features = place.rows(given_rows.detach(), self.n).reshape(self.n, -1)
             magnitude = self._magnitude_of(features)
             for observer in self.observers:
-                observer.features(features, magnitude)
+                self.reducer.show_features(observer, features, magnitude)
 
     def _magnitude_of(self, features: Tensor) -> Tensor:
         """Returns the magnitude that round-off of the features refers to.

@@ -28,8 +28,8 @@ REALS = {torch.float32: "float", torch.float64: "double"}
 WINOGRAD, POINTWISE, POOLED, STRIDED, NONE = 0, 1, 2, 3, -1
 # The set of patterns of so many images is a table.
 PATTERN_BITS = 16
-# As in fused.c.
-MOST_CHANNELS = 4096
+# With more channels, LAPACK finds eigenvalues faster than the kernel.
+MOST_CHANNELS = 128
 # With fewer channels, vectors are too empty for Winograd's transforms to be faster.
 WINOGRAD_CHANNELS = 16
 # Winograd's finite points, and the transform of a kernel's three weights: the values of their polynomial at the points over the
@@ -133,8 +133,11 @@ class CompiledBackend(Backend):
         return Combined(total, relu, magnitude)
 
     def reduce(self, observer: Observer, outputs: Tensor, magnitude: Tensor | None) -> Tensor | None:
-        """Reduces the outputs of a layer, as `Backend.reduce`."""
-        if observer.reduction == "row_sums" and magnitude is not None:
+        """Reduces the outputs of a layer, as `Reducer.reduce`."""
+        if not self._takes(outputs) or observer.reduction is None:
+            return super().reduce(observer, outputs, magnitude)
+        outputs = _dense(outputs)
+        if observer.reduction == "row_sums":
             return self._reduce_rows(outputs, magnitude)
         if observer.reduction == "sign_matches":
             layers, n = outputs.shape[:2]
@@ -149,29 +152,38 @@ class CompiledBackend(Backend):
         return super().reduce(observer, outputs, magnitude)
 
     def reduce_block(self, observer: Observer, outputs: Tensor) -> Tensor | None:
-        """Reduces the outputs of a primary block, as `Backend.reduce_block`."""
-        if observer.block_reduction != "spectra" or outputs.shape[2] > MOST_CHANNELS:
+        """Reduces the outputs of a primary block, as `Reducer.reduce_block`."""
+        # Channels are the second dimension of maps [N, C, H, W], and the last one of words [N, T, C] and features.
+        rows = outputs.movedim(2, -1) if outputs.dim() > 4 else outputs
+        maps, n, *pixels, channels = rows.shape
+        most = min(MOST_CHANNELS, n * math.prod(pixels))
+        if not self._takes(rows) or observer.block_reduction != "spectra" or channels > most:
             return super().reduce_block(observer, outputs)
-        maps, n, channels = outputs.shape[:3]
+        rows = rows.contiguous()
         eigenvalues = np.empty((maps, channels))
-        sizes = (maps, n, math.prod(outputs.shape[3:]), channels)
-        self._run(self.library.reduce_spectra, outputs.data_ptr(), *sizes, eigenvalues.ctypes.data)
+        sizes = (maps, n, math.prod(pixels), channels)
+        self._run(self.library.reduce_spectra, rows.data_ptr(), *sizes, eigenvalues.ctypes.data)
         return torch.from_numpy(spectra_of(eigenvalues))
 
     def show_features(self, observer: Observer, features: Tensor, magnitude: Tensor) -> None:
         """Passes features to an observer, as row sums if it reads those."""
-        if observer.reduction == "row_sums":
-            reduced = self._reduce_rows(features.contiguous()[None], magnitude.repeat(len(features)))
+        if observer.reduction == "row_sums" and self._takes(features):
+            reduced = self._reduce_rows(features.contiguous()[None], magnitude.to(self.dtype).repeat(len(features)))
             observer.take_features(reduced[0], features.shape[1], magnitude)
         else:
             super().show_features(observer, features, magnitude)
 
-    def _reduce_rows(self, outputs: Tensor, magnitude: Tensor) -> Tensor:
-        """Returns `reduce_rows` of layers [K, N, ...] with the largest values [K N] of their rows."""
+    def _takes(self, outputs: Tensor) -> bool:
+        """Whether the kernels read these outputs; a network may compute in a precision of its own."""
+        return outputs.dtype is self.dtype and outputs.device.type == "cpu"
+
+    def _reduce_rows(self, outputs: Tensor, magnitude: Tensor | None) -> Tensor:
+        """Returns `reduce_rows` of layers [K, N, ...] with the largest absolute values [K N] of their rows, found here if None."""
         layers, n = outputs.shape[:2]
         blocks = torch.empty(layers, n * n + 3 * n + 1, dtype=torch.float64, device="cpu")
         sizes = (layers, n, outputs[0, 0].numel())
-        self._run(self.library.reduce_rows, outputs.data_ptr(), *sizes, magnitude.data_ptr(), ROUNDINGS, blocks.data_ptr())
+        largest = None if magnitude is None else magnitude.data_ptr()
+        self._run(self.library.reduce_rows, outputs.data_ptr(), *sizes, largest, ROUNDINGS, blocks.data_ptr())
         return blocks
 
     def _run(self, function: Any, *arguments: Any) -> None:
@@ -193,6 +205,12 @@ def _kind(step: Convolve) -> int:
     if kernel == [3, 3] and (step.stride, step.padding) == (1, 1) and min(outputs, inputs) >= WINOGRAD_CHANNELS:
         return WINOGRAD
     return NONE
+
+
+def _dense(outputs: Tensor) -> Tensor:
+    """Returns outputs [K, N, ...] whose rows are consecutive in memory, columns in any one order."""
+    last = outputs.dim() > 4 and outputs.movedim(2, -1).is_contiguous()
+    return outputs if last else outputs.contiguous()
 
 
 def _channels_last(x: Tensor) -> Tensor:

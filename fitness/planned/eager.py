@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rbflex_evo.fitness.passes.observer import Observer
+from rbflex_evo.fitness.passes.reductions.reducer import Reducer
 from rbflex_evo.spaces.architecture.plan import EPSILON, Convolve
 
 
@@ -45,7 +45,7 @@ class Postponed(NamedTuple):
     step: Convolve
 
 
-class Backend:
+class Backend(Reducer):
     """Backend of plain torch for every device and precision, the reference for other backends.
 
     Args:
@@ -114,18 +114,6 @@ class Backend:
             total, own = torch.zeros(shape, dtype=dtype, device=device).contiguous(memory_format=torch.channels_last), True
         own = own and not value
         return Combined(total if value else None, (total.relu_() if own else total.relu()) if active else None)
-
-    def reduce(self, observer: Observer, outputs: Tensor, magnitude: Tensor | None) -> Tensor | None:
-        """Returns `observer.reduce` of outputs [K, N, C, H, W]; `magnitude` is that of `Combined`."""
-        return observer.reduce(outputs)
-
-    def reduce_block(self, observer: Observer, outputs: Tensor) -> Tensor | None:
-        """Returns `observer.reduce_block` of the outputs of a primary block [K, N, C, H, W]."""
-        return observer.reduce_block(outputs)
-
-    def show_features(self, observer: Observer, features: Tensor, magnitude: Tensor) -> None:
-        """Passes one candidate's features [N, L_Q] to an observer; `magnitude` [] is that of the map before pooling."""
-        observer.features(features, magnitude)
 
 
 def _add_normalised(total: Tensor | None, x: Tensor) -> Tensor:

@@ -6,7 +6,8 @@
 
 Every pixel of every image is one observation. Where a block strides, the pixels of f_(l-1) that become one pixel of f_l are
 concatenated as its channels; a map that the stride does not divide is padded with zeros. In a space of words, the noise is
-random words, and every word of every sentence is one observation.
+random words, and every word of every sentence is one observation. In a Transformer of images, every token of every image is one
+observation. If a block puts a token of the class before those of the patches, s_l compares the tokens of the patches alone.
 
 The entropies need a forward alone. With ``statistics: image`` and ``inputs: data``, they are read in the forward that RBFleX
 uses, at almost no cost; the published form has a forward of its own, and trainability a backward.
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from rbflex_evo.fitness.passes.subject import Subject
+
+
+# Numbers of tokens that a Transformer of images puts before those of its patches: that of the class, and one of a distillation.
+LEADING = (1, 2)
 
 
 class AzNasParameters(Parameters):
@@ -303,9 +308,12 @@ class _GradientObserver(BlockObserver):
             incoming = torch.zeros_like(before)
         self.unchanged.append(incoming.shape == outgoing.shape and torch.equal(incoming, outgoing))
         incoming_rows = observations(_unshuffled(incoming, output))
-        if len(incoming_rows) != len(rows):
+        n, more = len(output), len(rows) - len(incoming_rows)
+        if output.dim() == 3 and more in [n * tokens for tokens in LEADING]:
+            signs = signs.view(*output.shape)[:, more // n :].flatten(0, 1)
+        elif more:
             raise CandidateFailed(f"AZ-NAS finds no pixels of {list(before.shape)} for those of {list(output.shape)}")
-        correlation = (product(incoming_rows, signs) / len(rows)).cpu().numpy()
+        correlation = (product(incoming_rows, signs) / len(incoming_rows)).cpu().numpy()
         finite = np.isfinite(correlation).all()
         self.gains.append(float(np.linalg.norm(correlation, 2)) if finite else float("nan"))
 

@@ -27,7 +27,9 @@ def spectra(outputs: Tensor) -> Tensor:
     for output in outputs:
         rows = observations(output)
         centred = rows - rows.mean(dim=0)
-        covariances.append(product(centred, centred) / len(centred))
+        # With fewer observations than channels, those of the products between observations are the eigenvalues that are not zero.
+        factor = centred if len(centred) >= centred.shape[1] else centred.mT
+        covariances.append(product(factor, factor) / len(centred))
     found = torch.stack(covariances)
     finite = found.isfinite().all(dim=2).all(dim=1)
     # Eigenvalues are not defined for values that are not finite, and not implemented on Apple's devices.

@@ -18,6 +18,7 @@
 #include "convolve.h"
 
 #define EPS (sizeof(REAL) == 4 ? (REAL)FLT_EPSILON : (REAL)DBL_EPSILON)
+#define LEAST_NORMAL (sizeof(REAL) == 4 ? (REAL)FLT_MIN : (REAL)DBL_MIN)
 #define TILE 256     /* columns that are reduced at once; sixteen rows of them fill half of a first-level cache */
 #define CHUNK 4096   /* columns whose sums are in the precision of the maps */
 
@@ -344,15 +345,29 @@ static void reduce_layer(const REAL *x, long n, long length, REAL shortest, doub
     block[n * n + 3 * n] = (double)live;
 }
 
-/* Computes reduce_layer of layers x [layers, n, length]; `magnitude` [layers, n] are the rows' largest values, and a column is live
- * if its range exceeds `roundings` roundings of the layer's largest value. */
+/* Returns the largest absolute value of x [length], compared as integers, see close_row; NaN is larger than infinity. */
+static REAL largest_of(const REAL *restrict x, long length) {
+    whole most = 0;
+    for (long c = 0; c < length; c++) {
+        REAL size = sizeof(REAL) == 4 ? (REAL)__builtin_fabsf((float)x[c]) : (REAL)__builtin_fabs((double)x[c]);
+        whole bits;
+        memcpy(&bits, &size, sizeof(REAL));
+        most = bits > most ? bits : most;
+    }
+    REAL largest;
+    memcpy(&largest, &most, sizeof(REAL));
+    return largest;
+}
+
+/* Computes reduce_layer of layers x [layers, n, length]; `magnitude` [layers, n] are the rows' largest absolute values, which are
+ * looked for if it is NULL. A column is live if its range exceeds `roundings` roundings of the layer's largest value. */
 long reduce_rows(const REAL *x, long layers, long n, long length, const REAL *magnitude, double roundings, double *blocks,
                  REAL *scratch, long room) {
     if (room < reduce_room(n)) return reduce_room(n);
     for (long k = 0; k < layers; k++) {
-        REAL largest = 0;
-        for (long i = 0; i < n; i++) largest = larger(magnitude[k * n + i], largest);
-        reduce_layer(x + k * n * length, n, length, (REAL)roundings * EPS * largest, blocks + k * (n * n + 3 * n + 1), scratch);
+        REAL largest = magnitude ? 0 : largest_of(x + k * n * length, n * length);
+        for (long i = 0; magnitude && i < n; i++) largest = larger(magnitude[k * n + i], largest);
+        reduce_layer(x + k * n * length, n, length, larger((REAL)roundings * EPS * largest, LEAST_NORMAL), blocks + k * (n * n + 3 * n + 1), scratch);
     }
     return 0;
 }

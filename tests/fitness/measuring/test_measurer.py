@@ -13,6 +13,7 @@ from rbflex_evo.fitness.measuring.measurer import Measurer
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
 from rbflex_evo.fitness.planned.native import find_compiler
 from rbflex_evo.spaces import ConfigError, SearchSpace, create_space
+from tests.support.autoformers import FORM
 
 
 class Unplanned:
@@ -120,3 +121,31 @@ def test_the_networks_weights_are_those_that_a_plan_draws():
         values = parameter_values(name, parameter.shape, weights, space().weight_shapes(), matrix)
         if name.startswith("classifier") or parameter.dim() > 1:
             np.testing.assert_array_equal(parameter.detach().numpy(), values)
+
+
+BUILT = {
+    "nasbench_macro": (create_space("nasbench_macro", channels=4), (3, 32, 32)),
+    "autoformer": (create_space("autoformer_tiny", **FORM), (3, 32, 32)),
+}
+
+
+@pytest.mark.skipif(find_compiler() is None, reason="no C compiler here")
+@pytest.mark.parametrize("name", BUILT)
+def test_layers_of_built_networks_are_reduced_by_the_kernels_of_the_compiled_backend(name):
+    kind, shape = BUILT[name]
+    shared = {"statistics": "image", "inputs": "data"}
+    proxies = {
+        **{score: create_proxy(score) for score in ("rbflex", "layered", "naswot", "swap")},
+        "az_expressivity": create_proxy("az_expressivity", **shared),
+    }
+    batch = Batch(torch.from_numpy(np.random.default_rng(0).standard_normal((6, *shape)).astype("float32")))
+    genotype = kind.encoding.sample(np.random.default_rng(1))
+    eager, compiled = (
+        Measurer(Conditions.of(kind, batch, device="cpu", precision="float64", backend=backend)).measure([(genotype, proxies)])[0]
+        for backend in ("eager", "compiled")
+    )
+    assert not eager.failures and not compiled.failures
+    for score, statistics in eager.statistics.items():
+        for key, value in statistics.items():
+            found = compiled.statistics[score][key]
+            assert np.allclose(found, value, rtol=1e-9, atol=1e-9 * max(1, np.abs(value).max())), (score, key)

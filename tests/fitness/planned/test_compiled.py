@@ -5,6 +5,7 @@ import platform
 import pytest
 import torch
 
+from rbflex_evo.fitness import create_proxy
 from rbflex_evo.fitness.planned import native
 from rbflex_evo.fitness.planned.compiled import CompiledBackend, NativeWeight
 from rbflex_evo.fitness.planned.eager import Backend
@@ -22,6 +23,8 @@ SHAPES = [
 ]  # fmt: skip
 # kernel, stride, padding, pooled
 FORMS = {"winograd": (3, 1, 1, 1), "pointwise": (1, 1, 0, 1), "pooled": (1, 2, 0, 2), "strided": (3, 2, 1, 1)}
+# Outputs [K, N, ...] of layers: features, words, and maps of two and three dimensions, with more channels than pixels or many.
+LAYERS = [(1, 5, 37), (1, 3, 7, 12), (1, 6, 20, 3, 3), (1, 4, 6, 3, 2, 5), (1, 3, 40, 1, 2), (1, 4, 200, 9, 9)]
 TARGETS = [target for target in native.TARGETS if target] + (
     [("-mavx2", "-mfma"), ("-msse4.2",)] if platform.machine() == "x86_64" else []
 )
@@ -150,3 +153,36 @@ def test_spectra_of_dead_blocks_and_of_values_that_are_not_finite_are_no_numbers
         assert found[0, 0] == 0
         assert found[:, 1].isnan().all()
         assert not found[1:, 0].isfinite().any()
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES)
+@pytest.mark.parametrize("shape", LAYERS)
+def test_layers_of_any_shape_and_memory_format_are_reduced_as_by_torch(shape, dtype):
+    fast, plain = CompiledBackend(dtype, dtype), Backend(dtype)
+    outputs = drawn(shape, dtype, 3)
+    for layer in (outputs, outputs.movedim(2, -1).contiguous().movedim(-1, 2), outputs.relu(), outputs.expand(2, *shape[1:])):
+        for observer in (create_proxy(name).observer() for name in ("rbflex", "naswot", "swap")):
+            found, expected = (backend.reduce(observer, layer, None).double() for backend in (fast, plain))
+            assert_close_to(found, expected, dtype)
+        found, expected = (backend.reduce_block(BlockObserver(), layer) for backend in (fast, plain))
+        assert_close_to(found, expected, dtype)
+
+
+def assert_close_to(found, expected, dtype):
+    assert found.shape == expected.shape
+    assert (found - expected).abs().max() <= (1e-12 if dtype is torch.float64 else 2e-5) * expected.abs().max()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_rows_that_are_not_finite_give_sums_that_are_not_finite(value):
+    layer = drawn((1, 4, 8, 6, 6), torch.float32, 0)
+    layer[0, 2, 3, 1, 1] = value
+    for backend in (CompiledBackend(torch.float32, torch.float32), Backend(torch.float32)):
+        assert not backend.reduce(create_proxy("rbflex").observer(), layer, None).isfinite().all()
+
+
+def test_outputs_of_another_precision_than_the_maps_are_reduced_by_torch():
+    layer = drawn((1, 4, 8, 6, 6), torch.float64, 0)
+    observer = create_proxy("rbflex").observer()
+    found, expected = (backend(torch.float32, torch.float32) for backend in (CompiledBackend, lambda *_: Backend(torch.float32)))
+    assert torch.equal(found.reduce(observer, layer, None), expected.reduce(observer, layer, None))

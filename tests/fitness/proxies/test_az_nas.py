@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torchvision import models
 
 from rbflex_evo.fitness import CandidateFailed, create_proxy
 from rbflex_evo.fitness.data.batch import Batch
@@ -18,6 +19,7 @@ from rbflex_evo.fitness.passes.subject import Subject
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised, draw_signs
 from rbflex_evo.fitness.planned.native import find_compiler
 from rbflex_evo.spaces import SearchSpace, VectorEncoding, create_space
+from tests.support.autoformers import FORM
 
 NAMES = ("az_expressivity", "az_progressivity", "az_trainability")
 SKIP_ALONE = (0, 0, 0, 1, 0, 0)
@@ -399,3 +401,61 @@ def test_a_block_that_cannot_be_read_fails_no_score_that_reads_no_blocks():
     found = Measurer(Conditions.of(space, Batch(torch.randn(4, 2, 9, 9)), device="cpu")).measure([((0,), proxies)])[0]
     assert set(found.statistics) == {"naswot"}
     assert "block 1 returns dict" in found.failures[NAMES[0]]
+
+
+class Tokens(nn.Module):
+    """Patches of 3 channels as words, with a token of the class before them, after a matrix of weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.matrix = nn.Linear(3, 4, bias=False)
+
+    def forward(self, x):
+        words = self.matrix(x.flatten(2).mT)
+        return torch.cat([words.sum(1, keepdim=True), words], dim=1)
+
+
+class Words(Chain):
+    """A chain whose last part gives words."""
+
+    def build(self, genotype):
+        network = super().build(genotype)
+
+        def forward(images):
+            for part in network.parts:
+                images = part(images)
+            return network.classifier(images.mean(1))
+
+        network.forward = forward
+        return network
+
+
+def test_a_token_before_those_of_the_patches_is_compared_with_none():
+    subject = Subject(Words(nn.Conv2d(2, 3, 1), Tokens(), nn.Linear(4, 3)), (0,), torch.zeros(2, 2, 9, 9))
+    statistics = create_proxy("az_trainability", images=2).measure(subject)
+    before, tokens = (part.double() for part in copy.deepcopy(subject.network).parts[:2])
+    maps = before(subject.normal("az_nas/images", (2, 2, 9, 9)).double()).detach().requires_grad_()
+    signs = torch.from_numpy(draw_signs(0, "signs/az_nas/0", (2 * 82, 4))).double().view(2, 82, 4)
+    (gradient,) = torch.autograd.grad(tokens(maps), maps, signs)
+    total = sum(np.outer(gradient[n, :, i // 9, i % 9], signs[n, 1 + i]) for n in range(2) for i in range(81))
+    assert statistics["gains"][0] == pytest.approx(np.linalg.svd(total / 162)[1][0], rel=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_transformers_of_images_and_words_have_a_number(name):
+    vit = models.VisionTransformer(image_size=32, patch_size=8, num_layers=3, num_heads=2, hidden_dim=16, mlp_dim=32)
+    images, words = torch.zeros(2, 3, 32, 32), torch.zeros(2, 128, dtype=torch.long)
+    spaces = [(Given(vit), images), (create_space("autoformer_tiny", **FORM), images)]
+    spaces += [(create_space("nafbee_bert", hidden=24, layers=2, vocabulary=50), words)]
+    for space, inputs in spaces:
+        proxy = create_proxy(name)
+        assert np.isfinite(proxy.score(proxy.measure(Subject(space, space.encoding.sample(np.random.default_rng(0)), inputs))))
+
+
+class Given(Chain):
+    """A network that is given."""
+
+    input_shape = (3, 32, 32)
+
+    def build(self, genotype):
+        return self.parts[0]

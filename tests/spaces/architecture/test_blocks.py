@@ -44,3 +44,25 @@ def test_a_part_that_holds_the_classifier_is_no_block():
     network.body = nn.ModuleList([nn.Identity(), nn.Conv2d(4, 4, 3)])
     network.head = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
     assert primary_blocks(network, network.head[1]) == [network.stem, *network.body]
+
+
+def small_vit():
+    return models.VisionTransformer(image_size=32, patch_size=8, num_layers=3, num_heads=2, hidden_dim=16, mlp_dim=32)
+
+
+def test_the_layers_of_a_transformers_trunk_are_blocks():
+    network = small_vit()
+    assert primary_blocks(network, network.heads.head) == [network.conv_proj, *network.encoder.layers]
+
+
+def test_a_wrapper_of_a_network_has_the_blocks_of_the_network():
+    network = nn.Module()
+    network.inner = models.resnet18()
+    network.inner.fc = nn.Identity()
+    network.head = nn.Linear(512, 2)
+    assert primary_blocks(network, network.head) == primary_blocks(network.inner, network.inner.fc)
+
+
+def test_blocks_with_sequences_of_their_own_are_not_divided():
+    network = models.mobilenet_v2(width_mult=0.1)
+    assert primary_blocks(network, network.classifier[1]) == list(network.features)
