@@ -1,4 +1,4 @@
-"""Forms of layered RBFleX: Kendall's tau with known accuracies of unlike spaces, and which form holds on a space left out.
+"""Forms of layered RBFleX: Kendall's tau with known accuracies, and which form holds on a space left out.
 
     python -m benchmarks layered_forms --benchdata FOLDER [--networks 200] [--sample 0] [--seeds 0] [--images 16]
         [--settings nats_tss darts ...] [--minutes 30] [--quick]
