@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -304,24 +304,18 @@ def _judged(config: Config, columns: Sequence[Column], known: Accuracies, step: 
     """Judges every score against one table."""
     there = np.isfinite(known.values)
     accuracies = known.values[there]
-    bootstrap: dict[str, Any] = {"resamples": config.correlate.resamples, "seed": config.correlate.seed}
     values = {kind: {c.name: c.values[there] for c in columns if (c.kind == "count") == kind} for kind in (False, True)}
-    found = judge_scores(
-        values[False],
-        values[True],
-        accuracies,
-        step=step,
-        **bootstrap,
-    )
+    resamples, seed = config.correlate.resamples, config.correlate.seed
+    found = judge_scores(values[False], values[True], accuracies, step=step, resamples=resamples, seed=seed)
     scores: Judged = {}
     for column in columns:
         one = found.scores[column.name]
-        statistics = judge(column.values[there], accuracies, **bootstrap)
+        statistics = judge(column.values[there], accuracies, resamples=resamples, seed=seed)
         scores[column.name] = {**statistics, "kendall_one_size": one.of_one_size, "kendall_given_size": one.given_size}
         if column.reseeded:
             seeds = np.array([column.values, *column.reseeded])[:, there]
             scores[column.name] |= {
-                "kendall_of_mean": kendall_of(seeds.mean(axis=0), accuracies, **bootstrap),
+                "kendall_of_mean": kendall_of(seeds.mean(axis=0), accuracies, resamples=resamples, seed=seed),
                 "repeatability": Statistic(repeatability(seeds)),
             }
         step()

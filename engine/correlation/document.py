@@ -109,10 +109,11 @@ def read_correlation(folder: Path) -> CorrelationDocument | None:
     try:
         text = path.read_text(encoding="utf-8")
         version = json.loads(text)["version"]
-        if version != VERSION:
-            raise RunError(f"{path} is of version {version}, but this program reads version {VERSION}; run correlate again")
-        return CorrelationDocument.model_validate_json(text)
+        if version == VERSION:
+            return CorrelationDocument.model_validate_json(text)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):  # pydantic's ValidationError is a ValueError
         raise RunError(f"{path} is damaged; run correlate again, which writes it anew from the table of scores") from None
+    # Outside of the block above, since a RunError is a ValueError, too.
+    raise RunError(f"{path} is of version {version}, but this program reads version {VERSION}; run correlate again")

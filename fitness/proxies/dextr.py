@@ -85,6 +85,7 @@ class Dextr(Proxy):
     def _curvatures(self, subject: Subject) -> np.ndarray:
         """Returns the curvature at each point of the circle, NaN where the output does not move."""
         import torch
+        from torch.nn.attention import SDPBackend, sdpa_kernel
 
         from rbflex_evo.fitness.passes.backward import training
 
@@ -94,7 +95,8 @@ class Dextr(Proxy):
         second = second - (first * second).sum() * first
         second = second / second.norm()
         found = []
-        with training(network, differentiable_norm):
+        # Torch's fused forms of attention have a first derivative only.
+        with training(network, differentiable_norm), sdpa_kernel(SDPBackend.MATH):
             for point in range(self.parameters.points):
                 t = torch.tensor(2 * torch.pi * point / self.parameters.points).to(first).requires_grad_()
                 output = network((first * torch.cos(t) + second * torch.sin(t))[None]).flatten()
@@ -122,16 +124,26 @@ def derivative(values: Tensor, t: Tensor) -> Tensor:
     """Returns the derivative of `values` [L] by the number `t`, differentiable itself, by two passes backwards; 0 without a path.
 
     The gradient of sum u_l values_l by t is linear in u, and its gradient by u is the derivative.
+
+    Raises:
+        CandidateFailed: If an operation of the network has no further derivative in torch.
     """
     import torch
 
     u = torch.zeros_like(values, requires_grad=True)
     if not values.requires_grad:
         return u.detach()
-    (weighted,) = torch.autograd.grad(values, t, u, create_graph=True, allow_unused=True)
-    if weighted is None:
-        return u.detach()
-    (found,) = torch.autograd.grad(weighted, u, create_graph=True)
+    try:
+        (weighted,) = torch.autograd.grad(values, t, u, create_graph=True, allow_unused=True)
+        if weighted is None:
+            return u.detach()
+        (found,) = torch.autograd.grad(weighted, u, create_graph=True)
+    except RuntimeError as error:
+        # Torch has no class of its own for "derivative for aten::NAME is not implemented".
+        if "is not implemented" not in str(error):
+            raise
+        reason = str(error).splitlines()[0]
+        raise CandidateFailed(f"an operation of the network cannot be derived more than once ({reason}); leave dextr out") from None
     return found
 
 

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 NO_FLOW = "no weight carries any flow: no path from input to output, or an activation that saturates on the way"
 
+SIGNS = "an operation on the way changes signs"
+
 
 class Synflow(Proxy):
     """Logarithm of the sum of |w| dR/d|w| over the weights of convolutions and linear layers; higher is better.
@@ -70,10 +72,10 @@ class Synflow(Proxy):
         flow = float(statistics["flow"])
         if flow == 0:
             raise CandidateFailed(NO_FLOW)
-        if flow < 0:
-            raise CandidateFailed(f"the flow is {flow:.3g}, below zero: an operation on the way changes signs")
         if not math.isfinite(flow):
-            raise CandidateFailed(f"the flow is {flow:g}")
+            raise CandidateFailed(f"the flow is {flow:g}: weights that are not finite, or sums beyond float64")
+        if flow < 0:
+            raise CandidateFailed(f"the flow is {flow:.3g}, below zero: {SIGNS}")
         return float(np.log(flow))
 
 
@@ -99,8 +101,12 @@ class LogSynflow(Proxy):
         """
         from rbflex_evo.fitness.passes.backward import collect
 
-        terms = [(weight * gradient.log1p()).sum() for weight, gradient in synaptic_flow(subject)]
-        flows = collect(terms, "logarithms of the flow", scored=False)
+        found = synaptic_flow(subject)
+        least = min((float(gradient.min()) for _, gradient in found), default=0.0)
+        if least <= -1:
+            raise CandidateFailed(f"a gradient of the flow is {least:.3g}, without a logarithm: {SIGNS}")
+        terms = [(weight * gradient.log1p()).sum() for weight, gradient in found]
+        flows = collect(terms, "gradients of the flow (weights that are not finite, or sums beyond float64)", scored=False)
         if not flows.any():
             raise CandidateFailed(NO_FLOW)
         return {"flows": flows}

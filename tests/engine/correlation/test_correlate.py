@@ -44,10 +44,11 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Correlation]:
 
 def test_every_score_combination_and_baseline_is_judged(found: tuple[Any, Correlation]) -> None:
     _, result = found
-    names = ["naswot", "synflow", "rbflex", "objective", "rbflex_naswot", "params", "flops", "depth", "n_conv", "random"]
+    counts = counts_of(create_space(**SPACE))
+    names = ["naswot", "synflow", "rbflex", "objective", "rbflex_naswot", *counts, "random"]
     assert [column.name for column in result.columns] == names
     kinds = [one.kind for one in result.document.scores.values()]
-    assert kinds == ["score"] * 3 + ["combination"] * 2 + ["count"] * 4 + ["baseline"]
+    assert kinds == ["score"] * 3 + ["combination"] * 2 + ["count"] * len(counts) + ["baseline"]
     for table in result.document.tables:
         assert list(table.scores) == names
 
@@ -237,6 +238,7 @@ def test_a_document_is_read_as_it_was_written_and_an_older_one_is_refused(found:
             read_correlation(tmp_path)
 
 
+@pytest.mark.slow
 def test_several_weight_seeds_give_the_repeatability_and_the_figure_of_the_mean(tmp_path: Path) -> None:
     settings = config(tmp_path, correlate={"resamples": 20, "seeds": 2, "presets": ["rbflex_naswot"]}, sample={"size": 40})
     result = correlate(settings, quiet=True)
@@ -323,6 +325,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "runs" / "scores-correlate" / "thesis.png").exists()
 
 
+@pytest.mark.slow
 def test_the_command_prints_markdown_or_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(values(tmp_path)))

@@ -166,3 +166,22 @@ def test_no_score_changes_weights_buffers_or_modes(space, name):
 def test_a_negative_flow_fails_with_its_reason():
     with pytest.raises(CandidateFailed, match="below zero: an operation on the way changes signs"):
         create_proxy("synflow").score({"flow": np.array(-2.5)})
+
+
+@pytest.mark.parametrize(("scale", "reason"), [(-2.0, "changes signs"), (1e300, "sums beyond float64")])
+@pytest.mark.parametrize("name", ["synflow", "logsynflow"])
+def test_a_flow_without_a_logarithm_fails_with_its_reason(name, scale, reason):
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Linear(3, 2), nn.Linear(2, 2)
+
+        def forward(self, x):
+            return self.second(scale * self.first(x.mean((2, 3))))
+
+    network = Scaled().double()
+    for parameter in network.parameters():
+        nn.init.constant_(parameter, 1e10)
+    proxy = create_proxy(name)
+    with pytest.raises(CandidateFailed, match=reason):
+        proxy.score(proxy.measure(subject_of(network, images())))

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from rbflex_evo.fitness import CandidateFailed, create_proxy
 from rbflex_evo.fitness.passes.subject import Subject
+from rbflex_evo.fitness.passes.weights import WeightParameters, initialise
 from rbflex_evo.fitness.proxies.dextr import curvature
 from rbflex_evo.fitness.proxies.near import block_of, effective_ranks
 from rbflex_evo.spaces import ConfigError, create_space
@@ -146,6 +149,44 @@ def test_a_dead_network_fails_and_the_weights_stay(space, name):
     proxy.measure(subject)
     assert all(torch.equal(before[key], value) for key, value in subject.network.state_dict().items())
     assert all(parameter.grad is None for parameter in subject.network.parameters())
+
+
+class Tokens(nn.Module):
+    """A layer of an own form over the pixels of an image, between two linear layers."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.embed, self.classifier = nn.Linear(3, 4), nn.Linear(4, 10)
+        self.layer = layer
+        initialise(self, WeightParameters())
+
+    def forward(self, x):
+        return self.classifier(self.layer(self.embed(x.flatten(2).transpose(1, 2))).mean(dim=1))
+
+
+def dextr_of(space, layer):
+    subject = subject_of(space, (0,) * 6)
+    subject.network = Tokens(layer).double()
+    proxy = create_proxy("dextr")
+    return proxy.score(proxy.measure(subject))
+
+
+def fused_attention(x):
+    return functional.scaled_dot_product_attention(*(x[:, None],) * 3).squeeze(1)
+
+
+def test_dextr_derives_torchs_fused_attention_as_attention_that_is_written_out(space):
+    written = dextr_of(space, lambda x: (x @ x.mT / 2).softmax(-1) @ x)
+    assert dextr_of(space, fused_attention) == pytest.approx(written, rel=1e-10)
+
+
+def test_dextr_of_an_operation_without_a_second_derivative_fails_in_one_line(space):
+    def always_fused(x):
+        with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
+            return fused_attention(x)
+
+    with pytest.raises(CandidateFailed, match=r"cannot be derived more than once \(.*attention.*\); leave dextr out$"):
+        dextr_of(space, always_fused)
 
 
 def test_near_reads_words_and_dextr_refuses_them():
