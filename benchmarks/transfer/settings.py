@@ -23,6 +23,7 @@ from rbflex_evo.spaces import SPACES, Genotype, SearchSpace, create_space
 from . import networks
 
 TASKS = ("class_object", "class_scene", "normal", "segmentsemantic")
+SMALL_FILE = 20  # CIFAR-10 images in the file of samples
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 
 
@@ -68,9 +69,12 @@ class Setting:
         return create_space(self.space, **{**self.form, **(self.small if quick else {})})
 
     def batch(self, folder: Path, n: int) -> Batch:
-        """Returns N inputs: the first CIFAR-10 or ImageNet images of the file, or random Taskonomy images."""
+        """Returns N inputs: the first CIFAR-10 or ImageNet images of a file, or random Taskonomy images.
+
+        CIFAR-10 images are those of a larger file if there are more of them than in the usual one.
+        """
         if self.side == 32:
-            return images_of(folder, "cifar10", n)
+            return images_of(folder, "cifar10" if n <= SMALL_FILE else "cifar10_test", n)
         if self.space.startswith("transnas"):
             root = str(networks.existing(folder, "taskonomy_rgb"))
             return create_batch("taskonomy", root=root, task="class_object", n=n, seed=0, size=self.side)
