@@ -41,6 +41,7 @@ TABLES = {
 # File, array of images, array of labels, normalisation.
 IMAGES: dict[str, tuple[str, str, str | None, Any]] = {
     "cifar10": ("foolbox_samples.npz", "cifar10_images", "cifar10_labels", Cifar10),
+    "cifar10_test": ("cifar10_test_images.npz", "images", "labels", Cifar10),
     "cifar100": ("foolbox_samples.npz", "cifar100_images", "cifar100_labels", Cifar100),
     # Its labels are of all ILSVRC classes, not of the 120, so they are left out.
     "imagenet16": ("imagenet16_images.npz", "images", None, ImageNet16),

@@ -129,7 +129,7 @@ def half_interval(values: np.ndarray) -> str:
 
 
 def report(transfer: Transfer, options: argparse.Namespace) -> None:
-    """Writes the tables of forms, of families left out and of the networks."""
+    """Writes the tables of forms, the best first, of families left out, and of the default on every task."""
     groups = families(transfer)
     found = drawn(transfer, groups, options.resamples)
     figures, default = found.families[0], transfer.scores.index(DEFAULT)
@@ -137,13 +137,13 @@ def report(transfer: Transfer, options: argparse.Namespace) -> None:
     gains = criterion(found.families) - criterion(found.families[:, [default]])
     rows = [
         [
-            name,
+            transfer.scores[i],
             *(f"{value:.3f}" for value in (figures[i].mean(), figures[i].min())),
             f"{gains[0, i]:+.3f}",
             half_interval(gains[:, i]),
             *(f"{value:.3f}" for value in figures[i]),
         ]
-        for i, name in enumerate(transfer.scores)
+        for i in np.argsort(-gains[0], kind="stable")
     ]
     parts = [markdown(["form", "mean", "worst", "mean + worst - default", "+-", *groups], rows)]
     if len(groups) > 2:

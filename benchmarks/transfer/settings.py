@@ -23,6 +23,7 @@ from rbflex_evo.spaces import SPACES, Genotype, SearchSpace, create_space
 from . import networks
 
 TASKS = ("class_object", "class_scene", "normal", "segmentsemantic")
+SMALL_FILE = 20  # CIFAR-10 images in the file of samples
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 
 
@@ -68,11 +69,14 @@ class Setting:
         return create_space(self.space, **{**self.form, **(self.small if quick else {})})
 
     def batch(self, folder: Path, n: int, noise: bool = False) -> Batch:
-        """Returns N inputs: the first CIFAR-10 or ImageNet images of the file, random Taskonomy images, or N(0, 1) noise."""
+        """Returns N inputs: the first CIFAR-10 or ImageNet images of a file, random Taskonomy images, or N(0, 1) noise.
+
+        CIFAR-10 images are those of a larger file if there are more of them than in the usual one.
+        """
         if noise:
             return create_batch("noise", shape=[3, self.side, self.side], n=n, seed=0)
         if self.side == 32:
-            return images_of(folder, "cifar10", n)
+            return images_of(folder, "cifar10" if n <= SMALL_FILE else "cifar10_test", n)
         if self.space.startswith("transnas"):
             root = str(networks.existing(folder, "taskonomy_rgb"))
             return create_batch("taskonomy", root=root, task="class_object", n=n, seed=0, size=self.side)

@@ -26,7 +26,7 @@ out of Q. A layer in which all images are equal is left out, and so are features
 (`SearchSpace.features` is "none").
 
 The method is this project's own; it is not published. Its form, gamma and w were chosen with known accuracies of NATS-Bench,
-NAS-Bench-101, NAS-Bench-Macro, TransNAS-Bench-101 and AutoFormer-tiny (``python -m benchmarks layered_forms``).
+NAS-Bench-101, NAS-Bench-Macro, TransNAS-Bench-101, DARTS and AutoFormer (``python -m benchmarks layered_forms``).
 """
 
 from __future__ import annotations
