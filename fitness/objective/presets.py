@@ -61,6 +61,18 @@ class Preset:
 
 PRESETS = Registry("preset")
 
+# Entropies of the blocks from the forward that all other scores share.
+SHARED = {"statistics": "image", "inputs": "data"}
+
+PRESETS.register(
+    "rbflex_robust",
+    Preset(
+        "for a space without known accuracies: layered RBFleX, expressivity and progressivity of AZ-NAS, FLOPs, early depth",
+        ("layered", "az_expressivity", "az_progressivity", "flops", "early_depth"),
+        parameters={"az_expressivity": SHARED, "az_progressivity": SHARED},
+    ),
+)
+
 PRESETS.register(
     "rbflex_rank",
     Preset(
