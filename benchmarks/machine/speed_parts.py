@@ -165,7 +165,7 @@ def fill(evaluator: Evaluator, measured: Sequence[Subtree], most: int) -> list[G
             if i not in subtree.failures["rbflex"] and len(rows) < most:
                 genotype = tuple(int(gene) for gene in genes)
                 key = evaluator.digests(evaluator.space.notation(evaluator.network_of(evaluator.key(genotype))))["rbflex"]
-                rows[genotype] = [(key, {name: array[i] for name, array in subtree.statistics["rbflex"].items()})]
+                rows[genotype] = [(key, subtree.statistics["rbflex"][i])]
     evaluator.cache.put(row for pair in rows.values() for row in pair)
     return list(rows)
 

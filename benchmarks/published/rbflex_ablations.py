@@ -80,7 +80,7 @@ def walk(space: SearchSpace, batch: Batch, count: int | None, workers: int | Non
         if subtree.failures["rbflex"]:  # its statistics would be zeros
             raise RuntimeError(f"a network of {space.name} cannot be scored: {next(iter(subtree.failures['rbflex'].values()))}")
         indices += [space.index(tuple(int(gene) for gene in row)) for row in subtree.genotypes]
-        pieces.append(subtree.statistics["rbflex"])
+        pieces.append(subtree.stacked("rbflex"))
     return Measured(np.array(indices), {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]})
 
 

@@ -26,9 +26,9 @@ from rbflex_evo.engine.run.folder import RunFolder, opened, own_config, replace_
 from rbflex_evo.engine.terminal.interrupt import STOPS, Interrupt
 from rbflex_evo.engine.terminal.progress import Progress
 from rbflex_evo.fitness.evaluation import keyed, six_digits
-from rbflex_evo.fitness.measuring.evaluator import Evaluator, score_block
+from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.fitness.measuring.tabulated import FAILURE, Arrays, load, score_names
-from rbflex_evo.fitness.measuring.whole_space import Subtree, score_all, subtrees
+from rbflex_evo.fitness.measuring.whole_space import score_all, subtrees
 from rbflex_evo.spaces import Genotype, RunError
 from rbflex_evo.spaces.isolation.settings import own_settings
 
@@ -247,18 +247,9 @@ def _walked(evaluator: Evaluator, names: Sequence[str], done: set[str], step: Ca
         timeout=evaluator.timeout,
     ):
         notations = [space.notation(tuple(int(gene) for gene in row)) for row in subtree.genotypes]
-        yield _stem(subtree.prefix), {name: _piece(notations, _scores(subtree, name, proxies[name])) for name in names}
+        yield _stem(subtree.prefix), {name: _piece(notations, subtree.values(name, proxies[name])) for name in names}
         for _ in notations:
             step()
-
-
-def _scores(subtree: Subtree, name: str, proxy: Any) -> list[float | str]:
-    """Returns the score of each network of a subtree, or the reason why it failed."""
-    reasons = subtree.failures[name]
-    there = [i for i in range(len(subtree.genotypes)) if i not in reasons]
-    block = [{part: array[i] for part, array in subtree.statistics[name].items()} for i in there]
-    values = {**reasons, **dict(zip(there, score_block(proxy, block), strict=True))}
-    return [values[i] for i in range(len(subtree.genotypes))]
 
 
 def _stem(prefix: Genotype) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -14,6 +14,7 @@ from rbflex_evo.fitness.proxies.proxy import Proxy
 from rbflex_evo.spaces import Genotype, SearchSpace
 
 from .conditions import Conditions
+from .evaluator import score_block
 from .measurer import Measured
 from .workers import Workers
 
@@ -25,22 +26,34 @@ class Subtree:
     Attributes:
         prefix: Genes that the genotypes share.
         genotypes: Representatives of M keys, int64 [M, genes].
-        statistics: Arrays [M, ...] by proxy and name; zeros where a candidate failed.
+        statistics: Statistics of each candidate by proxy, None where it failed.
         failures: Reasons by proxy and position.
     """
 
     prefix: Genotype
     genotypes: np.ndarray
-    statistics: Mapping[str, Statistics]
+    statistics: Mapping[str, Sequence[Statistics | None]]
     failures: Mapping[str, Mapping[int, str]]
+
+    def values(self, name: str, proxy: Proxy) -> list[float | str]:
+        """Returns the score of each candidate by a proxy, given with its name, or the reason of its failure."""
+        values: list[float | str] = [self.failures[name].get(i, "") for i in range(len(self.genotypes))]
+        there = [(i, one) for i, one in enumerate(self.statistics[name]) if one is not None]
+        for (i, _), value in zip(there, score_block(proxy, [one for _, one in there]), strict=True):
+            values[i] = value
+        return values
 
     def scores(self, name: str, proxy: Proxy) -> np.ndarray:
         """Returns the scores [M] of a proxy, given with its name; NaN where a candidate failed."""
-        if not self.statistics[name]:
-            return np.full(len(self.genotypes), np.nan)
-        scores = proxy.score_many(self.statistics[name])
-        scores[list(self.failures[name])] = np.nan
-        return scores
+        return np.array([np.nan if isinstance(value, str) else value for value in self.values(name, proxy)])
+
+    def stacked(self, name: str) -> Statistics:
+        """Returns the arrays [M, ...] of a proxy whose statistics have one shape for all networks; zeros where one failed."""
+        found = self.statistics[name]
+        example = next((one for one in found if one is not None), {})
+        return {
+            part: np.stack([np.zeros_like(array) if one is None else one[part] for one in found]) for part, array in example.items()
+        }
 
 
 def subtrees(space: SearchSpace, genes: int = 2) -> dict[Genotype, list[Genotype]]:
@@ -89,14 +102,5 @@ def score_all(
 
 def _subtree(prefix: Genotype, group: list[Genotype], measured: list[Measured], proxies: Mapping[str, Proxy]) -> Subtree:
     failures = {name: {i: one.failures[name] for i, one in enumerate(measured) if name in one.failures} for name in proxies}
-    statistics = {name: _stack([one.statistics.get(name) for one in measured]) for name in proxies}
+    statistics = {name: [one.statistics.get(name) for one in measured] for name in proxies}
     return Subtree(prefix, np.array(group), statistics, failures)
-
-
-def _stack(found: list[Statistics | None]) -> Statistics:
-    example = next((one for one in found if one is not None), None)
-    if example is None:
-        return {}
-    return {
-        name: np.stack([np.zeros_like(array) if one is None else one[name] for one in found]) for name, array in example.items()
-    }

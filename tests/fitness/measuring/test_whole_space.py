@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rbflex_evo.fitness import create_proxy
+from rbflex_evo.fitness import CandidateFailed, create_proxy
 from rbflex_evo.fitness.data.batch import Batch
 from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.measurer import Measurer
@@ -16,6 +16,12 @@ from rbflex_evo.fitness.proxies.rbflex import kernels
 from rbflex_evo.spaces import ConfigError, create_space
 
 PROXIES = {"rbflex": create_proxy("rbflex", gamma="flat"), "naswot": create_proxy("naswot")}
+SHARED = {"statistics": "image", "inputs": "data"}
+OBSERVING = {
+    **PROXIES,
+    **{name: create_proxy(name) for name in ("layered", "swap", "meco")},
+    **{name: create_proxy(name, **SHARED) for name in ("az_expressivity", "az_progressivity")},
+}
 
 
 def conditions(space, size=8, **settings):
@@ -68,20 +74,25 @@ def test_a_whole_space_comes_in_pieces_that_can_be_left_out():
     assert last == (7, 7)
 
 
-def test_dead_networks_have_no_score_and_others_have_that_of_a_single_one():
+# The second group has networks of different numbers of layers.
+@pytest.mark.parametrize("chosen", [(0, 0, 0, 0), (3, 3, 2, 0)])
+def test_dead_networks_have_no_score_and_others_have_that_of_a_single_one(chosen):
     space = small_space()
-    done = [prefix for prefix in subtrees(space, 4) if prefix != (0, 0, 0, 0)]
-    (piece,) = score_all(conditions(space, 16), PROXIES, workers=1, done=done, genes=4)
+    done = [prefix for prefix in subtrees(space, 4) if prefix != chosen]
+    (piece,) = score_all(conditions(space, 16), OBSERVING, workers=1, done=done, genes=4)
     measurer = Measurer(conditions(space, 16))
-    scores = {name: piece.scores(name, proxy) for name, proxy in PROXIES.items()}
-    assert np.isnan(scores["rbflex"]).any()
+    values = {name: piece.values(name, proxy) for name, proxy in OBSERVING.items()}
     for i, genotype in enumerate(map(tuple, piece.genotypes)):
-        single = measurer.measure([(genotype, PROXIES)])[0]
-        for name, proxy in PROXIES.items():
-            if np.isnan(scores[name][i]):
-                assert not any(genotype)
-            else:
-                assert scores[name][i] == pytest.approx(proxy.score(single.statistics[name]), rel=1e-9)
+        single = measurer.measure([(genotype, OBSERVING)])[0]
+        for name, proxy in OBSERVING.items():
+            try:
+                expected = single.failures[name] if name in single.failures else proxy.score(single.statistics[name])
+            except CandidateFailed as failed:
+                expected = str(failed)
+            assert values[name][i] == (expected if isinstance(expected, str) else pytest.approx(expected, rel=1e-5))
+    dead = [isinstance(value, str) for value in values["rbflex"]]
+    assert any(dead) == (chosen == (0, 0, 0, 0))
+    assert np.isnan(piece.scores("rbflex", OBSERVING["rbflex"])).tolist() == dead
 
 
 def test_two_processes_give_the_same_as_one():
