@@ -3,12 +3,18 @@
     rank_nas          Rank-based NAS (Wu et al., 2023): the sum of the ranks
     az_nas            AZ-NAS (Lee & Ham, CVPR 2024): the sum of the logarithms of rank / m
     rbflex_naswot, rbflex_synflow      RBFleX and one other score
+    rbflex_robust                      ours: for any space; all of its members share one forward
     rbflex_rank, rbflex_search         ours: to rank two architectures, and to choose the final architecture
 
 A preset consists of its members and its rule. A configuration that names a preset is expanded when it is read, and a run stores
 the expanded configuration.
 
-Our presets were selected on nats_tss and CIFAR-10 only, on one half of the cells,
+`rbflex_robust` was selected by ``python -m benchmarks choose_preset --worst 0.5 --no-gradients`` among all sets of up to five of 14
+scores, on 200 networks of each of eight families of known accuracies (NATS-Bench's two spaces, NAS-Bench-101, DARTS,
+NAS-Bench-Macro, TransNAS-Bench-101's two spaces, AutoFormer) with noise images: it has the largest mean + 0.5 worst family of
+Kendall's tau. docs/results/which-score.md has the figures of families that were left out of the choice.
+
+`rbflex_rank` and `rbflex_search` were selected on nats_tss and CIFAR-10 only, on one half of the cells,
 `numpy.random.default_rng(11).permutation(15625)[:7812]`, among all sets of rbflex and up to five of nine other scores, and not
 changed for other spaces. `rbflex_rank` has the highest tau on the first 2,000 of these cells (.806). `rbflex_search` is within
 0.01 points of the highest mean accuracy of the best of 1,000 cells (93.89), and has the best first five cells (94.12 in the mean)
@@ -61,7 +67,7 @@ class Preset:
 
 PRESETS = Registry("preset")
 
-# Entropies of the blocks from the forward that all other scores share.
+# The form of AZ-NAS's entropies that is read from the forward of all other scores. It is made for noise as data.
 SHARED = {"statistics": "image", "inputs": "data"}
 
 PRESETS.register(
