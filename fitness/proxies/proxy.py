@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 import numpy as np
 
 from rbflex_evo.fitness.passes.observer import CandidateFailed, Observer, Statistics
-from rbflex_evo.spaces import Genotype, Registry, SearchSpace, parse
+from rbflex_evo.spaces import ConfigError, Genotype, Registry, SearchSpace, parse
 from rbflex_evo.spaces import Parameters as AnyParameters
 
 if TYPE_CHECKING:
@@ -144,12 +144,17 @@ class Proxy(ABC):
         """Returns the proxy that scores networks of `space`; by default the same one for every space."""
         return self
 
-    def check(self, space: SearchSpace) -> None:  # noqa: B027 (most scores take any space)
+    def check(self, space: SearchSpace) -> None:
         """Checks that the score is defined on `space`; called once before anything is measured.
 
         Raises:
             ConfigError: If the space lacks something that the score needs.
         """
+        if self.repair is not None and space.inputs == "words":
+            raise ConfigError(
+                f"{self.name} with a repair changes convolutions and batch normalisation, which the networks of words of "
+                f"{space.name} do not have; leave out repair"
+            )
 
     def facts(self, space: SearchSpace, genotype: Genotype) -> Statistics:
         """Returns statistics that need no forward, in addition to those of the observer (needs == "forward"); none by default."""

@@ -76,7 +76,7 @@ class Layered(Proxy):
 
     name = "layered"
     version = 2
-    description = "how far apart N images lie in each layer, by one RBF kernel for each activation layer"
+    description = "how far apart N images lie in each layer: its units and the effective rank of their distances"
     Parameters = LayeredParameters
     parameters: LayeredParameters
 

@@ -126,12 +126,11 @@ def test_each_image_is_repaired_alone(repair):
     np.testing.assert_allclose(part.statistics["rbflex"]["k_sums"], whole.statistics["rbflex"]["k_sums"][:3], rtol=1e-12)
 
 
-def test_a_network_without_convolutions_and_batch_normalisation_has_its_plain_score():
-    space = create_space("nafbee_bert", layers=2, hidden=12, heads=2, length=6, vocabulary=40)
-    proxies = {repair: create_proxy("naswot", repair=repair) for repair in ("none", *REPAIRS)}
-    (measured,) = measurer(space, Batch(space.example_inputs(4))).measure([(space.parse("ReLU"), proxies)])
-    matches = [statistics["matches"] for statistics in measured.statistics.values()]
-    assert all(np.array_equal(matches[0], other) for other in matches)
+@pytest.mark.parametrize("name", ["naswot", "swap", "rbflex"])
+def test_spaces_of_words_are_refused_in_one_line(name):
+    with pytest.raises(ConfigError, match=f"{name} with a repair .* do not have; leave out repair"):
+        create_proxy(name, repair="both").check(create_space("nafbee_bert"))
+    create_proxy(name).check(create_space("nafbee_bert"))
 
 
 @pytest.mark.parametrize("name", ["naswot", "rbflex"])
