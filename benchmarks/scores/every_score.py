@@ -13,6 +13,7 @@ how.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,12 +25,12 @@ from tqdm import tqdm
 from benchmarks.shared.independent import scores_of_others
 from benchmarks.shared.output import markdown, write
 from benchmarks.shared.samples import arguments, images_of, run, sample
-from rbflex_evo.fitness import PROXIES, create_batch, create_proxy
+from rbflex_evo.fitness import PROXIES, Proxy, create_batch, create_proxy
 from rbflex_evo.fitness.evaluation import keyed
 from rbflex_evo.fitness.measuring.cache import default_path
 from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
-from rbflex_evo.spaces import create_space
+from rbflex_evo.spaces import ConfigError, SearchSpace, create_space
 
 # Parameters for the comparison where they are not the defaults, and how the definitions differ.
 INDEPENDENT: dict[str, tuple[dict[str, Any], str]] = {
@@ -44,13 +45,23 @@ INDEPENDENT: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+def defined(space: SearchSpace) -> dict[str, Proxy]:
+    """Returns every registered score that is defined on a space; `mlp_ratio`, for one, needs Transformer blocks."""
+    found = {}
+    for name in PROXIES.names():
+        proxy = create_proxy(name, **({"gamma": "flat"} if name == "rbflex" else {})).for_space(space)
+        with contextlib.suppress(ConfigError):
+            proxy.check(space)
+            found[name] = proxy
+    return found
+
+
 def seconds(cells: int, images: Any) -> dict[str, float]:
     """Returns the median seconds a network of each score alone, including building the network."""
     space = create_space("nats_tss")
     chosen = [space.at(int(index)) for index in sample("nats_tss", cells + 1, seed=1)]
     found = {}
-    for name in tqdm(PROXIES.names(), "seconds", disable=None):
-        proxy = create_proxy(name, **({"gamma": "flat"} if name == "rbflex" else {}))
+    for name, proxy in tqdm(defined(space).items(), "seconds", disable=None):
         with Evaluator(Conditions.of(space, images), {name: proxy}, workers=1) as evaluator:
             list(evaluator.evaluate(keyed(evaluator, chosen[:1])))  # initialises libraries
             taken = []
@@ -67,7 +78,7 @@ def failures(cells: int) -> dict[str, int]:
     space = create_space("nats_tss", channels=4, cells=1)
     chosen = [space.at(int(index)) for index in sample("nats_tss", cells, seed=2)]
     images = create_batch("noise", shape=[3, 16, 16], n=8, seed=0)
-    proxies = {name: create_proxy(name, **({"gamma": "flat"} if name == "rbflex" else {})) for name in PROXIES.names()}
+    proxies = defined(space)
     failed = dict.fromkeys(proxies, 0)
     with Evaluator(Conditions.of(space, images), proxies) as evaluator:
         for evaluation in tqdm(evaluator.evaluate(keyed(evaluator, chosen)), "any cell", total=cells, disable=None):
