@@ -161,7 +161,14 @@ def test_scores_are_joined_to_accuracies_and_judged_as_scipy_does(tmp_path):
         expected = kendalltau(np.where(np.isnan(values), values[~np.isnan(values)].min() - 1, values), one.accuracies[0]).statistic
         assert document["figures"][label]["tasks"]["nds_darts"] == pytest.approx(expected)
     assert (tmp_path / "transfer.svg").is_file() and (tmp_path / "transfer.png").is_file()
-    assert "4 inputs" in (tmp_path / "transfer.md").read_text()
+    assert "4 images" in (tmp_path / "transfer.md").read_text()
+
+
+@needs_tables
+def test_inputs_can_be_noise(tmp_path):
+    found = command(tmp_path, "--networks=2", "--noise", settings=["nds_darts"])
+    assert found.settings["nds_darts"].measured.all()
+    assert "4 noise inputs" in (tmp_path / "transfer.md").read_text()
 
 
 @needs_tables
