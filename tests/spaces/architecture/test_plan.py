@@ -72,10 +72,13 @@ def test_skip_connections_are_aliases_whose_activations_add_up():
     assert next(s for s in steps if isinstance(s, Combine)).observed == 2
 
 
-def test_a_dead_cell_convolves_nothing_that_comes_from_the_images():
+def test_of_a_dead_network_only_the_stem_which_is_a_block_reads_the_images():
     steps = create_space("nats_tss").plan((0,) * 6, SHAPE).steps
-    assert INPUT not in {register for step in steps for register in sources(step)}
-    assert next(s.terms for s in steps if isinstance(s, Combine)) == ()
+    stem, block, *others = steps
+    assert isinstance(stem, Convolve) and stem.source == INPUT and stem.weight.startswith("stem")
+    assert isinstance(block, Combine) and block.blocks == 1 and sources(block) == (stem.target,)
+    assert not {INPUT, stem.target, block.value} & {register for step in others for register in sources(step)}
+    assert next(s.terms for s in others if isinstance(s, Combine)) == ()
 
 
 def test_what_a_plan_does_not_cover_takes_the_built_network():
