@@ -28,9 +28,10 @@ from tests.support.words_space import TinyWords
 
 SPACE = TinyWords()
 # What adds to its inputs, differentiates by them, or counts on networks that this space has not.
-REFUSING = {"jacob_cov", "zen", "ni", "linear_regions"}
+REFUSING = {"dextr", "jacob_cov", "zen", "ni", "linear_regions"}
 WITHOUT_CELLS = {"nn_mass", "nn_degree"}
-SCORING = sorted(set(PROXIES.names()) - REFUSING - WITHOUT_CELLS)
+WITHOUT_BLOCKS = {"mlp_ratio"}
+SCORING = sorted(set(PROXIES.names()) - REFUSING - WITHOUT_CELLS - WITHOUT_BLOCKS)
 # The reader has no convolution, and a layer of 12 channels over 6 words has no independent ones.
 FAILING = {"n_conv": None, "meco": "linearly independent"}
 
