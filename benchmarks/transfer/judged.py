@@ -41,7 +41,7 @@ class Figures:
 
 
 def families(transfer: Transfer, choosing: bool = True) -> dict[str, list[str]]:
-    """Returns the settings of each family, only of those that are used to choose by default."""
+    """Returns the settings of each family, by default without settings that are only shown."""
     found: dict[str, list[str]] = {}
     for name in transfer.settings:
         facts = transfer.document["settings"][name]
@@ -51,13 +51,13 @@ def families(transfer: Transfer, choosing: bool = True) -> dict[str, list[str]]:
 
 
 def finished(one: Measurements) -> np.ndarray:
-    """Returns the positions of the first seed and of those that have as many networks; a seed that was begun does not count."""
+    """Returns the positions of the first seed and of each seed with as many networks; a seed that was begun does not count."""
     counts = one.measured.sum(axis=1)
     return np.flatnonzero(counts == counts[0])
 
 
 def complete(one: Measurements) -> np.ndarray:
-    """Returns bool [networks]: those that were measured with every finished seed and have every accuracy."""
+    """Returns bool [networks], whether each was measured with every finished seed and has every accuracy."""
     found: np.ndarray = one.measured[finished(one)].all(axis=0) & np.isfinite(one.accuracies).all(axis=0)
     return found
 

@@ -66,7 +66,7 @@ def resample(count: int, times: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def with_interval(value: float, found: np.ndarray) -> Statistic:
-    """Returns a value with the interval of its resampled values [B]; those that are not finite are left out."""
+    """Returns a value with the interval of its resampled values [B], of which only finite ones count."""
     if not math.isfinite(value):
         return Statistic(None)
     # A resample may leave a statistic undefined, such as Kendall's of candidates that all tie.

@@ -218,11 +218,6 @@ class Evaluator:
                     known[next(arriving)] = scored
             yield Evaluation(genotype, key, *known[key])
 
-    def statistics(self, keys: Sequence[str]) -> Iterator[Measured]:
-        """Yields the cached or measured statistics of distinct keys, in order, as they become ready; for studies of scores."""
-        for block in self._statistics(keys, self.proxies):
-            yield from block
-
     def _score(self, block: Sequence[Measured], proxies: Mapping[str, Proxy]) -> list[Scored]:
         """Returns scores, failures and seconds of each candidate, computed in the same way for any number of candidates."""
         with own_settings():
