@@ -17,10 +17,13 @@ import numpy as np
 
 from benchmarks.shared.score_tables import Choice, worth
 from rbflex_evo.engine.correlation import ordering
+from rbflex_evo.engine.correlation.judgement import kendall_of
 from rbflex_evo.fitness import PROXIES
 from rbflex_evo.fitness.objective.presets import PRESETS
 
 from .stored import Measurements, Transfer
+
+RESAMPLES = 300
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,21 @@ def taus(transfer: Transfer, choice: Choice) -> dict[tuple[str, str], float]:
         values = [worth(choice, np.moveaxis(scores[kept][:, columns], 1, 0)) for scores in one.scores[finished(one)]]
         for task, accuracies in zip(one.tasks.tolist(), one.accuracies[:, kept], strict=True):
             found[name, task] = float(np.mean([ordering.kendall(ordering.ranked(each), accuracies) for each in values]))
+    return found
+
+
+def by_seed(transfer: Transfer, choice: Choice) -> dict[tuple[str, str], list[ordering.Statistic]]:
+    """Returns tau with its 95 % interval by (setting, task): of each finished seed, and at the end of the mean over these seeds."""
+    columns = [transfer.scores.index(label) for label in choice.members]
+    found = {}
+    for name, one in transfer.settings.items():
+        kept = complete(one)
+        if kept.sum() < 2:
+            continue
+        scores = one.scores[finished(one)][:, kept][:, :, columns]
+        values = [worth(choice, np.moveaxis(each, 1, 0)) for each in (*scores, scores.mean(axis=0))]
+        for task, accuracies in zip(one.tasks.tolist(), one.accuracies[:, kept], strict=True):
+            found[name, task] = [kendall_of(each, accuracies, resamples=RESAMPLES) for each in values]
     return found
 
 

@@ -28,13 +28,15 @@ from tqdm import tqdm
 
 from benchmarks.shared.output import markdown, write
 from benchmarks.shared.samples import run
+from benchmarks.shared.score_tables import Choice
+from rbflex_evo.engine.correlation.ordering import Statistic
 from rbflex_evo.engine.run.environment import environment
 from rbflex_evo.fitness import PROXIES, create_proxy
 from rbflex_evo.spaces import ConfigError, Genotype
 from rbflex_evo.spaces.errors import listed, near_name
 
 from . import stored
-from .judged import choices, complete, families, figures
+from .judged import by_seed, choices, complete, families, figures
 from .measuring import Chunk, Plan, Scored, Session, chunks, measured
 from .picture import draw_heat_map
 from .settings import SETTINGS, Setting
@@ -254,10 +256,16 @@ def report(found: stored.Transfer, folder: Path) -> None:
         for label, of in one.reasons.items()
         for why, count in of.items()
     ]
+    seeds = _seeds(found, dict(zip(labels, order, strict=True)))
     text = "\n\n".join(
         (
             markdown(["Kendall", "mean", "worst", *of_families], rows),
             markdown(["Kendall", *names], tasks),
+            *(
+                [markdown(["setting", "Kendall", *(f"seed {seed}" for seed in found.seeds), "mean of seeds"], seeds)]
+                if seeds
+                else []
+            ),
             markdown(["setting", "networks", "seconds a network", "size"], _sizes(found)),
             markdown(["setting", "score", "networks", "why they have no score"], failed),
         )
@@ -275,6 +283,26 @@ def report(found: stored.Transfer, folder: Path) -> None:
     }
     write(folder, "transfer", title, text, {"figures": content, "conditions": found.document})
     draw_heat_map(values, labels, names, summary, ["mean", "worst"], folder / "transfer", title)
+
+
+def _seeds(found: stored.Transfer, chosen: Mapping[str, Choice]) -> list[list[str]]:
+    """Returns a row for each task and score: tau of every seed and of the mean over them; no row if there is one seed."""
+    if len(found.seeds) < 2:
+        return []
+    rows = []
+    for label, choice in chosen.items():
+        for (setting, task), each in by_seed(found, choice).items():
+            # Seeds that have not finished have no figure yet.
+            shown = [_interval(one) for one in each[:-1]]
+            missing = [""] * (len(found.seeds) - len(shown))
+            rows.append([f"{setting}, {task}", label, *shown, *missing, _interval(each[-1])])
+    return sorted(rows)
+
+
+def _interval(found: Statistic) -> str:
+    if found.value is None:
+        return "-"
+    return f"{found.value:.3f}" + ("" if found.low is None else f" ({found.low:.3f} .. {found.high:.3f})")
 
 
 def _shown(values: Any) -> list[str]:

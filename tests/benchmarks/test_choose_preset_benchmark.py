@@ -10,7 +10,7 @@ from scipy.stats import kendalltau
 
 from benchmarks.shared.score_tables import Choice, worth
 from benchmarks.transfer import choose_preset, stored
-from benchmarks.transfer.judged import choices, families, figures, is_count
+from benchmarks.transfer.judged import by_seed, choices, families, figures, is_count
 from benchmarks.transfer.protocol import Bench, Candidate, choose, criterion, every_set, leave_one_out, weighted
 from benchmarks.transfer.rank_sums import RankSums
 from rbflex_evo.spaces import ConfigError
@@ -79,6 +79,18 @@ def test_the_figures_of_a_candidate_are_those_of_the_matrix(transfer):
         expected = figures(transfer, choose_preset.as_choice(candidate))
         assert bench.figures([candidate])[0] == pytest.approx([expected.by_family[family] for family in FAMILIES], abs=1e-12)
         assert criterion(bench.figures([candidate]))[0] == pytest.approx(expected.mean + expected.worst)
+
+
+def test_each_seed_and_the_mean_of_the_seeds_have_a_tau_with_an_interval(transfer):
+    choice = Choice("rbflex", ("rbflex",))
+    seeds = by_seed(transfer, choice)
+    for name, one in transfer.settings.items():
+        scores = one.scores[:, :, LABELS.index("rbflex")]
+        for task, accuracies in zip(one.tasks, one.accuracies, strict=True):
+            found = seeds[name, task]
+            expected = [kendalltau(each, accuracies).statistic for each in (*scores, scores.mean(axis=0))]
+            assert [each.value for each in found] == pytest.approx(expected, abs=1e-9)
+            assert all(each.low < each.value < each.high for each in found)
 
 
 def test_every_set_is_there_once_and_weights_have_no_common_factor():
