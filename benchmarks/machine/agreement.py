@@ -1,6 +1,6 @@
 """Agreement of every backend, precision, batch size and worker count with one network alone in float64.
 
-    python -m benchmarks agreement [--candidates 200] [--quick] [--seed 0] [--folder benchmarks/results]
+    python -m benchmarks agreement [--candidates 200] [--quick] [--seed 0] [--precisions float32] [--folder benchmarks/results]
 
 The reference is the built network under observers, in float64. Each row compares the same random candidates of one space with it:
 
@@ -136,7 +136,12 @@ def candidates(space: SearchSpace, count: int, seed: int) -> list[Genotype]:
     return list(found)
 
 
-def ways(space: SearchSpace) -> list[Way]:
+def ways(space: SearchSpace, precisions: Sequence[str] = tuple(PRECISIONS)) -> list[Way]:
+    """Returns all ways of these precisions that this space and this machine support, without the reference."""
+    return [way for way in supported(space) if way.precision in precisions]
+
+
+def supported(space: SearchSpace) -> list[Way]:
     """Returns all ways that this space and this machine support, without the reference."""
     if space.plan(candidates(space, 1, 0)[0], space.input_shape) is None:
         return GENERIC
@@ -264,10 +269,10 @@ def start_process() -> None:
     keep_freed_memory()
 
 
-def compare(name: str, count: int, seed: int, pool: Processes) -> list[list[object]]:
+def compare(name: str, count: int, seed: int, precisions: Sequence[str], pool: Processes) -> list[list[object]]:
     """Returns the rows of one space."""
     space = space_of(name)
-    genotypes, chosen = candidates(space, count, seed), ways(space)
+    genotypes, chosen = candidates(space, count, seed), ways(space, precisions)
     blocks = [genotypes[i : i + TOGETHER] for i in range(0, len(genotypes), TOGETHER)]
     with ThreadPoolExecutor(cores()) as threads:
         futures = [threads.submit(pool.call, measure, name, block, [REFERENCE, *chosen]) for block in blocks]
@@ -275,7 +280,8 @@ def compare(name: str, count: int, seed: int, pool: Processes) -> list[list[obje
     reference, *found = ([one for part in parts for one in part[i]] for i in range(len(chosen) + 1))
     rows = [row(space, way.title, way.precision, results, reference) for way, results in zip(chosen, found, strict=True)]
     best = create_backend("auto", CPU, *PRECISIONS["float32"]).name
-    title = f"two workers, {'built network' if chosen is GENERIC else f'plan, {best}'}"
+    is_planned = any(way.path != "generic" for way in chosen)
+    title = f"two workers, {f'plan, {best}' if is_planned else 'built network'}"
     return [*rows, row(space, title, "float32", by_workers(space, genotypes, 2), reference)]
 
 
@@ -285,11 +291,12 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="16 candidates of each space")
     parser.add_argument("--seed", type=int, default=0, help="seed of the random candidates")
     parser.add_argument("--spaces", nargs="+", choices=SPACES.names(), default=SPACES.names(), metavar="SPACE")
+    parser.add_argument("--precisions", nargs="+", choices=list(PRECISIONS), default=list(PRECISIONS), metavar="PRECISION")
     parser.add_argument("--folder", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args()
     count = 16 if options.quick else options.candidates
     with Processes(start_process) as pool:
-        rows = [row for name in options.spaces for row in compare(name, count, options.seed, pool)]
+        rows = [row for name in options.spaces for row in compare(name, count, options.seed, options.precisions, pool)]
     title = f"Agreement with one network alone in float64: {count} random candidates of each space, N = {IMAGES}"
     content = {"candidates": count, "seed": options.seed, "rows": [dict(zip(COLUMNS, row, strict=True)) for row in rows]}
     write(options.folder, "agreement", title, markdown(COLUMNS, rows), content)
