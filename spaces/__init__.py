@@ -7,6 +7,7 @@ from rbflex_evo.spaces.architecture.drawing import Drawing, Panel
 from rbflex_evo.spaces.encodings.encoding import Encoding, Genotype
 from rbflex_evo.spaces.encodings.vector import VectorEncoding, deap_random
 from rbflex_evo.spaces.errors import (
+    CandidateFailed,
     ConfigError,
     DataError,
     DeviceError,
@@ -21,7 +22,7 @@ from rbflex_evo.spaces.errors import (
     file_error,
     near_name,
 )
-from rbflex_evo.spaces.parameters import Parameters, parse
+from rbflex_evo.spaces.parameters import Parameters, parse, refuse_without_effect
 from rbflex_evo.spaces.registry import Registry
 from rbflex_evo.spaces.space import SPACES, Cell, Costs, SearchSpace, create_space
 
@@ -38,6 +39,7 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "SPACES",
     "TABLES",
+    "CandidateFailed",
     "Cell",
     "ConfigError",
     "Costs",
@@ -64,4 +66,5 @@ __all__ = [
     "file_error",
     "near_name",
     "parse",
+    "refuse_without_effect",
 ]

@@ -39,6 +39,10 @@ class GenotypeError(RbflexEvoError, ValueError):
     """A genotype or its notation does not belong to the search space."""
 
 
+class CandidateFailed(RbflexEvoError):
+    """The candidate cannot be built or scored; the message is the reason. The search goes on."""
+
+
 class DataError(RbflexEvoError, ValueError):
     """Input data are missing, unreadable or too few."""
 

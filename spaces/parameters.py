@@ -16,6 +16,22 @@ class Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
+def refuse_without_effect(parameters: BaseModel, name: str, condition: str) -> None:
+    """Refuses a parameter that other parameters leave without effect, unless it has its default; for validators.
+
+    Args:
+        parameters: The parameters.
+        name: Name of the parameter.
+        condition: What leaves it without effect, as in "without a repair that masks".
+
+    Raises:
+        ValueError: If it differs from its default.
+    """
+    value = getattr(parameters, name)
+    if value != type(parameters).model_fields[name].get_default(call_default_factory=True):
+        raise ValueError(f"{name} {shown(value)} has no effect {condition}; leave it out")
+
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -76,4 +92,4 @@ def _fields(model: type[BaseModel], path: list[str]) -> list[str]:
         if not models:
             return []
         model = models[0]
-    return list(model.model_fields)
+    return [field.alias or name for name, field in model.model_fields.items()]

@@ -50,6 +50,7 @@ SPACES.register("mobilenet", "rbflex_evo.spaces.families.inverted_residuals.mobi
 SPACES.register("nafbee_bert", "rbflex_evo.spaces.families.nafbee.bert:BertSpace")
 SPACES.register("nafbee_vgg11", "rbflex_evo.spaces.families.nafbee.vgg:Vgg11Space")
 SPACES.register("nafbee_vgg19", "rbflex_evo.spaces.families.nafbee.vgg:Vgg19Space")
+SPACES.register("models", "rbflex_evo.spaces.families.models.space:ModelsSpace")
 SPACES.register("transnas_macro", "rbflex_evo.spaces.families.transnas_bench_101.space:TransMacroSpace")
 SPACES.register("transnas_micro", "rbflex_evo.spaces.families.transnas_bench_101.space:TransMicroSpace")
 SPACES.register("toy", "rbflex_evo.spaces.families.toy.space:ToySpace")
@@ -134,7 +135,11 @@ class SearchSpace(ABC):
 
     @abstractmethod
     def build(self, genotype: Genotype) -> nn.Module:
-        """Builds the raw network on the CPU, with every layer that the benchmark counts; its weights are set afterwards."""
+        """Builds the raw network on the CPU, with every layer that the benchmark counts; its weights are set afterwards.
+
+        Raises:
+            CandidateFailed: If the genotype describes no network that can be built; the search goes on without it.
+        """
 
     @abstractmethod
     def notation(self, genotype: Genotype) -> str:
@@ -238,6 +243,10 @@ class SearchSpace(ABC):
         Args:
             genotype: A representative. A network without a path to the output has no cells.
         """
+        return None
+
+    def snippet(self, genotype: Genotype) -> str | None:
+        """Returns Python code that builds the raw network as ``network`` without this package, or None if there is none."""
         return None
 
     def thin(self) -> SearchSpace | None:

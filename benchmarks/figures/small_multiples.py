@@ -83,9 +83,11 @@ def draw_boxes(
     save(figure, path, title)
 
 
-def draw_clouds(panels: Mapping[str, tuple[np.ndarray, np.ndarray]], path: Path, title: str, y: str) -> None:
-    """Draws scores against accuracies, with Kendall's tau over the networks that have both."""
-    figure, found = grid(list(panels), len(panels))
+def draw_clouds(
+    panels: Mapping[str, tuple[np.ndarray, np.ndarray]], path: Path, title: str, y: str, columns: int | None = None
+) -> None:
+    """Draws scores against accuracies, with Kendall's tau over the networks that have both; in one row, or in rows of `columns`."""
+    figure, found = grid(list(panels), columns or len(panels))
     for axes, (name, (scores, accuracies)) in zip(found, panels.items(), strict=True):
         points = cloud(scores, accuracies)
         axes.scatter(points.scores, points.accuracies, s=8, color=BLUE, alpha=0.4, linewidths=0)

@@ -135,8 +135,8 @@ def as_one(model: nn.Module, operations: Operations) -> Iterator[None]:
             handle.remove()
 
 
-def reference_vectors(model: nn.Module, images: Tensor, classifier: str) -> tuple[int, np.ndarray, np.ndarray]:
-    """Returns the number of activation calls, X [N, L_K] and Y [N, L_Q] of one image at a time, float64."""
+def reference_layers(model: nn.Module, images: Tensor, classifier: str) -> tuple[list[np.ndarray], np.ndarray]:
+    """Returns the outputs [N, L] of each activation call, and Y [N, L_Q], of one image at a time, float64."""
     model = copy.deepcopy(model).double().eval()
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -144,17 +144,22 @@ def reference_vectors(model: nn.Module, images: Tensor, classifier: str) -> tupl
             module.register_forward_pre_hook(lambda m, i: m.train(i[0].numel() > i[0].shape[1]) and None)
     features: list[np.ndarray] = []
     model.get_submodule(classifier).register_forward_pre_hook(lambda m, i: features.append(i[0].flatten().numpy().copy()))
-    rows_x, rows_y, calls = [], [], 0
+    of_images, rows_y = [], []
     for image in images.double():
         features.clear()
         operations = Operations()
         with torch.no_grad(), as_one(model, operations), operations:
             model(image[None])
-        calls = len(operations.outputs)
-        # What does not change with the image has no range and drops out below.
-        rows_x.append(np.concatenate(operations.outputs))
+        of_images.append(operations.outputs)
         rows_y.append(features[0])
-    return calls, np.stack(rows_x), np.stack(rows_y)
+    return [np.stack(rows) for rows in zip(*of_images, strict=True)], np.stack(rows_y)
+
+
+def reference_vectors(model: nn.Module, images: Tensor, classifier: str) -> tuple[int, np.ndarray, np.ndarray]:
+    """Returns the number of activation calls, X [N, L_K] and Y [N, L_Q] of one image at a time, float64."""
+    layers, features = reference_layers(model, images, classifier)
+    # What does not change with the image has no range and drops out below.
+    return len(layers), np.concatenate(layers, axis=1), features
 
 
 def log_determinant(rows: np.ndarray) -> tuple[float, float]:

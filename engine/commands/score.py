@@ -12,7 +12,7 @@ from rbflex_evo.engine.configuration.config import Config, load_config, override
 from rbflex_evo.engine.terminal.wording import columns, significant
 from rbflex_evo.fitness.evaluation import keyed
 from rbflex_evo.fitness.objective.constraints import written
-from rbflex_evo.spaces import SearchSpace, create_space
+from rbflex_evo.spaces import CandidateFailed, SearchSpace, create_space
 
 from .options import AsJson, ConfigPath, Overrides
 
@@ -85,7 +85,10 @@ EXPENSIVE = 4e8
 
 def _is_expensive(space: SearchSpace) -> bool:
     genotype = space.encoding.sample(np.random.default_rng(0))
-    return space.costs(space.representative(space.key(genotype))).flops >= EXPENSIVE
+    try:
+        return space.costs(space.representative(space.key(genotype))).flops >= EXPENSIVE
+    except CandidateFailed:
+        return False
 
 
 def _config_of(space: str, proxies: list[str], preset: str | None, overrides: list[str]) -> Config:

@@ -23,6 +23,8 @@ from .fingerprint import proxy_code, space_code
 
 # Raised when measuring itself changes in a way that no version of a space or a proxy shows.
 VERSION = 4
+# The same for networks that are not of this package.
+VERSION_OF_OTHERS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,5 +112,5 @@ class Conditions:
             "machine": platform.machine(),
             "torch": torch.__version__,
             "space": self.space.identity,
-            **({"code": code} if code else {}),
+            **({"code": code, "of others": VERSION_OF_OTHERS} if code else {}),
         }

@@ -202,8 +202,14 @@ class Measurer:
                     done[name] = proxy.measure(subject)
                 except CandidateFailed as failed:
                     failures[name] = str(failed)
+            reason = _unbuilt(subject) if forwards else None
+            if reason is not None:
+                failures |= {name: reason for group in forwards.values() for name in group}
+                yield i, done, failures
+                continue
             chained = bool(forwards) and hasattr(subject.network, "as_stages")
-            ahead = [stage.identity for stage in chain_of(following.network)] if chained and following else ()
+            shares = chained and following is not None and _unbuilt(following) is None
+            ahead = [stage.identity for stage in chain_of(following.network)] if following and shares else ()
             pending = list(forwards.items())
             while pending:
                 kind, group = pending.pop(0)
@@ -225,8 +231,10 @@ class Measurer:
                 try:
                     done |= forward.run(subject.network, subject.classifier, ahead, blocks)
                 except CandidateFailed as failed:
-                    # Blocks that cannot be read are no failure of the scores that do not read them.
-                    others = {} if not blocks else {n: p for n, p in group.items() if not p.observer().reads_blocks}
+                    # Blocks or channels that cannot be read are no failure of the scores that do not read them.
+                    observers = {n: p.observer() for n, p in group.items()}
+                    readers = [n for n, seen in observers.items() if seen.reads_blocks or seen.reads_channels]
+                    others = {n: p for n, p in group.items() if n not in readers} if readers else {}
                     failures |= {name: str(failed) for name in group if name not in others}
                     pending += [(kind, others)] if others else []
             yield i, done, failures
@@ -254,6 +262,15 @@ class Measurer:
             except CandidateFailed as failed:
                 failures[name] = str(failed)
         return {name: {k: np.asarray(v) for k, v in arrays.items()} for name, arrays in statistics.items()}, failures
+
+
+def _unbuilt(subject: Subject) -> str | None:
+    """Returns why the network of a candidate cannot be built, or None if it can."""
+    try:
+        subject.network  # noqa: B018 (built on first use)
+    except CandidateFailed as failed:
+        return str(failed)
+    return None
 
 
 def by_plan(proxy: Proxy) -> bool:

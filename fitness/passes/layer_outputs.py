@@ -5,6 +5,8 @@ activation, and the activation layers of `activations`, modules or functions, wh
 are excluded: they look words up and compute nothing.
 
     outputs are maps [N, C, H, W], sequences [N, T, C] or vectors [N, C]; `rows_of` gives them as [N, positions, C]
+
+Maps of other networks that are [N, H, W, C] are turned; those whose channels cannot be told are refused (see `channels`).
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from .activations import FUNCTIONS, declared, is_activation
+from .channels import Channels, arranged
 from .last_map import channels_last
+from .layout import needs_evidence
 from .watch import Rewired, evaluation_mode, normalisations
 
 
@@ -29,13 +33,18 @@ def show_layers(network: nn.Module, images: Tensor, norm: Callable[..., Tensor],
         images: Inputs [N, ...].
         norm: Replacement of batch normalisations, `watch.batch_norm` or `watch.image_norm`.
         show: Receiver of an output without a gradient. The output may be changed in place afterwards, so it must not be kept.
+
+    Raises:
+        CandidateFailed: If it cannot be told which dimension of an output holds the channels.
     """
     inside = 0
+    channels = Channels(of_layers=True) if needs_evidence(network) else None
 
-    def passed_on(output: Any) -> None:
+    def passed_on(output: Any, name: str) -> None:
         if isinstance(output, Tensor) and output.dim() > 1 and len(output) == len(images):
             with torch._C.DisableTorchFunction():
-                show(output.detach())
+                dimension = None if channels is None else channels.dimension(output, name)
+                show(arranged(output.detach(), dimension))
 
     def enter(module: nn.Module, inputs: Any) -> None:
         nonlocal inside
@@ -45,11 +54,14 @@ def show_layers(network: nn.Module, images: Tensor, norm: Callable[..., Tensor],
         nonlocal inside
         inside -= 1
         if not inside and declared(module) is not False:
-            passed_on(output)
+            passed_on(output, f"layer {type(module).__name__}")
 
     def function(func: Any, args: tuple[Any, ...], output: Any) -> None:
         if not inside:
-            passed_on(output)
+            passed_on(output, func.__name__)
+
+    def weighted(module: nn.Module, inputs: Any, output: Any) -> None:
+        passed_on(output, f"layer {type(module).__name__}")
 
     with ExitStack() as stack:
         for module in network.modules():
@@ -57,7 +69,9 @@ def show_layers(network: nn.Module, images: Tensor, norm: Callable[..., Tensor],
                 stack.callback(module.register_forward_pre_hook(enter).remove)
                 stack.callback(module.register_forward_hook(leave).remove)
             elif isinstance(getattr(module, "weight", None), nn.Parameter) and not isinstance(module, nn.Embedding):
-                stack.callback(module.register_forward_hook(lambda module, inputs, output: passed_on(output)).remove)
+                stack.callback(module.register_forward_hook(weighted).remove)
+        if channels is not None:
+            stack.enter_context(channels)
         stack.enter_context(evaluation_mode(network))
         stack.enter_context(torch.no_grad())
         stack.enter_context(Rewired(normalisations(norm), dict.fromkeys(FUNCTIONS, function)))

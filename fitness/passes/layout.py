@@ -19,8 +19,8 @@ Networks of this package need no evidence: their maps are [N, ...].
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 import torch
@@ -109,6 +109,12 @@ class Place:
         if self.kind == "transposed":
             return output.movedim(self.dimension, 0).contiguous()
         return _of_images(output, self.dimension, self.before, n).contiguous()
+
+    def dimension_in_rows(self, dimension: int) -> int:
+        """Returns the dimension of `rows` that is `dimension` of the tensor, which is not that of the images."""
+        if self.kind in ("read", "fixed") or (self.kind == "transposed" and dimension > self.dimension):
+            return dimension
+        return dimension + (1 if dimension < self.dimension else 2)
 
     @staticmethod
     def restored(rows: Tensor) -> Tensor:
@@ -281,10 +287,12 @@ class Layouts:
     Attributes:
         layers: That of activations and of the classifier's input.
         norms: That of the inputs of batch normalisations; None if all are [N, ...].
+        channels: Dimension of the channels by call number, None where it is unknown; empty if all have the convention of `channels`.
     """
 
     layers: Layout
     norms: Layout | None = None
+    channels: Mapping[int, int | None] = field(default_factory=dict)
 
 
 def needs_evidence(network: nn.Module) -> bool:

@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
+from rbflex_evo.spaces import CandidateFailed
+
 if TYPE_CHECKING:
     import torch
+
+__all__ = ["NO_ACTIVATION", "CandidateFailed", "Observer", "Statistics", "SummingObserver", "rows_of", "sum_dtype"]
 
 Statistics = Mapping[str, np.ndarray]
 
@@ -34,10 +38,6 @@ def sum_dtype(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
-class CandidateFailed(Exception):
-    """The candidate cannot be scored; the message is the reason."""
-
-
 class Observer(ABC):
     """Receives the activation layers and features of a forward, and reduces them to small arrays.
 
@@ -47,11 +47,13 @@ class Observer(ABC):
             "sign_matches" are [K, N, N], for each pair of images the number of units that are positive in both or in neither.
             "patterns" is `swap.SwapObserver.reduce`. Observers of one name share its result.
         reads_blocks: Whether the observer receives the outputs of the primary blocks, too.
+        reads_channels: Whether `activation` reads the channels of maps, which are then [N, C, H, W], and of sequences, [N, T, C].
         block_reduction: The same as `reduction` for `reduce_block`. "spectra" is `spectra.spectra`.
     """
 
     reduction: ClassVar[Literal["row_sums", "sign_matches", "patterns"] | None] = None
     reads_blocks: ClassVar[bool] = False
+    reads_channels: ClassVar[bool] = False
     block_reduction: ClassVar[Literal["spectra"] | None] = None
 
     def __init_subclass__(cls) -> None:
@@ -85,7 +87,8 @@ class Observer(ABC):
         """Receives the output of one primary block, in the order of the forward; only called if `reads_blocks` is set.
 
         Args:
-            output: Output [N, ...] of a module of `SearchSpace.blocks`, without a gradient. It must not be changed.
+            output: Output of a module of `SearchSpace.blocks`, [N, C, H, W], [N, T, C] or [N, C] without a gradient. It must not be
+                changed.
             multiplicity: Number of consecutive blocks with this output; a skip connection alone returns its input.
         """
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from rbflex_evo.spaces import Parameters
+from rbflex_evo.spaces import Parameters, refuse_without_effect
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -55,6 +55,8 @@ class RepairParameters(Parameters):
     def _of_the_standard_form(self) -> RepairParameters:
         if self.repair != "none" and getattr(self, "mode", "standard") == "published":
             raise ValueError("mode 'published' has no repaired form; leave out repair, or set mode to 'standard'")
+        if self.repair not in ("masked_inputs", "both"):
+            refuse_without_effect(self, "masked", f"with repair {self.repair!r}, which masks nothing")
         return self
 
     @model_serializer(mode="wrap")

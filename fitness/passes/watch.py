@@ -28,7 +28,8 @@ from torch.overrides import TorchFunctionMode
 from rbflex_evo.spaces.isolation.draws import refused_draws, switched_off
 
 from .activations import FUNCTIONS, declared, is_activation
-from .layout import Account, Evidence, FirstDimension, Layouts, Recording, needs_evidence
+from .channels import Channels, arranged, unknown_channels
+from .layout import Account, Evidence, FirstDimension, Layouts, Place, Recording, needs_evidence
 from .observer import CandidateFailed, Observer
 from .reductions.reducer import Reducer
 from .reductions.row_sums import ROUNDINGS
@@ -313,15 +314,21 @@ def examine(
     recording, norms = Recording(images), Recording(images)
     few = len(recording.images)
     watch = Watch([], few, Layouts(recording, norms))
+    watch.of_blocks, watch.of_layers = Channels(), Channels(of_layers=True)
     # Statistics of each image alone, so that equal images have equal maps.
-    with watching(network, watch, classifier, "image", layers, images.dtype, convolutions, blocks):
+    with (
+        watch.of_blocks,
+        watch.of_layers,
+        watching(network, watch, classifier, "image", layers, images.dtype, convolutions, blocks),
+    ):
         if layers == "published":
             forward(recording.images)
         else:
             with refusing_hidden(network, lambda: watch.inside > 0):
                 forward(recording.images)
     n, independent = len(images), statistics_of == "image"
-    return Layouts(Evidence(n, few, recording.calls, independent), Evidence(n, few, norms.calls, independent))
+    evidence, of_norms = (Evidence(n, few, found.calls, independent) for found in (recording, norms))
+    return Layouts(evidence, of_norms, watch.channels)
 
 
 @contextmanager
@@ -406,6 +413,10 @@ class Watch:
         self.functions = 0
         self.pooled: tuple[Tensor, Tensor] | None = None  # Magnitude of the map, and the values after pooling.
         self.classified = False
+        # Followers of the channels, in the forward of a few images, and what they say of each call.
+        self.of_blocks: Channels | None = None
+        self.of_layers: Channels | None = None
+        self.channels: dict[int, int | None] = {}
 
     def check(self) -> None:
         """Checks a finished forward.
@@ -457,6 +468,8 @@ class Watch:
             raise CandidateFailed(f"the activation {name!r} returns {type(output).__name__}; expected one tensor")
         with torch._C.DisableTorchFunction():
             place = self.layouts.layers.place(self.calls, name, output)
+            if self.of_layers is not None:
+                self.channels[self.calls] = self.of_layers.known(output, name)
             self.calls += 1
             self.account = self.account.counting(place.kind, name)
             # What is the same for every image (of a gate of weights, of an embedding table) carries no distance.
@@ -467,7 +480,7 @@ class Watch:
                 for observer in self.observers:
                     sums = _shared(reduced, observer.reduction, partial(self.reducer.reduce, observer, magnitude=None), rows)
                     if sums is None:
-                        observer.activation(name, rows)
+                        observer.activation(name, self._arranged(rows, place, name, output) if observer.reads_channels else rows)
                     else:
                         observer.take(sums, rows[0].numel())
 
@@ -481,11 +494,13 @@ class Watch:
         with torch._C.DisableTorchFunction():
             made = tensor_of(output, name)
             place = self.layouts.layers.place(self.calls, name, made)
+            if self.of_blocks is not None:
+                self.channels[self.calls] = self.of_blocks.known(made, name)
             self.calls += 1
             readers = [observer for observer in self.observers if observer.reads_blocks]
             if place.kind == "fixed" or not readers:
                 return
-            rows = place.rows(made.detach(), self.n)
+            rows = self._arranged(place.rows(made.detach(), self.n), place, name, made)
             reduced: dict[str, Tensor | None] = {}
             for observer in readers:
                 sums = _shared(reduced, observer.block_reduction, partial(self.reducer.reduce_block, observer), rows)
@@ -493,6 +508,20 @@ class Watch:
                     observer.block(rows)
                 else:
                     observer.take_block(sums)
+
+    def _arranged(self, rows: Tensor, place: Place, name: str, output: Tensor) -> Tensor:
+        """Returns the rows of the last call with its channels where the convention has them.
+
+        Raises:
+            CandidateFailed: If it cannot be told which dimension holds the channels.
+        """
+        call = self.calls - 1
+        if call not in self.layouts.channels:
+            return rows
+        found = self.layouts.channels[call]
+        if found is None or (place.kind != "read" and found == place.dimension):
+            raise CandidateFailed(unknown_channels(name, output))
+        return arranged(rows, place.dimension_in_rows(found) if output.dim() > 1 else None)
 
     def norm(
         self,

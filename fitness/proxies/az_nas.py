@@ -7,7 +7,8 @@
 Every pixel of every image is one observation. Where a block strides, the pixels of f_(l-1) that become one pixel of f_l are
 concatenated as its channels; a map that the stride does not divide is padded with zeros. In a space of words, the noise is
 random words, and every word of every sentence is one observation. In a Transformer of images, every token of every image is one
-observation. If a block puts a token of the class before those of the patches, s_l compares the tokens of the patches alone.
+observation. If a block puts a token of the class before those of the patches, s_l compares the tokens of the patches alone. Maps
+[N, H, W, C], as in Swin, are turned; if it cannot be told which dimension holds the channels, the candidate fails (`channels`).
 
 The entropies need a forward alone. With ``statistics: image`` and ``inputs: data``, they are read in the forward that RBFleX
 uses, at almost no cost; the published form has a forward of its own, and trainability a backward.
@@ -24,11 +25,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from rbflex_evo.fitness.passes.observer import CandidateFailed, Observer, Statistics
 from rbflex_evo.fitness.passes.reductions.spectra import observations, product, spectra
-from rbflex_evo.spaces import Parameters
+from rbflex_evo.spaces import Parameters, refuse_without_effect
 from rbflex_evo.spaces import Parameters as AnyParameters
 
 from .proxy import Proxy
@@ -57,7 +58,7 @@ class EntropyParameters(AzNasParameters):
     """Parameters of the two scores of entropies.
 
     Attributes:
-        images: Number of noise images; ignored for ``inputs: data``, which takes the batch of the run.
+        images: Number of noise images; refused for ``inputs: data``, which takes the batch of the run.
         statistics: Inputs that batch normalisation takes its statistics from: each ``image`` alone, or the whole ``batch`` (the
             paper's choice).
         inputs: ``noise`` (the paper's choice), or ``data``, the inputs that all other scores read.
@@ -65,6 +66,12 @@ class EntropyParameters(AzNasParameters):
 
     statistics: Literal["batch", "image"] = "batch"
     inputs: Literal["noise", "data"] = "noise"
+
+    @model_validator(mode="after")
+    def _of_noise(self) -> EntropyParameters:
+        if self.inputs == "data":
+            refuse_without_effect(self, "images", "with inputs 'data', which are the batch of the run")
+        return self
 
     @model_serializer(mode="wrap")
     def _without_later_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -249,23 +256,32 @@ def _run(subject: Subject, images: int, statistics: Literal["batch", "image"], o
     """Runs the network once on noise and returns the statistics of an observer of its primary blocks."""
     import torch
 
+    from rbflex_evo.fitness.passes.channels import Channels, arranged
     from rbflex_evo.fitness.passes.last_map import channels_last
+    from rbflex_evo.fitness.passes.layout import needs_evidence
     from rbflex_evo.fitness.passes.watch import Rewired, batch_norm, evaluation_mode, image_norm, normalisations, tensor_of
 
     network = subject.network
     noise = subject.random_inputs("az_nas/images", images)
     gradients = isinstance(observer, _GradientObserver)
+    channels = Channels() if needs_evidence(network) else None
 
     def shown(position: int, module: nn.Module, inputs: Any, output: Any) -> Any:
         with torch._C.DisableTorchFunction():
-            made = tensor_of(output, f"block {position}")
+            name = f"block {position}"
+            made = tensor_of(output, name)
+            dimension = None if channels is None else channels.dimension(made, name)
             if not isinstance(observer, _GradientObserver):
-                observer.block(made)
+                observer.block(arranged(made, dimension))
                 return None
-            leaf = observer.cut(made)
+            leaf = observer.cut(made, dimension)
+            if channels is not None:
+                channels.keep(leaf, made)
             return leaf if made is output else (leaf, *output[1:])
 
     with ExitStack() as stack:
+        if channels is not None:
+            stack.enter_context(channels)
         for position, block in enumerate(subject.space.blocks(network)):
             stack.callback(block.register_forward_hook(partial(shown, position)).remove)
         stack.enter_context(evaluation_mode(network))
@@ -281,22 +297,32 @@ class _GradientObserver(BlockObserver):
     def __init__(self, subject: Subject) -> None:
         super().__init__()
         self.subject = subject
-        self.previous: Tensor | None = None
+        self.previous: tuple[Tensor, int | None] | None = None
         self.gains: list[float] = []
         self.unchanged: list[bool] = []
 
-    def cut(self, output: Tensor) -> Tensor:
-        """Reduces the output of one block, and returns a copy without its graph, which replaces it."""
+    def cut(self, output: Tensor, dimension: int | None) -> Tensor:
+        """Reduces the output of one block, and returns a copy without its graph, which replaces it.
+
+        Args:
+            output: The output.
+            dimension: The dimension of its channels, None for that of the convention.
+        """
+        from rbflex_evo.fitness.passes.channels import arranged
+
         leaf = output.detach()
-        self.block(leaf)
+        self.block(arranged(leaf, dimension))
         if self.previous is not None:
-            self.backward(self.previous, output)
-        self.previous = leaf.requires_grad_()
+            self.backward(*self.previous, arranged(output, dimension))
+        self.previous = leaf.requires_grad_(), dimension
         # A block may change its input in place, which a leaf of the graph does not allow.
         return leaf.clone()
 
-    def backward(self, before: Tensor, output: Tensor) -> None:
+    def backward(self, before: Tensor, dimension: int | None, output: Tensor) -> None:
+        """Runs the backward from the arranged output of a block to the output of the previous one."""
         import torch
+
+        from rbflex_evo.fitness.passes.channels import arranged
 
         rows = observations(output.detach())
         signs = self.subject.signs(f"az_nas/{len(self.gains)}", tuple(rows.shape))
@@ -306,6 +332,7 @@ class _GradientObserver(BlockObserver):
             (incoming,) = torch.autograd.grad(output, before, outgoing, allow_unused=True)
         if incoming is None:
             incoming = torch.zeros_like(before)
+        incoming = arranged(incoming, dimension)
         self.unchanged.append(incoming.shape == outgoing.shape and torch.equal(incoming, outgoing))
         incoming_rows = observations(_unshuffled(incoming, output))
         n, more = len(output), len(rows) - len(incoming_rows)

@@ -16,22 +16,29 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rbflex_evo.fitness.passes.observer import CandidateFailed, Observer, Statistics
+from rbflex_evo.spaces import refuse_without_effect
 
 from .naswot import NaswotObserver, NaswotParameters
 from .proxy import Proxy
 
 
 class DasParameters(NaswotParameters):
-    """Parameters of the score.
+    """Parameters of the score, without NASWOT's repairs and published mode, which das does not have.
 
     Attributes:
         activation_weight: Weight of the number of units; 1 is NASWOT, 0 the distinguishing term alone.
     """
 
     activation_weight: float = Field(default=0.5, ge=0)
+
+    @model_validator(mode="after")
+    def _of_the_plain_forward(self) -> DasParameters:
+        for name in ("repair", "mode"):
+            refuse_without_effect(self, name, "in das, which has the plain forward alone")
+        return self
 
 
 class Das(Proxy):

@@ -74,8 +74,12 @@ class Eproxy(Proxy):
 
         network = copy.deepcopy(subject.network).requires_grad_()
         classifier = subject.space.classifier(network)
+
+        def maps() -> Tensor:
+            return _as_maps(last_map(network, classifier, subject.images, reads_channels=True))
+
         with torch.no_grad():
-            first = _as_maps(last_map(network, classifier, subject.images))
+            first = maps()
         if not torch.isfinite(first).all():
             raise CandidateFailed("the map before pooling holds NaN or infinity")
         if first.amax() == first.amin():
@@ -90,7 +94,7 @@ class Eproxy(Proxy):
         losses = []
         with torch.enable_grad():
             for _ in range(self.parameters.steps):
-                hidden = functional.relu(functional.conv2d(_as_maps(last_map(network, classifier, subject.images)), *head))
+                hidden = functional.relu(functional.conv2d(maps(), *head))
                 hidden = batch_norm(hidden, weight=scale, bias=shift)
                 loss = functional.mse_loss(functional.conv2d(hidden, *barrier, padding=1), target)
                 losses.append(float(loss.detach()))

@@ -112,6 +112,8 @@ def _health(subject: Subject, noise: torch.Tensor) -> np.ndarray:
 class RatioObserver(Observer):
     """Observer of the participation ratio of each layer's channels: ``ratios`` [L], float64, 1 for constant channels."""
 
+    reads_channels = True
+
     def __init__(self) -> None:
         self.traces: list[torch.Tensor] = []
 

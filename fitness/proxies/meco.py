@@ -57,6 +57,8 @@ class Meco(Proxy):
 class MecoObserver(SummingObserver):
     """Observer that adds up the layers' least eigenvalues; statistic ``eigenvalues`` [], float64."""
 
+    reads_channels = True
+
     def reduce(self, outputs: torch.Tensor) -> torch.Tensor:
         """Returns the least eigenvalues [K] of the first image's map in the outputs [K, N, C, ...] of one layer."""
         first = outputs[:, 0]

@@ -29,6 +29,7 @@ TABLES.register("csv", "rbflex_evo.spaces.tables.npz_csv:CsvTable")
 TABLES.register("nasbench101", "rbflex_evo.spaces.families.nas_bench_101.table:NasBench101Table")
 TABLES.register("nds", "rbflex_evo.spaces.families.nds.table:NdsTable")
 TABLES.register("nafbee", "rbflex_evo.spaces.families.nafbee.table:NafbeeTable")
+TABLES.register("timm", "rbflex_evo.spaces.families.models.table:TimmTable")
 TABLES.register("transnas101", "rbflex_evo.spaces.families.transnas_bench_101.table:TransNasTable")
 
 

@@ -69,7 +69,10 @@ def rbflex_score(
         # `parse` refuses anything but a sequence of numbers.
         with contextlib.suppress(TypeError, ValueError):
             given = [float(g) for g in gamma]
-    parameters = parse(RbflexParameters, {"gamma": given, "kernel": kernel, "features": features, "networks": 1}, "")
+    detected = {"networks": 1} if given in ("hda", "hda_max") else {}
+    # The default gamma is of the default kernel.
+    gammas = {} if kernel != "rbf" and given == "published" else {"gamma": given}
+    parameters = parse(RbflexParameters, {**gammas, "kernel": kernel, "features": features, **detected}, "")
     for name, tensor in model.named_parameters():
         _check_precision(f"parameter {name!r} is", tensor)
     last = _classifier(model, classifier)

@@ -19,14 +19,15 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from rbflex_evo.fitness.passes.observer import NO_ACTIVATION, CandidateFailed, Observer, Statistics, rows_of
 from rbflex_evo.fitness.passes.reductions.row_sums import RowStatistics, reduce_rows
 from rbflex_evo.fitness.passes.repair import Repair, RepairParameters, without_no_repair
 from rbflex_evo.fitness.proxies.proxy import Proxy
-from rbflex_evo.spaces import ConfigError
+from rbflex_evo.spaces import ConfigError, refuse_without_effect
 from rbflex_evo.spaces import Parameters as AnyParameters
+from rbflex_evo.spaces.errors import shown
 
 from .hda import detect
 from .kernels import Flat, Kernel, Linear, NormalisedRows, Psnr, Rbf, Ssim
@@ -70,6 +71,18 @@ class RbflexParameters(RepairParameters):
     kernel: Literal["rbf", "linear", "psnr", "ssim"] = "rbf"
     features: bool = True
     mode: Literal["standard", "published"] = "standard"
+
+    @model_validator(mode="after")
+    def _with_effect(self) -> RbflexParameters:
+        if self.kernel != "rbf":
+            refuse_without_effect(self, "gamma", f"with kernel {self.kernel!r}, which has none")
+            refuse_without_effect(self, "networks", f"with kernel {self.kernel!r}, which has no gamma to detect")
+        if self.mode == "published":
+            refuse_without_effect(self, "gamma", "in mode 'published', which has the gammas of the published code")
+            refuse_without_effect(self, "networks", "in mode 'published', which detects no gamma")
+        if self.gamma not in ("hda", "hda_max"):
+            refuse_without_effect(self, "networks", f"with gamma {shown(self.gamma)}, which is not detected")
+        return self
 
     @model_serializer(mode="wrap")
     def _without_later_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:

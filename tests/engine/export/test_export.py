@@ -28,11 +28,13 @@ from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialise
 from rbflex_evo.spaces import SPACES, ConfigError, Parameters, RunError, SearchSpace, create_space
 from rbflex_evo.spaces.families.toy.space import ToyParameters, ToySpace
 from tests.support.autoformers import SMALL_AUTOFORMERS
+from tests.support.families import SMALL_FAMILIES
 from tests.support.instant import instant_search, toy_config
 
 # Forms of the spaces that are built and run in no time; a space that is not named here is taken as it is by default.
 SMALL: dict[str, dict[str, Any]] = {
     **SMALL_AUTOFORMERS,
+    **SMALL_FAMILIES,
     "nats_tss": {"channels": 4, "cells": 1},
     "darts": {"channels": 4, "layers": 3},
     **{f"nds_{name}": {"depths": [3], "widths": [4]} for name in ("amoeba", "darts", "enas", "nasnet", "pnas")},
@@ -56,7 +58,7 @@ SAMPLED = {
 
 def small(name: str) -> SearchSpace:
     values = SMALL.get(name, {})
-    allowed = SPACES.get(name).Parameters.model_fields
+    allowed = {field.alias or key for key, field in SPACES.get(name).Parameters.model_fields.items()}
     return create_space(name, **{key: value for key, value in values.items() if key in allowed})
 
 

@@ -104,7 +104,13 @@ def test_forms_of_one_score_share_no_forward_and_do_not_change_each_other(name):
 def test_without_a_repair_nothing_says_that_there_could_be_one(name):
     plain = create_proxy(name)
     assert not {"repair", "masked"} & (plain.identity.keys() | plain.parameters.model_dump().keys())
-    assert create_proxy(name, masked=0.5).identity == plain.identity
+
+
+@pytest.mark.parametrize("repair", ["none", "layer_norm"])
+@pytest.mark.parametrize("name", SCORES)
+def test_a_share_of_masked_inputs_is_refused_where_nothing_is_masked(name, repair):
+    with pytest.raises(ConfigError, match=r"masked 0.5 has no effect with repair '.*'; leave it out"):
+        create_proxy(name, masked=0.5, repair=repair)
 
 
 def test_masks_depend_on_the_seed_of_the_weights_and_on_no_order():
