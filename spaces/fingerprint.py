@@ -337,9 +337,11 @@ class _Walk:
         reads = sorted(READS.intersection(code.co_names) | by_name)
         if reads:
             raise Unsure(f"{code.co_name}() may read a file, the environment or a value by name ({reads[0]!r})")
-        texts = {constant for constant in code.co_consts if isinstance(constant, str)}
-        self.reads_names |= not NAMES.isdisjoint(code.co_names) or not NAMES.isdisjoint(texts)
         steps = list(dis.get_instructions(code))
+        # The body of a class stores its names, which reads none.
+        read = {step.argval for step in steps if step.opname in ("LOAD_ATTR", "LOAD_METHOD", "LOAD_GLOBAL")}
+        texts = {constant for constant in code.co_consts if isinstance(constant, str)}
+        self.reads_names |= not NAMES.isdisjoint(read | texts)
         # Values of globals are described with the function, whatever their names.
         named = {step.argval for step in steps if step.opcode in dis.hasname and step.opname != "LOAD_GLOBAL"}
         names = tuple(name if name in named else None for name in code.co_names)
@@ -373,7 +375,6 @@ class _Walk:
         if where is not None:
             return self._all("module", where, module.__name__, *self._replaced(module.__name__))
         return self._all("module", {name: value for name, value in vars(module).items() if not name.startswith("__")})
-
 
     def _replaced(self, module: str, kind: type | None = None) -> tuple[object, ...]:
         """Returns names and values of what is not of an installed package in one of its modules or classes.

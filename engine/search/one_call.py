@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from os import PathLike
 from typing import Any
 
 from rbflex_evo.engine.configuration.config import BudgetConfig, Config, parse_config
@@ -163,7 +164,9 @@ def _limits(limits: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Returns a setting with lists for tuples and dictionaries for other mappings, as a YAML file gives them."""
+    """Returns a setting as a YAML file gives it: with lists for tuples, dictionaries for other mappings, and texts for paths."""
+    if isinstance(value, PathLike):
+        return str(value)
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     return [_plain(each) for each in value] if isinstance(value, list | tuple) else value

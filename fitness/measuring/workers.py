@@ -230,9 +230,7 @@ class Gate:
 
 
 def _died(death: DiedAtStart) -> str:
-    return (
-        f"a worker process died as it started ({death}); if memory ran out, set workers: 1 or a smaller data.n, and resume"
-    )
+    return f"a worker process died as it started ({death}); if memory ran out, set workers: 1 or a smaller data.n, and resume"
 
 
 def _failed(request: Request, reason: str, seconds: float) -> Measured:

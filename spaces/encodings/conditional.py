@@ -139,7 +139,9 @@ class ConditionalEncoding(Encoding):
         for i, gene in enumerate(self.genes):
             if gene.condition is not None and (genotype[i] != INACTIVE) != gene.condition.of(genotype):
                 state = "must not be" if genotype[i] == INACTIVE else "must be"
-                raise GenotypeError(f"{gene.name} of {genotype} {state} inactive ({INACTIVE}): it is active where {gene.condition.text}")
+                raise GenotypeError(
+                    f"{gene.name} of {genotype} {state} inactive ({INACTIVE}): it is active where {gene.condition.text}"
+                )
         broken = self._broken(genotype)
         if broken is not None:
             raise GenotypeError(f"{genotype} is forbidden: {broken.text}")

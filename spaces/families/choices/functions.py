@@ -64,7 +64,9 @@ def load(path: str, where: str) -> Callable[..., Any]:
     found: Any = _module(module, path, where)
     for part in name.split("."):
         if not hasattr(found, part):
-            near = near_name(part, [known for known in vars(found) if not known.startswith("_")]) if hasattr(found, "__dict__") else ""
+            near = (
+                near_name(part, [known for known in vars(found) if not known.startswith("_")]) if hasattr(found, "__dict__") else ""
+            )
             raise ConfigError(f"{where!r} is {path!r}, but there is no {part!r} in {module!r}{near}")
         found = getattr(found, part)
     if not callable(found):
@@ -84,7 +86,9 @@ def _module(name: str, path: str, where: str) -> Any:
             sys.path.append(os.getcwd())
             return import_module(name)
     except ModuleNotFoundError as error:
-        raise ConfigError(f"{where!r} is {path!r}, but there is no module {error.name!r}; start where it is, or install it") from None
+        raise ConfigError(
+            f"{where!r} is {path!r}, but there is no module {error.name!r}; start where it is, or install it"
+        ) from None
     except Exception as error:  # the module of a user may raise anything
         raise ConfigError(f"{where!r} is {path!r}, whose module cannot be imported ({reason(error)})") from error
 

@@ -80,7 +80,9 @@ class ChoicesSpace(SearchSpace):
         genes = []
         for name, values in self.values.items():
             text = self.parameters.conditions.get(name)
-            condition = None if text is None else self._rule(text, f"space.conditions.{name}", [n for n in self.values if n != name])
+            condition = (
+                None if text is None else self._rule(text, f"space.conditions.{name}", [n for n in self.values if n != name])
+            )
             genes.append(Gene(name, len(values), _is_sorted(values) if ordered is None else name in ordered, condition))
         forbidden = [self._rule(text, f"space.forbidden.{i}", None) for i, text in enumerate(self.parameters.forbidden)]
         return ConditionalEncoding(genes, forbidden)
@@ -103,9 +105,7 @@ class ChoicesSpace(SearchSpace):
 
     def chosen(self, genotype: Genotype) -> dict[str, Any]:
         """Returns the values of the active choices of a genotype, by name."""
-        return {
-            name: values[gene] for (name, values), gene in zip(self.values.items(), genotype, strict=True) if gene != INACTIVE
-        }
+        return {name: values[gene] for (name, values), gene in zip(self.values.items(), genotype, strict=True) if gene != INACTIVE}
 
     def call(self, genotype: Genotype) -> dict[str, Any]:
         """Returns the arguments with which the builder is called.
@@ -146,7 +146,9 @@ class ChoicesSpace(SearchSpace):
             if gene == INACTIVE and wanted != INACTIVE:
                 raise GenotypeError(f"{shown(text)} lacks {name}, one of {', '.join(map(notation.written, self.values[name]))}")
             if gene != INACTIVE and wanted == INACTIVE and condition.condition is not None:
-                raise GenotypeError(f"{shown(text)} has {name}, which is active only where {condition.condition.text}; leave it out")
+                raise GenotypeError(
+                    f"{shown(text)} has {name}, which is active only where {condition.condition.text}; leave it out"
+                )
         encoding.validate(genes)
         return genes
 
@@ -249,7 +251,15 @@ def Choices(  # noqa: N802 (it makes a space, and reads as its class)
         "classifier": classifier,
     }
     fields = ChoicesParameters.model_fields
-    usual = {"arguments": {}, "conditions": {}, "forbidden": [], "ordered": None, "inputs": "images", "vocabulary": 0, "classifier": None}
+    usual = {
+        "arguments": {},
+        "conditions": {},
+        "forbidden": [],
+        "ordered": None,
+        "inputs": "images",
+        "vocabulary": 0,
+        "classifier": None,
+    }
     written = {name: value for name, value in values.items() if name in fields and (name not in usual or value != usual[name])}
     space = ChoicesSpace(parse(ChoicesParameters, written, "space"), given)
     # Both are read late where a configuration names functions, and checked at once here.

@@ -92,7 +92,9 @@ def test_calling_again_gives_the_result_and_goes_on_with_what_was_stopped(settin
 def test_a_finished_run_whose_code_has_changed_says_so(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     search(space(), evaluations=3, **settings)
     monkeypatch.setattr(sys.modules[__name__], "SLOPE", [0.4])
-    with pytest.raises(RunError, match=r"^the code of space 'choices' has changed since .* began; restore it, or .*\(name=\.\.\.\)"):
+    with pytest.raises(
+        RunError, match=r"^the code of space 'choices' has changed since .* began; restore it, or .*\(name=\.\.\.\)"
+    ):
         search(space(), evaluations=3, **settings)
     monkeypatch.undo()
     assert search(space(), evaluations=3, **settings).best is not None

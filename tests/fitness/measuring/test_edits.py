@@ -67,7 +67,7 @@ EDITS = {
     "a helper function": ("x - 0.25", "x - 0.75"),
     "a changed default": ("slope=0.1", "slope=0.3"),
     "a base class": ("x + 0.5", "x + 1.5"),
-    "another file that the builder imports": ("Hardtanh(-1.0", "Hardtanh(-0.5"),
+    "another file that the builder imports": (", 1.0)", ", 0.25)"),
     "a closed-over value": ("make(3.0)", "make(0.2)"),
 }
 SAME = {
@@ -126,9 +126,7 @@ def test_what_changes_the_network_is_measured_again(edit: str, load: Load, tmp_p
 
 
 @pytest.mark.parametrize("patch", PATCHES)
-def test_what_a_program_replaces_is_measured_again(
-    patch: str, load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_program_replaces_is_measured_again(patch: str, load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = tmp_path / "cache.sqlite"
     build = load()
     before, _ = measured(build, cache)

@@ -42,7 +42,12 @@ def test_a_space_of_a_function_keeps_the_contract():
 def test_notation_goes_out_and_in():
     space = small()
     assert space.notation((1, 1, 0)) == "depth=2,width=8,act=relu" == space.key((1, 1, 0))
-    for text in ("depth=2,width=8,act=relu", " width=8 , act=relu,depth=2", "act='relu',depth=2,width=8", 'act="relu",depth=2,width=8.0'):
+    for text in (
+        "depth=2,width=8,act=relu",
+        " width=8 , act=relu,depth=2",
+        "act='relu',depth=2,width=8",
+        'act="relu",depth=2,width=8.0',
+    ):
         assert space.parse(text) == (1, 1, 0)
     assert all(space.parse(space.notation(genotype)) == genotype for genotype in space.encoding.enumerate())
 
@@ -125,7 +130,7 @@ def test_combinations_are_forbidden_by_an_expression_or_a_function(forbidden):
 
 def test_two_functions_of_one_name_are_two_rules():
     space = small(forbidden=[lambda depth: depth == 3, lambda width: width == 8])
-    assert space.encoding.size == 2
+    assert space.encoding.size == 4
 
 
 def test_names_that_are_settings_are_given_in_a_mapping():
@@ -210,13 +215,19 @@ def test_without_a_function_the_space_is_the_example():
         ({"build": "no_such_module_at_all:build"}, "there is no module 'no_such_module_at_all'; start where it is, or install it"),
         ({"build": "os:sep"}, "which is no function or class"),
         ({"build": "os.path.join"}, "should be 'module:function'"),
-        ({"build": "__main__:build"}, "a function of a notebook, a script or another function, which is never stored; hand it in again"),
+        (
+            {"build": "__main__:build"},
+            "a function of a notebook, a script or another function, which is never stored; hand it in again",
+        ),
         ({"build": f"{__name__}:needs.<locals>.build"}, "which is never stored; hand it in again"),
         ({"choices": {"depth": []}}, "'depth' has no values"),
         ({"choices": {"depth": [1, 1]}}, "'depth' has the value 1 twice"),
         ({"choices": {"depth": [nn.ReLU]}}, "expected a number, a text, a truth value, None, or a list of these"),
         ({"choices": {"de pth": [1]}}, "'de pth' is no name of an argument"),
-        ({"choices": {"width": [1], "depht": [1]}, "build": f"{__name__}:needs"}, "takes no argument 'depht'; did you mean 'depth'"),
+        (
+            {"choices": {"width": [1], "depht": [1]}, "build": f"{__name__}:needs"},
+            "takes no argument 'depht'; did you mean 'depth'",
+        ),
         ({"choices": {"width": [1]}}, "needs the argument 'depth'; make it a choice, or give it a value in 'arguments'"),
         ({"conditions": {"widht": "depth > 1"}}, "conditions names 'widht', which is no choice; did you mean 'width'"),
         ({"conditions": {"width": "dept > 1"}}, "reads 'dept', which is no choice; did you mean 'depth'"),
