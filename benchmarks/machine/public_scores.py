@@ -6,6 +6,10 @@
               torch's own initialisation: of the cell as it is searched here (without dead edges), and of the raw cell
     ours      the score through the evaluator's measurer, including building the network and drawing its weights
 
+    bounds    public code beside the convolutions alone that the score cannot leave out (`convolution_calls`): as torch's calls,
+              which bound all code that calls torch, whatever it does around them, and as calls of our compiled kernels
+    share     these calls of our kernels in our time
+
 Random nats_tss cells that have a path, noise images, one thread, no cache of scores. Every score, cell and method takes turns, so
 that drift of the machine affects all of them equally. The ratio is the median over cells of the medians over rounds; the range is
 that of the middle half of the cells. Values are compared in float64 on the same weights, on as many cells as are timed, where
@@ -24,6 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.machine.convolution_calls import calls_of, needs, seconds_of
 from benchmarks.machine.public_forms import FORMS
 from benchmarks.machine.speed_methods import networks, noise, scored, threads
 from benchmarks.shared.output import markdown, write
@@ -51,10 +56,15 @@ def score_of(measurer: Measurer, proxy: Proxy, genotype: Genotype) -> float:
     return proxy.score(measured.statistics[proxy.name])
 
 
+def measurer_of(space: SearchSpace, batch: Batch, precision: str = "float32") -> Measurer:
+    """Returns the measurer of our scores, with the backend that users get."""
+    return Measurer(Conditions.of(space, batch, device="cpu", backend="auto", precision=precision))
+
+
 def methods(space: SearchSpace, name: str, images: Tensor, labels: Tensor) -> dict[str, Callable[[Genotype], float]]:
     """Returns the timed calls of one score by their names."""
     proxy = create_proxy(name, **SETTINGS.get(name, {}))
-    measurer = Measurer(Conditions.of(space, Batch(images, labels), device="cpu", backend="eager"))
+    measurer = measurer_of(space, Batch(images, labels))
 
     def public(genotype: Genotype) -> float:
         return FORMS[name](space.build(genotype).train(), images, labels)  # type: ignore[arg-type]
@@ -64,6 +74,22 @@ def methods(space: SearchSpace, name: str, images: Tensor, labels: Tensor) -> di
         "public_raw": public,
         "ours": lambda genotype: score_of(measurer, proxy, scored(space, genotype)),
     }
+
+
+def convolutions(space: SearchSpace, names: Sequence[str], cells: Sequence[Genotype], batch: Batch) -> dict[str, Any]:
+    """Returns seconds [cells] of the convolutions that each score needs, by torch and by our kernels."""
+    images, functions = batch.images, measurer_of(space, batch).interpreter.backend.functions
+    found: dict[str, dict[str, list[float]]] = {name: {"torch": [], "kernels": []} for name in names}
+    for cell in cells:
+        network = space.build(scored(space, cell)).eval()
+        with torch.no_grad():
+            classes = network(images[:1]).shape[1]
+        calls = calls_of(network, images)
+        for name, seconds in found.items():
+            needed = needs(len(images), classes)[name]
+            seconds["torch"].append(seconds_of(calls, needed, len(images)))
+            seconds["kernels"].append(seconds_of(calls, needed, len(images), functions))
+    return found
 
 
 def seconds(space: SearchSpace, names: Sequence[str], cells: Sequence[Genotype], batch: Batch, rounds: int) -> dict[str, Any]:
@@ -85,7 +111,7 @@ def differences(space: SearchSpace, names: Sequence[str], cells: Sequence[Genoty
     """Returns the largest relative difference of our scores to the public form's, in float64 on the same weights."""
     assert batch.labels is not None
     images, found = batch.images.double(), {}
-    measurer = Measurer(Conditions.of(space, batch, device="cpu", backend="eager", precision="float64"))
+    measurer = measurer_of(space, batch, "float64")
     for name in names:
         proxy = create_proxy(name, **SETTINGS.get(name, {}))
         worst = 0.0
@@ -98,16 +124,22 @@ def differences(space: SearchSpace, names: Sequence[str], cells: Sequence[Genoty
     return found
 
 
-def rows(taken: Mapping[str, Any], differing: Mapping[str, float]) -> list[list[Any]]:
+def rows(taken: Mapping[str, Any], needed: Mapping[str, Any], differing: Mapping[str, float]) -> list[list[Any]]:
     """Returns a line for each score."""
     lines = []
     for name, found in taken.items():
         medians = {method: np.median(values, axis=0) for method, values in found.items()}
-        ratios, raw = medians["public"] / medians["ours"], medians["public_raw"] / medians["ours"]
-        low, high = np.quantile(ratios, [0.25, 0.75])
+        ours, public = medians["ours"], medians["public"]
+        low, high = np.quantile(public / ours, [0.25, 0.75])
         shown = f"{differing[name]:.0e}" if name in differing else ""
         ms = [1000 * float(np.median(medians[method])) for method in ("public_raw", "public", "ours")]
-        lines.append([name, *ms, float(np.median(ratios)), f"{low:.2f} .. {high:.2f}", float(np.median(raw)), shown])
+        alone = {kind: np.array(seconds) for kind, seconds in needed[name].items()}
+        ratios = (medians["public_raw"] / ours, public / alone["torch"], public / alone["kernels"])
+        raw, by_torch, by_kernels = (float(np.median(ratio)) for ratio in ratios)
+        share = f"{np.median(alone['kernels'] / ours):.0%}"
+        lines.append(
+            [name, *ms, float(np.median(public / ours)), f"{low:.2f} .. {high:.2f}", raw, by_torch, by_kernels, share, shown]
+        )
     return lines
 
 
@@ -126,14 +158,17 @@ def main(options: Sequence[str] | None = None) -> None:
     batch = Batch(images, torch.from_numpy(np.random.default_rng(1).integers(0, 10, len(images))))
     with threads(1):
         taken = seconds(space, given.scores, cells, batch, 1 if given.quick else given.rounds)
+        needed = convolutions(space, given.scores, cells, batch)
         differing = differences(space, [name for name in given.scores if name not in OWN_DRAWS], cells, batch)
-    columns = ["score", "public, raw cell, ms", "public, ms", "ours, ms", "times as fast", "middle half", "beside raw", "differs"]
+    columns = ["score", "public, raw cell, ms", "public, ms", "ours, ms", "times as fast", "middle half", "beside raw"]
+    columns += ["bound by torch", "bound by kernels", "share", "differs"]
     title = f"Scores beside public code: {len(cells)} nats_tss cells, {len(images)} images of noise, one thread, float32"
     content = {
         "seconds": {name: {method: v.tolist() for method, v in found.items()} for name, found in taken.items()},
+        "convolutions": needed,
         "differences": differing,
     }
-    write(given.folder, "public_scores", title, markdown(columns, rows(taken, differing)), content)
+    write(given.folder, "public_scores", title, markdown(columns, rows(taken, needed, differing)), content)
 
 
 if __name__ == "__main__":

@@ -157,7 +157,8 @@ def _check_launch(case: Case) -> None:
         measurer = case.measurer()
         wanted = "reduce() takes outputs [K, N, ...] of K candidates"
         with as_in_a_worker(), called(f"{case.name}, {size} networks at once,", wanted):
-            measurer.interpreter.run([p for p in plans[:size] if p], measurer.images, [[observer] for observer in observers])
+            own = [[observer] for observer in observers]
+            measurer.interpreter.run([p for p in plans[:size] if p], measurer.images, own, case.proxy.statistics_of)
         for network, observer, alone in zip(case.networks, observers, case.found, strict=False):
             try:
                 together: StatisticsOrReason = observer.finish()

@@ -30,7 +30,7 @@ from .cache import CacheWarning, StatisticsCache, digest, digest_of
 from .conditions import Conditions
 from .fingerprint import NAME as FINGERPRINT
 from .fingerprint import NetworkFingerprint, network_key
-from .measurer import Measured, by_plan
+from .measurer import Measured, by_walk
 from .workers import Workers
 
 FAILED = "failed"
@@ -247,11 +247,11 @@ class Evaluator:
         return self._workers.peak_memory
 
     def planned(self) -> list[str]:
-        """Returns the names of the scores that a planned forward serves, if the space plans its forwards on these inputs."""
+        """Returns the names of the scores that a walk of planned forwards serves, if the space plans forwards of these inputs."""
         genotype = self.network_of(self.key(self.space.encoding.sample(np.random.default_rng(0))))
         if self.raw or self.space.plan(genotype, tuple(self.conditions.batch.images.shape[1:])) is None:
             return []
-        return [name for name, proxy in self.proxies.items() if by_plan(proxy)]
+        return [name for name, proxy in self.proxies.items() if by_walk(proxy)]
 
     def digests(self, network: str, proxies: Mapping[str, Proxy] | None = None) -> dict[str, str]:
         """Returns the cache key of each proxy's statistics for a network; statistics without a key are not kept.

@@ -28,8 +28,9 @@ from rbflex_evo.spaces.architecture.plan import Plan
 
 from .conditions import Conditions
 
-# The forward that plans describe.
-PLANNED = ForwardKind("image", "activations")
+# The forwards that plans describe; scores of the first kind also walk a whole space.
+WALKED = ForwardKind("image", "activations")
+PLANNED = (WALKED, ForwardKind("batch", "activations"))
 
 
 class MeasurementError(RuntimeError):
@@ -135,7 +136,7 @@ class Measurer:
         """
         results = []
         started = time.perf_counter()
-        own = [name for name, proxy in proxies.items() if not by_plan(proxy)]
+        own = [name for name, proxy in proxies.items() if not by_walk(proxy)]
         if own:
             raise ConfigError(f"{', '.join(own)} needs more than a planned forward and no plan gives it; measure one by one")
         walked = walk(self.interpreter, self._plans(genotypes), self.images, [proxy.observer() for proxy in proxies.values()])
@@ -158,18 +159,21 @@ class Measurer:
         """Runs planned forwards; returns the observers of each candidate that they served."""
         shape = tuple(self.images.shape[1:])
         results: list[dict[str, Observer]] = []
-        planned: list[tuple[Plan, list[Observer]]] = []
+        planned: dict[ForwardKind, list[tuple[Plan, list[Observer]]]] = {kind: [] for kind in PLANNED}
         for genotype, proxies in tile:
             served = {name: proxy.observer() for name, proxy in proxies.items() if by_plan(proxy)}
             plan = self.space.plan(genotype, shape) if served else None
             results.append({} if plan is None else served)
-            if plan is not None:
-                planned.append((plan, list(served.values())))
-        # One candidate fits into the cache of a CPU; an accelerator computes all of them in the same kernel launches.
-        together = 1 if self.device.type == "cpu" else max(1, len(planned))
-        for start in range(0, len(planned), together):
-            plans, observers = zip(*planned[start : start + together], strict=True)
-            self.interpreter.run(plans, self.images, observers)
+            for kind, forwards in planned.items():
+                own = [observer for name, observer in served.items() if proxies[name].forward_kind == kind]
+                if plan is not None and own:
+                    forwards.append((plan, own))
+        for kind, forwards in planned.items():
+            # One candidate fits into the cache of a CPU; an accelerator computes all of them in the same kernel launches.
+            together = 1 if self.device.type == "cpu" else max(1, len(forwards))
+            for start in range(0, len(forwards), together):
+                plans, observers = zip(*forwards[start : start + together], strict=True)
+                self.interpreter.run(plans, self.images, observers, kind.statistics_of)
         return results
 
     def _run_built(
@@ -199,7 +203,8 @@ class Measurer:
                     forwards.setdefault(proxy.forward_kind, {})[name] = proxy
                     continue
                 try:
-                    done[name] = proxy.measure(subject)
+                    with self.interpreter.backend.functions():
+                        done[name] = proxy.measure(subject)
                 except CandidateFailed as failed:
                     failures[name] = str(failed)
             reason = _unbuilt(subject) if forwards else None
@@ -275,4 +280,9 @@ def _unbuilt(subject: Subject) -> str | None:
 
 def by_plan(proxy: Proxy) -> bool:
     """Returns True if a planned forward can serve the score."""
-    return proxy.needs == "forward" and proxy.forward_kind == PLANNED
+    return proxy.needs == "forward" and proxy.forward_kind in PLANNED
+
+
+def by_walk(proxy: Proxy) -> bool:
+    """Returns True if a walk of planned forwards can serve the score (`Measurer.walk`)."""
+    return proxy.needs == "forward" and proxy.forward_kind == WALKED

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.overrides import handle_torch_function, has_torch_function
 
 from .observer import CandidateFailed
 from .watch import Rewired, batch_norm, evaluation_mode, normalisations
@@ -76,18 +77,18 @@ def gradients(
     return list(torch.autograd.grad(output, list(inputs), retain_graph=keep, create_graph=create_graph, allow_unused=True))
 
 
-def image_gradients(
+def image_signs(
     network: nn.Module,
     images: Tensor,
     loss: Callable[[Tensor, slice], Tensor],
     weights: Sequence[nn.Parameter],
     norm: Callable[..., Tensor],
-) -> Iterator[tuple[int, Tensor]]:
-    """Yields the position of a weight and the gradient of one image's loss, up to a positive factor, for each weight and image.
+) -> list[Tensor | None]:
+    """Returns for each weight the sum over images of the signs of each image's gradient, NaN where a gradient is not finite.
 
-    The weight's gradient has its values, in any shape; what has no gradient is omitted. If every weight belongs to one plain
-    convolution or linear layer that is called once, the images share one forward and one backward, since `norm` keeps them
-    independent: they give each layer's input and the gradient of its output, whose product is the gradient of the weight.
+    None stands for a weight without a gradient. If every weight belongs to one plain convolution or linear layer that is called
+    once, the images share one forward and one backward, since `norm` keeps them independent: they give each layer's input and the
+    gradient of its output, whose product is the gradient of the weight.
 
     Args:
         network: The network.
@@ -96,6 +97,7 @@ def image_gradients(
         weights: Weights of convolutions and linear layers.
         norm: Normalisation that keeps images independent, `watch.image_norm`.
     """
+    totals: list[Tensor | None] = [None] * len(weights)
     calls = _Calls(weights, len(images))
     with training(network, norm, {nn.functional.conv2d: calls.convolution, nn.functional.linear: calls.linear}):
         output = network(images)
@@ -103,14 +105,60 @@ def image_gradients(
         found = gradients(loss(output, slice(None)), [call.output for call in calls.made])
         for call, gradient in zip(calls.made, found, strict=True):
             if gradient is not None:
-                yield from ((call.layer, one) for one in call.of_images(gradient))
-        return
+                totals[call.layer] = sign_sums(call.input, gradient, call.kernel, call.stride, call.padding)
+        return totals
     # One image at a time bounds memory by one image and one gradient, and its maps stay in a CPU's cache.
     for i in range(len(images)):
         part = slice(i, i + 1)
         with training(network, norm):
             alone = gradients(loss(network(images[part]), part), weights)
-        yield from ((layer, gradient) for layer, gradient in enumerate(alone) if gradient is not None)
+        for layer, own in enumerate(alone):
+            if own is not None:
+                before = totals[layer]
+                totals[layer] = _sign(own) if before is None else before + _sign(own)
+    return totals
+
+
+def sign_sums(input: Tensor, gradient: Tensor, kernel: tuple[int, int], stride: int, padding: int) -> Tensor:
+    """Returns the sum over images of the signs of each image's gradient of a layer's weight, NaN where one is not finite.
+
+    Like a function of torch, it can be replaced by a function mode.
+
+    Args:
+        input: Input of the layer, [N, inputs] or [N, inputs, H, W].
+        gradient: Gradient of its output, [N, outputs] or [N, outputs, ...].
+        kernel: Height and width of the weight.
+        stride: Stride of the convolution.
+        padding: Padding of the convolution.
+
+    Returns:
+        [outputs, inputs], for maps [outputs, inputs, *kernel].
+    """
+    if has_torch_function((input, gradient)):
+        replaced: Tensor = handle_torch_function(sign_sums, (input, gradient), input, gradient, kernel, stride, padding)
+        return replaced
+    pairs = zip(torch.split(input, 1), torch.split(gradient, 1), strict=True)
+    if input.dim() == 2:
+        return torch.stack([_sign(g.transpose(0, 1) @ x) for x, g in pairs]).sum(dim=0)
+    total = _sign(_weight_gradient(*next(pairs), kernel, stride, padding))
+    for x, g in pairs:
+        total += _sign(_weight_gradient(x, g, kernel, stride, padding))
+    # In the order of the weight.
+    return total.view(-1, *kernel, input.shape[1]).permute(0, 3, 1, 2)
+
+
+def _sign(gradient: Tensor) -> Tensor:
+    # The sign of infinity is 1; 0 times infinity is NaN, so the sum is NaN.
+    return gradient.sign() + 0 * gradient
+
+
+def _weight_gradient(x: Tensor, gradient: Tensor, kernel: tuple[int, int], stride: int, padding: int) -> Tensor:
+    """Returns the gradient [outputs, height * width * inputs] of a convolution's weight for one image."""
+    rows = gradient.permute(0, 2, 3, 1).reshape(-1, gradient.shape[1])
+    x = nn.functional.pad(x, (padding,) * 4) if padding else x
+    windows = x.permute(0, 2, 3, 1).unfold(1, kernel[0], stride).unfold(2, kernel[1], stride)
+    # Channels last, so that whole pixels are copied.
+    return rows.T @ windows.permute(0, 1, 2, 4, 5, 3).reshape(len(rows), -1)
 
 
 @dataclass(frozen=True)
@@ -129,19 +177,6 @@ class _Call:
     def unchanged(self) -> bool:
         """Whether nothing has changed the input or the output in place since the call."""
         return (self.input._version, self.output._version) == self.versions
-
-    def of_images(self, gradient: Tensor) -> Iterator[Tensor]:
-        """Yields the gradient of the weight for each image, given that of the output [N, ...]."""
-        for x, g in zip(torch.split(self.input, 1), torch.split(gradient, 1), strict=True):
-            yield g.transpose(0, 1) @ x if g.dim() == 2 else self._of_image(x, g)
-
-    def _of_image(self, x: Tensor, gradient: Tensor) -> Tensor:
-        rows = gradient.permute(0, 2, 3, 1).reshape(-1, gradient.shape[1])
-        x = nn.functional.pad(x, (self.padding,) * 4) if self.padding else x
-        windows = x.permute(0, 2, 3, 1).unfold(1, self.kernel[0], self.stride).unfold(2, self.kernel[1], self.stride)
-        # Channels last, so that whole pixels are copied; then in the order of the weight.
-        columns = windows.permute(0, 1, 2, 4, 5, 3).reshape(len(rows), -1)
-        return (rows.T @ columns).view(-1, *self.kernel, x.shape[1]).permute(0, 3, 1, 2).contiguous()
 
 
 class _Calls:

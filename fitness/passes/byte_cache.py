@@ -29,7 +29,9 @@ class ByteCache(Generic[Entry]):
         return self._entries[key][0]
 
     def keep(self, key: Hashable, entry: Entry, size: int) -> None:
-        """Adds an entry of `size` bytes."""
+        """Adds an entry of `size` bytes, in place of another one of that key."""
+        before = self._entries.pop(key, None)
+        self._used -= before[1] if before else 0
         self._entries[key] = (entry, size)
         self._used += size
         while self._used > self.limit:

@@ -11,6 +11,7 @@ subject.shared(...)   a pass that several scores read, computed once
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from functools import cached_property
 from typing import TypeVar
@@ -81,8 +82,29 @@ class Subject:
 
         A network that was assigned to `network` has no other form.
         """
-        assigned = self.__dict__.get("network") is not self._own
-        return self.network if assigned else self._lean(self.weights) or self.network
+        return self.network if self._assigned else self._lean(self.weights) or self.network
+
+    @property
+    def _assigned(self) -> bool:
+        return self.__dict__.get("network") is not self._own
+
+    def absolute(self, device: torch.device) -> nn.Module:
+        """Returns the network, in its lean form if it has one, with the absolute values of its parameters, in float64.
+
+        Nothing may change its parameters.
+
+        Args:
+            device: Device of the parameters.
+        """
+        if not self._assigned:
+            lean = build_lean(self.space, self.genotype, self.weights, device, torch.float64, absolute=True)
+            if lean is not None:
+                return lean
+        network = copy.deepcopy(self.network).to(device).double()
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.abs_()
+        return network
 
     def lean_initialised(self, distribution: Distribution) -> nn.Module:
         """Returns `initialised(distribution)` in its lean form if the space has one."""

@@ -23,7 +23,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
+from torch.overrides import TorchFunctionMode, handle_torch_function, has_torch_function_unary
 
 from rbflex_evo.spaces.isolation.draws import refused_draws, switched_off
 
@@ -91,7 +91,14 @@ def image_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Normalises each image of `input` [N, C, ...] by its own statistics; a group of one value is only scaled and shifted."""
+    """Normalises each image of `input` [N, C, ...] by its own statistics; a group of one value is only scaled and shifted.
+
+    Like a function of torch, it can be replaced by a function mode.
+    """
+    if has_torch_function_unary(input):
+        arguments = (input, running_mean, running_var, weight, bias, training, momentum, eps)
+        replaced: Tensor = handle_torch_function(image_norm, (input,), *arguments)
+        return replaced
     if math.prod(input.shape[2:]) > 1:
         # As `instance_norm` would do itself; the extremes of strided channels are slow to find.
         input = input.contiguous()

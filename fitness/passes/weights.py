@@ -229,11 +229,24 @@ def build_initialised(space: SearchSpace, genotype: Genotype, weights: WeightPar
 
 
 def build_lean(
-    space: SearchSpace, genotype: Genotype, weights: WeightParameters, device: torch.device, dtype: torch.dtype
+    space: SearchSpace,
+    genotype: Genotype,
+    weights: WeightParameters,
+    device: torch.device,
+    dtype: torch.dtype,
+    absolute: bool = False,
 ) -> LeanNetwork | None:
     """Returns the genotype's lean network with the weights of `build_initialised`, or None if it has no lean form.
 
     Its parameters are shared with other candidates, so nothing may change them.
+
+    Args:
+        space: Space of the genotype.
+        genotype: Genotype of the network.
+        weights: Seed and distribution.
+        device: Device of the parameters.
+        dtype: Precision of the parameters.
+        absolute: Whether each parameter is its absolute value.
     """
     import torch
     from torch import nn
@@ -246,12 +259,13 @@ def build_lean(
         for name, shape in network.shapes.items():
             # The matrix of the same layer, which scales a bias.
             matrix = network.shapes.get(f"{name.rpartition('.')[0]}.weight", ())
-            key = (weights.seed, weights.distribution, name, shape, matrix, largest.get(name), device, dtype)
+            key = (weights.seed, weights.distribution, name, shape, matrix, largest.get(name), device, dtype, absolute)
             parameter = _parameters.get(key)
             if parameter is None:
                 values = parameter_values(name, shape, weights, largest, matrix)
                 if values is None:
                     values = np.full(tuple(shape), float(name.endswith("weight")), np.float32)
+                values = np.abs(values) if absolute else values
                 parameter = nn.Parameter(torch.from_numpy(np.array(values)).to(device, dtype))
                 _parameters.keep(key, parameter, parameter.nbytes)
             network.place(name, parameter)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,26 +21,15 @@ from rbflex_evo.fitness.passes.reductions.spectra import spectra_of
 from rbflex_evo.spaces.architecture.plan import EPSILON, Convolve
 
 from . import native
+from .differentiable import Kernels, NativeFunctions
 from .eager import Backend, Combined, Postponed
+from .native_calls import NONE, REALS, Scratch, kind_of, native_weight
 
 KINDS = {"alias": 0, "norm": 1, "pool": 2}
-REALS = {torch.float32: "float", torch.float64: "double"}
-# As in convolve.h.
-WINOGRAD, POINTWISE, POOLED, STRIDED, NONE = 0, 1, 2, 3, -1
 # The set of patterns of so many images is a table.
 PATTERN_BITS = 16
 # With more channels, LAPACK finds eigenvalues faster than the kernel.
 MOST_CHANNELS = 128
-# With fewer channels, vectors are too empty for Winograd's transforms to be faster.
-WINOGRAD_CHANNELS = 16
-# Winograd's finite points, and the transform of a kernel's three weights: the values of their polynomial at the points over the
-# distances of the points, and the last weight for the point at infinity (Lavin & Gray, CVPR 2016, section 4), scaled as in
-# convolve.h.
-FINITE = (0, 0.75, -0.75, 1.5, -1.5)
-AB = 0.75**2 * 1.5**2
-G = np.array(
-    [[(abs(p) or AB) * p**k / math.prod(p - q for q in FINITE if q != p) for k in range(3)] for p in FINITE] + [[0, 0, AB]]
-)
 
 
 class NativeWeight(NamedTuple):
@@ -76,20 +66,21 @@ class CompiledBackend(Backend):
         super().__init__(convolutions)
         self.dtype = dtype
         self.library = native.load(REALS[dtype])
-        self._scratch, self._room = torch.empty(0, dtype=dtype, device="cpu"), 0
+        self._run = Scratch(dtype).run
+        self._kernels = Kernels(dtype)
+        self._functions = NativeFunctions() if convolutions == dtype else nullcontext()
+
+    def functions(self) -> AbstractContextManager[Any]:
+        """Returns a context in which convolutions and normalisations are those of `native`, with gradients."""
+        # The kernels run in one thread.
+        return self._functions if torch.get_num_threads() == 1 else nullcontext()
 
     def prepare(self, weight: Tensor, step: Convolve) -> Any:
         """Returns a `NativeWeight` if `native` implements the step, else torch's weight."""
-        kind = NONE if self.convolutions != self.dtype else _kind(step)
+        kind = NONE if self.convolutions != self.dtype else kind_of(step.shape, step.stride, step.padding, step.pooled)
         if kind == NONE:
             return super().prepare(weight, step)
-        # The kernel as [height, width, inputs, outputs].
-        matrices = weight.double().numpy().transpose(2, 3, 1, 0)
-        if kind == WINOGRAD:
-            matrices = np.einsum("ya,abio,xb->yxio", G, matrices, G)
-        missing = -step.shape[0] % self.library.lanes()
-        values = np.pad(np.ascontiguousarray(matrices.reshape(-1, *matrices.shape[2:])), ((0, 0), (0, 0), (0, missing)))
-        return NativeWeight(kind, torch.from_numpy(values).to(self.dtype))
+        return NativeWeight(kind, native_weight(weight, kind, self.dtype, self.library.lanes()))
 
     def convolve(self, x: Tensor, weight: Any, step: Convolve) -> Tensor:
         """Returns a convolution without bias."""
@@ -120,9 +111,14 @@ class CompiledBackend(Backend):
         *,
         value: bool,
         active: bool,
+        together: int = 1,
     ) -> Combined:
         """Adds terms and takes the ReLU of the sum, as `Backend.combine`."""
         images, channels, height, width = shape
+        if together > 1:
+            # Statistics of several images are known only after all of them are convolved.
+            inputs = [self._normalised(self.made(x), together) if k == "norm" else x for k, x in zip(kinds, inputs, strict=True)]
+            kinds = ["alias" if kind == "norm" else kind for kind in kinds]
         # The list keeps copies in memory until the call has returned.
         maps = [x if isinstance(x, Postponed) else _channels_last(x) for x in inputs]
         terms = (native.NativeTerm * len(maps))(*map(_term, kinds, maps))
@@ -131,6 +127,10 @@ class CompiledBackend(Backend):
         pointers = [None if x is None else x.data_ptr() for x in (total, relu, magnitude)]
         self._run(self.library.combine, images, height, width, channels, len(maps), terms, EPSILON, *pointers)
         return Combined(total, relu, magnitude)
+
+    def _normalised(self, x: Tensor, together: int) -> Tensor:
+        """Returns maps normalised by the statistics of so many consecutive images."""
+        return self._kernels.normalise(_channels_last(x), None, None, len(x) // together, EPSILON, 0.0)[0]
 
     def reduce(self, observer: Observer, outputs: Tensor, magnitude: Tensor | None) -> Tensor | None:
         """Reduces the outputs of a layer, as `Reducer.reduce`."""
@@ -186,25 +186,8 @@ class CompiledBackend(Backend):
         self._run(self.library.reduce_rows, outputs.data_ptr(), *sizes, largest, ROUNDINGS, blocks.data_ptr())
         return blocks
 
-    def _run(self, function: Any, *arguments: Any) -> None:
-        """Calls a function of the library; if its scratch memory is too small, the function only returns the size that it needs."""
-        while needed := function(*arguments, self._scratch.data_ptr(), self._room):
-            self._scratch, self._room = torch.empty(needed, dtype=self.dtype, device="cpu"), needed
-
     def _empty(self, shape: tuple[int, ...]) -> Tensor:
         return torch.empty(shape, dtype=self.dtype, device="cpu", memory_format=torch.channels_last)
-
-
-def _kind(step: Convolve) -> int:
-    """Returns the convolution of `native` for a step, or NONE."""
-    outputs, inputs, *kernel = step.shape
-    if kernel == [1, 1] and step.padding == 0 and step.stride == step.pooled and step.pooled in (1, 2):
-        return POINTWISE if step.pooled == 1 else POOLED
-    if kernel == [3, 3] and (step.stride, step.padding) == (2, 1):
-        return STRIDED
-    if kernel == [3, 3] and (step.stride, step.padding) == (1, 1) and min(outputs, inputs) >= WINOGRAD_CHANNELS:
-        return WINOGRAD
-    return NONE
 
 
 def _dense(outputs: Tensor) -> Tensor:

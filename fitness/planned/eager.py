@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -57,6 +58,10 @@ class Backend(Reducer):
     def __init__(self, convolutions: torch.dtype) -> None:
         self.convolutions = convolutions
 
+    def functions(self) -> AbstractContextManager[Any]:
+        """Returns a context in which scores with passes of their own run, with this backend's forms of torch's operations."""
+        return nullcontext()
+
     def prepare(self, weight: Tensor, step: Convolve) -> Any:
         """Returns a weight [outputs, inputs, height, width] in the form that `convolve` takes for the step, with ``nbytes``."""
         if step.pooled > 1:
@@ -85,6 +90,7 @@ class Backend(Reducer):
         *,
         value: bool,
         active: bool,
+        together: int = 1,
     ) -> Combined:
         """Adds terms and takes the ReLU of the sum.
 
@@ -96,12 +102,13 @@ class Backend(Reducer):
             device: Device of the result.
             value: Whether the sum is needed.
             active: Whether the ReLU is needed.
+            together: Number of consecutive images that share the statistics of a normalisation.
         """
         total: Tensor | None = None
         own = False  # Whether the sum is not shared, so that it may be changed in place.
         for kind, x in zip(kinds, map(self.made, inputs), strict=True):
             if kind == "norm":
-                total = _add_normalised(total, x)
+                total = _add_normalised(total, x, together)
             elif kind == "pool":
                 pooled = _pool(x)
                 total = pooled if total is None else pooled.add_(total)
@@ -116,17 +123,22 @@ class Backend(Reducer):
         return Combined(total if value else None, (total.relu_() if own else total.relu()) if active else None)
 
 
-def _add_normalised(total: Tensor | None, x: Tensor) -> Tensor:
-    # As [images, pixels, C], means over the pixels are sums of rows, many times faster than sums over the pixels of one channel.
-    pixels = x.permute(0, 2, 3, 1).flatten(1, 2)
+def _add_normalised(total: Tensor | None, x: Tensor, together: int) -> Tensor:
+    # As [groups, pixels, C], means over the pixels are sums of rows, many times faster than sums over the pixels of one channel.
+    pixels = _rows(x, together)
     result = pixels - pixels.mean(dim=1, keepdim=True)
     scale = (result * result).mean(dim=1, keepdim=True).add_(EPSILON).rsqrt_()
     if total is None:
         result.mul_(scale)
     else:
-        torch.addcmul(total.permute(0, 2, 3, 1).flatten(1, 2), result, scale, out=result)
+        torch.addcmul(_rows(total, together), result, scale, out=result)
     images, channels, height, width = x.shape
     return result.view(images, height, width, channels).permute(0, 3, 1, 2)
+
+
+def _rows(x: Tensor, together: int) -> Tensor:
+    """Returns maps [images, C, H, W] as rows of pixels of so many consecutive images, [groups, pixels, C]."""
+    return x.permute(0, 2, 3, 1).reshape(len(x) // together, -1, x.shape[1])
 
 
 def _pool(x: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -36,6 +36,7 @@ class _Candidate:
     observers: Sequence[Observer]
     last_uses: tuple[tuple[Register, ...], ...]
     registers: dict[Register, Tensor | Postponed] = field(default_factory=dict)
+    together: int = 1  # Number of images that share the statistics of a normalisation.
     done: int = 0
 
     @property
@@ -76,6 +77,7 @@ class Interpreter:
         self.dtype = dtype
         self.backend = backend
         self.beginnings = CommonBeginnings()
+        self._of_batch = CommonBeginnings()
         self._prepared: ByteCache[Any] = ByteCache(memory)
 
     @property
@@ -84,18 +86,28 @@ class Interpreter:
         return not self.weights.distribution.startswith("xavier")
 
     @torch.inference_mode()
-    def run(self, plans: Sequence[Plan], images: Tensor, observers: Sequence[Sequence[Observer]]) -> None:
+    def run(
+        self,
+        plans: Sequence[Plan],
+        images: Tensor,
+        observers: Sequence[Sequence[Observer]],
+        statistics_of: Literal["image", "batch"] = "image",
+    ) -> None:
         """Runs one forward of every plan and passes its layers to the plan's observers.
 
         Args:
             plans: Plans of the candidates.
             images: Inputs [N, C, H, W].
             observers: Observers of each plan.
+            statistics_of: Inputs that normalisations take their statistics from: each "image" alone, or the whole "batch".
         """
         ordered, n = images.contiguous(memory_format=torch.channels_last), len(images)
-        candidates = [_Candidate(own, plan.last_uses(), {INPUT: ordered}) for plan, own in zip(plans, observers, strict=True)]
+        together = n if statistics_of == "batch" else 1
+        candidates = [
+            _Candidate(own, plan.last_uses(), {INPUT: ordered}, together) for plan, own in zip(plans, observers, strict=True)
+        ]
         if len(plans) == 1:
-            known = self.beginnings.begin(images)
+            known = self._beginnings(candidates[0]).begin(images)
             for step in plans[0].steps:
                 self._single(candidates[0], step, n, known)
             return
@@ -166,9 +178,10 @@ class Interpreter:
             n: Number of images.
             known: Recipes of the registers in `common_beginnings`; None if nothing is looked up.
         """
-        found = self.beginnings.key(step, known) if known else None
+        beginnings = self._beginnings(candidate)
+        found = beginnings.key(step, known) if known else None
         if isinstance(step, Convolve):
-            candidate.registers[step.target] = self._convolved(step, candidate.registers[step.source], found)
+            candidate.registers[step.target] = self._convolved(step, candidate.registers[step.source], found, beginnings)
             if known is not None and found is not None:
                 known[step.target] = found
         elif isinstance(step, Combine):
@@ -186,29 +199,38 @@ class Interpreter:
             self._features(self.backend.made(candidate.registers[step.source]), n, [(candidate, 0)])
         candidate.free()
 
-    def _convolved(self, step: Convolve, source: Tensor | Postponed, found: Recipe | None) -> Tensor | Postponed:
+    def _beginnings(self, candidate: _Candidate) -> CommonBeginnings:
+        return self.beginnings if candidate.together == 1 else self._of_batch
+
+    def _convolved(
+        self, step: Convolve, source: Tensor | Postponed, found: Recipe | None, beginnings: CommonBeginnings
+    ) -> Tensor | Postponed:
         """Returns a convolution, from the cache or kept there if it has a recipe; otherwise it may be postponed."""
         if found is None:
             # In most plans only a sum reads a convolution.
             return self.backend.postpone(self.backend.made(source), self._weight(step), step)
-        made: Tensor | None = self.beginnings.get(found[0])
+        made: Tensor | None = beginnings.get(found[0])
         if made is None:
             made = self.convolve(step, self.backend.made(source))
-            self.beginnings.keep(found[0], made, [made])
+            beginnings.keep(found[0], made, [made])
         return made
 
     def _sum(self, step: Combine, candidate: _Candidate, n: int, found: Recipe | None) -> KeptSum:
         """Returns a sum, from the cache or kept there if it has a recipe."""
-        node: KeptSum | None = None if found is None else self.beginnings.get(found[0])
+        beginnings = self._beginnings(candidate)
+        node: KeptSum | None = None if found is None else beginnings.get(found[0])
         if node is not None:
             return node
         kinds, inputs = [term.kind for term in step.terms], _read(candidate, step)
         # A kept sum may be read by candidates that need the other one of value and ReLU.
         value = found is not None or _needs_value([(candidate, step)])
         active = found is not None or step.active is not None
-        node = KeptSum(self.backend.combine(kinds, inputs, (n, *step.shape), self.dtype, self.device, value=value, active=active))
+        shape, together = (n, *step.shape), candidate.together
+        node = KeptSum(
+            self.backend.combine(kinds, inputs, shape, self.dtype, self.device, value=value, active=active, together=together)
+        )
         if found is not None:
-            self.beginnings.keep(found[0], node, [x for x in (node.made.value, node.made.active) if x is not None])
+            beginnings.keep(found[0], node, [x for x in (node.made.value, node.made.active) if x is not None])
         return node
 
     @torch.inference_mode()
@@ -222,7 +244,8 @@ class Interpreter:
         kinds = [term.kind for term in step.terms]
         shape = (n * count, *step.shape)
         value = _needs_value([(candidate, own) for candidate, own, _ in members])
-        made = self.backend.combine(kinds, inputs, shape, self.dtype, self.device, value=value, active=step.active is not None)
+        active, together = step.active is not None, members[0][0].together
+        made = self.backend.combine(kinds, inputs, shape, self.dtype, self.device, value=value, active=active, together=together)
         if made.active is not None:
             # Nodes without inputs cannot differ, so they share one result.
             self._show(step, {}, made.active.view(-1, n, *step.shape), made.magnitude, members)

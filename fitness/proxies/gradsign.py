@@ -33,18 +33,13 @@ class Gradsign(Proxy):
 
     def measure(self, subject: Subject) -> Statistics:
         """Returns ``agreements`` [layers], the sum over each layer's weights, float64."""
-        import torch
-
-        from rbflex_evo.fitness.passes.backward import collect, image_gradients, inputs_of, weights_of
+        from rbflex_evo.fitness.passes.backward import collect, image_signs, inputs_of, weights_of
         from rbflex_evo.fitness.passes.watch import image_norm
 
         network, images = subject.lean, inputs_of(subject)
-        weights = weights_of(network)
-        signs = [torch.zeros_like(w, requires_grad=False) for w in weights]
-        for layer, gradient in image_gradients(network, images, subject.loss, weights, image_norm):
-            # The sign of infinity is 1; 0 times infinity is NaN, so the sum is NaN.
-            signs[layer] += (gradient.sign() + 0 * gradient).view_as(signs[layer])
-        agreements = [total.abs().sum(dtype=sum_dtype(images.device)) for total in signs]
+        signs = image_signs(network, images, subject.loss, weights_of(network), image_norm)
+        zero = images.new_zeros((), dtype=sum_dtype(images.device))
+        agreements = [zero if total is None else total.abs().sum(dtype=zero.dtype) for total in signs]
         return {"agreements": collect(agreements, "gradients of the loss")}
 
     def score(self, statistics: Statistics) -> float:

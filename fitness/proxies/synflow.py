@@ -19,7 +19,6 @@ gives for a word is a constant of the network, as a bias is, and like all parame
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
 from functools import partial
@@ -126,13 +125,10 @@ def _synaptic_flow(subject: Subject) -> list[tuple[torch.Tensor, torch.Tensor]]:
 
     from rbflex_evo.fitness.passes.backward import gradients, training, weights_of
 
-    network, images = subject.lean, subject.images
+    images = subject.images
     # Apple's devices have no float64; elsewhere the copy stays on the network's device.
     device = torch.device("cpu") if images.device.type == "mps" else images.device
-    linear = copy.deepcopy(network).to(device).double()
-    with torch.no_grad():
-        for parameter in linear.parameters():
-            parameter.abs_()
+    linear = subject.absolute(device)
     weights = weights_of(linear)
     ones = torch.ones(1, *images.shape[1:], dtype=torch.float64 if images.is_floating_point() else images.dtype, device=device)
     with training(linear, _bypass, _sign_preserving()):

@@ -12,6 +12,7 @@ diag(q) (I - q q^T), so F's eigenvalues are squared singular values and never ne
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -109,36 +110,52 @@ def _jacobian(subject: Subject, layers: int) -> tuple[np.ndarray, np.ndarray]:
     import torch
     from torch.nn import functional
 
-    from rbflex_evo.fitness.passes.backward import gradients, inputs_of, weights_of
+    from rbflex_evo.fitness.passes.backward import inputs_of, weights_of
     from rbflex_evo.fitness.passes.watch import CONVOLUTIONS, Rewired, evaluation_mode
 
     network, images = subject.lean, inputs_of(subject)
-    # Change of each weight for image n: the weights are shared, but one backward gives a gradient per image.
-    changes = {
-        weight: torch.zeros(len(images), dtype=subject.dtype, device=images.device, requires_grad=True)
-        for weight in weights_of(network)[:layers]
-    }
-    replaced: dict[Any, Callable[..., Any]] = {convolve: _changed_convolution(convolve, changes) for convolve in CONVOLUTIONS}
-    replaced[functional.linear] = _changed_linear(changes)
+    calls = _Calls({weight: place for place, weight in enumerate(weights_of(network)[:layers])}, len(images))
+    replaced: dict[Any, Callable[..., Any]] = {convolve: partial(calls.convolution, convolve) for convolve in CONVOLUTIONS}
+    replaced[functional.linear] = calls.linear
     with evaluation_mode(network), torch.enable_grad(), Rewired(replaced, {}):
         logits = network(images)
     if logits.dim() != 2:
         raise CandidateFailed(f"vkdnw wants one vector of logits an image, but the output has shape {list(logits.shape)}")
-    found = []
-    for column in logits.unbind(dim=1):
-        parts = gradients(column.sum(), list(changes.values()), retain_graph=True)
-        found.append(torch.stack([torch.zeros_like(column) if part is None else part for part in parts], dim=1))
-    jacobian = torch.stack(found, dim=1).detach().cpu().numpy().astype(float)
-    return jacobian, logits.detach().cpu().double().softmax(dim=1).numpy()
+    jacobian = torch.zeros(*logits.shape, len(calls.places), dtype=logits.dtype, device=logits.device)
+    if logits.requires_grad and calls.edges:
+        for column in range(logits.shape[1]):
+            total = logits[:, column].sum()
+            found = torch.autograd.grad(total, calls.edges, retain_graph=True, allow_unused=True)
+            for place, share, channels, gradient in zip(calls.made, calls.shares, calls.channels, found, strict=True):
+                if gradient is not None:
+                    jacobian[:, column, place] += (gradient.select(channels, 0) * share).reshape(len(share), -1).sum(dim=1)
+    return jacobian.cpu().numpy().astype(float), logits.detach().cpu().double().softmax(dim=1).numpy()
 
 
-def _changed_convolution(
-    convolve: Callable[..., torch.Tensor], changes: dict[nn.Parameter, torch.Tensor]
-) -> Callable[..., torch.Tensor]:
-    """Returns the convolution with a change of its first weight for each image."""
+class _Calls:
+    """Calls of layers: what the first weight of each multiplies, and where the gradient of its output is.
 
-    def run(
-        x: torch.Tensor,
+    The first weight adds its multiple of the first channel of the input to the first channel of the output. Its gradient for one
+    image is therefore the product of that part of the input with the gradient of the output: weights are shared by all images, but
+    one backward gives a gradient of each.
+
+    Args:
+        places: Number of each weight.
+        images: Number of images.
+    """
+
+    def __init__(self, places: dict[nn.Parameter, int], images: int) -> None:
+        self.places = places
+        self.images = images
+        self.made: list[int] = []
+        self.shares: list[torch.Tensor] = []
+        self.channels: list[int] = []
+        self.edges: list[Any] = []
+
+    def convolution(
+        self,
+        convolve: Callable[..., torch.Tensor],
+        input: torch.Tensor,
         weight: nn.Parameter,
         bias: Any = None,
         stride: Any = 1,
@@ -146,29 +163,29 @@ def _changed_convolution(
         dilation: Any = 1,
         groups: int = 1,
     ) -> torch.Tensor:
-        output = convolve(x, weight, bias, stride, padding, dilation, groups)
-        change = changes.get(weight)
-        if change is None or len(x) != len(change):
-            return output
-        first = weight.new_zeros(1, 1, *weight.shape[2:])
-        first.view(-1)[0] = 1
-        share = convolve(x[:, :1], first, None, stride, padding, dilation)
-        output[:, :1] += change.view(-1, *[1] * (share.dim() - 1)) * share
+        """Computes a convolution and keeps the call."""
+        output = convolve(input, weight, bias, stride, padding, dilation, groups)
+        if weight in self.places and len(input) == self.images and output.requires_grad:
+            first = weight.new_zeros(1, 1, *weight.shape[2:])
+            first.view(-1)[0] = 1
+            share = convolve(input.detach()[:, :1].contiguous(), first, None, stride, padding, dilation)
+            self._keep(weight, share.squeeze(1), 1, output)
         return output
 
-    return run
+    def linear(self, input: torch.Tensor, weight: nn.Parameter, bias: Any = None) -> torch.Tensor:
+        """Computes a linear layer and keeps the call."""
+        from torch.nn import functional
 
-
-def _changed_linear(changes: dict[nn.Parameter, torch.Tensor]) -> Callable[..., torch.Tensor]:
-    """Returns the linear layer with a change of its first weight for each image."""
-    from torch.nn import functional
-
-    def run(x: torch.Tensor, weight: nn.Parameter, bias: Any = None) -> torch.Tensor:
-        output = functional.linear(x, weight, bias)
-        change = changes.get(weight)
-        if change is None or len(x) != len(change):
-            return output
-        output[..., 0] += change.view(-1, *[1] * (x.dim() - 2)) * x[..., 0]
+        output = functional.linear(input, weight, bias)
+        if weight in self.places and len(input) == self.images and output.requires_grad:
+            self._keep(weight, input.detach()[..., 0].clone(), -1, output)
         return output
 
-    return run
+    def _keep(self, weight: nn.Parameter, share: torch.Tensor, channels: int, output: torch.Tensor) -> None:
+        from torch.autograd.graph import get_gradient_edge
+
+        self.made.append(self.places[weight])
+        self.shares.append(share)
+        self.channels.append(channels)
+        # Not the output itself, which an activation may change in place.
+        self.edges.append(get_gradient_edge(output))

@@ -43,6 +43,15 @@ class NativeTerm(ctypes.Structure):
     ]
 
 
+class NativeLayer(ctypes.Structure):
+    """Sizes of a convolution, as `struct layer` in gradients.h."""
+
+    _fields_ = [
+        (name, ctypes.c_long)
+        for name in ("height", "width", "inputs", "down", "across", "outputs", "high", "wide", "stride", "padding")
+    ]
+
+
 class NativeError(RbflexEvoError, RuntimeError):
     """The kernels cannot be compiled or loaded on this machine; the message is the reason."""
 
@@ -102,7 +111,7 @@ def _last_line(text: bytes) -> str:
 
 def _typed(library: ctypes.CDLL) -> ctypes.CDLL:
     long, double, pointer = ctypes.c_long, ctypes.c_double, ctypes.c_void_p
-    terms = ctypes.POINTER(NativeTerm)
+    terms, layer = ctypes.POINTER(NativeTerm), ctypes.POINTER(NativeLayer)
     signatures = {
         "lanes": [],
         "convolve": [long] * 6 + [pointer] * 4 + [long],
@@ -111,6 +120,10 @@ def _typed(library: ctypes.CDLL) -> ctypes.CDLL:
         "reduce_signs": [pointer] + [long] * 3 + [pointer, pointer, long],
         "reduce_patterns": [pointer] + [long] * 3 + [pointer],
         "reduce_spectra": [pointer] + [long] * 4 + [pointer, pointer, long],
+        "weigh": [long, layer, long] + [pointer] * 4 + [long],
+        "normalise": [long] * 4 + [pointer] * 3 + [double] * 2 + [pointer] * 4 + [long],
+        "normalise_back": [long] * 4 + [pointer] * 8 + [long],
+        "normalise_twice": [long] * 4 + [pointer] * 11 + [long],
     }
     for name, arguments in signatures.items():
         function = getattr(library, name)

@@ -51,6 +51,8 @@ INLINE void moments_of(const REAL *restrict x, long height, long width, long cha
     for (long k = 0; k < LANES; k++) (*scale)[k] = 1 / square_root((variance[k] < 0 ? 0 : variance[k]) + eps);
 }
 
+#include "gradients.h"
+
 /* Computes each channel's mean and 1 / deviation of one image, repeated over a row of pixels. */
 static void moments(const REAL *restrict x, long height, long width, long channels, REAL eps, REAL *restrict mean, REAL *restrict scale) {
     for (long c = 0; c < channels; c += LANES) {

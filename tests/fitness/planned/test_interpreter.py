@@ -44,17 +44,17 @@ def interpreter(space, dtype, backend="eager", convolutions=None):
     return Interpreter(WEIGHTS, space.weight_shapes(), CPU, dtype, create_backend(backend, CPU, dtype, convolutions or dtype))
 
 
-def planned(space, genotypes, images, backend="eager", kinds=(RbflexObserver, NaswotObserver)):
+def planned(space, genotypes, images, backend="eager", kinds=(RbflexObserver, NaswotObserver), statistics_of="image"):
     observers = [[kind() for kind in kinds] for _ in genotypes]
     plans = [space.plan(genotype, images.shape[1:]) for genotype in genotypes]
-    interpreter(space, images.dtype, backend).run(plans, images, observers)
+    interpreter(space, images.dtype, backend).run(plans, images, observers, statistics_of)
     return observers
 
 
-def built(space, genotype, images, kinds=(RbflexObserver, NaswotObserver), convolutions=None):
+def built(space, genotype, images, kinds=(RbflexObserver, NaswotObserver), convolutions=None, statistics_of="image"):
     network = build_initialised(space, genotype, WEIGHTS).to(images.dtype)
     observers = [kind() for kind in kinds]
-    run_observed(network, images, observers, space.classifier(network), convolutions=convolutions)
+    run_observed(network, images, observers, space.classifier(network), statistics_of, convolutions=convolutions)
     return observers
 
 
@@ -100,6 +100,29 @@ def test_a_plan_equals_the_built_network_in_float64(name, backend):
     images = noise(5, SIZES[name], torch.float64)
     for genotype in representatives(space, 5):
         assert_equal_in_float64(planned(space, [genotype], images, backend)[0], built(space, genotype, images))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", SPACES)
+def test_a_plan_with_the_batchs_statistics_equals_the_built_network_alone_and_in_company(name, backend):
+    space = create_space(name, **SPACES[name])
+    images = noise(3, SIZES[name], torch.float64)
+    genotypes = representatives(space, 4)
+    expected = [built(space, genotype, images, statistics_of="batch") for genotype in genotypes]
+    together = planned(space, genotypes, images, backend, statistics_of="batch")
+    for genotype, wanted, beside in zip(genotypes, expected, together, strict=True):
+        assert_equal_in_float64(planned(space, [genotype], images, backend, statistics_of="batch")[0], wanted)
+        assert_equal_in_float64(beside, wanted)
+
+
+def test_forwards_by_images_and_by_the_batch_share_no_beginnings():
+    space = create_space("nats_tss", channels=16, cells=1)
+    images, genotype = noise(4, 8, torch.float64), (3, 2, 4, 1, 3, 2)
+    used = interpreter(space, torch.float64)
+    for statistics_of in ("image", "batch", "image", "batch"):
+        observers = [RbflexObserver(), NaswotObserver()]
+        used.run([space.plan(genotype, (3, 8, 8))], images, [observers], statistics_of)
+        assert_equal_in_float64(observers, built(space, genotype, images, statistics_of=statistics_of))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
