@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rbflex_evo.engine import Result, Search, load_config, load_network, open_search
+    from rbflex_evo.engine import Callback, Result, Search, load_config, load_network, open_search
     from rbflex_evo.fitness import create_proxy, rbflex_score
     from rbflex_evo.spaces import create_space
     from rbflex_evo.strategies import create_strategy
 
 # Imported when first asked for: `import rbflex_evo` loads neither torch nor a room.
 _HOMES = {
+    "Callback": "engine",
     "Result": "engine",
     "Search": "engine",
     "create_proxy": "fitness",
@@ -41,6 +42,7 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "Callback",
     "Result",
     "Search",
     "create_proxy",
