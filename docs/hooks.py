@@ -239,6 +239,34 @@ def plugin_files() -> str:
     return "\n\n".join(parts)
 
 
+NOTEBOOKS = ROOT / "docs" / "notebooks"
+
+
+def notebook(name: str) -> str:
+    """Returns an executed notebook of ``docs/notebooks`` as Markdown, without its title."""
+    cells = json.loads((NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+    parts = []
+    for number, cell in enumerate(cells):
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            parts.append(source.partition("\n")[2] if number == 0 else source)
+        else:
+            parts += [f"```python\n{source}\n```", *map(output, cell["outputs"])]
+    return "\n\n".join(parts)
+
+
+def output(found: Mapping[str, Any]) -> str:
+    """Returns one output of a notebook's cell: a picture, a part of a page, or text."""
+    data = found.get("data", {})
+    if "image/png" in data:
+        return f'<img alt="Figure" src="data:image/png;base64,{"".join(data["image/png"]).strip()}">'
+    if "text/html" in data:
+        # Markdown would end a block at an empty line.
+        return re.sub(r"\n\s*\n", "\n", "".join(data["text/html"]).strip())
+    text = "".join(found["text"] if "text" in found else data["text/plain"])
+    return f"```text\n{text.rstrip()}\n```"
+
+
 def anchor(path: str) -> str:
     """Returns the anchor of the section that shows a file of the example package."""
     return f"file-{re.sub(r'[^a-z0-9]+', '-', path.lower())}"
@@ -257,4 +285,5 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "sources": lambda: registered("sources"),
     "plugin-guide": plugin_guide,
     "plugin-files": plugin_files,
+    "notebook-search": lambda: notebook("search"),
 }

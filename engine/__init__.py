@@ -15,22 +15,30 @@ if TYPE_CHECKING:
     from rbflex_evo.engine.export.onnx_file import write_onnx
     from rbflex_evo.engine.report.report import write_report
     from rbflex_evo.engine.run.result_document import Candidate
+    from rbflex_evo.engine.search.callback import Callback, CallbackError, SearchProgress
     from rbflex_evo.engine.search.estimate import estimate
     from rbflex_evo.engine.search.result import Result
     from rbflex_evo.engine.search.search import RunningSearch, Search, open_search
     from rbflex_evo.engine.terminal.interrupt import Interrupted, Stopped
+    from rbflex_evo.engine.tracking.mlflow import MLflow
+    from rbflex_evo.engine.tracking.tensorboard import TensorBoard
 
 # Imported when first asked for, so that a command line answers at once.
 _LATE = {
     "Architecture": "export.exported",
+    "Callback": "search.callback",
+    "CallbackError": "search.callback",
     "Candidate": "run.result_document",
     "Config": "configuration.config",
     "Exported": "export.export",
     "Interrupted": "terminal.interrupt",
+    "MLflow": "tracking.mlflow",
     "Result": "search.result",
     "RunningSearch": "search.search",
     "Search": "search.search",
+    "SearchProgress": "search.callback",
     "Stopped": "terminal.interrupt",
+    "TensorBoard": "tracking.tensorboard",
     "estimate": "search.estimate",
     "export_run": "export.export",
     "load_config": "configuration.config",
@@ -53,14 +61,19 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "Architecture",
+    "Callback",
+    "CallbackError",
     "Candidate",
     "Config",
     "Exported",
     "Interrupted",
+    "MLflow",
     "Result",
     "RunningSearch",
     "Search",
+    "SearchProgress",
     "Stopped",
+    "TensorBoard",
     "estimate",
     "export_run",
     "load_config",

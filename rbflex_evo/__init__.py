@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rbflex_evo.engine import Result, Search, load_config, load_network, open_search
+    from rbflex_evo.engine import Callback, Result, Search, load_config, load_network, open_search
     from rbflex_evo.engine.search.one_call import search
     from rbflex_evo.fitness import create_proxy, rbflex_score
     from rbflex_evo.spaces import create_space
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # Imported when first asked for: `import rbflex_evo` loads neither torch nor a room.
 _HOMES = {
+    "Callback": "engine",
     "Choices": "spaces.families.choices.space",
     "Result": "engine",
     "Search": "engine",
@@ -46,6 +47,7 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "Callback",
     "Choices",
     "Result",
     "Search",

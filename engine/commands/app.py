@@ -20,7 +20,7 @@ from rbflex_evo.engine.terminal.interrupt import STOPS
 from rbflex_evo.engine.terminal.messages import say
 from rbflex_evo.spaces import RbflexEvoError, file_error
 
-from . import cache, check, compare, correlate, example, explain, export, report, score, search, tabulate
+from . import cache, check, compare, correlate, example, explain, export, report, score, search, tabulate, watch
 from . import list as listing
 
 
@@ -61,6 +61,7 @@ app = typer.Typer(
 app.command("search")(search.search)
 app.command("resume")(search.resume)
 app.command("report")(report.report)
+app.command("watch")(watch.watch)
 app.command("score")(score.score)
 app.command("explain")(explain.explain)
 app.command("export")(export.export)

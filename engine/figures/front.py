@@ -13,6 +13,7 @@ from rbflex_evo.fitness.objective.archive import ArchiveView
 from . import plots
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -67,11 +68,11 @@ def front_data(view: ArchiveView) -> FrontData:
     )
 
 
-def draw_front(data: FrontData, across: int, up: int) -> Figure:
+def draw_front(data: FrontData, across: int, up: int, axes: Axes | None = None) -> Figure:
     """Draws one objective against another: all candidates, the infeasible ones apart, the front, and its knee."""
     from matplotlib.ticker import EngFormatter
 
-    figure, axes = plots.panel(f"{data.members[up]} and {data.members[across]}")
+    figure, axes = plots.panel(f"{data.members[up]} and {data.members[across]}", axes)
     known = ~np.isnan(data.values).any(axis=1)
     for chosen, colour, marker, label in (
         (known & ~data.feasible, plots.ORANGE, "x", "infeasible"),

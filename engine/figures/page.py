@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Shown:
-    """A figure on the page: inline SVG, the name of its PNG, and the width in points that it was drawn for."""
+    """A figure on the page: inline SVG, the name of its PNG if it was saved, and the width in points that it was drawn for."""
 
     svg: str
     png: str
@@ -30,17 +30,18 @@ class Shown:
 
 @dataclass
 class Gallery:
-    """Saves figures as PNGs in the run's folder and keeps them for the page."""
+    """Keeps figures for the page and saves them as PNGs in a folder, or nowhere if that is None."""
 
-    folder: Path
+    folder: Path | None
     shown: dict[str, Shown] = field(default_factory=dict)
 
     def add(self, name: str, figure: Figure, title: str) -> Shown:
-        """Saves one figure under a name that is safe as a file's."""
+        """Adds one figure under a name that is safe as a file's."""
         stem = re.sub(r"[^A-Za-z0-9_-]+", "_", name)
         while stem in self.shown:
             stem += "_"
-        svg = plots.save(figure, self.folder / f"{stem}.png", title)
+        folder = self.folder
+        svg = plots.svg(figure, stem, title) if folder is None else plots.save(figure, folder / f"{stem}.png", title)
         self.shown[stem] = Shown(svg, f"{stem}.png", 72 * float(figure.get_size_inches()[0]))
         return self.shown[stem]
 

@@ -166,9 +166,9 @@ def unstretch(values: np.ndarray) -> np.ndarray:
     return 100.5 - np.exp(-np.asarray(values, dtype=np.float64))
 
 
-def draw_best(steps: Steps, name: str, found: tuple[float, float] | None = None) -> Figure:
+def draw_best(steps: Steps, name: str, found: tuple[float, float] | None = None, axes: Axes | None = None) -> Figure:
     """Draws the best raw score so far; `found` is where the architecture that the run chose was evaluated."""
-    figure, axes = panel(f"Best {name} so far")
+    figure, axes = panel(f"Best {name} so far", axes)
     stairs(axes, steps, color=BLUE)
     if found is not None:
         mark_found(axes, *found)
@@ -237,14 +237,14 @@ def accuracy_name(dataset: str) -> str:
     return dataset if "accuracy" in dataset.lower() else f"{dataset} accuracy"
 
 
-def panel(title: str) -> tuple[Figure, Axes]:
-    """Returns an empty panel in the report's style."""
+def panel(title: str, axes: Axes | None = None) -> tuple[Figure, Axes]:
+    """Returns a panel in the report's style: a new one, or the given axes and their figure."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=PANEL_INCHES, facecolor=PAPER, layout="constrained")
-    axes = figure.add_subplot()
+    if axes is None:
+        axes = Figure(figsize=PANEL_INCHES, facecolor=PAPER, layout="constrained").add_subplot()
     dress(axes, title)
-    return figure, axes
+    return axes.figure, axes  # type: ignore[return-value]
 
 
 def dress(axes: Axes, title: str) -> None:
@@ -309,25 +309,30 @@ def stretch_axis(axes: Axes, accuracies: np.ndarray) -> None:
 
 
 def save(figure: Figure, path: Path, title: str) -> str:
-    """Writes the figure as a PNG to `path` and returns it as inline SVG, in the page's colours and font.
-
-    Args:
-        figure: what to save.
-        path: the PNG's name, which also keeps the ids of several figures on one page apart.
-        title: what a screen reader says.
-    """
-    import matplotlib
-
+    """Writes the figure as a PNG to `path` and returns it as `svg` does, with the file's name as its own."""
     if path.is_symlink():
         path.unlink()  # so that a link in a folder of somebody else is not followed
     figure.savefig(path, dpi=200, facecolor=PAPER)
     figure.set_layout_engine("none")  # laid out by now; once is enough
+    return svg(figure, path.stem, title)
+
+
+def svg(figure: Figure, name: str, title: str) -> str:
+    """Returns the figure as inline SVG, in the page's colours and font.
+
+    Args:
+        figure: The figure.
+        name: Keeps the ids of several figures on one page apart.
+        title: What a screen reader says.
+    """
+    import matplotlib
+
     text = io.StringIO()
     nothing = dict.fromkeys(["Creator", "Date", "Format", "Type"])
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": path.stem}):
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         # The resolution is that of what is a picture within the figure.
         figure.savefig(text, format="svg", facecolor=PAPER, metadata=nothing, dpi=200)
-    return inline(text.getvalue(), path.stem, title)
+    return inline(text.getvalue(), name, title)
 
 
 def inline(svg: str, prefix: str, title: str) -> str:

@@ -80,9 +80,8 @@ def write_report(folder: Path, *, space: SearchSpace | None = None) -> Path:
         UnknownNameError: if the run's space is not installed.
     """
     run = read_run(Path(folder))
-    space = space or _space(run.config["space"])
     page = run.folder / "report.html"
-    contents = _contents(run, space, Gallery(run.folder))
+    contents = report_contents(run, Gallery(run.folder), space=space)
     replace_text(page, render_page("report.html.j2", contents))
     for line in contents["missing"]:
         say(f"{page} is without {line}")
@@ -94,9 +93,19 @@ def _space(named: Any) -> SearchSpace:
     return create_space(values.pop("name"), **values)
 
 
-def _contents(run: RunRecord, space: SearchSpace, gallery: Gallery) -> dict[str, Any]:
-    """Returns all that the page's template names."""
-    parts = Parts()
+def report_contents(run: RunRecord, gallery: Gallery, *, space: SearchSpace | None = None) -> dict[str, Any]:
+    """Returns all that the template ``report.html.j2`` names.
+
+    Args:
+        run: The run.
+        gallery: Takes the figures.
+        space: Space of the run, if it was made already.
+
+    Raises:
+        RunError: if the run is damaged.
+        UnknownNameError: if the run's space is not installed.
+    """
+    parts, space = Parts(), space or _space(run.config["space"])
     known, notice = parts.of("known accuracies", lambda: _known(run, space), (None, None))
     best = run.outcome.best if run.outcome else None
     speed = plots.rates(run.arrivals)

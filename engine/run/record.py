@@ -111,7 +111,9 @@ def read_run(folder: Path) -> RunRecord:
     if not path.is_file():
         raise RunError(f"{folder} is not a run folder: it has no config.yaml; name the folder that a search wrote")
     config_text = own_text(path)
-    content, outcome = read_journal(folder / "journal.jsonl"), read_result(folder / "result.json")
+    # In this order: a search that ends in between has all evaluations of its result in the journal.
+    outcome = read_result(folder / "result.json")
+    content = read_journal(folder / "journal.jsonl")
     check_journal(outcome, len(content.evaluations), folder)
     return RunRecord(
         folder=folder,

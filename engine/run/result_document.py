@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from rbflex_evo.engine.terminal.wording import named
 from rbflex_evo.spaces import Genotype, RunError, SearchSpace
 from rbflex_evo.spaces.errors import reason
 
@@ -31,6 +32,20 @@ class Candidate(Part):
     key: str
     scores: dict[str, float]
     costs: dict[str, float] = {}
+
+    def __repr__(self) -> str:
+        numbers = ", ".join(filter(None, (named(self.scores), named(self.costs))))
+        return f"<Candidate {_shortened(self.notation)}: {numbers}>"
+
+    __str__ = __repr__
+
+
+SHORT = 100
+"""Most characters of a notation in the representation of a candidate."""
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= SHORT else f"{text[: SHORT - 1]}…"
 
 
 def notation_of(space: SearchSpace, genotype: Genotype) -> str:

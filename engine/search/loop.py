@@ -31,6 +31,7 @@ from rbflex_evo.spaces import Genotype, RunError, SearchSpace
 from rbflex_evo.strategies import Strategy
 
 from .budget import Budget
+from .callback import Callbacks, SearchProgress
 
 BARREN_ASKS = 1000
 SECONDS_BETWEEN_SNAPSHOTS = 5.0
@@ -56,6 +57,7 @@ class Loop:
 
     Attributes:
         progress: Shows each evaluation; nothing unless one is set.
+        callbacks: Told of evaluations that are new in the journal, and of snapshots; none unless they are set.
         stop_reason: Why the search ended, or None while it has not.
     """
 
@@ -80,6 +82,7 @@ class Loop:
         self.budget, self.folder, self.journal = budget, folder, journal
         self.identity, self.interrupt = identity, interrupt
         self.progress = Progress("search", None, shown=False)
+        self.callbacks = Callbacks()
         self.counts = Counts()
         self.book = book
         self.limits = LimitedView(view, constraints, book, cap_of(constraints, book, space.encoding.size), self._write_look)
@@ -92,6 +95,7 @@ class Loop:
         self._next_look = len(content.looks)
         self._references = {evaluation.key: evaluation for evaluation in content.references}
         self._pending = deque(content.evaluations)
+        self._journalled = len(content.evaluations)
         self._earlier = content.seconds
         self._started = time.monotonic()
         self._between_tell_and_ask = False
@@ -163,6 +167,7 @@ class Loop:
         Raises:
             RuntimeError: If `genotypes` are not those of the last `ask`, or were evaluated before.
             RunError: If the journal holds other evaluations than those that the strategy asks for.
+            CallbackError: If a callback failed; everything is saved.
             Interrupted, Stopped: After Ctrl-C or another stop signal, everything saved.
         """
         if self._asked is None:
@@ -184,6 +189,8 @@ class Loop:
                 self.view.add(evaluation)
                 done.append(evaluation)
                 self.progress.advance(self._best)
+                if self.callbacks and len(self.view) > self._journalled:
+                    self.callbacks.on_evaluation(evaluation, self._progress_now())
                 self.interrupt.check()
                 if self._cut_short():
                     self.stop_reason = self._spent()
@@ -202,6 +209,7 @@ class Loop:
 
         Raises:
             RuntimeError: If `evaluations` are not those of the last `evaluate`.
+            CallbackError: If a callback failed; everything is saved.
             Interrupted, Stopped: After Ctrl-C or another stop signal, everything saved.
         """
         if self._asked is None or self._evaluated is None:
@@ -220,6 +228,8 @@ class Loop:
         self._between_tell_and_ask = True
         if time.monotonic() - self._saved_at > SECONDS_BETWEEN_SNAPSHOTS:
             self._save_snapshot()
+            if self.callbacks:
+                self.callbacks.on_snapshot(self._progress_now())
         if self.counts.barren >= BARREN_ASKS:
             self.stop_reason = f"the strategy proposed only known architectures {BARREN_ASKS:,} times in a row"
             return
@@ -302,6 +312,9 @@ class Loop:
         state = Snapshot(len(self.view), self.seconds, self.counts, self.strategy.state_dict())
         replace_text(self.folder.snapshot, snapshots.encode(state, self.identity))
         self._saved_at = time.monotonic()
+
+    def _progress_now(self) -> SearchProgress:
+        return SearchProgress(self.folder.path, self.space, len(self.view), self._journalled, self.seconds, self.view)
 
     def _best(self) -> str:
         incumbent = self.view.incumbent()

@@ -10,7 +10,7 @@ run or returns its result.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from typing import Any
@@ -20,6 +20,7 @@ from rbflex_evo.fitness.data.inputs import default_data
 from rbflex_evo.spaces import SPACES, ConfigError, RunError, SearchSpace, create_space
 from rbflex_evo.spaces.errors import shown
 
+from .callbacks import Callback
 from .result import Result
 from .search import Search
 
@@ -46,6 +47,7 @@ def search(
     objective: str | Mapping[str, Any] | None = None,
     quiet: bool = False,
     report: bool = True,
+    callbacks: Iterable[Callback] = (),
     **settings: Any,
 ) -> Result:
     """Searches a space and returns the result.
@@ -63,6 +65,7 @@ def search(
         objective: How scores become one utility: the name of a score, or the section ``fitness.objective``.
         quiet: Whether to show no progress.
         report: Whether to write report.html at the end.
+        callbacks: Told of evaluations, snapshots and the end, in this order; see `Callback`.
         **settings: Other keys of a configuration, such as ``strategy``, ``data``, ``name``, ``seed``, ``workers``, ``cache``, ``table``
             and ``fitness`` (for ``weights`` and ``constraints``).
 
@@ -76,7 +79,7 @@ def search(
     fitness = {"preset": preset, "proxies": proxies, "objective": objective, "limits": limits}
     config, built = configured(space, budget, fitness, settings)
     with _in_python():
-        return Search(config, space=built, quiet=quiet, report=report).run()
+        return Search(config, space=built, quiet=quiet, report=report, callbacks=callbacks).run()
 
 
 def configured(

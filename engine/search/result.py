@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rbflex_evo.engine.figures.front import front_data
 from rbflex_evo.engine.run.environment import environment
+from rbflex_evo.engine.run.folder import replace_text
 from rbflex_evo.engine.run.result_document import Candidate, FrontFacts, ResultDocument, TableFacts, notation_of
+from rbflex_evo.engine.terminal.wording import counted
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
 from rbflex_evo.spaces import RunError, SearchSpace
 
+from . import result_table
+
 if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
     from torch import nn
 
     from rbflex_evo.engine.export.export import Exported
@@ -24,25 +31,39 @@ if TYPE_CHECKING:
 TOP = 10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """A finished search.
+
+    A notebook shows it as the found architecture, its scores and ranks, its drawing and the curves of the search.
 
     Attributes:
         folder: Folder of the run.
         space: Search space of the run.
-        ranked: Every candidate that neither failed nor is infeasible, best first.
+        view: All evaluations of the run, in order.
         found: Content of result.json.
         weights: How the networks' weights are drawn.
-        not_dominated: With several objectives, the candidates that no other dominates; None with one objective.
     """
 
     folder: Path
     space: SearchSpace
-    ranked: Sequence[Evaluation]
+    view: ArchiveView
     found: ResultDocument
     weights: WeightParameters = field(default_factory=WeightParameters)
-    not_dominated: Sequence[Evaluation] | None = None
+
+    def __repr__(self) -> str:
+        best = self.best
+        return f"<Result {self.folder}: {'nothing found' if best is None else best}, {counted(len(self.view), 'evaluation')}>"
+
+    def _repr_html_(self) -> str:
+        from .result_page import result_page
+
+        return result_page(self.folder, self.space, self.view, self.found, self.best)
+
+    @cached_property
+    def ranked(self) -> Sequence[Evaluation]:
+        """Every candidate that neither failed nor is infeasible, best first."""
+        return self.view.best_first()
 
     @property
     def best(self) -> Candidate | None:
@@ -59,9 +80,8 @@ class Result:
         Raises:
             RunError: if the search had one objective.
         """
-        if self.not_dominated is None:
-            raise RunError(f"{self.folder} has no front: its objective is one number; set fitness.objective.pareto")
-        return [candidate(evaluation, self.space) for evaluation in self.not_dominated]
+        self._check_front()
+        return [candidate(evaluation, self.space) for evaluation in self.view.front()]
 
     def network(self) -> nn.Module:
         """Builds the best network as its benchmark counts it, with untrained weights drawn like the scored ones.
@@ -98,6 +118,94 @@ class Result:
             quiet=True,
         )
 
+    def to_dataframe(self) -> pd.DataFrame:
+        """Returns every evaluation as a row of a pandas frame, in the order of evaluation; needs the extra ``dataframe``.
+
+        The index is the number of the evaluation, from 1. The columns are the rank (1 is the best; missing if the candidate failed
+        or breaks a limit), the status ("scored", "failed", "infeasible"), notation, genotype, with several objectives whether the
+        candidate is on the front, each score and each cost by name (a cost whose name is taken is NAME_cost), the seconds of the
+        measurement and the reason of a failure.
+
+        Raises:
+            ConfigError: If pandas is not installed.
+        """
+        return result_table.frame_of(result_table.columns_of(self.view, self.space))
+
+    def to_csv(self, path: str | Path) -> None:
+        """Writes the columns of `to_dataframe` as CSV, without pandas.
+
+        Raises:
+            RunError: If the file cannot be written.
+        """
+        replace_text(Path(path), result_table.csv_text(result_table.columns_of(self.view, self.space)))
+
+    def plot_progress(self, score: str | None = None, *, ax: Axes | None = None) -> Axes:
+        """Draws the best raw value of a score so far against the number of unique evaluations; a diamond is the found architecture.
+
+        Args:
+            score: Name of the score; by default the first one that the objective reads.
+            ax: Axes to draw on; by default those of a new pyplot figure, which a notebook shows.
+
+        Raises:
+            ConfigError: If the search has no such score.
+            RunError: If no candidate has a score.
+        """
+        from . import result_plots
+
+        return result_plots.progress(self.view, score, ax)
+
+    def plot_scores(self, cost: str = "params", score: str | None = None, *, ax: Axes | None = None) -> Axes:
+        """Draws a score of every candidate against a cost; a diamond is the found architecture.
+
+        Args:
+            cost: Name of a cost that the search counted, or of another score. ``params`` and ``flops`` always work: if the search
+                did not count them, they are counted now, as the space counts the raw networks.
+            score: Name of the score; by default the first one that the objective reads.
+            ax: Axes to draw on; by default those of a new pyplot figure, which a notebook shows.
+
+        Raises:
+            ConfigError: If the search has no such score or cost.
+            RunError: If no candidate has a score.
+        """
+        from . import result_plots
+
+        return result_plots.score_against(self.view, self.space, score, cost, ax)
+
+    def plot_front(self, across: str | None = None, up: str | None = None, *, ax: Axes | None = None) -> Axes:
+        """Draws two objectives of every candidate with the front and its knee.
+
+        Args:
+            across: Name of the objective along x; by default the first other one.
+            up: Name of the objective along y; by default the first one that is maximised.
+            ax: Axes to draw on; by default those of a new pyplot figure, which a notebook shows.
+
+        Raises:
+            RunError: If the search had one objective.
+            ConfigError: If the search has no such objective.
+        """
+        from . import result_plots
+
+        self._check_front()
+        return result_plots.front(self.view, across, up, ax)
+
+    def plot_ranks(self, top: int = TOP, *, ax: Axes | None = None) -> Axes:
+        """Draws the rank of each of the `top` best candidates in each score that the objective reads, among all of the run.
+
+        Args:
+            top: How many candidates, best first.
+            ax: Axes to draw on; by default those of a new pyplot figure, which a notebook shows.
+
+        Raises:
+            RunError: If no candidate is within the limits.
+        """
+        from . import result_plots
+
+        return result_plots.ranks(self.view, top, ax)
+
+    def _check_front(self) -> None:
+        if self.view.objective.rule != "pareto":
+            raise RunError(f"{self.folder} has no front: its objective is one number; set fitness.objective.pareto")
+
     @property
     def document(self) -> dict[str, Any]:
         """Content of result.json as plain data."""
@@ -130,11 +238,6 @@ def candidate(evaluation: Evaluation, space: SearchSpace) -> Candidate:
     )
 
 
-def front_of(view: ArchiveView) -> list[Evaluation] | None:
-    """Returns the evaluations that no other dominates, or None if there is one objective."""
-    return view.front() if view.objective.rule == "pareto" else None
-
-
 def document(
     *,
     name: str,
@@ -162,8 +265,7 @@ def document(
 
 
 def _front(view: ArchiveView, space: SearchSpace) -> FrontFacts | None:
-    members = front_of(view)
-    if members is None:
+    if view.objective.rule != "pareto":
         return None
     data = front_data(view)
     return FrontFacts(
@@ -171,7 +273,7 @@ def _front(view: ArchiveView, space: SearchSpace) -> FrontFacts | None:
         reference_point=data.reference_point,
         hypervolume=0.0 if data.volumes is None else data.volumes.volume,
         hypervolume_share=0.0 if data.volumes is None else float(data.volumes.shares[-1]),
-        candidates=[candidate(member, space) for member in members],
+        candidates=[candidate(member, space) for member in view.front()],
     )
 
 

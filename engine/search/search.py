@@ -17,7 +17,7 @@ The table of known accuracies is only checked to be of this space before the sea
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,9 +44,10 @@ from rbflex_evo.spaces.isolation.settings import own_settings
 from rbflex_evo.strategies import STRATEGIES
 
 from .budget import Budget
+from .callback import Callback, Callbacks
 from .extension import Keys, extend, finish, kept_of
 from .loop import Loop, check_answer
-from .result import Result, document, front_of, table_facts
+from .result import Result, document, table_facts
 
 if TYPE_CHECKING:
     from rbflex_evo.spaces.tables.table import Table
@@ -62,10 +63,11 @@ class Search:
         space: the space that the configuration describes, if it was made already, such as one with functions of a notebook.
         quiet: shows no progress.
         report: writes report.html at the end.
+        callbacks: Told of evaluations, snapshots and the end, in this order; see `Callback`.
 
     Raises:
         GenotypeError: if a warm start is not of the space.
-        ConfigError: if the warm start does not fit into the budget, or the space is another one.
+        ConfigError: if the warm start does not fit into the budget, the space is another one, or one of the callbacks is none.
     """
 
     def __init__(
@@ -77,8 +79,10 @@ class Search:
         space: SearchSpace | None = None,
         quiet: bool = False,
         report: bool = True,
+        callbacks: Iterable[Callback] = (),
     ) -> None:
         self.config = config
+        self._callbacks = Callbacks(callbacks)
         self.parts = Assembly(config, space)
         self.space = self.parts.space
         self.warm_start = self.parts.warm_start
@@ -90,9 +94,11 @@ class Search:
         self._provenance = provenance or {"inputs": None, "backend": None}
 
     @classmethod
-    def from_yaml(cls, path: str | Path, overrides: Sequence[str] = (), *, quiet: bool = False) -> Search:
+    def from_yaml(
+        cls, path: str | Path, overrides: Sequence[str] = (), *, quiet: bool = False, callbacks: Iterable[Callback] = ()
+    ) -> Search:
         """Reads the configuration from a YAML file, with ``key.sub=value`` overrides."""
-        return cls(load_config(path, overrides), quiet=quiet)
+        return cls(load_config(path, overrides), quiet=quiet, callbacks=callbacks)
 
     @classmethod
     def from_folder(
@@ -102,6 +108,7 @@ class Search:
         budget: Mapping[str, Any] | None = None,
         space: SearchSpace | None = None,
         quiet: bool = False,
+        callbacks: Iterable[Callback] = (),
     ) -> Search:
         """Takes up the run in a folder.
 
@@ -110,6 +117,7 @@ class Search:
             budget: Other limits for the run, such as ``{"evaluations": 2000}``; it goes on as if it had had them from the start.
             space: The space of the run, if its networks are built by a function of a notebook or a script, which is not stored.
             quiet: True shows no progress.
+            callbacks: Told of evaluations that are new, snapshots and the end; see `Callback`.
 
         Raises:
             RunError: if there is none, or it cannot have that budget.
@@ -117,9 +125,9 @@ class Search:
         """
         config = find_run(path)
         if not budget:
-            return cls(config, space=space, quiet=quiet)
+            return cls(config, space=space, quiet=quiet, callbacks=callbacks)
         _check_extensible(config)
-        search = cls(with_budget(config, budget), space=space, quiet=quiet)
+        search = cls(with_budget(config, budget), space=space, quiet=quiet, callbacks=callbacks)
         search._other_budget = True
         return search
 
@@ -128,6 +136,7 @@ class Search:
 
         Raises:
             RbflexEvoError: If anything about the folder, the data, the device or the table is wrong.
+            CallbackError: If a callback failed; everything is saved.
             Interrupted, Stopped: After Ctrl-C or another stop signal, everything saved.
         """
         with self.open() as running:
@@ -367,7 +376,7 @@ class Search:
         attempt("report was written", f"rbflex-evo report {folder.path}", write)
 
     def _result(self, folder: RunFolder, view: ArchiveView, found: ResultDocument) -> Result:
-        return Result(folder.path, self.space, view.best_first(), found, self.config.fitness.weights, front_of(view))
+        return Result(folder.path, self.space, view.closed(), found, self.config.fitness.weights)
 
     def _progress(self, title: str, total: int | None, *, initial: int = 0, unit: str = "evaluation") -> Progress:
         return Progress(title, total, initial=initial, unit=unit, shown=not self.quiet)
@@ -410,6 +419,7 @@ class RunningSearch:
             self._table, book = search.parts.table, search.parts.book()
             if not content.evaluations:
                 book.check(search.space.encoding.sample(np.random.Generator(np.random.PCG64(0))))
+            resources.callback(search._callbacks.close)
             self._measuring = resources.enter_context(ExitStack())
             evaluator, inputs = self._measuring.enter_context(search._evaluator())
             interrupt.check()
@@ -418,6 +428,7 @@ class RunningSearch:
                 journal = self._measuring.enter_context(Journal(self._folder.journal, content.end))
                 self._loop = search._loop(self._folder, content, journal, evaluator, inputs, interrupt, book)
                 self._measuring.callback(self._save)
+                self._loop.callbacks = search._callbacks
                 bar = search._progress("search", search.config.budget.evaluations, initial=len(self._loop.view))
                 self._loop.progress = self._measuring.enter_context(bar)
             self._resources = resources.pop_all()
@@ -464,6 +475,7 @@ class RunningSearch:
 
         Raises:
             RuntimeError: If the search is not finished.
+            CallbackError: If a callback failed; the result is written, and a second call returns it.
         """
         if self._result is None:
             if self._loop is None or not self._loop.finished:
@@ -474,7 +486,10 @@ class RunningSearch:
             found = search._document(loop)
             self._measuring.close()
             self._result = search._finish(self._folder, loop.view, found, self._table)
-            self.close()
+            try:
+                search._callbacks.on_end(self._result)
+            finally:
+                self.close()
         return self._result
 
     def close(self) -> None:
@@ -507,19 +522,22 @@ class RunningSearch:
                 self._loop.close()
 
 
-def open_search(config: Config | str | Path, overrides: Sequence[str] = (), *, quiet: bool = False) -> RunningSearch:
+def open_search(
+    config: Config | str | Path, overrides: Sequence[str] = (), *, quiet: bool = False, callbacks: Iterable[Callback] = ()
+) -> RunningSearch:
     """Opens a search for a loop of the caller's own.
 
     Args:
         config: A configuration, or the path of a YAML file.
         overrides: ``key.sub=value`` changes to the YAML file.
         quiet: True shows no progress.
+        callbacks: Told of evaluations, snapshots and the end; see `Callback`.
 
     Raises:
         RbflexEvoError: If the configuration, the folder, the data, the device or the table is wrong.
     """
     chosen = config if isinstance(config, Config) else load_config(config, overrides)
-    return Search(chosen, quiet=quiet).open()
+    return Search(chosen, quiet=quiet, callbacks=callbacks).open()
 
 
 def _check_extensible(config: Config) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from array import array
 from collections.abc import Callable, Iterable, Sequence
@@ -34,7 +35,7 @@ class ArchiveView:
     def __init__(self, objective: Objective, key_of: Callable[[Genotype], str], constraints: Sequence[Constraint] = ()) -> None:
         self.objective = objective
         self.constraints = tuple(constraints)
-        self._key_of = lru_cache(KEYS_REMEMBERED)(key_of)
+        self._key_of: Callable[[Genotype], str] = lru_cache(KEYS_REMEMBERED)(key_of)
         self._evaluations: list[Evaluation] = []
         self._positions: dict[str, int] = {}
         # Values of the members, one evaluation after another; NaN if the evaluation failed.
@@ -65,6 +66,12 @@ class ArchiveView:
             view.add(evaluation)
         if objective.reference == "sample" and len(view):
             view.set_reference(references)
+        return view
+
+    def closed(self) -> ArchiveView:
+        """Returns the view at the end of a run, which knows keys only: it holds no evaluator, and nothing may be added to it."""
+        view = copy.copy(self)
+        view._key_of = str
         return view
 
     def __len__(self) -> int:

@@ -61,6 +61,25 @@ def own_settings() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def restored_settings() -> Iterator[None]:
+    """Context that undoes what a function of the user sets, for a call of it within `own_settings`."""
+    with ExitStack() as stack:
+        stack.enter_context(np.errstate())
+        if "torch" in sys.modules:
+            import torch
+
+            stack.enter_context(torch.set_grad_enabled(torch.is_grad_enabled()))
+            for setting in _settings():
+                stack.callback(_restore, setting, setting.read())
+        yield
+
+
+def _restore(setting: _Setting, before: Any) -> None:
+    if setting.read() != before:
+        setting.write(before)
+
+
 def _enter_numpy(stack: ExitStack) -> None:
     stack.enter_context(np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"))
     if any(action == "error" for action, *_ in warnings.filters):

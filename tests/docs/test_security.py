@@ -32,6 +32,7 @@ from rbflex_evo.spaces import RbflexEvoError, create_space
 from rbflex_evo.spaces.families.nafbee.bert_weights import read_weights
 from rbflex_evo.spaces.families.nats_bench.analog_table import _analog_accuracies
 from rbflex_evo.spaces.tables.table import create_table
+from tests.support.live import ask, served
 from tests.support.page import Page
 from tests.support.runs import evaluations, write_run
 
@@ -287,6 +288,18 @@ def test_names_in_figures_are_texts(text: str, tmp_path: Path) -> None:
     config["table"]["dataset"] = text
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     assert "<script>alert" not in write_report(folder).read_text(encoding="utf-8")
+
+
+def test_the_watched_page_is_for_this_machine_and_for_reading_only(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", evaluations(), table=False)
+    before = sorted(path.name for path in folder.iterdir())
+    with served(folder) as server:
+        assert server.server_address[0] == "127.0.0.1"
+        assert ask(server, "/")[0] == 200
+        assert ask(server, "/", Host=f"evil.example:{server.server_port}")[0] == 403
+        assert {ask(server, path)[0] for path in ("/config.yaml", "/../config.yaml", "/%2e%2e/config.yaml")} == {404}
+        assert {ask(server, "/", method)[0] for method in ("POST", "PUT", "DELETE")} == {501}
+    assert sorted(path.name for path in folder.iterdir()) == before
 
 
 def test_a_cache_holds_numbers_and_json_only(tmp_path: Path) -> None:
