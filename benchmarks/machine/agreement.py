@@ -57,10 +57,12 @@ FORMS: dict[str, dict[str, Any]] = {
     **{f"nds_{name}": CELLS for name in ("amoeba", "darts", "enas", "nasnet", "pnas")},
     "nds_resnet": {"depths": [1, 2, 4], "widths": [8, 16, 32]},
     "nasbench101": {"channels": 32},
+    "flexibert": {"hidden": [32, 64], "inner": [64, 128], "embedding": 32, "length": 20, "vocabulary": 1000},
     "mobilenet": {"size": 64},
     "nafbee_bert": {"per_layer": True, "layers": 6, "hidden": 96, "heads": 6, "length": 20, "vocabulary": 1000},
     "nafbee_vgg11": {"per_layer": True, "channels": 16},
     "nafbee_vgg19": {"per_layer": True, "channels": 16},
+    "pit": {"widths": [8, 16], "size": 64},
     "transnas_macro": {"size": 64, "channels": 16, "task": "segmentsemantic"},
     "transnas_micro": {"size": 64, "channels": 16},
 }

@@ -23,10 +23,12 @@ from rbflex_evo.spaces import DataError, Genotype, SearchSpace
 from rbflex_evo.spaces.errors import GenotypeError, shown
 from rbflex_evo.spaces.families.nasnet.darts import OPERATIONS as DARTS_OPERATIONS
 from rbflex_evo.spaces.families.nasnet.notation import GENOTYPE_SHAPE, genotype_fields
+from rbflex_evo.spaces.families.pit.table import dictionaries
 from rbflex_evo.spaces.literals import literal
 from rbflex_evo.spaces.tables.files import read_csv
 
 NASLIB, SWAP = "zc_naslib_sample.csv.gz", "darts_1000.csv.gz"
+VIT_BENCH, BERT = "vitbench101.npz", "bert_nasbench.csv.gz"
 
 
 def existing(folder: Path, name: str) -> Path:
@@ -127,6 +129,27 @@ def autoformer_names(folder: Path, variant: str) -> list[str]:
         )
         for i, layers in enumerate(depth)
     ]
+
+
+def vit_bench_names(folder: Path, prefix: str) -> list[str]:
+    """Returns the networks of ViT-Bench-101 in one of its spaces, as dictionaries.
+
+    Args:
+        folder: Folder of the file.
+        prefix: ``autoformer_`` or ``pit_``.
+    """
+    return list(dictionaries(lambda name, _: arrays(folder, VIT_BENCH)[name], prefix, VIT_BENCH))
+
+
+def flexibert_names(folder: Path) -> list[str]:
+    """Returns the networks of NAS-Bench-BERT."""
+    columns = arrays(folder, BERT)
+    return [f"{hidden}: {layers}" for hidden, layers in zip(columns["hidden_size"], columns["layers"], strict=True)]
+
+
+def flexibert_scores(folder: Path) -> np.ndarray:
+    """Returns their mean results on GLUE, in percent."""
+    return arrays(folder, BERT)["score_glue"].astype(np.float64)
 
 
 def read_plainly(space: SearchSpace, name: str | int) -> Genotype:

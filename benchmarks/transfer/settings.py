@@ -3,6 +3,7 @@
 Every network is scored once, and its scores are compared with each of the accuracies that are known of it: two data sets of
 nats_tss and nats_sss, four tasks of TransNAS-Bench-101. So nats networks are scored with CIFAR-10 images and ten classes, TransNAS
 networks with the decoder of `class_object`. Sizes are smaller than the benchmarks' own where a network would take too long.
+Settings that came after the presets were chosen are shown and not used to choose.
 """
 
 from __future__ import annotations
@@ -71,8 +72,12 @@ class Setting:
     def batch(self, folder: Path, n: int, noise: bool = False) -> Batch:
         """Returns N inputs: the first CIFAR-10 or ImageNet images of a file, random Taskonomy images, or N(0, 1) noise.
 
-        CIFAR-10 images are those of a larger file if there are more of them than in the usual one.
+        Networks of words get random words. CIFAR-10 images are those of a larger file if there are more of them than in the usual
+        one.
         """
+        if SPACES.get(self.space).inputs == "words":
+            space = self.create(False)
+            return create_batch("words", length=space.input_shape[0], vocabulary=space.vocabulary, n=n)
         if noise:
             return create_batch("noise", shape=[3, self.side, self.side], n=n, seed=0)
         if self.side == 32:
@@ -153,6 +158,22 @@ def _autoformer(variant: str) -> Setting:
     )
 
 
+def _vit_bench(kind: str, space: str) -> Setting:
+    accuracies = [f"{data}_{how}" for data in ("cifar100", "flowers", "chaoyang") for how in ("base", "kd")]
+    return Setting(
+        f"vitbench_{kind}" if kind != space else kind,
+        f"vitbench_{kind}" if kind != space else kind,
+        space,
+        {"size": 112, "classes": 100},
+        {},
+        partial(networks.vit_bench_names, prefix=f"{kind}_"),
+        {accuracy: _column("vitbench101.npz", f"{kind}_{accuracy}") for accuracy in accuracies},
+        side=112,
+        note="112 pixels instead of 224; shown, not used to choose",
+        choosing=False,
+    )
+
+
 _EVERY = (
     Setting(
         "nats_tss",
@@ -218,6 +239,20 @@ _EVERY = (
         networks.activations,
         {"cifar10": networks.activation_accuracies},
         note="11 networks; shown, not used to choose",
+        choosing=False,
+    ),
+    _vit_bench("autoformer", "autoformer_tiny"),
+    _vit_bench("pit", "pit"),
+    Setting(
+        "flexibert",
+        "flexibert",
+        "flexibert",
+        {},
+        {"embedding": 16},
+        networks.flexibert_names,
+        {"glue": networks.flexibert_scores},
+        note="random words in place of images; each network once, mean of its rows; shown, not used to choose",
+        distinct=True,
         choosing=False,
     ),
 )

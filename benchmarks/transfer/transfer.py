@@ -84,8 +84,6 @@ def settings_of(names: Sequence[str] | None) -> list[Setting]:
     for setting in chosen:
         if not setting.exists:
             print(f"{setting.name} is left out: there is no space {setting.space!r}")
-    if names is None:
-        print("FlexiBERT is left out: there is no space of it")
     found = [setting for setting in chosen if setting.exists]
     if not found:
         raise ConfigError("no setting is left; name one whose space exists")

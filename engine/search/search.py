@@ -38,7 +38,7 @@ from rbflex_evo.engine.terminal.wording import counted
 from rbflex_evo.fitness.costs.book import CostBook
 from rbflex_evo.fitness.evaluation import Calibrated, Evaluation, EvaluatorLike, evaluate
 from rbflex_evo.fitness.objective.archive import ArchiveView
-from rbflex_evo.spaces import FailedError, Genotype, RunError
+from rbflex_evo.spaces import FailedError, Genotype, RunError, SearchSpace
 from rbflex_evo.spaces.encodings.distinct import distinct
 from rbflex_evo.spaces.isolation.settings import own_settings
 from rbflex_evo.strategies import STRATEGIES

@@ -30,15 +30,24 @@ class StageRange:
         min_depth: Smallest number of blocks.
         max_depth: Largest number of blocks.
         choices: Number of kinds of blocks.
+        step: Difference between two depths that follow each other.
     """
 
     min_depth: int
     max_depth: int
     choices: int
+    step: int = 1
 
     def __post_init__(self) -> None:
         if not 1 <= self.min_depth <= self.max_depth or self.choices < 1:
             raise ValueError(f"expected 1 <= min_depth <= max_depth and at least one choice, but it is {self}")
+        if self.step < 1 or (self.max_depth - self.min_depth) % self.step:
+            raise ValueError(f"expected whole steps from min_depth to max_depth, but it is {self}")
+
+    @property
+    def depths(self) -> range:
+        """Allowed numbers of blocks."""
+        return range(self.min_depth, self.max_depth + 1, self.step)
 
 
 class StagedEncoding(Encoding):
@@ -67,9 +76,7 @@ class StagedEncoding(Encoding):
     @property
     def size(self) -> int:
         """Number of valid genotypes."""
-        depths = [range(stage.min_depth, stage.max_depth + 1) for stage in self.stages]
-        blocks = [sum(stage.choices**depth for depth in of) for stage, of in zip(self.stages, depths, strict=True)]
-        return math.prod([*self.plain, *blocks])
+        return math.prod([*self.plain, *(sum(stage.choices**depth for depth in stage.depths) for stage in self.stages)])
 
     def split(self, genotype: Genotype) -> tuple[Genotype, list[Genotype]]:
         """Returns the plain genes, and the blocks of each stage without its empty places."""
@@ -91,10 +98,8 @@ class StagedEncoding(Encoding):
             raise GenotypeError(f"expected {len(self.stages)} stages, but there are {len(stages)}")
         genes = [int(gene) for gene in plain]
         for i, (stage, blocks) in enumerate(zip(self.stages, stages, strict=True)):
-            if not stage.min_depth <= len(blocks) <= stage.max_depth:
-                raise GenotypeError(
-                    f"stage {i + 1} must have {stage.min_depth}..{stage.max_depth} blocks, but it has {len(blocks)}"
-                )
+            if len(blocks) not in stage.depths:
+                raise GenotypeError(f"stage {i + 1} must have {_written(stage)} blocks, but it has {len(blocks)}")
             genes += [*map(int, blocks), *[EMPTY] * (stage.max_depth - len(blocks))]
         genotype = tuple(genes)
         self.validate(genotype)
@@ -108,6 +113,9 @@ class StagedEncoding(Encoding):
             places = genotype[start : start + stage.max_depth]
             if any(a == EMPTY and b != EMPTY for a, b in itertools.pairwise(places)):
                 raise GenotypeError(f"stage {i + 1} of {genotype} has a block after an empty place; put empty places last")
+            depth = sum(gene != EMPTY for gene in places)
+            if depth not in stage.depths:
+                raise GenotypeError(f"stage {i + 1} of {genotype} has {depth} blocks; it must have {_written(stage)}")
             start += stage.max_depth
 
     def _ranges(self) -> list[range]:
@@ -121,14 +129,14 @@ class StagedEncoding(Encoding):
     def sample(self, rng: np.random.Generator) -> Genotype:
         """Draws every plain gene, every depth and every block uniformly."""
         plain = [int(rng.integers(count)) for count in self.plain]
-        stages = [_blocks(stage, int(rng.integers(stage.min_depth, stage.max_depth + 1)), rng) for stage in self.stages]
+        stages = [_blocks(stage, stage.depths[int(rng.integers(len(stage.depths)))], rng) for stage in self.stages]
         return self.join(plain, stages)
 
     def mutate(self, genotype: Genotype, rng: np.random.Generator, probability: float | None = None) -> Genotype:
         """Changes each plain gene, depth and block with `probability`; None, or a draw that changes nothing, changes one of them.
 
         A new depth is uniform among the other depths: blocks are removed from or drawn for the end of the stage. A single change
-        is of a gene drawn uniformly, where a depth changes by one block.
+        is of a gene drawn uniformly, where a depth changes by one step.
         """
         if self.size == 1:
             return genotype
@@ -146,9 +154,9 @@ class StagedEncoding(Encoding):
             blocks = [
                 _other(gene, 1, stage.choices, rng) if stage.choices > 1 and rng.random() < probability else gene for gene in old
             ]
-            depths = stage.max_depth - stage.min_depth + 1
-            if depths > 1 and rng.random() < probability:
-                depth = _other(len(blocks), stage.min_depth, depths, rng)
+            depths = stage.depths
+            if len(depths) > 1 and rng.random() < probability:
+                depth = depths[_other(depths.index(len(blocks)), 0, len(depths), rng)]
                 blocks = (blocks + _blocks(stage, max(0, depth - len(blocks)), rng))[:depth]
             changed.append(blocks)
         return self.join(genes, changed)
@@ -184,14 +192,14 @@ class StagedEncoding(Encoding):
         return self.join(one[:plain], blocks[0]), self.join(two[:plain], blocks[1])
 
     def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
-        """Yields every genotype that differs in one plain gene, in one block, or by one block at the end of a stage."""
+        """Yields every genotype that differs in one plain gene, in one block, or by one step of blocks at the end of a stage."""
         return (neighbour for *_, neighbour in self._steps(genotype))
 
     def _steps(self, genotype: Genotype) -> Iterator[tuple[int, bool, Genotype]]:
         """Yields (position of the gene, or of the first gene of the stage; whether the depth changes; the neighbour)."""
 
-        def changed(place: int, gene: int) -> Genotype:
-            return (*genotype[:place], gene, *genotype[place + 1 :])
+        def changed(place: int, *genes: int) -> Genotype:
+            return (*genotype[:place], *genes, *genotype[place + len(genes) :])
 
         for i, count in enumerate(self.plain):
             yield from ((i, False, changed(i, gene)) for gene in range(count) if gene != genotype[i])
@@ -202,9 +210,10 @@ class StagedEncoding(Encoding):
             for i in places[:depth]:
                 yield from ((i, False, changed(i, gene)) for gene in range(1, stage.choices + 1) if gene != genotype[i])
             if depth > stage.min_depth:
-                yield start, True, changed(places[depth - 1], EMPTY)
+                yield start, True, changed(places[depth - stage.step], *[EMPTY] * stage.step)
             if depth < stage.max_depth:
-                yield from ((start, True, changed(places[depth], gene)) for gene in range(1, stage.choices + 1))
+                added = itertools.product(range(1, stage.choices + 1), repeat=stage.step)
+                yield from ((start, True, changed(places[depth], *blocks)) for blocks in added)
             start += stage.max_depth
 
     def distance(self, first: Genotype, second: Genotype) -> float:
@@ -212,26 +221,34 @@ class StagedEncoding(Encoding):
         return hamming_distance(first, second)
 
     def repair(self, genotype: Sequence[int]) -> Genotype:
-        """Returns the genotype with every gene moved into its range, and empty places moved to the end of their stages."""
+        """Returns the genotype with genes in their ranges, empty places last in a stage, and depths cut to allowed ones."""
         check_length(genotype, len(self.names))
         ranges = self._ranges()
         clipped = [min(max(int(gene), allowed.start), allowed.stop - 1) for gene, allowed in zip(genotype, ranges, strict=True)]
-        return self.join(*self.split(tuple(clipped)))
+        plain, stages = self.split(tuple(clipped))
+        depths = [max(depth for depth in stage.depths if depth <= len(of)) for stage, of in zip(self.stages, stages, strict=True)]
+        return self.join(plain, [blocks[:depth] for blocks, depth in zip(stages, depths, strict=True)])
 
     def enumerate(self) -> Iterator[Genotype]:
         """Yields every genotype once, in lexicographic order."""
         parts: list[list[Genotype]] = [[(gene,) for gene in range(count)] for count in self.plain]
         for stage in self.stages:
-            depths = range(stage.min_depth, stage.max_depth + 1)
             parts.append(
                 [
                     (*blocks, *(EMPTY,) * (stage.max_depth - depth))
-                    for depth in depths
+                    for depth in stage.depths
                     for blocks in itertools.product(range(1, stage.choices + 1), repeat=depth)
                 ]
             )
         for combination in itertools.product(*parts):
             yield tuple(itertools.chain.from_iterable(combination))
+
+
+def _written(stage: StageRange) -> str:
+    """Returns the allowed depths of a stage as text."""
+    if stage.step == 1:
+        return f"{stage.min_depth}..{stage.max_depth}"
+    return f"{', '.join(map(str, stage.depths[:-1]))} or {stage.max_depth}" if len(stage.depths) > 1 else str(stage.max_depth)
 
 
 def _blocks(stage: StageRange, depth: int, rng: np.random.Generator) -> list[int]:

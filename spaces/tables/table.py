@@ -24,6 +24,7 @@ TABLES = Registry("table")
 TABLES.register("nats_bench", "rbflex_evo.spaces.families.nats_bench.table:NatsBenchTable")
 TABLES.register("analog_nasbench", "rbflex_evo.spaces.families.nats_bench.analog_table:AnalogNasBenchTable")
 TABLES.register("autoformer", "rbflex_evo.spaces.families.autoformer.table:AutoFormerTable")
+TABLES.register("flexibert", "rbflex_evo.spaces.families.flexibert.table:FlexiBertTable")
 TABLES.register("npz", "rbflex_evo.spaces.tables.npz_csv:NpzTable")
 TABLES.register("csv", "rbflex_evo.spaces.tables.npz_csv:CsvTable")
 TABLES.register("nasbench101", "rbflex_evo.spaces.families.nas_bench_101.table:NasBench101Table")
@@ -31,6 +32,7 @@ TABLES.register("nds", "rbflex_evo.spaces.families.nds.table:NdsTable")
 TABLES.register("nafbee", "rbflex_evo.spaces.families.nafbee.table:NafbeeTable")
 TABLES.register("timm", "rbflex_evo.spaces.families.models.table:TimmTable")
 TABLES.register("transnas101", "rbflex_evo.spaces.families.transnas_bench_101.table:TransNasTable")
+TABLES.register("vitbench101", "rbflex_evo.spaces.families.pit.table:VitBenchTable")
 
 
 def create_table(name: str, space: SearchSpace, **values: object) -> Table:

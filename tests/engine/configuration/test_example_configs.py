@@ -39,9 +39,11 @@ def test_these_are_the_examples() -> None:
         "compare_strategies.yaml",
         "constrained.yaml",
         "darts_search.yaml",
+        "flexibert_search.yaml",
         "mobilenet_search.yaml",
         "nafbee_search.yaml",
         "pareto.yaml",
+        "pit_search.yaml",
         "quickstart.yaml",
         "rank_aggregate.yaml",
         "real_images.yaml",
@@ -70,6 +72,11 @@ def test_an_example_runs(name: str, tmp_path: Path) -> None:
     if name.startswith("autoformer"):
         overrides += ["space.widths=[16]", "space.heads=[1,2]", "space.min_depth=2", "space.max_depth=3"]
         overrides += ["space.size=32", "data.shape=[3,32,32]"]
+    if name == "flexibert_search.yaml":
+        overrides += ["space.hidden=[8,16]", "space.inner=[12]", "space.length=8", "space.vocabulary=50"]
+        overrides += ["data={source: words, length: 8, vocabulary: 50, n: 4}"]
+    if name == "pit_search.yaml":
+        overrides += ["space.widths=[4,6]", "space.depths=[[1],[1],[1,2]]", "space.size=32", "data.shape=[3,32,32]"]
     if name == "mobilenet_search.yaml":
         overrides += ["space.size=64", "data.shape=[3,64,64]"]
     if name == "transnas_macro_search.yaml":

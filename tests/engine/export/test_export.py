@@ -27,14 +27,14 @@ from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
 from rbflex_evo.spaces import SPACES, ConfigError, Parameters, RunError, SearchSpace, create_space
 from rbflex_evo.spaces.families.toy.space import ToyParameters, ToySpace
-from tests.support.autoformers import SMALL_AUTOFORMERS
 from tests.support.families import SMALL_FAMILIES
 from tests.support.instant import instant_search, toy_config
+from tests.support.transformers import SMALL_TRANSFORMERS
 
 # Forms of the spaces that are built and run in no time; a space that is not named here is taken as it is by default.
 SMALL: dict[str, dict[str, Any]] = {
-    **SMALL_AUTOFORMERS,
     **SMALL_FAMILIES,
+    **SMALL_TRANSFORMERS,
     "nats_tss": {"channels": 4, "cells": 1},
     "darts": {"channels": 4, "layers": 3},
     **{f"nds_{name}": {"depths": [3], "widths": [4]} for name in ("amoeba", "darts", "enas", "nasnet", "pnas")},

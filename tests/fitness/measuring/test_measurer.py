@@ -13,7 +13,7 @@ from rbflex_evo.fitness.measuring.measurer import Measurer
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
 from rbflex_evo.fitness.planned.native import find_compiler
 from rbflex_evo.spaces import ConfigError, SearchSpace, create_space
-from tests.support.autoformers import FORM
+from tests.support.transformers import FORM
 
 
 class Unplanned:

@@ -16,14 +16,13 @@ from rbflex_evo.fitness.passes.watch import run_observed
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
 from rbflex_evo.spaces import SPACES, ConfigError, create_space
 from rbflex_evo.spaces.architecture.chain import Stage, chain_of, run_chain
-from tests.support.autoformers import SMALL_AUTOFORMERS
 from tests.support.families import SMALL_FAMILIES
 
 PROXIES = {name: create_proxy(name) for name in ("rbflex", "naswot", "swap", "meco", "synflow")}
 PROXIES["batch"] = create_proxy("naswot", statistics="batch")
 SMALL = {
-    **SMALL_AUTOFORMERS,
     **SMALL_FAMILIES,
+    **SMALL_TRANSFORMERS,
     "darts": {"channels": 4, "layers": 4},
     "nasbench_macro": {"channels": 4},
     "nds_resnet": {"depths": [1, 2], "widths": [8, 16]},
@@ -36,6 +35,8 @@ SMALL = {
 } | {f"nds_{name}": {"depths": [4, 6], "widths": [4]} for name in ("amoeba", "darts", "enas", "nasnet", "pnas")}
 SHARING = (
     "autoformer_tiny",
+    "pit",
+    "flexibert",
     "darts",
     "nasbench_macro",
     "nds_resnet",

@@ -19,7 +19,7 @@ from rbflex_evo.fitness.passes.subject import Subject
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised, draw_signs
 from rbflex_evo.fitness.planned.native import find_compiler
 from rbflex_evo.spaces import SearchSpace, VectorEncoding, create_space
-from tests.support.autoformers import FORM
+from tests.support.transformers import FORM
 
 NAMES = ("az_expressivity", "az_progressivity", "az_trainability")
 SKIP_ALONE = (0, 0, 0, 1, 0, 0)

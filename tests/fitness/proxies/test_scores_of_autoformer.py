@@ -11,7 +11,7 @@ from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.measurer import Measurer
 from rbflex_evo.fitness.passes.observer import CandidateFailed
 from rbflex_evo.spaces import ConfigError, create_space
-from tests.support.autoformers import SMALL_AUTOFORMERS
+from tests.support.transformers import SMALL_AUTOFORMERS
 
 NUMBERS = ["layered", "naswot", "swap", "synflow", "zico", "grad_norm", "az_expressivity", "params", "flops", "depth", "n_conv"]
 

@@ -11,14 +11,13 @@ from rbflex_evo.spaces.conformance.check_fingerprint import ConformanceWarning, 
 from rbflex_evo.spaces.conformance.check_space import CheckFailed, check_encoding, check_space
 from rbflex_evo.spaces.encodings.encoding import Encoding
 from rbflex_evo.spaces.families.toy.space import ToyParameters, ToySpace
-from tests.support.autoformers import SMALL_AUTOFORMERS
 from tests.support.families import SMALL_FAMILIES
 
 # Of spaces whose networks are too large to be built a dozen times.
 SMALL = {
     "nafbee_bert": {"layers": 2, "hidden": 12, "heads": 3, "length": 8, "vocabulary": 50},
-    **SMALL_AUTOFORMERS,
     **SMALL_FAMILIES,
+    **SMALL_TRANSFORMERS,
 }
 
 

@@ -1,0 +1,1 @@
+"""FlexiBERT: networks of words whose layers differ in operation and size."""

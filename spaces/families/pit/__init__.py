@@ -1,0 +1,1 @@
+"""PiT: pooling-based vision Transformers."""
