@@ -52,19 +52,18 @@ def search(
 ) -> Result:
     """Searches a space and returns the result.
 
-    If the folder of the run, ``runs/NAME``, holds an unfinished run of an equal call, it is resumed; a finished one gives its
+    If the folder of the run, ``runs/NAME``, holds an unfinished run of an equal call, the run is resumed. A finished run gives its
     result.
 
     Args:
-        space: A space, as from `Choices` or `create_space`, a registered name, or a name with parameters:
+        space: A space, as from `Choices` or `create_space`, a registered name, or a name with parameters, as in
             ``{"name": "toy", "genes": 8}``.
         limits: Limits of costs by metric: a number for the largest allowed value, or ``{"min": ..., "max": ...}``.
         evaluations: Number of distinct architectures to evaluate; by default 500, unless another limit is given.
         seconds: Time of the search.
         generations: Number of generations of the strategy.
         preset: Named combination of scores; by default ``rbflex_robust`` for images and the score ``rbflex`` for words.
-        proxies: Scores: one name, names, or parameters by name. Several scores are combined by rank unless `objective` says
-            otherwise.
+        proxies: Scores: one name, names, or parameters by name. Several are combined by rank unless `objective` says otherwise.
         objective: How scores become one utility: the name of a score, or the section ``fitness.objective``.
         quiet: Whether to show no progress.
         report: Whether to write report.html at the end.
