@@ -1,7 +1,8 @@
 """Training-free neural architecture search with the RBFleX score.
 
-from rbflex_evo import Search, rbflex_score
-result = Search.from_yaml("configs/quickstart.yaml").run()
+from rbflex_evo import Choices, search
+space = Choices(build, depth=[2, 3, 4], width=[32, 64, 96], input_shape=(3, 32, 32))
+result = search(space, limits={"params": 1e6}, evaluations=500)
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rbflex_evo.engine import Result, Search, load_config, load_network, open_search
+    from rbflex_evo.engine.search.one_call import search
     from rbflex_evo.fitness import create_proxy, rbflex_score
     from rbflex_evo.spaces import create_space
+    from rbflex_evo.spaces.families.choices.space import Choices
     from rbflex_evo.strategies import create_strategy
 
 # Imported when first asked for: `import rbflex_evo` loads neither torch nor a room.
 _HOMES = {
+    "Choices": "spaces.families.choices.space",
     "Result": "engine",
     "Search": "engine",
     "create_proxy": "fitness",
@@ -25,6 +29,7 @@ _HOMES = {
     "load_network": "engine",
     "open_search": "engine",
     "rbflex_score": "fitness",
+    "search": "engine.search.one_call",
 }
 
 
@@ -41,6 +46,7 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "Choices",
     "Result",
     "Search",
     "create_proxy",
@@ -50,4 +56,5 @@ __all__ = [
     "load_network",
     "open_search",
     "rbflex_score",
+    "search",
 ]

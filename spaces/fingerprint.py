@@ -5,8 +5,9 @@
         object                its class, and its state as pickle would save it
         module of torch       its tree, the settings of each layer, shapes of weights, values of buffers and vectors
 
-Code of installed packages counts by the name, version and recorded files of its distribution; code of this package by its name.
-What cannot be described raises `Unsure`. Bytecode instead of source covers notebooks and interactive sessions, too.
+Code of installed packages counts by the name, version and recorded files of its distribution, and by what replaces its functions
+while the program runs; code of this package by its name. Comments, docstrings and names of classes and functions do not count, unless
+the code reads names. What cannot be described raises `Unsure`. Bytecode instead of source covers notebooks and interactive sessions.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import sysconfig
 import types
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,8 @@ from typing import Any
 import numpy as np
 
 PACKAGE = "rbflex_evo"
+# Raised when the same code gets another fingerprint, so that it is not said to have changed.
+VERSION = 2
 
 # Names whose use may read what no fingerprint sees: files, the environment, and code or values that are looked up by name.
 READS = frozenset(
@@ -37,10 +41,14 @@ READS = frozenset(
     "load_state_dict_from_url from_pretrained argv getcwd globals eval exec __import__ import_module".split()
 )
 
+# Names whose use may read the name or the documentation of a class or a function.
+NAMES = frozenset("__name__ __qualname__ __module__ __doc__ repr str format vars dir locals".split())
+
 # More objects than this are a data set or an application, not the code of a space or a score.
 LARGEST = 200_000
 
 _SCALARS = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), type(NotImplemented), range, slice)
+_SIMPLE = bool | int | float | str | tuple
 _DESCRIPTORS = (
     types.MemberDescriptorType,
     types.GetSetDescriptorType,
@@ -64,27 +72,74 @@ def is_ours(kind: type) -> bool:
     return kind.__module__.partition(".")[0] == PACKAGE
 
 
-def fingerprint(*things: object, classes: dict[type, str] | None = None) -> str:
+def strangers(thing: object) -> tuple[object, ...]:
+    """Returns what of a component is not of this package: the component, or the code that one of this package was given."""
+    if isinstance(thing, type):
+        return () if is_ours(thing) else (thing,)
+    given: tuple[object, ...] = getattr(thing, "foreign_code", ())
+    return given if is_ours(type(thing)) else (thing,)
+
+
+@dataclass(frozen=True)
+class Described:
+    """A class that was described before.
+
+    Attributes:
+        digest: Hash of everything that it can reach, without names.
+        names: Names and documentation of the classes and functions among that.
+        reads_names: Whether code among that reads names.
+    """
+
+    digest: str
+    names: tuple[object, ...]
+    reads_names: bool
+
+
+@dataclass
+class Known:
+    """What several fingerprints have in common; to be dropped before code may change.
+
+    Attributes:
+        classes: Classes that were described.
+        replaced: By name of an installed module, what replaces its functions and classes.
+    """
+
+    classes: dict[type, Described] = field(default_factory=dict)
+    replaced: dict[str, tuple[object, ...]] = field(default_factory=dict)
+
+
+def fingerprint(*things: object, known: Known | None = None) -> str:
     """Returns the SHA-256 of everything that the things can reach, equal in every process.
 
     Args:
         *things: Functions, classes, objects or networks.
-        classes: Fingerprints of classes that were found before, which are read and extended; None to follow each class itself.
+        known: What fingerprints before found, which is read and extended; None to follow each class itself.
 
     Raises:
         Unsure: If something cannot be described.
     """
-    return _Walk(classes).digest(things)
+    walk = _Walk(known or Known(), followed=known is None)
+    digest = walk.digest(things)
+    names = walk.names if walk.reads_names else []
+    return f"{VERSION}:{_hashed(repr((digest, names)).encode())}"
+
+
+def has_changed(before: str | None, now: str | None) -> bool | None:
+    """Returns whether two fingerprints are of different things, or None if that cannot be told."""
+    if before is None or now is None or before.partition(":")[0] != now.partition(":")[0]:
+        return None
+    return before != now
 
 
 def foreign(things: Mapping[str, object]) -> dict[str, str | None]:
     """Returns the fingerprints of those things that are not of this package, by name; None where none can be given."""
     found: dict[str, str | None] = {}
     for name, thing in things.items():
-        if is_ours(thing if isinstance(thing, type) else type(thing)):
+        strange = strangers(thing)
+        if not strange:
             continue
         try:
-            found[name] = fingerprint(thing)
+            found[name] = fingerprint(*strange)
         except Unsure:
             found[name] = None
     return found
@@ -93,8 +148,11 @@ def foreign(things: Mapping[str, object]) -> dict[str, str | None]:
 class _Walk:
     """Numbers the objects of a graph in the order in which they are met, and describes each by its content and these numbers."""
 
-    def __init__(self, classes: dict[type, str] | None) -> None:
-        self._classes = classes
+    def __init__(self, known: Known, *, followed: bool) -> None:
+        self.names: list[object] = []
+        self.reads_names = False
+        self._known = known
+        self._followed = followed
         self._numbers: dict[int, int] = {}
         self._waiting: deque[object] = deque()
         self._met: list[object] = []
@@ -115,15 +173,23 @@ class _Walk:
             return f"({','.join(map(self._token, value))})"
         if type(value) is frozenset:
             return self._set(value)
-        if isinstance(value, type) and self._classes is not None:
-            if value not in self._classes:
-                self._classes[value] = fingerprint(value)
-            return self._classes[value]
+        if isinstance(value, type) and not self._followed:
+            return self._described(value)
         known = len(self._met)
         number = self._number(value)
         if number == known:
             self._waiting.append(value)
         return f"#{number}"
+
+    def _described(self, kind: type) -> str:
+        found = self._known.classes.get(kind)
+        if found is None:
+            walk = _Walk(self._known, followed=True)
+            found = Described(walk.digest([kind]), tuple(walk.names), walk.reads_names)
+            self._known.classes[kind] = found
+        self.names += found.names
+        self.reads_names |= found.reads_names
+        return found.digest
 
     def _number(self, value: object) -> int:
         number = self._numbers.setdefault(id(value), len(self._met))
@@ -258,7 +324,9 @@ class _Walk:
         where = _origin(function.__globals__.get("__name__"), function.__code__.co_filename)
         if where is not None:
             line = function.__code__.co_firstlineno
-            return self._all("function", where, function.__module__, function.__qualname__, line, *cells)
+            replaced = self._replaced(function.__module__)
+            return self._all("function", where, function.__module__, function.__qualname__, line, *cells, *replaced)
+        self.names.append((function.__qualname__, function.__doc__))
         own = dict(vars(function))
         values = list(_globals_of(function))
         return self._all("function", function.__code__, function.__defaults__, function.__kwdefaults__, own, *cells, *values)
@@ -269,32 +337,83 @@ class _Walk:
         reads = sorted(READS.intersection(code.co_names) | by_name)
         if reads:
             raise Unsure(f"{code.co_name}() may read a file, the environment or a value by name ({reads[0]!r})")
-        counts = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
-        names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
+        texts = {constant for constant in code.co_consts if isinstance(constant, str)}
+        self.reads_names |= not NAMES.isdisjoint(code.co_names) or not NAMES.isdisjoint(texts)
+        steps = list(dis.get_instructions(code))
+        # Values of globals are described with the function, whatever their names.
+        named = {step.argval for step in steps if step.opcode in dis.hasname and step.opname != "LOAD_GLOBAL"}
+        names = tuple(name if name in named else None for name in code.co_names)
+        # A docstring is the first constant, which no instruction reads.
+        loaded = any(step.opcode in dis.hasconst and step.arg == 0 for step in steps)
+        constants = code.co_consts if loaded else code.co_consts[1:]
+        flags = code.co_flags & ~_HAS_DOCSTRING
+        counts = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, flags)
+        variables = (code.co_varnames, code.co_freevars, code.co_cellvars)
         handlers = getattr(code, "co_exceptiontable", b"")  # from Python 3.11 on
-        return self._all("code", code.co_code, handlers, code.co_consts, *counts, *names)
+        return self._all("code", code.co_code, handlers, constants, *counts, names, *variables)
 
     def _class(self, kind: type) -> str:
         where = _origin(kind.__module__, None)
         if where is not None:
-            return self._all("class", where, f"{kind.__module__}.{kind.__qualname__}", vars(kind).get("version"))
+            replaced = [item for base in kind.__mro__ for item in self._replaced(base.__module__, base)]
+            return self._all("class", where, f"{kind.__module__}.{kind.__qualname__}", vars(kind).get("version"), *replaced)
+        self.names.append((kind.__qualname__, kind.__doc__))
         # The machinery of a model of parameters follows from its fields, whose values are given.
         model = hasattr(kind, "__pydantic_core_schema__")
+        # Sorted, because a class that was sent to another process may have another order.
         entries = {
             name: value
-            for name, value in vars(kind).items()
+            for name, value in sorted(vars(kind).items())
             if name not in _IDLE and (isinstance(value, _BEHAVIOUR) or not (model or name.startswith("__")))
         }
-        return self._all("class", kind.__name__, type(kind), *kind.__bases__, entries)
+        return self._all("class", type(kind), *kind.__bases__, entries)
 
     def _module(self, module: types.ModuleType) -> str:
         where = _origin(module.__name__, None)
         if where is not None:
-            return self._all("module", where, module.__name__)
+            return self._all("module", where, module.__name__, *self._replaced(module.__name__))
         return self._all("module", {name: value for name, value in vars(module).items() if not name.startswith("__")})
+
+    def _replaced(self, module: str, kind: type | None = None) -> tuple[object, ...]:
+        """Returns names and values of what is not of an installed package in one of its modules or classes.
+
+        Modules of the package that the module reads are looked at, too, such as `torch.nn.functional` for a layer.
+        """
+        top = module.partition(".")[0]
+        if top in (PACKAGE, "builtins") or top in sys.stdlib_module_names:
+            return ()
+        if module not in self._known.replaced:
+            inside = vars(sys.modules.get(module, object))
+            read = {module: inside}
+            read |= {m.__name__: vars(m) for m in inside.values() if isinstance(m, types.ModuleType) and _top(m.__name__) == top}
+            self._known.replaced[module] = tuple(item for one in sorted(read) for item in _strange(one, read[one], top))
+        found = self._known.replaced[module]
+        return found if kind is None else (*found, *_strange(kind.__qualname__, vars(kind), top))
 
 
 _BOOKKEEPING = ("_hooks", "_hooks_with_kwargs", "_hooks_always_called", "_hook", "_non_persistent_buffers_set")
+
+
+# A flag of code from Python 3.13 on.
+_HAS_DOCSTRING = 0x4000000
+
+
+def _top(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def _strange(where: str, values: Mapping[str, object], top: str) -> Iterator[object]:
+    """Yields place, name and value of the functions and classes among values that are not of installed packages."""
+    for name, value in list(values.items()):
+        if isinstance(value, types.FunctionType):
+            module = value.__globals__.get("__name__")
+            filename = value.__code__.co_filename
+        elif isinstance(value, type):
+            module, filename = value.__module__, None
+        else:
+            continue
+        if isinstance(module, str) and _top(module) != top and _origin(module, filename) is None:
+            yield from (where, name, value)
 
 
 def _named(kind: type) -> str:
@@ -321,27 +440,32 @@ def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
 
 
 def _globals_of(function: types.FunctionType) -> Iterator[object]:
-    """Yields names and values of the globals and imports that a function reads."""
+    """Yields values of the globals and imports that a function reads, and the names of globals that are not there."""
     for code in _codes(function.__code__):
         steps = [step for step in dis.get_instructions(code) if step.opname not in ("CACHE", "EXTENDED_ARG", "PUSH_NULL")]
         for i, step in enumerate(steps):
-            if step.opname in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS") and step.argval in function.__globals__:
-                yield from _used(step.argval, function.__globals__[step.argval], steps[i + 1 :])
+            if step.opname in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"):
+                there = step.argval in function.__globals__
+                yield _used(function.__globals__[step.argval], steps[i + 1 :]) if there else f"builtin {step.argval}"
             elif step.opname == "IMPORT_NAME":
                 level = steps[i - 2].argval if i > 1 else 0
                 yield from _imported(step.argval, level, steps[i - 1].argval, function.__globals__)
 
 
-def _used(name: str, value: object, following: Iterable[dis.Instruction]) -> Iterator[object]:
-    """Yields the value of a global, or what is read of it if it is a module outside installed packages."""
+def _used(value: object, following: Iterable[dis.Instruction]) -> object:
+    """Returns the value of a global, or of a module what is read of it, unless that is of an installed package."""
     for step in following:
-        if not isinstance(value, types.ModuleType) or _origin(value.__name__, None) is not None:
+        if not isinstance(value, types.ModuleType) or step.opname not in ("LOAD_ATTR", "LOAD_METHOD"):
             break
-        if step.opname not in ("LOAD_ATTR", "LOAD_METHOD") or not hasattr(value, step.argval):
+        installed = _origin(value.__name__, None) is not None
+        # A module of an installed package may import more when it is asked for something.
+        if step.argval not in vars(value) if installed else not hasattr(value, step.argval):
             break
-        name, value = f"{name}.{step.argval}", getattr(value, step.argval)
-    yield name
-    yield value
+        found = getattr(value, step.argval)
+        if installed and not isinstance(found, types.ModuleType | _SIMPLE):
+            break
+        value = found
+    return value
 
 
 def _imported(name: str, level: object, wanted: object, among: Mapping[str, Any]) -> Iterator[object]:

@@ -31,6 +31,8 @@ class Registry:
     def register(self, name: str, target: Any) -> None:
         """Registers a component.
 
+        A class that was defined again, as where a cell of a notebook is run again, takes the place of the earlier one.
+
         Args:
             name: Name of the component in configurations.
             target: The component itself, or ``"module:attribute"``.
@@ -38,7 +40,7 @@ class Registry:
         Raises:
             ValueError: If the name is already registered for another component.
         """
-        if name in self._known and self._known[name] != target:
+        if name in self._known and not _same(self._known[name], target):
             raise ValueError(f"{self.kind} {name!r} is already registered as {self._known[name]!r}")
         self._known[name] = target
 
@@ -107,6 +109,15 @@ class Registry:
             if all(point.value != other.value for other in same):
                 same.append(point)
         return found
+
+
+def _same(known: Any, target: Any) -> bool:
+    """Returns whether two targets are one component, or two definitions of one class."""
+    paths = [
+        f"{each.__module__}:{each.__qualname__}" if isinstance(each, type) and "<" not in each.__qualname__ else each
+        for each in (known, target)
+    ]
+    return bool(paths[0] == paths[1])
 
 
 def _package(point: EntryPoint) -> str:

@@ -35,6 +35,7 @@ SPACES = Registry("space")
 SPACES.register("autoformer_base", "rbflex_evo.spaces.families.autoformer.space:AutoFormerBase")
 SPACES.register("autoformer_small", "rbflex_evo.spaces.families.autoformer.space:AutoFormerSmall")
 SPACES.register("autoformer_tiny", "rbflex_evo.spaces.families.autoformer.space:AutoFormerTiny")
+SPACES.register("choices", "rbflex_evo.spaces.families.choices.space:ChoicesSpace")
 SPACES.register("nats_tss", "rbflex_evo.spaces.families.nats_bench.space:TopologySpace")
 SPACES.register("nats_sss", "rbflex_evo.spaces.families.nats_bench.space:SizeSpace")
 SPACES.register("darts", "rbflex_evo.spaces.families.nasnet.darts:DartsSpace")
@@ -50,6 +51,7 @@ SPACES.register("mobilenet", "rbflex_evo.spaces.families.inverted_residuals.mobi
 SPACES.register("nafbee_bert", "rbflex_evo.spaces.families.nafbee.bert:BertSpace")
 SPACES.register("nafbee_vgg11", "rbflex_evo.spaces.families.nafbee.vgg:Vgg11Space")
 SPACES.register("nafbee_vgg19", "rbflex_evo.spaces.families.nafbee.vgg:Vgg19Space")
+SPACES.register("family", "rbflex_evo.spaces.families.models.family:FamilySpace")
 SPACES.register("models", "rbflex_evo.spaces.families.models.space:ModelsSpace")
 SPACES.register("transnas_macro", "rbflex_evo.spaces.families.transnas_bench_101.space:TransMacroSpace")
 SPACES.register("transnas_micro", "rbflex_evo.spaces.families.transnas_bench_101.space:TransMicroSpace")
@@ -103,6 +105,7 @@ class SearchSpace(ABC):
         encoding: The genes and their operators.
         inputs: Kind of input: "images", float [N, *input_shape], or "words", int64 ids [N, length] where 0 is padding.
         input_shape: Shape (channels, height, width) of one image, or (length,) of one sentence.
+        any_shapes: Whether the parameters of one name may have any shapes, so that their largest shapes are not known beforehand.
         any_size: Whether networks take images of any height and width, instead of those of `input_shape` only.
         vocabulary: Number of word ids, 0 .. vocabulary - 1; only used if the inputs are words.
         loss: Loss of the task: "cross_entropy" over dimension 1 of the output, or "mean_squared_error".
@@ -116,7 +119,8 @@ class SearchSpace(ABC):
     description: ClassVar[str] = ""
     Parameters: ClassVar[type[AnyParameters]] = AnyParameters
 
-    inputs: ClassVar[Literal["images", "words"]] = "images"
+    inputs: Literal["images", "words"] = "images"
+    any_shapes: ClassVar[bool] = False
     any_size: ClassVar[bool] = True
 
     encoding: Encoding
@@ -132,6 +136,11 @@ class SearchSpace(ABC):
     def identity(self) -> dict[str, object]:
         """Everything except the genotype that a network of this space depends on, as plain data."""
         return {"name": self.name, "version": self.version, **self.parameters.model_dump(mode="json")}
+
+    @property
+    def foreign_code(self) -> tuple[object, ...]:
+        """Functions and classes of other packages that the networks of a space of this package are built with; none by default."""
+        return ()
 
     @abstractmethod
     def build(self, genotype: Genotype) -> nn.Module:
@@ -245,10 +254,6 @@ class SearchSpace(ABC):
         """
         return None
 
-    def snippet(self, genotype: Genotype) -> str | None:
-        """Returns Python code that builds the raw network as ``network`` without this package, or None if there is none."""
-        return None
-
     def thin(self) -> SearchSpace | None:
         """Returns a space with the same genotypes and the narrowest possible networks, or None (the default).
 
@@ -257,7 +262,10 @@ class SearchSpace(ABC):
         return None
 
     def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
-        """Returns the largest shape of each parameter whose shape differs between networks; weights are drawn in that shape."""
+        """Returns the largest shape of each parameter whose shape differs between networks; weights are drawn in that shape.
+
+        A parameter that is not named is drawn in the shape that it has.
+        """
         return {}
 
     def known_weights(self) -> Mapping[str, torch.Tensor]:
@@ -266,6 +274,10 @@ class SearchSpace(ABC):
         They are read whenever a network is built, so that they occupy no memory in between. `identity` must identify them.
         """
         return {}
+
+    def snippet(self, genotype: Genotype) -> str | None:
+        """Returns Python code that builds the network as ``network`` without this package, or None (the default)."""
+        return None
 
     def keys(self) -> Iterator[str]:
         """Yields every key once, if the encoding can be enumerated."""

@@ -21,7 +21,8 @@ from rbflex_evo.fitness.objective.constraints import Constraints, read_constrain
 from rbflex_evo.fitness.objective.objective import Objective, create_objective
 from rbflex_evo.spaces import SPACES, TABLES, ConfigError, Genotype, SearchSpace
 from rbflex_evo.spaces.encodings.distinct import distinct, draws
-from rbflex_evo.spaces.fingerprint import foreign, is_ours
+from rbflex_evo.spaces.errors import shown
+from rbflex_evo.spaces.fingerprint import foreign, has_changed, is_ours
 from rbflex_evo.strategies import STRATEGIES, Strategy
 
 from .config import Config, load_config, settings
@@ -52,14 +53,23 @@ class Assembly:
 
     Args:
         config: The configuration of the run.
+        space: The space that the configuration describes, if it was made already, such as one with functions of a notebook.
+
+    Raises:
+        ConfigError: If the space is another one.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, space: SearchSpace | None = None) -> None:
         self.config = config
+        self._given = space
+        if space is not None:
+            _check_given(config, space)
 
     @cached_property
     def space(self) -> SearchSpace:
         """The search space."""
+        if self._given is not None:
+            return self._given
         space: SearchSpace = SPACES.get(self.config.space.name)(self.config.space.parameters)
         return space
 
@@ -228,6 +238,18 @@ class Assembly:
         return list(islice(distinct(draws(self.space.encoding, rng), key_of, IDLE_DRAWS), count))
 
 
+def _check_given(config: Config, space: SearchSpace) -> None:
+    given, wanted = space.parameters.model_dump(mode="json"), config.space.parameters.model_dump(mode="json")
+    if space.name != config.space.name:
+        raise ConfigError(f"the space that was handed in is {space.name!r}, but the configuration is of {config.space.name!r}")
+    for name, value in wanted.items():
+        if given.get(name) != value:
+            raise ConfigError(
+                f"the space that was handed in is another one than that of the configuration: its {name!r} is "
+                f"{shown(given.get(name))} instead of {shown(value)}"
+            )
+
+
 def open_table(choice: Choice, space: SearchSpace) -> Table:
     """Opens a table of known accuracies and checks that it is of the space; no accuracy is read yet.
 
@@ -260,10 +282,10 @@ def check_code(path: Path, recorded: Mapping[str, str | None], now: Mapping[str,
         ConfigError: If it was made with other code.
     """
     for what, mark in now.items():
-        before = recorded.get(what)
-        if before is None or mark is None:
+        changed = has_changed(recorded.get(what), mark)
+        if changed is None:
             warnings.warn(f"it cannot be told whether {what} has changed since {str(path)!r} was made", OriginWarning, stacklevel=2)
-        elif before != mark:
+        elif changed:
             raise ConfigError(
                 f"{what} has changed since {str(path)!r} was made; restore it, "
                 "or tabulate again under another name (--set name=...)"

@@ -364,6 +364,8 @@ def proxies_of(proxies: Mapping[str, Any]) -> dict[str, Any]:
 def _fitness(section: Mapping[str, Any]) -> dict[str, Any]:
     """Expands the short forms: ``naswot:`` without parameters, a preset, and the objective of a single proxy."""
     section = dict(section)
+    if isinstance(section.get("objective"), str):
+        section |= _of_score(section)
     proxies = section.get("proxies")
     if isinstance(proxies, Mapping):
         section["proxies"] = {name: {} if given is None else given for name, given in proxies.items()}
@@ -374,6 +376,19 @@ def _fitness(section: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(section.get("proxies"), Mapping):
         section["proxies"] = proxies_of(section["proxies"])
     return section
+
+
+def _of_score(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Expands ``objective: rbflex``, which is the single score of that name; it is a proxy if none is given.
+
+    Raises:
+        ConfigError: If it is the name of a preset.
+    """
+    name = section["objective"]
+    if name in PRESETS.names() and name not in PROXIES.names():
+        raise ConfigError(f"'fitness.objective' is {name!r}, which is a preset; write preset: {name}")
+    lone = {} if section.get("proxies") or section.get("preset") else {"proxies": {name: {}}}
+    return {"objective": {"score": name}, **lone}
 
 
 def _of_preset(section: Mapping[str, Any]) -> dict[str, Any]:

@@ -44,13 +44,21 @@ REPLAY_TOLERANCE = 0.01
 
 
 @own_settings()
-def explain(folder: str | Path, architecture: str | None = None, *, seeds: int = SEEDS, quiet: bool = False) -> Explanation:
+def explain(
+    folder: str | Path,
+    architecture: str | None = None,
+    *,
+    seeds: int = SEEDS,
+    space: SearchSpace | None = None,
+    quiet: bool = False,
+) -> Explanation:
     """Explains a candidate of a finished run, by default the found one, and writes explain.json into the run's folder.
 
     Args:
         folder: The folder of the run.
         architecture: The candidate in the space's notation. If the run did not evaluate it, it is scored as in the run.
         seeds: Number of other weight seeds to score the candidate with; cached statistics are reused.
+        space: Space of the run, if its networks are built by a function of a notebook or a script, which is not stored.
         quiet: Whether to hide the progress bars.
 
     Raises:
@@ -68,7 +76,7 @@ def explain(folder: str | Path, architecture: str | None = None, *, seeds: int =
         raise RunError(f"{folder} has no result yet; go on with: rbflex-evo resume {folder}")
     if run.outcome.best is None:
         raise RunError(f"{folder} has nothing to explain: {why_nothing(run)}")
-    parts = Assembly(config)
+    parts = Assembly(config, space)
     space = parts.space
     genotype = tuple(run.outcome.best.genotype) if architecture is None else space.genotype_of(architecture)
     _check_inputs(run, parts.batch)

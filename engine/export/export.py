@@ -57,6 +57,7 @@ def export_run(
     program: bool = False,
     onnx: bool = False,
     replace: bool = False,
+    space: SearchSpace | None = None,
     quiet: bool = False,
 ) -> list[Exported]:
     """Writes the best networks of a run, finished or not, each into a folder named by its place.
@@ -70,6 +71,7 @@ def export_run(
         program: Also writes ``network.pt2`` (`torch.export`), the network in evaluation mode, for torch without this package.
         onnx: Also writes ``network.onnx``, checked against torch (see `onnx_file`); needs the extra ``onnx``.
         replace: Replaces an earlier export.
+        space: Space of the run, if its networks are built by a function of a notebook or a script, which is not stored.
         quiet: Shows no progress.
 
     Raises:
@@ -86,7 +88,8 @@ def export_run(
     if classes is not None:
         values["classes"] = classes
         _check_classes(config.space.name)
-    space = create_space(config.space.name, **values)
+    if space is None or classes is not None:
+        space = create_space(config.space.name, **values)
     chosen = networks_of(run, top)
     target = config.folder / "export" if into is None else Path(into)
     done = []
@@ -172,7 +175,7 @@ def write_network(
         versions={name: version for name, version in environment().items() if name != "machine"},
     )
     (folder / FILE).write_text(architecture.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    (folder / "README.md").write_text(page(architecture), encoding="utf-8")
+    (folder / "README.md").write_text(page(architecture, space.snippet(evaluation.genotype)), encoding="utf-8")
     return architecture
 
 
@@ -191,8 +194,13 @@ def write_program(network: nn.Module, inputs: Tensor, path: Path) -> None:
     torch.export.save(exported, path)
 
 
-def page(architecture: Architecture) -> str:
-    """Returns the README.md of an exported network."""
+def page(architecture: Architecture, snippet: str | None = None) -> str:
+    """Returns the README.md of an exported network.
+
+    Args:
+        architecture: The network.
+        snippet: Python code that builds the network without this package, if there is any.
+    """
     run, interface = architecture.run, architecture.interface
     shape = ", ".join(map(str, interface.shape))
     state = "" if run.finished else ", unfinished"
@@ -219,6 +227,17 @@ def page(architecture: Architecture) -> str:
         'network = load_network("this/folder")   # a plain torch.nn.Module, in training mode',
         "```",
     ]
+    if snippet is not None:
+        lines += [
+            "",
+            "To build it without rbflex-evo:",
+            "",
+            "```python",
+            "import torch",
+            *snippet.strip().splitlines(),
+            f'network.load_state_dict(torch.load("{STATE}", weights_only=True))',
+            "```",
+        ]
     if PROGRAM in architecture.checksums:
         lines += [
             "",

@@ -156,7 +156,7 @@ def _nearest(folder: Path) -> str:
 
 
 @own_settings()
-def load_network(folder: str | Path, state_dict: str | Path | None = None) -> nn.Module:
+def load_network(folder: str | Path, state_dict: str | Path | None = None, *, space: SearchSpace | None = None) -> nn.Module:
     """Builds an exported network with its weights, on the CPU, in float32 and in training mode.
 
     It is a plain torch module: its normalisation layers take the batch's statistics when it is trained, and their running ones in
@@ -165,6 +165,7 @@ def load_network(folder: str | Path, state_dict: str | Path | None = None) -> nn
     Args:
         folder: that ``export`` wrote, of one network.
         state_dict: a file of other weights for it, such as ``torch.save(network.state_dict(), path)`` left after training.
+        space: the network's space, if a function of a notebook or a script builds it, which is not stored.
 
     Raises:
         RunError: if the folder or the weights are not there, damaged or do not fit.
@@ -173,7 +174,7 @@ def load_network(folder: str | Path, state_dict: str | Path | None = None) -> nn
     import torch
 
     architecture = read_architecture(folder)
-    network = build_initialised(architecture.create_space(), tuple(architecture.genotype), architecture.weights)
+    network = build_initialised(space or architecture.create_space(), tuple(architecture.genotype), architecture.weights)
     path = Path(folder) / STATE if state_dict is None else Path(state_dict)
     try:
         if state_dict is None and checksum(path) != architecture.checksums.get(STATE):

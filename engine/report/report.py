@@ -66,17 +66,21 @@ class Parts:
             return otherwise
 
 
-def write_report(folder: Path) -> Path:
+def write_report(folder: Path, *, space: SearchSpace | None = None) -> Path:
     """Writes ``report.html`` and its figures into the folder of a run, finished or not, and returns the page's path.
 
     What fails on the way, such as a drawing or the costs of a network of one's own, is left out, and the page says so.
+
+    Args:
+        folder: Folder of the run.
+        space: Space of the run, if it was made already; by default it is made from the run's configuration.
 
     Raises:
         RunError: if the folder is no run's, is damaged or cannot be written.
         UnknownNameError: if the run's space is not installed.
     """
     run = read_run(Path(folder))
-    space = _space(run.config["space"])
+    space = space or _space(run.config["space"])
     page = run.folder / "report.html"
     contents = _contents(run, space, Gallery(run.folder))
     replace_text(page, render_page("report.html.j2", contents))

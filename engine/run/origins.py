@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rbflex_evo.engine.configuration.assembly import STRATEGY
 from rbflex_evo.spaces import RunError
+from rbflex_evo.spaces.fingerprint import has_changed
 
 # Fingerprints by what they are of, as it is named in messages; None where none can be given.
 Origins = Mapping[str, str | None]
@@ -30,10 +31,10 @@ def check_origins(began: Origins | None, now: Origins, folder: Path) -> list[str
     """
     sentences = []
     for what, mark in now.items():
-        before = (began or {}).get(what)
-        if before is None or mark is None:
+        changed = has_changed((began or {}).get(what), mark)
+        if changed is None:
             sentences.append(f"it cannot be told whether {what} has changed since {folder} began; the run goes on as if it had not")
-        elif before == mark:
+        elif not changed:
             continue
         elif what.startswith(STRATEGY):
             sentences.append(f"{what} has changed since {folder} began; what it proposes from here on may differ")

@@ -86,7 +86,17 @@ class Result:
         """Writes the best network, the front or the `top` best ones into folders, ready to be trained; see `export.export_run`."""
         from rbflex_evo.engine.export.export import export_run
 
-        return export_run(self.folder, top=top, into=into, classes=classes, program=program, onnx=onnx, replace=replace, quiet=True)
+        return export_run(
+            self.folder,
+            top=top,
+            into=into,
+            classes=classes,
+            program=program,
+            onnx=onnx,
+            replace=replace,
+            space=self.space,
+            quiet=True,
+        )
 
     @property
     def document(self) -> dict[str, Any]:

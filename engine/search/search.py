@@ -59,12 +59,13 @@ class Search:
         config: from `load_config` or `parse_config`.
         evaluator: measures instead of the one that the configuration describes; the caller closes it.
         provenance: what scores of that evaluator depend on that the configuration does not tell, as `setup.measuring` yields it.
+        space: the space that the configuration describes, if it was made already, such as one with functions of a notebook.
         quiet: shows no progress.
         report: writes report.html at the end.
 
     Raises:
         GenotypeError: if a warm start is not of the space.
-        ConfigError: if the warm start does not fit into the budget.
+        ConfigError: if the warm start does not fit into the budget, or the space is another one.
     """
 
     def __init__(
@@ -73,11 +74,12 @@ class Search:
         evaluator: EvaluatorLike | None = None,
         *,
         provenance: Mapping[str, str | None] | None = None,
+        space: SearchSpace | None = None,
         quiet: bool = False,
         report: bool = True,
     ) -> None:
         self.config = config
-        self.parts = Assembly(config)
+        self.parts = Assembly(config, space)
         self.space = self.parts.space
         self.warm_start = self.parts.warm_start
         self.quiet = quiet
@@ -93,23 +95,31 @@ class Search:
         return cls(load_config(path, overrides), quiet=quiet)
 
     @classmethod
-    def from_folder(cls, path: str | Path, *, budget: Mapping[str, Any] | None = None, quiet: bool = False) -> Search:
+    def from_folder(
+        cls,
+        path: str | Path,
+        *,
+        budget: Mapping[str, Any] | None = None,
+        space: SearchSpace | None = None,
+        quiet: bool = False,
+    ) -> Search:
         """Takes up the run in a folder.
 
         Args:
             path: The folder.
             budget: Other limits for the run, such as ``{"evaluations": 2000}``; it goes on as if it had had them from the start.
+            space: The space of the run, if its networks are built by a function of a notebook or a script, which is not stored.
             quiet: True shows no progress.
 
         Raises:
             RunError: if there is none, or it cannot have that budget.
-            ConfigError: if a limit is unknown or wrong.
+            ConfigError: if a limit is unknown or wrong, or the space is not that of the run.
         """
         config = find_run(path)
         if not budget:
-            return cls(config, quiet=quiet)
+            return cls(config, space=space, quiet=quiet)
         _check_extensible(config)
-        search = cls(with_budget(config, budget), quiet=quiet)
+        search = cls(with_budget(config, budget), space=space, quiet=quiet)
         search._other_budget = True
         return search
 
@@ -258,7 +268,11 @@ class Search:
             raise RunError(
                 f"the input images are not those that {folder.path} began with; restore them, or give the run another name"
             )
-        for sentence in check_origins(content.header.get("origins"), origins, folder.path):
+        self._check_origins(folder, content, origins)
+
+    def _check_origins(self, folder: RunFolder, content: JournalContent, origins: Mapping[str, str | None]) -> None:
+        began = None if content.header is None else content.header.get("origins")
+        for sentence in check_origins(began, origins, folder.path):
             say(f"warning: {sentence}")
 
     def _check_identity(self, folder: RunFolder, content: JournalContent) -> None:
@@ -321,7 +335,7 @@ class Search:
             found = found.model_copy(update={"table": facts})
         write_result(folder.result, found)
         if self.report:
-            _report(folder)
+            self._write_report(folder)
         return self._result(folder, view, found)
 
     def _finished(self, folder: RunFolder, content: JournalContent, found: ResultDocument) -> Result:
@@ -338,8 +352,19 @@ class Search:
             folder.write_config(self.config)
             return self._finish(folder, view, found.model_copy(update={"table": None}), table)
         if self.report and not folder.report.is_file():
-            _report(folder)
+            self._write_report(folder)
         return self._result(folder, view, found)
+
+    def _write_report(self, folder: RunFolder) -> None:
+        """Writes the report, without which the result is complete."""
+
+        def write() -> None:
+            # Imported late: a run must not need what draws.
+            from rbflex_evo.engine.report.report import write_report
+
+            write_report(folder.path, space=self.space)
+
+        attempt("report was written", f"rbflex-evo report {folder.path}", write)
 
     def _result(self, folder: RunFolder, view: ArchiveView, found: ResultDocument) -> Result:
         return Result(folder.path, self.space, view.best_first(), found, self.config.fitness.weights, front_of(view))
@@ -379,6 +404,7 @@ class RunningSearch:
             check_journal(known, len(content.evaluations), self._folder.path)
             if known is not None:
                 search._check_identity(self._folder, content)
+                search._check_origins(self._folder, content, search.parts.code())
                 self._result = search._finished(self._folder, content, known)
                 return
             self._table, book = search.parts.table, search.parts.book()
@@ -509,18 +535,6 @@ def _check_extensible(config: Config) -> None:
         raise RunError(
             f"the strategy {strategy.name!r} plans with its budget, so {config.folder} cannot have another one; start another run"
         )
-
-
-def _report(folder: RunFolder) -> None:
-    """Writes the report, without which the result is complete."""
-
-    def write() -> None:
-        # Imported late: a run must not need what draws.
-        from rbflex_evo.engine.report.report import write_report
-
-        write_report(folder.path)
-
-    attempt("report was written", f"rbflex-evo report {folder.path}", write)
 
 
 def _origin_of(fingerprint: str | None) -> str:

@@ -23,7 +23,7 @@ from rbflex_evo.fitness.passes.observer import CandidateFailed, Statistics
 from rbflex_evo.fitness.proxies.proxy import Proxy
 from rbflex_evo.spaces import ConfigError, DeviceError, Genotype
 from rbflex_evo.spaces.encodings.distinct import distinct, draws
-from rbflex_evo.spaces.fingerprint import Unsure, is_ours
+from rbflex_evo.spaces.fingerprint import Unsure, is_ours, strangers
 from rbflex_evo.spaces.isolation.settings import own_settings
 
 from .cache import CacheWarning, StatisticsCache, digest, digest_of
@@ -130,7 +130,7 @@ class Evaluator:
             return self.calibrations
         for name, proxy in self.proxies.items():
             # A calibration reads many networks, which only the space's name and version identify if the space is of this package.
-            kept = self.cache if is_ours(type(self.space)) and is_ours(type(proxy)) else None
+            kept = self.cache if not strangers(self.space) and is_ours(type(proxy)) else None
             found = None if kept is None else kept.get(key := self._calibration_key(proxy))
             if found is None:
                 rng = np.random.default_rng([self.conditions.weights.seed, 0x48444121])
@@ -277,7 +277,7 @@ class Evaluator:
 
     def _statistics(self, keys: Sequence[str], proxies: Mapping[str, Proxy]) -> Iterator[list[Measured]]:
         """Yields the cached or measured statistics of the keys, in order, in blocks as they become ready."""
-        if self.cache is None or is_ours(type(self.space)):
+        if self.cache is None or not strangers(self.space):
             yield from self._statistics_of(keys, proxies)
             return
         # Networks of another package are built to be looked up, as many at a time as the workers can share.
@@ -287,7 +287,7 @@ class Evaluator:
 
     def _network_keys(self, genotypes: Sequence[Genotype]) -> list[str | None]:
         """Returns what identifies each network in the cache; None for a network that is not kept."""
-        if self.cache is None or is_ours(type(self.space)):
+        if self.cache is None or not strangers(self.space):
             return [self.space.notation(genotype) for genotype in genotypes]
         proxies: dict[str, Proxy] = {FINGERPRINT: NetworkFingerprint()}
         found = [one for future in self._submit([(genotype, proxies) for genotype in genotypes]) for one in future.result()]

@@ -7,26 +7,31 @@ read what no fingerprint of code sees. A network is built in the worker that wou
 from __future__ import annotations
 
 import numpy as np
+import torch
 
+from rbflex_evo.fitness.passes.activations import is_activation
 from rbflex_evo.fitness.passes.observer import Statistics
 from rbflex_evo.fitness.passes.subject import Subject
 from rbflex_evo.fitness.proxies.proxy import Proxy
 from rbflex_evo.spaces import Genotype, SearchSpace
-from rbflex_evo.spaces.fingerprint import Unsure, fingerprint, is_ours
+from rbflex_evo.spaces.fingerprint import Known, Unsure, fingerprint, is_ours, strangers
 
 NAME = "fingerprint"
+# What every network may call, and a program may have replaced.
+COMMON = (torch, torch.nn.functional, torch.Tensor)
 
 
 def space_code(space: SearchSpace) -> dict[str, object]:
-    """Returns what identifies the code and the weights of a space, as plain data; empty if it is of this package.
+    """Returns what identifies the code and the weights of a space, as plain data; empty if all of it is of this package.
 
     Raises:
         Unsure: If it cannot be identified.
     """
-    if is_ours(type(space)):
+    strange = strangers(space)
+    if not strange:
         return {}
     weights = {"largest": dict(space.weight_shapes()), "known": dict(space.known_weights())}
-    return {"space": _named(space, "space", space.name), "weights": _named(weights, "weights of space", space.name)}
+    return {"space": _named("space", space.name, *strange), "weights": _named("weights of space", space.name, weights)}
 
 
 def proxy_code(proxy: Proxy) -> dict[str, object]:
@@ -35,12 +40,12 @@ def proxy_code(proxy: Proxy) -> dict[str, object]:
     Raises:
         Unsure: If it cannot be identified.
     """
-    return {} if is_ours(type(proxy)) else {"score": _named(proxy, "score", proxy.name)}
+    return {} if is_ours(type(proxy)) else {"score": _named("score", proxy.name, proxy)}
 
 
-def _named(thing: object, kind: str, name: str) -> str:
+def _named(kind: str, name: str, *things: object) -> str:
     try:
-        return fingerprint(thing)
+        return fingerprint(*things)
     except Unsure as unsure:
         raise Unsure(f"{kind} {name!r}: {unsure}") from None
 
@@ -54,13 +59,16 @@ class NetworkFingerprint(Proxy):
     def __init__(self) -> None:
         super().__init__()
         # Lasts for one group of candidates, so that a change of the code is noticed by the next.
-        self._classes: dict[type, str] = {}
+        self._known = Known()
 
     def measure(self, subject: Subject) -> Statistics:
         """Returns the fingerprint, or the reason why there is none."""
+        network = subject.network
         plan = subject.space.plan(subject.genotype, tuple(subject.images.shape[1:]))
+        # Names by which scores choose layers.
+        chosen = [(is_activation(module), "ReLU" in type(module).__name__) for module in network.modules()]
         try:
-            return {NAME: np.array(fingerprint(subject.network, plan, classes=self._classes))}
+            return {NAME: np.array(fingerprint(network, plan, chosen, *COMMON, known=self._known))}
         except Unsure as unsure:
             return {"unsure": np.array(str(unsure))}
 

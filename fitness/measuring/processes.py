@@ -2,6 +2,9 @@
 
 A call is sent through a socket of which the parent keeps only its own end, so a dead process is the end of the stream, at any
 moment. The arguments of the start are sent in the same way, since they may be larger than the buffer of a pipe.
+
+Functions and classes of the main program, of a notebook and of other functions are sent as code, by cloudpickle, and to these
+processes only. A process imports all other code; it never runs the main program.
 """
 
 from __future__ import annotations
@@ -17,6 +20,8 @@ import weakref
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
+
+import cloudpickle
 
 from .starting import StartFailed, cause, end_with_parent, ending_without_memory, ignore_stops, started
 
@@ -77,8 +82,8 @@ class Processes:
     def __init__(self, start: Callable[..., None], *arguments: Any, forked: bool = True) -> None:
         self._start, self._forked = start, forked
         try:
-            self._arguments = pickle.dumps(arguments)
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            self._arguments = cloudpickle.dumps(arguments)
+        except (pickle.PicklingError, AttributeError, TypeError, ValueError, RecursionError) as error:
             raise NotPortable(str(error)) from None
         self.peak_memory = 0
         self._idle: list[_Process] = []
@@ -91,7 +96,7 @@ class Processes:
         """Starts the first process.
 
         Raises:
-            DiedAtStart: If it ends before it takes a call, as where the code of the main program is not under its guard.
+            DiedAtStart: If it ends before it takes a call.
             NotPortable: If it cannot import the code of the arguments.
         """
         self._give(self._new())
@@ -100,7 +105,7 @@ class Processes:
         """Returns the result of a function in one of the processes.
 
         Args:
-            function: Function of a module.
+            function: Function of a module of this package.
             arguments: Arguments of the function.
             timeout: Seconds after which the process is killed; the time to start a process does not count.
 
@@ -110,7 +115,7 @@ class Processes:
         """
         process = self._take() or self._new()
         try:
-            result = process.ask(pickle.dumps((function, arguments)), timeout)
+            result = process.ask(cloudpickle.dumps((function, arguments)), timeout)
         except BaseException:
             # After an error, as after a death, the next call begins in a new process.
             self._end(process)
@@ -122,7 +127,7 @@ class Processes:
         """Does the same as `call` in a new process, which runs nothing else before and after."""
         process = self._new()
         try:
-            return process.ask(pickle.dumps((function, arguments)), timeout)
+            return process.ask(cloudpickle.dumps((function, arguments)), timeout)
         finally:
             self._end(process)
 

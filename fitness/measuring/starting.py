@@ -51,7 +51,7 @@ class Child(Protocol):
 
 
 class Spawned:
-    """A spawned process.
+    """A spawned process. It does not run the main program again, which may have no guard.
 
     Args:
         target: Function of a module that the process calls.
@@ -61,7 +61,7 @@ class Spawned:
     def __init__(self, target: Callable[..., None], *arguments: Any) -> None:
         # Not daemonic, because the code of a space may have children of its own.
         self._process = multiprocessing.get_context("spawn").Process(target=target, args=arguments)
-        with _exclusive, _stops_waiting():
+        with _exclusive, _stops_waiting(), _without_main_program():
             self._process.start()
         self.pid = self._process.pid or 0
         atexit.register(self.kill)
@@ -85,7 +85,7 @@ _exclusive = threading.Lock()
 
 
 def started(target: Callable[..., None], connection: Connection, argument: Any, *, forked: bool) -> Child:
-    """Starts a process that calls a function of a module with its end of a connection and one argument.
+    """Starts a process that calls a function of a module of this package with its end of a connection and one argument.
 
     Args:
         target: The function.
@@ -94,7 +94,7 @@ def started(target: Callable[..., None], connection: Connection, argument: Any, 
         forked: Whether the process may be forked from the server, if this is Linux.
 
     Raises:
-        StartFailed: If the server died, as where the code of the main program is not under its guard.
+        StartFailed: If the server died.
     """
     if forked and sys.platform == "linux":
         return _Forked(target, connection, argument)
@@ -255,6 +255,18 @@ def cause(exit_code: int | None) -> str:
     with contextlib.suppress(ValueError):
         return f"signal {-exit_code}, {signal.Signals(-exit_code).name}"
     return f"signal {-exit_code}"
+
+
+@contextlib.contextmanager
+def _without_main_program() -> Iterator[None]:
+    """Hides the file of the main program, which a spawned process would run as a module of its own."""
+    main = vars(sys.modules["__main__"])
+    hidden = {name: main.pop(name) for name in ("__file__", "__spec__") if name in main}
+    main["__spec__"] = None
+    try:
+        yield
+    finally:
+        main.update(hidden)
 
 
 @contextlib.contextmanager

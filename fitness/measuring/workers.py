@@ -18,7 +18,7 @@ import torch
 
 from rbflex_evo.fitness.proxies.proxy import Proxy
 from rbflex_evo.spaces import ConfigError, DeviceError, Genotype, RbflexEvoError
-from rbflex_evo.spaces.fingerprint import Unsure
+from rbflex_evo.spaces.fingerprint import Unsure, strangers
 from rbflex_evo.spaces.isolation.random_state import own_random_state
 from rbflex_evo.spaces.isolation.settings import own_settings
 
@@ -54,7 +54,7 @@ class Workers:
 
     Measuring stays in this process if `in_process` asks for it; if there is one worker on an Apple device, or for small inputs, a
     space and scores of this package and no timeout; and, with a warning and one worker, where a process of its own is
-    impossible: in a daemonic process, and for code that another process cannot import.
+    impossible: in a daemonic process, and for code that another process can neither import nor be sent.
 
     Args:
         conditions: Conditions of the measurements.
@@ -130,7 +130,7 @@ class Workers:
 
     def _is_safe(self) -> bool:
         """Returns True if only this package's code runs and memory suffices, and on an Apple device, where all else is untested."""
-        ours = all(type(part).__module__.startswith("rbflex_evo.") for part in (self._conditions.space, *self._proxies))
+        ours = not any(strangers(part) for part in (self._conditions.space, *self._proxies))
         return self._conditions.device.type == "mps" or (ours and self._conditions.batch.images.nbytes <= SMALL_INPUTS)
 
     def _stay(self, reason: str) -> None:
@@ -230,11 +230,7 @@ class Gate:
 
 
 def _died(death: DiedAtStart) -> str:
-    return (
-        f"a worker process died as it started ({death}); in a script of your own, it does where the call is not under: "
-        'if __name__ == "__main__":\n'
-        "if memory ran out, set workers: 1 or a smaller data.n, and resume"
-    )
+    return f"a worker process died as it started ({death}); if memory ran out, set workers: 1 or a smaller data.n, and resume"
 
 
 def _failed(request: Request, reason: str, seconds: float) -> Measured:
@@ -266,7 +262,7 @@ def _start_worker(conditions: Conditions, proxies: list[Proxy], code: list[dict[
     if code is not None and code != _code(conditions, proxies):
         raise NotPortable("the code of the space or a score, or a value that it reads, was changed after it was imported")
     torch.set_num_threads(1)
-    # A worker process runs the module-level code of the caller's script, which may change settings.
+    # Modules that a space imports may change settings.
     with as_in_a_worker():
         _worker = Measurer(conditions)
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rbflex_evo.spaces.encodings.encoding import Genotype
-from rbflex_evo.spaces.fingerprint import Unsure, fingerprint, is_ours
+from rbflex_evo.spaces.fingerprint import Known, Unsure, fingerprint, strangers
 from rbflex_evo.spaces.space import SearchSpace
 
 from .check_encoding import rng_of
@@ -26,10 +26,11 @@ class ConformanceWarning(UserWarning):
 
 def check_identified(thing: object, name: str) -> None:
     """Warns if a component that is not of this package has no fingerprint, so that the cache keeps nothing of it."""
-    if is_ours(type(thing)):
+    strange = strangers(thing)
+    if not strange:
         return
     try:
-        fingerprint(thing)
+        fingerprint(*strange)
     except Unsure as unsure:
         _warn(f"what is measured with {name} is not kept in the cache, because its code cannot be identified: {unsure}")
 
@@ -48,13 +49,13 @@ def check_networks(space: SearchSpace, name: str, genotypes: Sequence[Genotype],
     rng = rng_of(seed)
     near = [space.encoding.mutate(genotype, rng) for genotype in genotypes]
     chosen = {space.key(genotype): space.representative(space.key(genotype)) for genotype in [*genotypes, *near]}
-    classes: dict[type, str] = {}
+    known = Known()
     found: dict[str, str] = {}
     for key, genotype in chosen.items():
         with torch.device("meta"):
             network = space.build(genotype)
         try:
-            other = found.setdefault(fingerprint(network, classes=classes), key)
+            other = found.setdefault(fingerprint(network, known=known), key)
             # On the meta device, values of buffers and vectors are not compared.
             if other == key or _built(space, genotype) != _built(space, chosen[other]):
                 continue

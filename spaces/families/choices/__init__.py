@@ -1,0 +1,1 @@
+"""Spaces of a user's own function with named choices."""
