@@ -75,6 +75,8 @@ def keys_of(model: type[BaseModel], sections: Iterable[str] = (), prefix: str = 
     described = attributes_of(model)
     rows = []
     for name, field in model.model_fields.items():
+        if field.exclude:
+            continue
         known = f"{prefix}{field.alias or name}"
         shown = f"[`{name}`](#{known.replace('.', '')})" if known in sections else f"`{name}`"
         if not prefix and name in CHOSEN:

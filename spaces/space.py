@@ -53,6 +53,7 @@ SPACES.register("pit", "rbflex_evo.spaces.families.pit.space:PitSpace")
 SPACES.register("nafbee_bert", "rbflex_evo.spaces.families.nafbee.bert:BertSpace")
 SPACES.register("nafbee_vgg11", "rbflex_evo.spaces.families.nafbee.vgg:Vgg11Space")
 SPACES.register("nafbee_vgg19", "rbflex_evo.spaces.families.nafbee.vgg:Vgg19Space")
+SPACES.register("family", "rbflex_evo.spaces.families.models.family:FamilySpace")
 SPACES.register("models", "rbflex_evo.spaces.families.models.space:ModelsSpace")
 SPACES.register("transnas_macro", "rbflex_evo.spaces.families.transnas_bench_101.space:TransMacroSpace")
 SPACES.register("transnas_micro", "rbflex_evo.spaces.families.transnas_bench_101.space:TransMicroSpace")
@@ -253,10 +254,6 @@ class SearchSpace(ABC):
         Args:
             genotype: A representative. A network without a path to the output has no cells.
         """
-        return None
-
-    def snippet(self, genotype: Genotype) -> str | None:
-        """Returns Python code that builds the raw network as ``network`` without this package, or None if there is none."""
         return None
 
     def thin(self) -> SearchSpace | None:

@@ -3,10 +3,11 @@
     python -m benchmarks imagenet_models score --benchdata FOLDER      scores the models, smallest first; the same command resumes
     python -m benchmarks imagenet_models report --benchdata FOLDER     reads the accuracies and writes table and picture
 
-FOLDER holds timm_results.csv.gz, timm's table of results. A model takes part if a weight file of it was trained on ImageNet-1k alone,
-as its tag says (`TAGS`), its family is listed in `GROUPS`, and it has at most `--gmacs` multiply-accumulates at the smallest size of
-images that the table has for it. Its accuracy is the mean over these weight files, each at that size. Models are built with random
-weights for images of `--pixels`, N(0, 1) noise; those that cannot be are named in the report.
+FOLDER holds timm_results.csv.gz, timm's table of results. A model takes part if a weight file of it was trained on ImageNet-1k
+alone, as its tag says (`TAGS`), its family is listed in `GROUPS`, and it has at most `--gmacs` multiply-accumulates at the smallest
+size of images that the table has for it. Toy models and TensorFlow's versions of others (``test_``, ``tf_``) are left out. The accuracy of a
+model is the mean over these weight files, each at its smallest size. Models are built with random weights for images of `--pixels`,
+N(0, 1) noise; those that cannot be are named in the report.
 
 The survey is Li et al., "Zero-Shot Neural Architecture Search", arXiv 2307.01998; its figures have no printed values.
 Needs `pip install 'rbflex-evo[models]'`.
@@ -48,13 +49,13 @@ TAGS = ["*in1k*", *(f"!*{part}*" for part in LEFT_OUT)]
 # Families of timm's table. Models that mix convolutions and attention are Vision Transformers here, as in timm.
 GROUPS = {
     "ViTs": (
-        "vit", "deit", "cait", "xcit", "pit", "pvt", "twins", "swin", "swinv2", "crossvit", "coat", "convit", "tiny", "mvitv2", "gcvit",
-        "maxvit", "maxxvit", "coatnet", "davit", "visformer", "hiera", "edgenext", "mobilevit", "mobilevitv2", "efficientvit", "shvit",
-        "levit", "tnt", "nest", "caformer",
+        "vit", "deit", "cait", "xcit", "pit", "pvt", "twins", "swin", "swinv2", "crossvit", "coat", "convit", "tiny", "mvitv2",
+        "gcvit", "maxvit", "maxxvit", "coatnet", "davit", "visformer", "hiera", "edgenext", "mobilevit", "mobilevitv2",
+        "efficientvit", "shvit", "levit", "tnt", "nest", "caformer",
     ),
     "CNNs": (
-        "resnet", "mobilenetv1", "mobilenetv2", "mobilenetv3", "mobilenetv4", "mnasnet", "semnasnet", "efficientnet", "regnetx", "regnety",
-        "densenet", "convnext", "rexnet", "ghostnet", "ghostnetv2", "starnet", "fasternet", "dla", "hardcorenas", "lcnet", "mixnet",
+        "resnet", "mobilenetv1", "mobilenetv2", "mobilenetv3", "mobilenetv4", "regnetx", "regnety", "densenet", "convnext",
+        "efficientnet", "repvgg", "rexnet",
     ),
     "ResNets": ("resnet",),
     "MobileNets": ("mobilenetv1", "mobilenetv2", "mobilenetv3", "mobilenetv4"),
@@ -76,14 +77,12 @@ SCORES: dict[str, tuple[str, dict[str, Any]]] = {
     "early_depth": ("early_depth", {}),
 }
 # The survey's scores, for the two groups of its section 4.1.3 alone.
-SURVEYED: dict[str, tuple[str, dict[str, Any]]] = {
-    name: (name, {}) for name in ("zen", "synflow", "grad_norm", "snip", "fisher", "jacob_cov")
-}
+SURVEYED: dict[str, tuple[str, dict[str, Any]]] = {name: (name, {}) for name in ("zen", "synflow", "grad_norm", "snip", "fisher")}
 PRESET = "rbflex_robust"
 
 
 def candidates(benchdata: Path, gmacs: float) -> dict[str, dict[str, Any]]:
-    """Returns the groups and the multiply-accumulates (1e9) of each model that takes part, the smallest first; no accuracy is read."""
+    """Returns the groups and the GMACs of each model that takes part, the smallest first; no accuracy is read."""
     import timm
 
     rows = read_csv(existing_file(str(benchdata / RESULTS)))
@@ -92,13 +91,8 @@ def candidates(benchdata: Path, gmacs: float) -> dict[str, dict[str, Any]]:
     for model, family, size, cost in zip(rows["model"], rows["family"], rows["img_size"], rows["infer_gmacs"], strict=True):
         name, _, tag = model.partition(".")
         groups = [group for group, families in GROUPS.items() if family in families]
-        if (
-            not groups
-            or name not in known
-            or "in1k" not in tag
-            or any(part in tag for part in LEFT_OUT)
-            or name.startswith("test_")
-        ):
+        recipe = "in1k" in tag and not any(part in tag for part in LEFT_OUT)
+        if not groups or not recipe or name not in known or name.startswith(("test_", "tf_")):
             continue
         one = {"groups": groups, "size": int(size), "gmacs": float(cost)}
         if name not in found or one["size"] < found[name]["size"]:
@@ -212,7 +206,7 @@ def main() -> None:
     parser.add_argument("part", choices=["score", "report"])
     parser.add_argument("--benchdata", type=Path, required=True, help="folder with timm_results.csv.gz")
     parser.add_argument("--gmacs", type=float, default=5.0, help="largest number of multiply-accumulates in timm's table, in 1e9")
-    parser.add_argument("--pixels", type=int, default=128, help="height and width of the images")
+    parser.add_argument("--pixels", type=int, default=96, help="height and width of the images")
     parser.add_argument("--images", type=int, default=16)
     parser.add_argument("--folder", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args()

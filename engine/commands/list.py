@@ -107,7 +107,8 @@ def describe(kind: Listed, name: str) -> dict[str, Any]:
 
 def _defaults(parameters: type[BaseModel]) -> dict[str, Any]:
     fields = parameters.model_fields
-    defaults = {f.alias or n: NEEDED if f.is_required() else f.get_default(call_default_factory=True) for n, f in fields.items()}
+    settable = {field.alias or name: field for name, field in fields.items() if not field.exclude}
+    defaults = {n: NEEDED if f.is_required() else f.get_default(call_default_factory=True) for n, f in settable.items()}
     return {n: d.model_dump(mode="json") if isinstance(d, BaseModel) else d for n, d in defaults.items()}
 
 

@@ -43,7 +43,8 @@ KEEPING = {
     "softplus", "softsign", "softshrink", "normalize", "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout",
     "feature_dropout", "feature_alpha_dropout", "native_dropout", "stochastic_depth",
     "roll", "flip", "pad", "cat", "concat", "concatenate", "clone", "contiguous", "detach", "to", "type_as", "float", "double",
-    "interpolate", "upsample", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "local_response_norm", "nan_to_num", "masked_fill",
+    "interpolate", "upsample", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "local_response_norm", "nan_to_num",
+    "masked_fill",
     *(f"{kind}_pool{size}d" for kind in ("max", "avg", "lp", "adaptive_max", "adaptive_avg") for size in (1, 2, 3)),
 }  # fmt: skip
 

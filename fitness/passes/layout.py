@@ -287,7 +287,7 @@ class Layouts:
     Attributes:
         layers: That of activations and of the classifier's input.
         norms: That of the inputs of batch normalisations; None if all are [N, ...].
-        channels: Dimension of the channels by call number, None where it is unknown; empty if all have the convention of `channels`.
+        channels: Dimension of the channels by call number, None where it is unknown; empty if all follow the convention.
     """
 
     layers: Layout

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 # Small models of torchvision.
 SMALL_MODELS = (
-    "resnet18", "regnet_y_400mf", "regnet_x_400mf", "shufflenet_v2_x0_5", "shufflenet_v2_x1_0", "mobilenet_v2", "mobilenet_v3_small",
-    "mobilenet_v3_large", "mnasnet0_5", "efficientnet_b0",
+    "resnet18", "regnet_y_400mf", "regnet_x_400mf", "shufflenet_v2_x0_5", "shufflenet_v2_x1_0", "mobilenet_v2",
+    "mobilenet_v3_small", "mobilenet_v3_large", "mnasnet0_5", "efficientnet_b0",
 )  # fmt: skip
 
 
@@ -37,8 +37,8 @@ class ModelsParameters(AnyParameters):
 
     Attributes:
         patterns: In configurations ``from``: names and wildcards of models; what begins with ``!`` is left out.
-        library: ``torchvision``, ``timm`` (the extra ``models``), or ``auto`` for torchvision if each pattern selects a model there,
-            and timm otherwise.
+        library: ``torchvision``, ``timm`` (the extra ``models``), or ``auto`` for torchvision if each pattern selects a model
+            there, and timm otherwise.
         size: Height and width of the images.
         classes: Outputs of the classifier.
     """

@@ -10,7 +10,7 @@ from torchvision import models
 
 from benchmarks.scores.models import CONSTANT, log_determinant, reference_layers
 from benchmarks.shared import literal_rbflex
-from rbflex_evo.fitness import create_proxy
+from rbflex_evo.fitness import CandidateFailed, create_proxy
 from rbflex_evo.fitness.passes.watch import run_observed
 from rbflex_evo.fitness.proxies.rbflex.layered import LayeredObserver
 from rbflex_evo.fitness.proxies.rbflex.of_module import rbflex_score
@@ -70,7 +70,5 @@ def test_a_model_that_mixes_images_says_why_it_has_no_score():
             x = self.body(x)
             return self.fc(torch.relu(x - x.mean(0)))
 
-    from rbflex_evo.fitness import CandidateFailed
-
-    with pytest.raises(CandidateFailed, match="layer 'relu 1' .*mixes images"):
+    with pytest.raises(CandidateFailed, match=r"layer 'relu 1' .*mixes images"):
         rbflex_score(Mixing().eval(), torch.randn(4, 3, 16, 16))
