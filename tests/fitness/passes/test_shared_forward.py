@@ -17,6 +17,7 @@ from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialise
 from rbflex_evo.spaces import SPACES, ConfigError, create_space
 from rbflex_evo.spaces.architecture.chain import Stage, chain_of, run_chain
 from tests.support.families import SMALL_FAMILIES
+from tests.support.transformers import SMALL_TRANSFORMERS
 
 PROXIES = {name: create_proxy(name) for name in ("rbflex", "naswot", "swap", "meco", "synflow")}
 PROXIES["batch"] = create_proxy("naswot", statistics="batch")

@@ -12,6 +12,7 @@ from rbflex_evo.spaces.conformance.check_space import CheckFailed, check_encodin
 from rbflex_evo.spaces.encodings.encoding import Encoding
 from rbflex_evo.spaces.families.toy.space import ToyParameters, ToySpace
 from tests.support.families import SMALL_FAMILIES
+from tests.support.transformers import SMALL_TRANSFORMERS
 
 # Of spaces whose networks are too large to be built a dozen times.
 SMALL = {
