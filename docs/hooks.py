@@ -263,8 +263,9 @@ def output(found: Mapping[str, Any]) -> str:
     if "image/png" in data:
         return f'<img alt="Figure" src="data:image/png;base64,{"".join(data["image/png"]).strip()}">'
     if "text/html" in data:
-        # Markdown would end a block at an empty line.
-        return re.sub(r"\n\s*\n", "\n", "".join(data["text/html"]).strip())
+        # Markdown would end a block at an empty line; a frame of pandas has borders that the theme's tables do not have.
+        page = re.sub(r"\n\s*\n", "\n", "".join(data["text/html"]).strip())
+        return page.replace('<table border="1" class="dataframe">', "<table>")
     text = "".join(found["text"] if "text" in found else data["text/plain"])
     return f"```text\n{text.rstrip()}\n```"
 

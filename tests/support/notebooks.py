@@ -24,7 +24,8 @@ def execute(path: Path, folder: Path) -> Any:
 
     notebook = nbformat.read(path, as_version=4)
     resources = {"metadata": {"path": str(folder)}}
-    return NotebookClient(notebook, timeout=100, kernel_name="python3", record_timing=False, resources=resources).execute()
+    options: dict[str, Any] = {"timeout": 100, "kernel_name": "python3", "record_timing": False, "coalesce_streams": True}
+    return NotebookClient(notebook, resources=resources, **options).execute()
 
 
 def main() -> None:
