@@ -52,7 +52,8 @@ class Operation(nn.Module):
         agreement = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
         # The smallest finite number instead of minus infinity, so that a sentence of padding alone stays finite.
         agreement = agreement.masked_fill(padding[:, None, None, :], torch.finfo(query.dtype).min)
-        return (self.dropout(agreement.softmax(dim=-1)) @ value).transpose(1, 2).flatten(2)
+        attended: Tensor = self.dropout(agreement.softmax(dim=-1)) @ value
+        return attended.transpose(1, 2).flatten(2)
 
 
 class Attention(Operation):

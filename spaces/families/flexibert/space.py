@@ -131,7 +131,8 @@ class FlexiBertSpace(SearchSpace):
         layers = read_network(text, self.name)
         p = self.parameters
         for i, layer in enumerate(layers, start=1):
-            for what, allowed in zip(LayerChoice._fields, (p.operations, p.heads, p.inner, p.stacks, p.hidden), strict=True):
+            choices: tuple[Sequence[object], ...] = (p.operations, p.heads, p.inner, p.stacks, p.hidden)
+            for what, allowed in zip(LayerChoice._fields, choices, strict=True):
                 value = getattr(layer, what)
                 if value not in allowed:
                     raise GenotypeError(f"{what} of layer {i} must be one of {list(allowed)} in {self.name}, but it is {value!r}")

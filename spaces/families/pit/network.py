@@ -84,7 +84,7 @@ class Pooling(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps tokens [N, 1 + grid^2, inputs] to tokens [N, 1 + ceil(grid / 2)^2, outputs]."""
-        maps = x[:, 1:].transpose(1, 2).unflatten(2, (self.grid, self.grid))
+        maps = torch.unflatten(x[:, 1:].transpose(1, 2), 2, (self.grid, self.grid))
         patches = self.patches(maps).flatten(2).transpose(1, 2)
         return torch.cat([self.class_token(x[:, :1]), patches], dim=1)
 
@@ -118,7 +118,7 @@ class PitNetwork(nn.Module):
             if i:
                 links.append(Stage(("pool", i, widths[i - 1], width), self.pools[i - 1]))
             kind = width, choice.heads, self.layout.ratio
-            links += [Stage((i, j, *kind), layer) for j, layer in enumerate(layers)]  # type: ignore[arg-type]
+            links += [Stage((i, j, *kind), layer) for j, layer in enumerate(layers.children())]
         return [*links, Stage(("head", widths[-1]), self._head)]
 
     def _head(self, x: Tensor) -> Tensor:
