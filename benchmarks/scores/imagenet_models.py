@@ -5,9 +5,9 @@
 
 FOLDER holds timm_results.csv.gz, timm's table of results. A model takes part if a weight file of it was trained on ImageNet-1k
 alone, as its tag says (`TAGS`), its family is listed in `GROUPS`, and it has at most `--gmacs` multiply-accumulates at the smallest
-size of images that the table has for it. Toy models and TensorFlow's versions of others (``test_``, ``tf_``) are left out. The accuracy of a
-model is the mean over these weight files, each at its smallest size. Models are built with random weights for images of `--pixels`,
-N(0, 1) noise; those that cannot be are named in the report.
+size of images that the table has for it. Toy models and TensorFlow's versions of others (``test_``, ``tf_``) are left out. The
+accuracy of a model is the mean over these weight files, each at its smallest size. Models are built with random weights for images
+of `--pixels`, N(0, 1) noise; those that cannot be are named in the report.
 
 The survey is Li et al., "Zero-Shot Neural Architecture Search", arXiv 2307.01998; its figures have no printed values.
 Needs `pip install 'rbflex-evo[models]'`.
@@ -62,6 +62,7 @@ GROUPS = {
 }  # fmt: skip
 # Wide ResNets and deep ResNets are larger than the limit of the other groups.
 RESNET_GMACS = 12.0
+SMALL = 1.0
 
 SHARED = {"statistics": "image", "inputs": "data"}
 SCORES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -82,7 +83,10 @@ PRESET = "rbflex_robust"
 
 
 def candidates(benchdata: Path, gmacs: float) -> dict[str, dict[str, Any]]:
-    """Returns the groups and the GMACs of each model that takes part, the smallest first; no accuracy is read."""
+    """Returns the groups and the GMACs of each model that takes part, in the order of scoring; no accuracy is read.
+
+    The smallest come first, but all Transformers before the convolutional networks of more than `SMALL` GMACs.
+    """
     import timm
 
     rows = read_csv(existing_file(str(benchdata / RESULTS)))
@@ -102,7 +106,8 @@ def candidates(benchdata: Path, gmacs: float) -> dict[str, dict[str, Any]]:
             large = "ResNets" in one["groups"] and one["gmacs"] <= RESNET_GMACS
             one["groups"] = ["ResNets"] if large else []
     chosen = {name: one for name, one in found.items() if one["groups"]}
-    return dict(sorted(chosen.items(), key=lambda item: (item[1]["gmacs"], item[0])))
+    later = {name: "ViTs" not in one["groups"] and one["gmacs"] > SMALL for name, one in chosen.items()}
+    return dict(sorted(chosen.items(), key=lambda item: (later[item[0]], item[1]["gmacs"], item[0])))
 
 
 def measured(name: str, scores: Mapping[str, tuple[str, dict[str, Any]]], pixels: int, images: int) -> dict[str, Any]:
@@ -185,7 +190,11 @@ def report(options: argparse.Namespace, file: Path) -> None:
                     int(there.sum()),
                 )
         ordered = sorted(found.items(), key=lambda item: -(item[1][0] or -1))
-        rows += [[group, name, tau if tau is not None else "undefined", rho, count] for name, (tau, rho, count) in ordered]
+        limit = max(chosen[name]["gmacs"] for name in members)
+        rows += [
+            [f"{group}, up to {limit:g} GMACs", name, tau if tau is not None else "undefined", rho, count]
+            for name, (tau, rho, count) in ordered
+        ]
         content[group] = {"models": members, "kendall": {name: values[0] for name, values in found.items()}}
         if group in ("ViTs", "CNNs"):
             shown = ("layered", "rbflex", "params", "flops")
