@@ -6,8 +6,8 @@
         module of torch       its tree, the settings of each layer, shapes of weights, values of buffers and vectors
 
 Code of installed packages counts by the name, version and recorded files of its distribution, and by what replaces its functions
-while the program runs; code of this package by its name. Comments, docstrings and names of classes and functions do not count, unless
-the code reads names. What cannot be described raises `Unsure`. Bytecode instead of source covers notebooks and interactive sessions.
+while the program runs; code of this package by its name. Comments, docstrings and names of classes and functions do not count,
+unless the code reads names. What cannot be described raises `Unsure`. Bytecode instead of source covers notebooks, too.
 """
 
 from __future__ import annotations
@@ -326,7 +326,7 @@ class _Walk:
             line = function.__code__.co_firstlineno
             replaced = self._replaced(function.__module__)
             return self._all("function", where, function.__module__, function.__qualname__, line, *cells, *replaced)
-        self.names.append((function.__qualname__, function.__doc__))
+        self.names.append((function.__name__, function.__qualname__, function.__doc__))
         own = dict(vars(function))
         values = list(_globals_of(function))
         return self._all("function", function.__code__, function.__defaults__, function.__kwdefaults__, own, *cells, *values)
@@ -337,9 +337,11 @@ class _Walk:
         reads = sorted(READS.intersection(code.co_names) | by_name)
         if reads:
             raise Unsure(f"{code.co_name}() may read a file, the environment or a value by name ({reads[0]!r})")
-        texts = {constant for constant in code.co_consts if isinstance(constant, str)}
-        self.reads_names |= not NAMES.isdisjoint(code.co_names) or not NAMES.isdisjoint(texts)
         steps = list(dis.get_instructions(code))
+        # The body of a class stores its names, which reads none.
+        read = {step.argval for step in steps if step.opname in ("LOAD_ATTR", "LOAD_METHOD", "LOAD_GLOBAL")}
+        texts = {constant for constant in code.co_consts if isinstance(constant, str)}
+        self.reads_names |= not NAMES.isdisjoint(read | texts)
         # Values of globals are described with the function, whatever their names.
         named = {step.argval for step in steps if step.opcode in dis.hasname and step.opname != "LOAD_GLOBAL"}
         names = tuple(name if name in named else None for name in code.co_names)
@@ -357,7 +359,7 @@ class _Walk:
         if where is not None:
             replaced = [item for base in kind.__mro__ for item in self._replaced(base.__module__, base)]
             return self._all("class", where, f"{kind.__module__}.{kind.__qualname__}", vars(kind).get("version"), *replaced)
-        self.names.append((kind.__qualname__, kind.__doc__))
+        self.names.append((kind.__name__, kind.__qualname__, kind.__doc__))
         # The machinery of a model of parameters follows from its fields, whose values are given.
         model = hasattr(kind, "__pydantic_core_schema__")
         # Sorted, because a class that was sent to another process may have another order.
@@ -405,10 +407,11 @@ def _top(module: str) -> str:
 def _strange(where: str, values: Mapping[str, object], top: str) -> Iterator[object]:
     """Yields place, name and value of the functions and classes among values that are not of installed packages."""
     for name, value in list(values.items()):
-        if isinstance(value, types.FunctionType):
+        # Of the type itself, because some objects warn when they are asked for their class.
+        if type(value) is types.FunctionType:
             module = value.__globals__.get("__name__")
             filename = value.__code__.co_filename
-        elif isinstance(value, type):
+        elif issubclass(type(value), type):
             module, filename = value.__module__, None
         else:
             continue

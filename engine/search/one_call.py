@@ -4,14 +4,15 @@
     space = Choices(build, depth=[2, 3, 4], width=[32, 64, 96], input_shape=(3, 32, 32))
     result = search(space, limits={"params": 1e6}, evaluations=500)
 
-The call is a configuration: the same settings in a YAML file give the same journal, in the same folder. Calling it again resumes the
-run or returns its result.
+The call is a configuration: the same settings in a YAML file give the same journal, in the same folder. Calling it again resumes
+the run or returns its result.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from os import PathLike
 from typing import Any
 
 from rbflex_evo.engine.configuration.config import BudgetConfig, Config, parse_config
@@ -49,21 +50,23 @@ def search(
 ) -> Result:
     """Searches a space and returns the result.
 
-    If the folder of the run, ``runs/NAME``, holds an unfinished run of an equal call, it is resumed; a finished one gives its result.
+    If the folder of the run, ``runs/NAME``, holds an unfinished run of an equal call, the run is resumed. A finished run gives its
+    result.
 
     Args:
-        space: A space, as from `Choices` or `create_space`, a registered name, or a name with parameters: ``{"name": "toy", "genes": 8}``.
+        space: A space, as from `Choices` or `create_space`, a registered name, or a name with parameters, as in
+            ``{"name": "toy", "genes": 8}``.
         limits: Limits of costs by metric: a number for the largest allowed value, or ``{"min": ..., "max": ...}``.
         evaluations: Number of distinct architectures to evaluate; by default 500, unless another limit is given.
         seconds: Time of the search.
         generations: Number of generations of the strategy.
         preset: Named combination of scores; by default ``rbflex_robust`` for images and the score ``rbflex`` for words.
-        proxies: Scores: one name, names, or parameters by name. Several scores are combined by rank unless `objective` says otherwise.
+        proxies: Scores: one name, names, or parameters by name. Several are combined by rank unless `objective` says otherwise.
         objective: How scores become one utility: the name of a score, or the section ``fitness.objective``.
         quiet: Whether to show no progress.
         report: Whether to write report.html at the end.
-        **settings: Other keys of a configuration, such as ``strategy``, ``data``, ``name``, ``seed``, ``workers``, ``cache``, ``table``
-            and ``fitness`` (for ``weights`` and ``constraints``).
+        **settings: Other keys of a configuration, such as ``strategy``, ``data``, ``name``, ``seed``, ``workers``, ``cache``,
+            ``table`` and ``fitness`` (for ``weights`` and ``constraints``).
 
     Raises:
         ConfigError: If a setting is unknown or wrong; the message names it as a configuration does.
@@ -163,7 +166,9 @@ def _limits(limits: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Returns a setting with lists for tuples and dictionaries for other mappings, as a YAML file gives them."""
+    """Returns a setting as a YAML file gives it: with lists for tuples, dictionaries for other mappings, and texts for paths."""
+    if isinstance(value, PathLike):
+        return str(value)
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     return [_plain(each) for each in value] if isinstance(value, list | tuple) else value

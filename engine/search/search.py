@@ -49,6 +49,7 @@ from .loop import Loop, check_answer
 from .result import Result, document, front_of, table_facts
 
 if TYPE_CHECKING:
+    from rbflex_evo.spaces import SearchSpace
     from rbflex_evo.spaces.tables.table import Table
 
 

@@ -125,11 +125,10 @@ def check_pickled(thing: object, name: str) -> None:
     Raises:
         CheckFailed: If it cannot be pickled or unpickled.
     """
-    with called(
-        f"sending {name} to a worker process",
-        "define its class at the top of a module, and keep no open file, lambda or generator in it",
-    ):
-        pickle.loads(pickle.dumps(thing))
+    import cloudpickle
+
+    with called(f"sending {name} to a worker process", "keep no open file, lock or generator in it"):
+        pickle.loads(cloudpickle.dumps(thing))
 
 
 def _same(first: object, second: object) -> bool:

@@ -58,8 +58,9 @@ def load(path: str, where: str) -> Callable[..., Any]:
     module, _, name = path.partition(":")
     if not is_stored(path):
         raise ConfigError(
-            f"{where!r} is {path!r}, a function of a notebook, a script or another function, which is never stored; hand it in "
-            "again: call search(...) as before, or give space=Choices(...) to Search.from_folder, export_run, load_network or explain"
+            f"{where!r} is {path!r}, a function of a notebook, a script or another function, which is never stored; hand it "
+            "in again: call search(...) as before, or give space=Choices(...) to Search.from_folder, export_run, load_network or "
+            "explain"
         )
     found: Any = _module(module, path, where)
     for part in name.split("."):

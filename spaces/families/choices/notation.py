@@ -5,6 +5,7 @@ Values are written as in JSON, texts without quotes where that is clear: 3, 0.5,
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -66,22 +67,20 @@ def position(text: str, values: Sequence[Any], name: str) -> int:
     texts = [written(value) for value in values]
     if text in texts:
         return texts.index(text)
-    try:
-        value = _plain(literal(text))
-    except ValueError:
-        value = None
-    for i, known in enumerate(values):
-        if value is not None and type(known) in (type(value), *_numbers(value)) and _plain(known) == value:
-            return i
+    with contextlib.suppress(ValueError):
+        # As Python prints values: True, 8.0, (1, 2).
+        value = _comparable(literal(text))
+        for i, known in enumerate(values):
+            if _comparable(known) == value:
+                return i
     raise GenotypeError(f"{name} is {shown(text)}, but it must be one of {', '.join(texts)}{_near(text, texts)}")
 
 
-def _numbers(value: Any) -> tuple[type, ...]:
-    return (int, float) if type(value) in (int, float) else (list, tuple) if type(value) in (list, tuple) else ()
-
-
-def _plain(value: Any) -> Any:
-    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
+def _comparable(value: Any) -> Any:
+    """Returns what is equal for equal values: 8 and 8.0, (1, 2) and [1, 2], but not 1 and true."""
+    if isinstance(value, list | tuple):
+        return [_comparable(each) for each in value]
+    return ("truth", value) if isinstance(value, bool) else value
 
 
 def _near(text: str, texts: Sequence[str]) -> str:

@@ -63,7 +63,7 @@ class ChoicesParameters(Parameters):
     def _pairs(cls, value: Any) -> Any:
         # As `_written_as_pairs` writes it.
         if isinstance(value, list) and all(isinstance(each, list | tuple) and len(each) == 2 for each in value):
-            return {name: values for name, values in value}
+            return dict(value)
         return value
 
     @field_validator("choices")

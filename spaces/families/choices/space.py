@@ -11,6 +11,7 @@ that a network has.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from rbflex_evo.spaces.architecture.drawing import Drawing, chain_drawing
 from rbflex_evo.spaces.encodings.conditional import INACTIVE, ConditionalEncoding, Gene, Rule
 from rbflex_evo.spaces.encodings.encoding import Genotype
-from rbflex_evo.spaces.errors import ConfigError, GenotypeError, near_name, reason, shown
+from rbflex_evo.spaces.errors import ConfigError, GenotypeError, near_name, shown
 from rbflex_evo.spaces.fingerprint import PACKAGE
 from rbflex_evo.spaces.parameters import parse
 from rbflex_evo.spaces.space import SearchSpace
@@ -175,7 +176,7 @@ class ChoicesSpace(SearchSpace):
         return chain_drawing(("input", *labels, "output"), self.notation(genotype))
 
     def snippet(self, genotype: Genotype) -> str:
-        """Returns Python code that builds the network without this package; a function that is not stored must be defined before."""
+        """Returns Python code that builds the network without this package; it says if the function has to be defined before."""
         module, _, name = self.parameters.build.partition(":")
         arguments = ", ".join(f"{key}={value!r}" for key, value in self.call(genotype).items())
         if functions.is_stored(self.parameters.build):
@@ -212,8 +213,8 @@ def Choices(  # noqa: N802 (it makes a space, and reads as its class)
         choices: Values by name, for names that are also arguments of this function.
         input_shape: Shape (channels, height, width) of one image, or (length,) of one sentence.
         arguments: Other arguments of `build`, by name, the same for every network.
-        conditions: When a choice is active, by its name: an expression such as ``"depth >= 3"``, or a function that takes the choices
-            that it reads as arguments.
+        conditions: When a choice is active, by its name: an expression such as ``"depth >= 3"``, or a function that takes the
+            choices that it reads as arguments.
         forbidden: Combinations that are left out, one or several, in the same forms; a function may also take ``**choices``.
         ordered: Choices whose neighbouring values are the only steps; by default those of rising or falling numbers.
         inputs: ``"images"`` or ``"words"``.
@@ -250,17 +251,9 @@ def Choices(  # noqa: N802 (it makes a space, and reads as its class)
         "vocabulary": vocabulary,
         "classifier": classifier,
     }
-    fields = ChoicesParameters.model_fields
-    usual = {
-        "arguments": {},
-        "conditions": {},
-        "forbidden": [],
-        "ordered": None,
-        "inputs": "images",
-        "vocabulary": 0,
-        "classifier": None,
-    }
-    written = {name: value for name, value in values.items() if name in fields and (name not in usual or value != usual[name])}
+    # What is not given stays unset, as in a configuration.
+    unset = {name: field.get_default(call_default_factory=True) for name, field in ChoicesParameters.model_fields.items()}
+    written = {name: value for name, value in values.items() if value != unset[name]}
     space = ChoicesSpace(parse(ChoicesParameters, written, "space"), given)
     # Both are read late where a configuration names functions, and checked at once here.
     _ = space.builder, space.encoding
@@ -275,5 +268,5 @@ def _is_sorted(values: Sequence[Any]) -> bool:
     """Returns whether values are rising or falling numbers."""
     if not all(type(value) in (int, float) for value in values):
         return False
-    pairs = list(zip(values, values[1:], strict=False))
+    pairs = list(itertools.pairwise(values))
     return all(a < b for a, b in pairs) or all(a > b for a, b in pairs)

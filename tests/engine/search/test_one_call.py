@@ -158,7 +158,7 @@ def test_a_space_that_only_the_program_knows_is_searched_and_may_be_defined_agai
     again = type("Perilous", (Perilous,), {"__module__": Perilous.__module__, "__qualname__": "Perilous"})
     assert search(again(Perilous.Parameters(fate="none")), evaluations=2, name="again", **settings).best is not None
     other = type("Other", (Perilous,), {})
-    with pytest.raises(ConfigError, match="space 'perilous' is already registered as .*; give your space another 'name'"):
+    with pytest.raises(ConfigError, match=r"space 'perilous' is already registered as .*; give your space another 'name'"):
         search(other(Perilous.Parameters(fate="none")), **settings)
     monkeypatch.delitem(SPACES._known, "perilous")
 
@@ -230,7 +230,8 @@ def build(depth, width, kernel, act):
     blocks = [Block(3 if i == 0 else width, width, kernel, ACTS[act]()) for i in range(depth)]
     return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 10))
 space = Choices(build, depth=[2, 3, 4], width=[8, 12, 16], kernel=[3, 5], act=["relu", "gelu"], input_shape=(3, 8, 8))
-result = search(space, limits={"params": 2e4}, evaluations=12, workers=int(os.environ["WORKERS"]), name=os.environ["NAME"], quiet=True)
+workers, name = int(os.environ["WORKERS"]), os.environ["NAME"]
+result = search(space, limits={"params": 2e4}, evaluations=12, workers=workers, name=name, quiet=True)
 print(result.best.notation)
 """
 

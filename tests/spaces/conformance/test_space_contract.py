@@ -395,9 +395,9 @@ def test_a_broken_space_is_found(what):
 
 
 def test_a_space_that_no_other_process_can_be_given_is_found():
-    # A class that is made in a function has no name by which a worker process could import it.
-    space = type("Local", (ToySpace,), {})(ToyParameters(genes=4))
-    with pytest.raises(CheckFailed, match=r"sending Local to a worker process raised .*at the top of a module"):
+    space = ToySpace(ToyParameters(genes=4))
+    space.opened = (number for number in range(3))
+    with pytest.raises(CheckFailed, match=r"sending ToySpace to a worker process raised .*keep no open file, lock or generator"):
         check_space(space, samples=2)
 
 
