@@ -5,9 +5,9 @@
 
 FOLDER holds timm_results.csv.gz, timm's table of results. A model takes part if a weight file of it was trained on ImageNet-1k
 alone, as its tag says (`TAGS`), its family is listed in `GROUPS`, and it has at most `--gmacs` multiply-accumulates at the smallest
-size of images that the table has for it. Toy models and TensorFlow's versions of others (``test_``, ``tf_``) are left out. The accuracy of a
-model is the mean over these weight files, each at its smallest size. Models are built with random weights for images of `--pixels`,
-N(0, 1) noise; those that cannot be are named in the report.
+size of images that the table has for it. Toy models and TensorFlow's versions of others (``test_``, ``tf_``) are left out. The
+accuracy of a model is the mean over these weight files, each at its smallest size. Models are built with random weights for images
+of `--pixels`, N(0, 1) noise; those that cannot be are named in the report.
 
 The survey is Li et al., "Zero-Shot Neural Architecture Search", arXiv 2307.01998; its figures have no printed values.
 Needs `pip install 'rbflex-evo[models]'`.
@@ -62,18 +62,20 @@ GROUPS = {
 }  # fmt: skip
 # Wide ResNets and deep ResNets are larger than the limit of the other groups.
 RESNET_GMACS = 12.0
+SMALL = 1.0
 
 SHARED = {"statistics": "image", "inputs": "data"}
 SCORES: dict[str, tuple[str, dict[str, Any]]] = {
-    "rbflex": ("rbflex", {"gamma": "flat"}),
+    "rbflex": ("rbflex", {"gamma": "flat", "features": False}),
     "layered": ("layered", {}),
+    "rbflex and features": ("rbflex", {"gamma": "flat"}),
+    "layered and features": ("layered", {}),
     "naswot": ("naswot", {}),
     "swap": ("swap", {}),
     "az_expressivity": ("az_expressivity", SHARED),
     "az_progressivity": ("az_progressivity", SHARED),
     "params": ("params", {}),
     "flops": ("flops", {}),
-    "depth": ("depth", {}),
     "early_depth": ("early_depth", {}),
 }
 # The survey's scores, for the two groups of its section 4.1.3 alone.
@@ -82,7 +84,10 @@ PRESET = "rbflex_robust"
 
 
 def candidates(benchdata: Path, gmacs: float) -> dict[str, dict[str, Any]]:
-    """Returns the groups and the GMACs of each model that takes part, the smallest first; no accuracy is read."""
+    """Returns the groups and the GMACs of each model that takes part, in the order of scoring; no accuracy is read.
+
+    The smallest come first, but all Transformers before the convolutional networks of more than `SMALL` GMACs.
+    """
     import timm
 
     rows = read_csv(existing_file(str(benchdata / RESULTS)))
@@ -102,14 +107,17 @@ def candidates(benchdata: Path, gmacs: float) -> dict[str, dict[str, Any]]:
             large = "ResNets" in one["groups"] and one["gmacs"] <= RESNET_GMACS
             one["groups"] = ["ResNets"] if large else []
     chosen = {name: one for name, one in found.items() if one["groups"]}
-    return dict(sorted(chosen.items(), key=lambda item: (item[1]["gmacs"], item[0])))
+    later = {name: "ViTs" not in one["groups"] and one["gmacs"] > SMALL for name, one in chosen.items()}
+    return dict(sorted(chosen.items(), key=lambda item: (later[item[0]], item[1]["gmacs"], item[0])))
 
 
 def measured(name: str, scores: Mapping[str, tuple[str, dict[str, Any]]], pixels: int, images: int) -> dict[str, Any]:
     """Returns the scores of one model, or the reasons why it has none, and the seconds that they took."""
-    space = create_space("models", **{"from": [name], "library": "timm", "size": pixels})
+    space = create_space("models", **{"from": [name], "library": "timm", "size": pixels, "features": "none"})
     batch = create_batch("noise", shape=[3, pixels, pixels], n=images, seed=0)
     proxies = {label: create_proxy(kind, **values) for label, (kind, values) in scores.items()}
+    # Some models have no features but round-off, so all are compared by their activations.
+    proxies = {label: proxy if "features" in label else proxy.for_space(space) for label, proxy in proxies.items()}
     started = time.perf_counter()
     (found,) = Measurer(Conditions.of(space, batch, device="cpu")).measure([((0,), proxies)])
     result: dict[str, Any] = {"model": name, "scores": {}, "failures": dict(found.failures)}
@@ -185,7 +193,11 @@ def report(options: argparse.Namespace, file: Path) -> None:
                     int(there.sum()),
                 )
         ordered = sorted(found.items(), key=lambda item: -(item[1][0] or -1))
-        rows += [[group, name, tau if tau is not None else "undefined", rho, count] for name, (tau, rho, count) in ordered]
+        limit = max(chosen[name]["gmacs"] for name in members)
+        rows += [
+            [f"{group}, up to {limit:g} GMACs", name, tau if tau is not None else "undefined", rho, count]
+            for name, (tau, rho, count) in ordered
+        ]
         content[group] = {"models": members, "kendall": {name: values[0] for name, values in found.items()}}
         if group in ("ViTs", "CNNs"):
             shown = ("layered", "rbflex", "params", "flops")

@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -61,6 +61,7 @@ class FamilyParameters(ChoicesParameters):
         choices: Values of each argument that is a choice, by name.
         size: Height and width of the images, which the constructor is given if it takes them.
         classes: Outputs of the classifier, which the constructor is given if it takes them.
+        features: ``none`` if scores read the activations alone, for networks that end in a batch normalisation before they pool.
         arguments: Other arguments of the constructor, by name, the same for every network.
         build: Follows from `of`.
         input_shape: Follows from `size`.
@@ -69,6 +70,7 @@ class FamilyParameters(ChoicesParameters):
     of: str
     size: int = Field(default=224, ge=8)
     classes: int = Field(default=1000, ge=2)
+    features: Literal["per_image", "none"] = "per_image"
     build: str = Field(default="", exclude=True)
     input_shape: list[int] = Field(default_factory=list, exclude=True)
 
@@ -162,6 +164,7 @@ class FamilySpace(ChoicesSpace):
 
     def __init__(self, parameters: ChoicesParameters | None = None, given: Mapping[str, Callable[..., Any]] | None = None) -> None:
         super().__init__(parameters or parse(FamilyParameters, {}, "space"), given)
+        self.features = self.parameters.features
         self._fitting: set[str] = set()
         self._fixed: dict[str, Any] = {}
         # Both are checked before a search begins.

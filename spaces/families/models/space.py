@@ -41,12 +41,15 @@ class ModelsParameters(AnyParameters):
             there, and timm otherwise.
         size: Height and width of the images.
         classes: Outputs of the classifier.
+        features: ``none`` if scores read the activations alone, because some of the models end in a batch normalisation before
+            they pool, whose features are round-off under the statistics of each image.
     """
 
     patterns: list[str] = Field(default=list(SMALL_MODELS), alias="from", min_length=1)
     library: Literal["auto", "torchvision", "timm"] = "auto"
     size: int = Field(default=224, ge=8)
     classes: int = Field(default=1000, ge=2)
+    features: Literal["per_image", "none"] = "per_image"
 
     @field_validator("patterns")
     @classmethod
@@ -85,6 +88,7 @@ class ModelsSpace(SearchSpace):
         if p.patterns != self.models or p.library == "timm":
             self.library, self.models = chosen_models(p.patterns, p.library)
         self.input_shape = (3, p.size, p.size)
+        self.features = p.features
         self.encoding = VectorEncoding([len(self.models)], ["model"])
         self._fitting: set[str] = set()
 

@@ -44,7 +44,7 @@ def test_scores_of_a_model_of_torchvision_equal_their_literal_forms(name):
     size, options = MODELS[name]
     torch.manual_seed(0)
     network = models.get_model(name, weights=None, **options).double().eval()
-    images = torch.randn(5, 3, size, size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    images = torch.randn(4, 3, size, size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     head = next(path for path, module in network.named_modules() if module is classifier_of(network))
     layers, features = reference_layers(network, images, head)
     layers, features = [settled(rows) for rows in layers], settled(features)
