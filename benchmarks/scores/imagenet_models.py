@@ -1,4 +1,4 @@
-"""Kendall's tau of scores with the ImageNet accuracy of published models, in the groups of the survey's sections 4.1.3 and 4.3.
+"""Scores beside the ImageNet accuracies of published models, in the groups of the survey's sections 4.1.3 and 4.3.
 
     python -m benchmarks imagenet_models score --benchdata FOLDER      scores the models, smallest first; the same command resumes
     python -m benchmarks imagenet_models report --benchdata FOLDER     reads the accuracies and writes table and picture
