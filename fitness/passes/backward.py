@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.overrides import handle_torch_function, has_torch_function
 
 from .observer import CandidateFailed
-from .watch import Rewired, batch_norm, evaluation_mode, normalisations
+from .watch import Rewired, batch_norm, evaluation_mode, normalisations, served
 
 if TYPE_CHECKING:
     from .subject import Subject
@@ -105,7 +104,7 @@ def image_signs(
         found = gradients(loss(output, slice(None)), [call.output for call in calls.made])
         for call, gradient in zip(calls.made, found, strict=True):
             if gradient is not None:
-                totals[call.layer] = sign_sums(call.input, gradient, call.kernel, call.stride, call.padding)
+                totals[call.layer] = served(sign_sums)(call.input, gradient, call.kernel, call.stride, call.padding)
         return totals
     # One image at a time bounds memory by one image and one gradient, and its maps stay in a CPU's cache.
     for i in range(len(images)):
@@ -122,8 +121,6 @@ def image_signs(
 def sign_sums(input: Tensor, gradient: Tensor, kernel: tuple[int, int], stride: int, padding: int) -> Tensor:
     """Returns the sum over images of the signs of each image's gradient of a layer's weight, NaN where one is not finite.
 
-    Like a function of torch, it can be replaced by a function mode.
-
     Args:
         input: Input of the layer, [N, inputs] or [N, inputs, H, W].
         gradient: Gradient of its output, [N, outputs] or [N, outputs, ...].
@@ -134,9 +131,6 @@ def sign_sums(input: Tensor, gradient: Tensor, kernel: tuple[int, int], stride: 
     Returns:
         [outputs, inputs], for maps [outputs, inputs, *kernel].
     """
-    if has_torch_function((input, gradient)):
-        replaced: Tensor = handle_torch_function(sign_sums, (input, gradient), input, gradient, kernel, stride, padding)
-        return replaced
     pairs = zip(torch.split(input, 1), torch.split(gradient, 1), strict=True)
     if input.dim() == 2:
         return torch.stack([_sign(g.transpose(0, 1) @ x) for x, g in pairs]).sum(dim=0)
@@ -202,8 +196,9 @@ class _Calls:
         understood = groups == 1 and sizes[2] == {1} and len(sizes[0]) == len(sizes[1]) == 1 and not isinstance(padding, str)
         if weight not in self.layers or not understood or len(input) != self.images:
             self.other |= weight in self.layers
-            return nn.functional.conv2d(input, weight, bias, stride, padding, dilation, groups)
-        output = nn.functional.conv2d(input, weight, bias, stride, padding)
+            found: Tensor = served(nn.functional.conv2d)(input, weight, bias, stride, padding, dilation, groups)
+            return found
+        output = served(nn.functional.conv2d)(input, weight, bias, stride, padding)
         height, width = weight.shape[2:]
         return self._keep(input, weight, output, (height, width), min(sizes[0]), min(sizes[1]))
 

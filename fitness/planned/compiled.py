@@ -18,6 +18,7 @@ from torch import Tensor
 from rbflex_evo.fitness.passes.observer import Observer
 from rbflex_evo.fitness.passes.reductions.row_sums import ROUNDINGS
 from rbflex_evo.fitness.passes.reductions.spectra import spectra_of
+from rbflex_evo.fitness.passes.watch import serving
 from rbflex_evo.spaces.architecture.plan import EPSILON, Convolve
 
 from . import native
@@ -68,12 +69,13 @@ class CompiledBackend(Backend):
         self.library = native.load(REALS[dtype])
         self._run = Scratch(dtype).run
         self._kernels = Kernels(dtype)
-        self._functions = NativeFunctions() if convolutions == dtype else nullcontext()
+        self._functions = NativeFunctions()
 
     def functions(self) -> AbstractContextManager[Any]:
         """Returns a context in which convolutions and normalisations are those of `native`, with gradients."""
         # The kernels run in one thread.
-        return self._functions if torch.get_num_threads() == 1 else nullcontext()
+        serves = self.convolutions == self.dtype and torch.get_num_threads() == 1
+        return serving(self._functions.table) if serves else nullcontext()
 
     def prepare(self, weight: Tensor, step: Convolve) -> Any:
         """Returns a `NativeWeight` if `native` implements the step, else torch's weight."""

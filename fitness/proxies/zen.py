@@ -64,9 +64,9 @@ class Zen(Proxy):
     def measure(self, subject: Subject) -> Statistics:
         """Returns ``change`` [], the mean norm, and ``variances`` [batch normalisations], the means over channels."""
         import torch
-        from torch.nn import functional
 
         from rbflex_evo.fitness.passes.last_map import last_map
+        from rbflex_evo.fitness.passes.watch import batch_norm_and_variance
         from rbflex_evo.spaces.architecture.lean import LeanNetwork
 
         network = subject.lean_initialised("standard_normal")
@@ -84,11 +84,8 @@ class Zen(Proxy):
             momentum: float = 0.1,
             eps: float = 1e-5,
         ) -> Tensor:
-            # Running averages that forget everything are the statistics of this batch, which the normalisation computes anyway.
-            mean, variance = (torch.zeros(x.shape[1], dtype=x.dtype, device=x.device) for _ in range(2))
-            normalised = functional.batch_norm(x, mean, variance, weight, bias, training=True, momentum=1.0, eps=eps)
-            entries = x.numel() // x.shape[1]
-            variances.append(variance.to(double).mean() * ((entries - 1) / entries))
+            normalised, variance = batch_norm_and_variance(x, weight, bias, eps)
+            variances.append(variance.mean(dtype=double))
             return normalised
 
         shape = (self.parameters.images, *subject.images.shape[1:])

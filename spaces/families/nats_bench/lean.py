@@ -47,7 +47,7 @@ class NatsLean(LeanNetwork):
         x = self._norm("stem.1", self._conv("stem.0.weight", images, padding=1))
         for i, reduction in enumerate(self.reductions):
             x = self._reduction(f"blocks.{i}", x) if reduction else self._cell(f"blocks.{i}", x, self.widths[i])
-        return functional.relu(self._norm("norm", x))
+        return torch.relu(self._norm("norm", x))
 
     def forward(self, images: Tensor) -> Tensor:
         """Maps images [N, 3, height, width] to logits [N, classes]."""
@@ -66,7 +66,7 @@ class NatsLean(LeanNetwork):
                 edge = f"{name}.edges.{source}>{target}_{operation}"
                 if operation in KERNELS:
                     if source not in active:
-                        active[source] = functional.relu(value)
+                        active[source] = torch.relu(value)
                     term = self._norm(f"{edge}.norm", self._conv(f"{edge}.conv.weight", active[source], KERNELS[operation] // 2))
                 elif operation == "avg_pool_3x3":
                     term = average(value)
@@ -81,8 +81,8 @@ class NatsLean(LeanNetwork):
         return output
 
     def _reduction(self, name: str, x: Tensor) -> Tensor:
-        first = self._conv(f"{name}.first.conv.weight", functional.relu(x), padding=1, stride=2)
-        middle = functional.relu(self._norm(f"{name}.first.norm", first))
+        first = self._conv(f"{name}.first.conv.weight", torch.relu(x), padding=1, stride=2)
+        middle = torch.relu(self._norm(f"{name}.first.norm", first))
         second = self._norm(f"{name}.second.norm", self._conv(f"{name}.second.conv.weight", middle, padding=1))
         return self._conv(f"{name}.shortcut.weight", functional.avg_pool2d(x, 2, 2)) + second
 
@@ -134,7 +134,8 @@ def _shapes(
 
 def average(x: Tensor) -> Tensor:
     """Averages each 3 x 3 window over its pixels inside the map."""
-    if x.device.type != "cpu":
+    # In float64 torch's depthwise convolutions are slow.
+    if x.device.type != "cpu" or x.dtype is not torch.float32:
         return functional.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
     ones, shares = _windows(*x.shape[1:], x.dtype)
     # Not `conv2d`, which passes replace and watch: this is no layer with weights.
