@@ -13,14 +13,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rbflex_evo.spaces.architecture.lean import LeanNetwork
+
 from .observer import CandidateFailed
-from .watch import Rewired, batch_norm, evaluation_mode, normalisations, served
+from .watch import Rewired, batch_norm, evaluation_mode, image_norm, normalisations, served
 
 if TYPE_CHECKING:
     from .subject import Subject
@@ -31,6 +34,7 @@ def training(
     network: nn.Module,
     norm: Callable[..., Tensor] = batch_norm,
     replaced: Mapping[Any, Callable[..., Any]] | None = None,
+    again: bool = False,
 ) -> Iterator[None]:
     """Context in which gradients of `network` are recorded and batch normalisation is replaced by `norm`.
 
@@ -38,9 +42,24 @@ def training(
         network: The network, in evaluation mode inside the context.
         norm: `watch.batch_norm` (statistics of the whole batch) or `watch.image_norm` (of each image alone).
         replaced: Further replacements, by torch function.
+        again: Whether the gradients are differentiated again.
     """
+    one = served(as_one)
+    whole = isinstance(network, LeanNetwork) and not replaced and not again and norm in (batch_norm, image_norm)
     with evaluation_mode(network), torch.enable_grad(), Rewired({**normalisations(norm), **(replaced or {})}, {}):
-        yield
+        if not (isinstance(network, LeanNetwork) and whole) or one is as_one:
+            yield
+            return
+        network.as_one = partial(one, network, norm)
+        try:
+            yield
+        finally:
+            network.as_one = None
+
+
+def as_one(network: LeanNetwork, norm: Callable[..., Tensor], images: Tensor) -> Tensor:
+    """Returns the logits of a lean network with gradients, within `training`; what serves it may record one operation."""
+    return network.logits(images)
 
 
 def inputs_of(subject: Subject) -> Tensor:

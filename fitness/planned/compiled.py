@@ -25,6 +25,7 @@ from . import native
 from .differentiable import Kernels, NativeFunctions
 from .eager import Backend, Combined, Postponed
 from .native_calls import NONE, REALS, Scratch, kind_of, native_weight
+from .tape import Tapes
 
 KINDS = {"alias": 0, "norm": 1, "pool": 2}
 # The set of patterns of so many images is a table.
@@ -69,7 +70,7 @@ class CompiledBackend(Backend):
         self.library = native.load(REALS[dtype])
         self._run = Scratch(dtype).run
         self._kernels = Kernels(dtype)
-        self._functions = NativeFunctions()
+        self._functions = Tapes(NativeFunctions())
 
     def functions(self) -> AbstractContextManager[Any]:
         """Returns a context in which convolutions and normalisations are those of `native`, with gradients."""

@@ -86,7 +86,7 @@ class NativeFunctions:
         kernels = self.kernels(input, weight) if plain and kind_of(weight.shape, 1, form[2] or 0) != NONE else None
         if kernels is None:
             return functional.conv2d(input, weight, bias, stride, padding, dilation, groups)
-        # Torch says of results, but not of leaves, whether a backward reads their gradient (`_wanted`).
+        # Torch says of results, but not of leaves, whether a backward reads their gradient (`wanted`).
         output: Tensor = _Convolution.apply(input, weight.view_as(weight), kernels, False, kernels.held(weight))
         return output if bias is None else output + bias.view(1, -1, 1, 1)
 
@@ -139,7 +139,7 @@ class NativeFunctions:
         if kernels is None:
             with serving({}):
                 return batch_norm_and_variance(input, weight, bias, eps)
-        normalised, moments = kernels.normalise(_channels_last(input), weight, bias, 1, eps, 0.0)
+        normalised, moments = kernels.normalise(channels_last(input), weight, bias, 1, eps, 0.0)
         return normalised, moments[2, 0]
 
     def sign_sums(self, input: Tensor, gradient: Tensor, kernel: tuple[int, int], stride: int, padding: int) -> Tensor:
@@ -186,7 +186,7 @@ class Kernels:
             turned: Whether the result is the gradient of the inputs.
             held: Prepared forms of the weight by `turned`; a missing one is added.
         """
-        x = _channels_last(x)
+        x = channels_last(x)
         images, inputs, height, width = x.shape
         outputs = weight.shape[1] if turned else weight.shape[0]
         out = _empty_like(x, outputs)
@@ -209,7 +209,7 @@ class Kernels:
             padding: Padding of the convolution.
             signs: Whether to return the sum over images of the signs of each image's gradient instead of their sum.
         """
-        x, g = _channels_last(x), _channels_last(g)
+        x, g = channels_last(x), channels_last(g)
         images, inputs, height, width = x.shape
         outputs, down, across = g.shape[1:]
         lanes = self.library.lanes()
@@ -298,12 +298,13 @@ class _Convolution(Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:  # type: ignore[override]
         x, weight = ctx.saved_tensors
+        of_first, of_second = (wanted(before) for before, _ in ctx.next_functions)
         # Only a gradient that is differentiated again is recorded; for small maps, recording takes longer than the kernels.
         recorded = torch.is_grad_enabled()
         convolve, weigh = (_Convolution.apply, _WeightGradient.apply) if recorded else (_convolve, _weigh)
-        of_x = convolve(g, weight, ctx.kernels, not ctx.turned, ctx.held) if _wanted(ctx, 0) else None
+        of_x = convolve(g, weight, ctx.kernels, not ctx.turned, ctx.held) if of_first else None
         pair = (g, x) if ctx.turned else (x, g)
-        of_weight = weigh(*pair, weight.shape[2], ctx.kernels) if _wanted(ctx, 1) else None
+        of_weight = weigh(*pair, weight.shape[2], ctx.kernels) if of_second else None
         return of_x, of_weight, None, None, None
 
 
@@ -319,9 +320,10 @@ class _WeightGradient(Function):
     @staticmethod
     def backward(ctx: Any, weight: Tensor) -> Any:  # type: ignore[override]
         x, g = ctx.saved_tensors
+        of_first, of_second = (wanted(before) for before, _ in ctx.next_functions)
         held: Held = {}
-        of_x = _Convolution.apply(g, weight, ctx.kernels, True, held) if _wanted(ctx, 0) else None
-        of_g = _Convolution.apply(x, weight, ctx.kernels, False, held) if _wanted(ctx, 1) else None
+        of_x = _Convolution.apply(g, weight, ctx.kernels, True, held) if of_first else None
+        of_g = _Convolution.apply(x, weight, ctx.kernels, False, held) if of_second else None
         return of_x, of_g, None, None
 
 
@@ -340,7 +342,7 @@ class _Normalisation(Function):
         roundings: float,
         reference: Callable[..., Tensor],
     ) -> Tensor:
-        last = _channels_last(x)
+        last = channels_last(x)
         out, moments = kernels.normalise(last, weight, bias, groups, eps, roundings)
         ctx.save_for_backward(x, weight, bias, moments)
         ctx.kernels, ctx.reference = kernels, reference
@@ -352,7 +354,7 @@ class _Normalisation(Function):
         if torch.is_grad_enabled():
             found = _NormalisationGradient.apply(g, x, weight, bias, moments, ctx.kernels, ctx.reference)
         else:
-            of_x, sums = ctx.kernels.normalise_back(_channels_last(g), _channels_last(x), weight, moments)
+            of_x, sums = ctx.kernels.normalise_back(channels_last(g), channels_last(x), weight, moments)
             found = (of_x, sums[0], sums[1])
         return *(value if needed else None for value, needed in zip(found, ctx.needs_input_grad, strict=False)), *[None] * 5
 
@@ -373,32 +375,37 @@ class _NormalisationGradient(Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         ctx.save_for_backward(g, x, weight, bias, moments)
         ctx.kernels, ctx.reference = kernels, reference
-        of_x, sums = kernels.normalise_back(_channels_last(g), _channels_last(x), weight, moments)
+        of_x, sums = kernels.normalise_back(channels_last(g), channels_last(x), weight, moments)
         return of_x, sums[0], sums[1]
 
     @staticmethod
     def backward(ctx: Any, v: Tensor, of_weight: Tensor, of_bias: Tensor) -> Any:  # type: ignore[override]
         g, x, weight, bias, moments = ctx.saved_tensors
-        wanted = [_wanted(ctx, i) for i in range(3)]
+        # An argument that is no tensor has no node.
+        asked = [wanted(before) for before, _ in ctx.next_functions[: 2 if weight is None else 3]]
+        asked += [False] * (3 - len(asked))
         if torch.is_grad_enabled():
             # Derivatives of a higher order are torch's.
             with torch._C.DisableTorchFunction():
                 leaves = [value for value in (x, weight, bias) if value is not None]
                 again = torch.autograd.grad(ctx.reference(x, weight=weight, bias=bias), leaves, g, create_graph=True)
-                read = [value for value, needed in zip((g, x, weight), wanted, strict=True) if needed]
+                read = [value for value, needed in zip((g, x, weight), asked, strict=True) if needed]
                 seeds = [v, of_weight, of_bias][: len(leaves)]
                 found = iter(torch.autograd.grad(again, read, seeds, create_graph=True, allow_unused=True))
-            return *(next(found) if needed else None for needed in wanted), *[None] * 4
-        maps = (_channels_last(value) for value in (v, g, x))
+            return *(next(found) if needed else None for needed in asked), *[None] * 4
+        maps = (channels_last(value) for value in (v, g, x))
         every = ctx.kernels.normalise_twice(*maps, torch.stack([of_weight, of_bias]), weight, moments)
-        return *(value if needed else None for value, needed in zip(every, wanted, strict=True)), *[None] * 4
+        return *(value if needed else None for value, needed in zip(every, asked, strict=True)), *[None] * 4
 
 
-def _wanted(ctx: Any, place: int) -> bool:
-    """Returns whether the running backward reads the gradient of an argument; `needs_input_grad` is for any backward."""
-    if not ctx.needs_input_grad[place]:
+def wanted(before: Any) -> bool:
+    """Returns whether the running backward reads the gradient of a tensor; `needs_input_grad` is for any backward.
+
+    Args:
+        before: Node of the tensor, of `next_functions`; None for one without gradients.
+    """
+    if before is None:
         return False
-    before = ctx.next_functions[place][0]
     # Torch does not say it of leaves.
     return type(before).__name__ == "AccumulateGrad" or bool(torch._C._will_engine_execute_node(before))  # type: ignore[attr-defined]
 
@@ -414,7 +421,8 @@ def _maps(x: Tensor) -> Tensor:
     return x if x.dim() == 4 else x[:, :, None, None]
 
 
-def _channels_last(x: Tensor) -> Tensor:
+def channels_last(x: Tensor) -> Tensor:
+    """Returns maps in channels_last memory."""
     return x.contiguous(memory_format=torch.channels_last)
 
 

@@ -142,7 +142,7 @@ class Grasp(Proxy):
         network = subject.lean
         double = sum_dtype(subject.images.device)
         weights = weights_of(network)
-        with training(network):
+        with training(network, again=True):
             loss = subject.loss(network(inputs_of(subject)))
             found = gradients(loss, weights, create_graph=True)
             pairs = [(w, g) for w, g in zip(weights, found, strict=True) if g is not None]

@@ -20,8 +20,6 @@ from rbflex_evo.spaces import Parameters, SearchSpace
 from .proxy import Proxy
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from rbflex_evo.fitness.passes.subject import Subject
 
 
@@ -65,38 +63,23 @@ class Zen(Proxy):
         """Returns ``change`` [], the mean norm, and ``variances`` [batch normalisations], the means over channels."""
         import torch
 
-        from rbflex_evo.fitness.passes.last_map import last_map
-        from rbflex_evo.fitness.passes.watch import batch_norm_and_variance
+        from rbflex_evo.fitness.passes.last_map import last_map, last_map_and_variances
         from rbflex_evo.spaces.architecture.lean import LeanNetwork
 
         network = subject.lean_initialised("standard_normal")
         classifier = None if isinstance(network, LeanNetwork) else subject.space.classifier(network)
         double = sum_dtype(subject.images.device)
-        variances: list[Tensor] = []
-
-        def recording(
-            x: Tensor,
-            running_mean: Tensor | None = None,
-            running_var: Tensor | None = None,
-            weight: Tensor | None = None,
-            bias: Tensor | None = None,
-            training: bool = False,
-            momentum: float = 0.1,
-            eps: float = 1e-5,
-        ) -> Tensor:
-            normalised, variance = batch_norm_and_variance(x, weight, bias, eps)
-            variances.append(variance.mean(dtype=double))
-            return normalised
-
         shape = (self.parameters.images, *subject.images.shape[1:])
         noise, perturbation = subject.normal("zen/images", shape), subject.normal("zen/perturbation", shape)
         with torch.no_grad():
-            before = last_map(network, classifier, noise, recording)
+            before, variances = last_map_and_variances(network, classifier, noise)
             after = last_map(network, classifier, noise + self.parameters.alpha * perturbation)
         change = (before.to(double) - after.to(double)).flatten(1).norm(dim=1).mean()
         return {
             "change": change.cpu().numpy(),
-            "variances": torch.stack(variances).cpu().numpy().astype(float) if variances else np.zeros(0),
+            "variances": torch.stack([v.mean(dtype=double) for v in variances]).cpu().numpy().astype(float)
+            if variances
+            else np.zeros(0),
         }
 
     def score(self, statistics: Statistics) -> float:
