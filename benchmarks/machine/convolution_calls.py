@@ -24,6 +24,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from rbflex_evo.fitness.passes.backward import sign_sums
+from rbflex_evo.fitness.passes.watch import served
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,8 @@ def _parts(call: Call, images: int, dtype: torch.dtype, kernels: bool) -> dict[s
     weight = nn.Parameter(torch.randn(call.weight, dtype=dtype, generator=rng))
 
     def forward() -> Tensor:
-        return functional.conv2d(x, weight, None, call.stride, call.padding)
+        made: Tensor = served(functional.conv2d)(x, weight, None, call.stride, call.padding)
+        return made
 
     output = forward()
     g = torch.randn(output.shape, dtype=dtype, generator=rng).contiguous(memory_format=torch.channels_last)
@@ -156,7 +158,7 @@ def _parts(call: Call, images: int, dtype: torch.dtype, kernels: bool) -> dict[s
 
         def of_images() -> Any:
             with torch.no_grad():
-                return sign_sums(x, g, (call.weight[2], call.weight[3]), call.stride, call.padding)
+                return served(sign_sums)(x, g, (call.weight[2], call.weight[3]), call.stride, call.padding)
     else:
         single = [functional.conv2d(x[i : i + 1].detach(), weight, None, call.stride, call.padding) for i in range(images)]
 

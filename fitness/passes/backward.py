@@ -13,15 +13,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.overrides import handle_torch_function, has_torch_function
+
+from rbflex_evo.spaces.architecture.lean import LeanNetwork
 
 from .observer import CandidateFailed
-from .watch import Rewired, batch_norm, evaluation_mode, normalisations
+from .watch import Rewired, batch_norm, evaluation_mode, image_norm, normalisations, served
 
 if TYPE_CHECKING:
     from .subject import Subject
@@ -32,6 +34,7 @@ def training(
     network: nn.Module,
     norm: Callable[..., Tensor] = batch_norm,
     replaced: Mapping[Any, Callable[..., Any]] | None = None,
+    again: bool = False,
 ) -> Iterator[None]:
     """Context in which gradients of `network` are recorded and batch normalisation is replaced by `norm`.
 
@@ -39,9 +42,24 @@ def training(
         network: The network, in evaluation mode inside the context.
         norm: `watch.batch_norm` (statistics of the whole batch) or `watch.image_norm` (of each image alone).
         replaced: Further replacements, by torch function.
+        again: Whether the gradients are differentiated again.
     """
+    one = served(as_one)
+    whole = isinstance(network, LeanNetwork) and not replaced and not again and norm in (batch_norm, image_norm)
     with evaluation_mode(network), torch.enable_grad(), Rewired({**normalisations(norm), **(replaced or {})}, {}):
-        yield
+        if not (isinstance(network, LeanNetwork) and whole) or one is as_one:
+            yield
+            return
+        network.as_one = partial(one, network, norm)
+        try:
+            yield
+        finally:
+            network.as_one = None
+
+
+def as_one(network: LeanNetwork, norm: Callable[..., Tensor], images: Tensor) -> Tensor:
+    """Returns the logits of a lean network with gradients, within `training`; what serves it may record one operation."""
+    return network.logits(images)
 
 
 def inputs_of(subject: Subject) -> Tensor:
@@ -105,7 +123,7 @@ def image_signs(
         found = gradients(loss(output, slice(None)), [call.output for call in calls.made])
         for call, gradient in zip(calls.made, found, strict=True):
             if gradient is not None:
-                totals[call.layer] = sign_sums(call.input, gradient, call.kernel, call.stride, call.padding)
+                totals[call.layer] = served(sign_sums)(call.input, gradient, call.kernel, call.stride, call.padding)
         return totals
     # One image at a time bounds memory by one image and one gradient, and its maps stay in a CPU's cache.
     for i in range(len(images)):
@@ -122,8 +140,6 @@ def image_signs(
 def sign_sums(input: Tensor, gradient: Tensor, kernel: tuple[int, int], stride: int, padding: int) -> Tensor:
     """Returns the sum over images of the signs of each image's gradient of a layer's weight, NaN where one is not finite.
 
-    Like a function of torch, it can be replaced by a function mode.
-
     Args:
         input: Input of the layer, [N, inputs] or [N, inputs, H, W].
         gradient: Gradient of its output, [N, outputs] or [N, outputs, ...].
@@ -134,9 +150,6 @@ def sign_sums(input: Tensor, gradient: Tensor, kernel: tuple[int, int], stride: 
     Returns:
         [outputs, inputs], for maps [outputs, inputs, *kernel].
     """
-    if has_torch_function((input, gradient)):
-        replaced: Tensor = handle_torch_function(sign_sums, (input, gradient), input, gradient, kernel, stride, padding)
-        return replaced
     pairs = zip(torch.split(input, 1), torch.split(gradient, 1), strict=True)
     if input.dim() == 2:
         return torch.stack([_sign(g.transpose(0, 1) @ x) for x, g in pairs]).sum(dim=0)
@@ -202,8 +215,9 @@ class _Calls:
         understood = groups == 1 and sizes[2] == {1} and len(sizes[0]) == len(sizes[1]) == 1 and not isinstance(padding, str)
         if weight not in self.layers or not understood or len(input) != self.images:
             self.other |= weight in self.layers
-            return nn.functional.conv2d(input, weight, bias, stride, padding, dilation, groups)
-        output = nn.functional.conv2d(input, weight, bias, stride, padding)
+            found: Tensor = served(nn.functional.conv2d)(input, weight, bias, stride, padding, dilation, groups)
+            return found
+        output = served(nn.functional.conv2d)(input, weight, bias, stride, padding)
         height, width = weight.shape[2:]
         return self._keep(input, weight, output, (height, width), min(sizes[0]), min(sizes[1]))
 

@@ -14,7 +14,16 @@ from rbflex_evo.spaces.architecture.lean import LeanNetwork
 from .channels import Channels, arranged
 from .layout import needs_evidence
 from .observer import CandidateFailed
-from .watch import POOLINGS, Rewired, batch_norm, evaluation_mode, given, normalisations
+from .watch import (
+    POOLINGS,
+    Rewired,
+    batch_norm,
+    batch_norm_and_variance,
+    evaluation_mode,
+    given,
+    normalisations,
+    served,
+)
 
 
 def channels_last(images: Tensor) -> Tensor:
@@ -45,6 +54,10 @@ def last_map(
     """
     if classifier is None:
         assert isinstance(network, LeanNetwork)
+        own = served(lean_map)
+        if norm is batch_norm and own is not lean_map and not torch.is_grad_enabled():
+            found_map: Tensor = own(network, channels_last(images))[0]
+            return found_map
         with evaluation_mode(network), Rewired(normalisations(norm), {}):
             return network.before_pooling(channels_last(images))
     pooled: list[tuple[Tensor, int]] = []
@@ -72,3 +85,39 @@ def last_map(
     if channels is None:
         return found[0]
     return arranged(found[0], channels.dimension(found[0], "the last map"))
+
+
+def last_map_and_variances(network: nn.Module, classifier: nn.Module | None, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Returns `last_map` without a graph, and the variance [C] of each batch normalisation, in the order of the forward."""
+    with torch.no_grad():
+        if classifier is None:
+            assert isinstance(network, LeanNetwork)
+            found: tuple[Tensor, list[Tensor]] = served(lean_map)(network, channels_last(images))
+            return found
+        variances: list[Tensor] = []
+        return last_map(network, classifier, images, _recording(variances)), variances
+
+
+def lean_map(network: LeanNetwork, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Returns the map of a lean network before pooling by the batch's statistics, and the variances of its normalisations."""
+    variances: list[Tensor] = []
+    with evaluation_mode(network), Rewired(normalisations(_recording(variances)), {}):
+        return network.before_pooling(images), variances
+
+
+def _recording(variances: list[Tensor]) -> Callable[..., Tensor]:
+    def recorded(
+        x: Tensor,
+        running_mean: Tensor | None = None,
+        running_var: Tensor | None = None,
+        weight: Tensor | None = None,
+        bias: Tensor | None = None,
+        training: bool = False,
+        momentum: float = 0.1,
+        eps: float = 1e-5,
+    ) -> Tensor:
+        normalised, variance = batch_norm_and_variance(x, weight, bias, eps)
+        variances.append(variance)
+        return normalised
+
+    return recorded

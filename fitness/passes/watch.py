@@ -15,15 +15,17 @@ The forward is observed and changed through torch's function mode, so modules an
 from __future__ import annotations
 
 import math
+import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode, handle_torch_function, has_torch_function_unary
+from torch.overrides import TorchFunctionMode
 
 from rbflex_evo.spaces.isolation.draws import refused_draws, switched_off
 
@@ -52,8 +54,28 @@ POOLED = 2**20
 CONVOLUTIONS = (functional.conv1d, functional.conv2d, functional.conv3d)
 
 
+_served: ContextVar[Mapping[Any, Callable[..., Any]]] = ContextVar("_served", default=types.MappingProxyType({}))
+
+
+@contextmanager
+def serving(functions: Mapping[Any, Callable[..., Any]]) -> Iterator[None]:
+    """Context in which passes compute functions, by function, in another way with the same results, such as by compiled kernels."""
+    token = _served.set(functions)
+    try:
+        yield
+    finally:
+        _served.reset(token)
+
+
+def served(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns what computes a function within `serving`, which is the function itself elsewhere."""
+    return _served.get().get(function, function)
+
+
 class Rewired(TorchFunctionMode):
     """Function mode that replaces and watches torch functions; functional dropout is switched off.
+
+    A replacement that calls the torch function itself calls `served` of it.
 
     Args:
         replaced: Replacements by torch function.
@@ -66,7 +88,7 @@ class Rewired(TorchFunctionMode):
         watched: dict[Any, Callable[[Any, tuple[Any, ...], Any], None]],
     ) -> None:
         super().__init__()
-        self.replaced = {**switched_off(), **replaced}
+        self.replaced = {**switched_off(), **_served.get(), **replaced}
         self.watched = watched
 
     def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
@@ -91,14 +113,11 @@ def image_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Normalises each image of `input` [N, C, ...] by its own statistics; a group of one value is only scaled and shifted.
-
-    Like a function of torch, it can be replaced by a function mode.
-    """
-    if has_torch_function_unary(input):
-        arguments = (input, running_mean, running_var, weight, bias, training, momentum, eps)
-        replaced: Tensor = handle_torch_function(image_norm, (input,), *arguments)
-        return replaced
+    """Normalises each image of `input` [N, C, ...] by its own statistics; a group of one value is only scaled and shifted."""
+    own = served(image_norm)
+    if own is not image_norm:
+        found: Tensor = own(input, weight=weight, bias=bias, eps=eps)
+        return found
     if math.prod(input.shape[2:]) > 1:
         # As `instance_norm` would do itself; the extremes of strided channels are slow to find.
         input = input.contiguous()
@@ -122,7 +141,23 @@ def batch_norm(
     eps: float = 1e-5,
 ) -> Tensor:
     """Normalises by the statistics of the whole batch, as training mode does, without running averages."""
-    return functional.batch_norm(input, None, None, weight, bias, training=True, eps=eps)
+    found: Tensor = served(functional.batch_norm)(input, None, None, weight, bias, training=True, eps=eps)
+    return found
+
+
+def batch_norm_and_variance(
+    input: Tensor, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
+) -> tuple[Tensor, Tensor]:
+    """Normalises as `batch_norm` and returns the variance [C] of each channel, of the population, too."""
+    own = served(batch_norm_and_variance)
+    if own is not batch_norm_and_variance:
+        found: tuple[Tensor, Tensor] = own(input, weight, bias, eps)
+        return found
+    # Running averages that forget everything are the statistics of this batch, which the normalisation computes anyway.
+    mean, variance = torch.zeros(2, input.shape[1], dtype=input.dtype, device=input.device)
+    normalised = functional.batch_norm(input, mean, variance, weight, bias, training=True, momentum=1.0, eps=eps)
+    entries = input.numel() // input.shape[1]
+    return normalised, variance * ((entries - 1) / entries)
 
 
 def constant_groups(input: Tensor, group: tuple[int, ...]) -> Tensor | None:

@@ -18,12 +18,14 @@ from torch import Tensor
 from rbflex_evo.fitness.passes.observer import Observer
 from rbflex_evo.fitness.passes.reductions.row_sums import ROUNDINGS
 from rbflex_evo.fitness.passes.reductions.spectra import spectra_of
+from rbflex_evo.fitness.passes.watch import serving
 from rbflex_evo.spaces.architecture.plan import EPSILON, Convolve
 
 from . import native
 from .differentiable import Kernels, NativeFunctions
 from .eager import Backend, Combined, Postponed
 from .native_calls import NONE, REALS, Scratch, kind_of, native_weight
+from .tape import Tapes
 
 KINDS = {"alias": 0, "norm": 1, "pool": 2}
 # The set of patterns of so many images is a table.
@@ -68,12 +70,13 @@ class CompiledBackend(Backend):
         self.library = native.load(REALS[dtype])
         self._run = Scratch(dtype).run
         self._kernels = Kernels(dtype)
-        self._functions = NativeFunctions() if convolutions == dtype else nullcontext()
+        self._functions = Tapes(NativeFunctions())
 
     def functions(self) -> AbstractContextManager[Any]:
         """Returns a context in which convolutions and normalisations are those of `native`, with gradients."""
         # The kernels run in one thread.
-        return self._functions if torch.get_num_threads() == 1 else nullcontext()
+        serves = self.convolutions == self.dtype and torch.get_num_threads() == 1
+        return serving(self._functions.table) if serves else nullcontext()
 
     def prepare(self, weight: Tensor, step: Convolve) -> Any:
         """Returns a `NativeWeight` if `native` implements the step, else torch's weight."""

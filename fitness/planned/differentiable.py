@@ -1,6 +1,6 @@
 """Convolutions and normalisations of `native` with their gradients, in place of torch's, on a CPU in one thread.
 
-    with NativeFunctions():                       everything inside calls torch as usual
+    with serving(NativeFunctions().table):        passes inside call torch as usual
         output = network(images)                  a convolution of 3 x 3 or 1 x 1, and a normalisation by the batch's statistics or
         gradients(loss(output), weights)          by each image's, are the kernels'; their gradients too, of any order
         signs = image_signs(...)                  sums of signs of each image's gradient of a weight are the kernels'
@@ -20,12 +20,11 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 
 from rbflex_evo.fitness.passes.backward import sign_sums
 from rbflex_evo.fitness.passes.byte_cache import ByteCache
 from rbflex_evo.fitness.passes.reductions.row_sums import ROUNDINGS
-from rbflex_evo.fitness.passes.watch import image_norm
+from rbflex_evo.fitness.passes.watch import batch_norm_and_variance, image_norm, serving
 
 from . import native
 from .native_calls import NONE, REALS, Scratch, kind_of, native_weight
@@ -40,21 +39,22 @@ POINTS = 36
 Held = dict[bool, Tensor]
 
 
-class NativeFunctions(TorchFunctionMode):
-    """Function mode in which the kernels of `native` replace torch's operations where they implement them, in both precisions."""
+class NativeFunctions:
+    """The kernels of `native` in place of torch's operations where they implement them, in both precisions.
+
+    Attributes:
+        table: What computes a function, by function, for `watch.serving`.
+    """
 
     def __init__(self) -> None:
-        super().__init__()
         self._kernels: dict[torch.dtype, Kernels] = {}
-        self.replaced: dict[Any, Callable[..., Any]] = {
+        self.table: dict[Any, Callable[..., Any]] = {
             functional.conv2d: self.conv2d,
             functional.batch_norm: self.batch_norm,
+            batch_norm_and_variance: self.batch_norm_and_variance,
             image_norm: self.image_norm,
             sign_sums: self.sign_sums,
         }
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
-        return self.replaced.get(func, func)(*args, **(kwargs or {}))
 
     def kernels(self, first: Tensor, *others: Tensor | None) -> Kernels | None:
         """Returns the kernels that read these tensors, None if none do.
@@ -86,7 +86,7 @@ class NativeFunctions(TorchFunctionMode):
         kernels = self.kernels(input, weight) if plain and kind_of(weight.shape, 1, form[2] or 0) != NONE else None
         if kernels is None:
             return functional.conv2d(input, weight, bias, stride, padding, dilation, groups)
-        # Torch says of results, but not of leaves, whether a backward reads their gradient (`_wanted`).
+        # Torch says of results, but not of leaves, whether a backward reads their gradient (`wanted`).
         output: Tensor = _Convolution.apply(input, weight.view_as(weight), kernels, False, kernels.held(weight))
         return output if bias is None else output + bias.view(1, -1, 1, 1)
 
@@ -122,13 +122,25 @@ class NativeFunctions(TorchFunctionMode):
         eps: float = 1e-5,
     ) -> Tensor:
         """Computes `watch.image_norm`."""
-        reference = partial(image_norm, eps=eps)
+        reference = partial(_image_norm, eps=eps)
         plain = input.dim() == 4 and input[0, 0].numel() > 1 and (weight is None) == (bias is None)
         kernels = self.kernels(input, weight, bias) if plain else None
         if kernels is None:
             return reference(input, weight=weight, bias=bias)
         output: Tensor = _Normalisation.apply(input, weight, bias, kernels, len(input), eps, float(ROUNDINGS), reference)
         return output
+
+    def batch_norm_and_variance(
+        self, input: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+    ) -> tuple[Tensor, Tensor]:
+        """Computes `watch.batch_norm_and_variance`."""
+        recorded = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in (input, weight, bias))
+        kernels = self.kernels(input, weight, bias) if input.dim() == 4 and not recorded else None
+        if kernels is None:
+            with serving({}):
+                return batch_norm_and_variance(input, weight, bias, eps)
+        normalised, moments = kernels.normalise(channels_last(input), weight, bias, 1, eps, 0.0)
+        return normalised, moments[2, 0]
 
     def sign_sums(self, input: Tensor, gradient: Tensor, kernel: tuple[int, int], stride: int, padding: int) -> Tensor:
         """Computes `backward.sign_sums`."""
@@ -174,7 +186,7 @@ class Kernels:
             turned: Whether the result is the gradient of the inputs.
             held: Prepared forms of the weight by `turned`; a missing one is added.
         """
-        x = _channels_last(x)
+        x = channels_last(x)
         images, inputs, height, width = x.shape
         outputs = weight.shape[1] if turned else weight.shape[0]
         out = _empty_like(x, outputs)
@@ -197,7 +209,7 @@ class Kernels:
             padding: Padding of the convolution.
             signs: Whether to return the sum over images of the signs of each image's gradient instead of their sum.
         """
-        x, g = _channels_last(x), _channels_last(g)
+        x, g = channels_last(x), channels_last(g)
         images, inputs, height, width = x.shape
         outputs, down, across = g.shape[1:]
         lanes = self.library.lanes()
@@ -208,11 +220,13 @@ class Kernels:
 
     def normalise(
         self, x: Tensor, weight: Tensor | None, bias: Tensor | None, groups: int, eps: float, roundings: float
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns maps x [N, C, H, W] normalised by the statistics of each of `groups` parts, means and 1 / deviations [groups, C].
+    ) -> tuple[Tensor, Tensor]:
+        """Returns maps normalised by the statistics of each of `groups` parts, and these: moments [3, groups, C].
+
+        The moments are the mean, 1 / deviation and the variance.
 
         Args:
-            x: The maps, in channels_last memory.
+            x: The maps [N, C, H, W], in channels_last memory.
             weight: Factors [C] of the normalised channels, or None.
             bias: Shifts [C], or None.
             groups: Number of parts: 1, or the number of images.
@@ -223,35 +237,53 @@ class Kernels:
         images, channels, height, width = x.shape
         out = _empty_like(x, channels)
         weight, bias = (None if v is None else v.contiguous() for v in (weight, bias))
-        mean, scale = torch.empty(2, groups, channels, dtype=self.dtype, device="cpu")
+        moments = torch.empty(3, groups, channels, dtype=self.dtype, device="cpu")
         sizes = (groups, images // groups * height, width, channels)
         pointers = (x.data_ptr(), *(None if v is None else v.data_ptr() for v in (weight, bias)))
         bound = roundings * torch.finfo(self.dtype).eps
-        made = (mean.data_ptr(), scale.data_ptr(), out.data_ptr())
+        step = moments.nbytes // 3
+        made = (*(moments.data_ptr() + i * step for i in range(3)), out.data_ptr())
         self.scratch.run(self.library.normalise, *sizes, *pointers, eps, bound, *made)
-        return out, mean, scale
+        return out, moments
 
-    def normalise_back(self, g: Tensor, x: Tensor, weight: Tensor | None, mean: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    def normalise_back(self, g: Tensor, x: Tensor, weight: Tensor | None, moments: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the gradients of x, and of weight and bias [2, C], given those of the result of `normalise`."""
         images, channels, height, width = x.shape
         out, sums = _empty_like(x, channels), torch.empty(2, channels, dtype=self.dtype, device="cpu")
-        sizes = (len(mean), images // len(mean) * height, width, channels)
-        pointers = (g.data_ptr(), x.data_ptr(), None if weight is None else weight.data_ptr(), mean.data_ptr(), scale.data_ptr())
-        self.scratch.run(self.library.normalise_back, *sizes, *pointers, out.data_ptr(), sums.data_ptr())
+        groups = moments.shape[1]
+        sizes = (groups, images // groups * height, width, channels)
+        pointers = (g.data_ptr(), x.data_ptr(), None if weight is None else weight.data_ptr())
+        statistics = (moments.data_ptr(), moments.data_ptr() + moments.nbytes // 3)
+        self.scratch.run(self.library.normalise_back, *sizes, *pointers, *statistics, out.data_ptr(), sums.data_ptr())
         return out, sums
 
     def normalise_twice(
-        self, v: Tensor, g: Tensor, x: Tensor, of_sums: Tensor, weight: Tensor | None, mean: Tensor, scale: Tensor
+        self, v: Tensor, g: Tensor, x: Tensor, of_sums: Tensor, weight: Tensor | None, moments: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Returns the gradients of g, x and weight, given those of the results of `normalise_back`, v and of_sums [2, C]."""
         images, channels, height, width = x.shape
         to_g, to_x = _empty_like(x, channels), _empty_like(x, channels)
         to_weight = torch.empty(channels, dtype=self.dtype, device="cpu")
-        sizes = (len(mean), images // len(mean) * height, width, channels)
+        groups = moments.shape[1]
+        sizes = (groups, images // groups * height, width, channels)
         read = (v.data_ptr(), of_sums.data_ptr(), g.data_ptr(), x.data_ptr(), None if weight is None else weight.data_ptr())
-        made = (mean.data_ptr(), scale.data_ptr(), to_g.data_ptr(), to_x.data_ptr(), to_weight.data_ptr())
-        self.scratch.run(self.library.normalise_twice, *sizes, *read, *made)
+        statistics = (moments.data_ptr(), moments.data_ptr() + moments.nbytes // 3)
+        made = (to_g.data_ptr(), to_x.data_ptr(), to_weight.data_ptr())
+        self.scratch.run(self.library.normalise_twice, *sizes, *read, *statistics, *made)
         return to_g, to_x, to_weight
+
+
+def _image_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+    with serving({}):
+        return image_norm(input, weight=weight, bias=bias, eps=eps)
+
+
+def _convolve(x: Tensor, weight: Tensor, kernels: Kernels, turned: bool, held: Held) -> Tensor:
+    return kernels.convolve(x, weight, turned, held)
+
+
+def _weigh(x: Tensor, g: Tensor, size: int, kernels: Kernels) -> Tensor:
+    return kernels.weigh(x, g, (size, size), 1, size // 2)
 
 
 class _Convolution(Function):
@@ -261,14 +293,18 @@ class _Convolution(Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, kernels: Kernels, turned: bool, held: Held) -> Tensor:  # type: ignore[override]
         ctx.save_for_backward(x, weight)
         ctx.kernels, ctx.turned, ctx.held = kernels, turned, held
-        return kernels.convolve(x, weight, turned, held)
+        return _convolve(x, weight, kernels, turned, held)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:  # type: ignore[override]
         x, weight = ctx.saved_tensors
-        of_x = _Convolution.apply(g, weight, ctx.kernels, not ctx.turned, ctx.held) if _wanted(ctx, 0) else None
+        of_first, of_second = (wanted(before) for before, _ in ctx.next_functions)
+        # Only a gradient that is differentiated again is recorded; for small maps, recording takes longer than the kernels.
+        recorded = torch.is_grad_enabled()
+        convolve, weigh = (_Convolution.apply, _WeightGradient.apply) if recorded else (_convolve, _weigh)
+        of_x = convolve(g, weight, ctx.kernels, not ctx.turned, ctx.held) if of_first else None
         pair = (g, x) if ctx.turned else (x, g)
-        of_weight = _WeightGradient.apply(*pair, weight.shape[2], ctx.kernels) if _wanted(ctx, 1) else None
+        of_weight = weigh(*pair, weight.shape[2], ctx.kernels) if of_second else None
         return of_x, of_weight, None, None, None
 
 
@@ -279,14 +315,15 @@ class _WeightGradient(Function):
     def forward(ctx: Any, x: Tensor, g: Tensor, size: int, kernels: Kernels) -> Tensor:  # type: ignore[override]
         ctx.save_for_backward(x, g)
         ctx.kernels = kernels
-        return kernels.weigh(x, g, (size, size), 1, size // 2)
+        return _weigh(x, g, size, kernels)
 
     @staticmethod
     def backward(ctx: Any, weight: Tensor) -> Any:  # type: ignore[override]
         x, g = ctx.saved_tensors
+        of_first, of_second = (wanted(before) for before, _ in ctx.next_functions)
         held: Held = {}
-        of_x = _Convolution.apply(g, weight, ctx.kernels, True, held) if _wanted(ctx, 0) else None
-        of_g = _Convolution.apply(x, weight, ctx.kernels, False, held) if _wanted(ctx, 1) else None
+        of_x = _Convolution.apply(g, weight, ctx.kernels, True, held) if of_first else None
+        of_g = _Convolution.apply(x, weight, ctx.kernels, False, held) if of_second else None
         return of_x, of_g, None, None
 
 
@@ -305,17 +342,21 @@ class _Normalisation(Function):
         roundings: float,
         reference: Callable[..., Tensor],
     ) -> Tensor:
-        last = _channels_last(x)
-        out, mean, scale = kernels.normalise(last, weight, bias, groups, eps, roundings)
-        ctx.save_for_backward(x, weight, bias, mean, scale)
+        last = channels_last(x)
+        out, moments = kernels.normalise(last, weight, bias, groups, eps, roundings)
+        ctx.save_for_backward(x, weight, bias, moments)
         ctx.kernels, ctx.reference = kernels, reference
         return out
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:  # type: ignore[override]
-        x, weight, bias, mean, scale = ctx.saved_tensors
-        found = _NormalisationGradient.apply(g, x, weight, bias, mean, scale, ctx.kernels, ctx.reference)
-        return *(value if _wanted(ctx, i) else None for i, value in enumerate(found)), *[None] * 5
+        x, weight, bias, moments = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            found = _NormalisationGradient.apply(g, x, weight, bias, moments, ctx.kernels, ctx.reference)
+        else:
+            of_x, sums = ctx.kernels.normalise_back(channels_last(g), channels_last(x), weight, moments)
+            found = (of_x, sums[0], sums[1])
+        return *(value if needed else None for value, needed in zip(found, ctx.needs_input_grad, strict=False)), *[None] * 5
 
 
 class _NormalisationGradient(Function):
@@ -328,39 +369,43 @@ class _NormalisationGradient(Function):
         x: Tensor,
         weight: Tensor | None,
         bias: Tensor | None,
-        mean: Tensor,
-        scale: Tensor,
+        moments: Tensor,
         kernels: Kernels,
         reference: Callable[..., Tensor],
     ) -> tuple[Tensor, Tensor, Tensor]:
-        ctx.save_for_backward(g, x, weight, bias, mean, scale)
+        ctx.save_for_backward(g, x, weight, bias, moments)
         ctx.kernels, ctx.reference = kernels, reference
-        of_x, sums = kernels.normalise_back(_channels_last(g), _channels_last(x), weight, mean, scale)
+        of_x, sums = kernels.normalise_back(channels_last(g), channels_last(x), weight, moments)
         return of_x, sums[0], sums[1]
 
     @staticmethod
     def backward(ctx: Any, v: Tensor, of_weight: Tensor, of_bias: Tensor) -> Any:  # type: ignore[override]
-        g, x, weight, bias, mean, scale = ctx.saved_tensors
-        wanted = [_wanted(ctx, i) for i in range(3)]
+        g, x, weight, bias, moments = ctx.saved_tensors
+        # An argument that is no tensor has no node.
+        asked = [wanted(before) for before, _ in ctx.next_functions[: 2 if weight is None else 3]]
+        asked += [False] * (3 - len(asked))
         if torch.is_grad_enabled():
             # Derivatives of a higher order are torch's.
             with torch._C.DisableTorchFunction():
                 leaves = [value for value in (x, weight, bias) if value is not None]
                 again = torch.autograd.grad(ctx.reference(x, weight=weight, bias=bias), leaves, g, create_graph=True)
-                read = [value for value, needed in zip((g, x, weight), wanted, strict=True) if needed]
+                read = [value for value, needed in zip((g, x, weight), asked, strict=True) if needed]
                 seeds = [v, of_weight, of_bias][: len(leaves)]
                 found = iter(torch.autograd.grad(again, read, seeds, create_graph=True, allow_unused=True))
-            return *(next(found) if needed else None for needed in wanted), *[None] * 5
-        maps = (_channels_last(value) for value in (v, g, x))
-        every = ctx.kernels.normalise_twice(*maps, torch.stack([of_weight, of_bias]), weight, mean, scale)
-        return *(value if needed else None for value, needed in zip(every, wanted, strict=True)), *[None] * 5
+            return *(next(found) if needed else None for needed in asked), *[None] * 4
+        maps = (channels_last(value) for value in (v, g, x))
+        every = ctx.kernels.normalise_twice(*maps, torch.stack([of_weight, of_bias]), weight, moments)
+        return *(value if needed else None for value, needed in zip(every, asked, strict=True)), *[None] * 4
 
 
-def _wanted(ctx: Any, place: int) -> bool:
-    """Returns whether the running backward reads the gradient of an argument; `needs_input_grad` is for any backward."""
-    if not ctx.needs_input_grad[place]:
+def wanted(before: Any) -> bool:
+    """Returns whether the running backward reads the gradient of a tensor; `needs_input_grad` is for any backward.
+
+    Args:
+        before: Node of the tensor, of `next_functions`; None for one without gradients.
+    """
+    if before is None:
         return False
-    before = ctx.next_functions[place][0]
     # Torch does not say it of leaves.
     return type(before).__name__ == "AccumulateGrad" or bool(torch._C._will_engine_execute_node(before))  # type: ignore[attr-defined]
 
@@ -376,7 +421,8 @@ def _maps(x: Tensor) -> Tensor:
     return x if x.dim() == 4 else x[:, :, None, None]
 
 
-def _channels_last(x: Tensor) -> Tensor:
+def channels_last(x: Tensor) -> Tensor:
+    """Returns maps in channels_last memory."""
     return x.contiguous(memory_format=torch.channels_last)
 
 

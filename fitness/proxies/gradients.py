@@ -142,7 +142,7 @@ class Grasp(Proxy):
         network = subject.lean
         double = sum_dtype(subject.images.device)
         weights = weights_of(network)
-        with training(network):
+        with training(network, again=True):
             loss = subject.loss(network(inputs_of(subject)))
             found = gradients(loss, weights, create_graph=True)
             pairs = [(w, g) for w, g in zip(weights, found, strict=True) if g is not None]
@@ -167,7 +167,7 @@ def _loss_pass(subject: Subject) -> LossPass:
     from torch.nn import functional
 
     from rbflex_evo.fitness.passes.backward import gradients, inputs_of, training, weights_of
-    from rbflex_evo.fitness.passes.watch import CONVOLUTIONS
+    from rbflex_evo.fitness.passes.watch import CONVOLUTIONS, served
 
     network, images = subject.lean, inputs_of(subject)
     double = sum_dtype(images.device)
@@ -175,7 +175,7 @@ def _loss_pass(subject: Subject) -> LossPass:
 
     def with_factor(function: Callable[..., torch.Tensor], channels: int) -> Callable[..., torch.Tensor]:
         def run(*args: Any, **kwargs: Any) -> torch.Tensor:
-            output = function(*args, **kwargs)
+            output: torch.Tensor = served(function)(*args, **kwargs)
             # An output that is not computed per image (a table of positions) is no feature map.
             if output.dim() < 2 or len(output) != len(images):
                 return output

@@ -20,8 +20,6 @@ from rbflex_evo.spaces import Parameters, SearchSpace
 from .proxy import Proxy
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from rbflex_evo.fitness.passes.subject import Subject
 
 
@@ -64,42 +62,24 @@ class Zen(Proxy):
     def measure(self, subject: Subject) -> Statistics:
         """Returns ``change`` [], the mean norm, and ``variances`` [batch normalisations], the means over channels."""
         import torch
-        from torch.nn import functional
 
-        from rbflex_evo.fitness.passes.last_map import last_map
+        from rbflex_evo.fitness.passes.last_map import last_map, last_map_and_variances
         from rbflex_evo.spaces.architecture.lean import LeanNetwork
 
         network = subject.lean_initialised("standard_normal")
         classifier = None if isinstance(network, LeanNetwork) else subject.space.classifier(network)
         double = sum_dtype(subject.images.device)
-        variances: list[Tensor] = []
-
-        def recording(
-            x: Tensor,
-            running_mean: Tensor | None = None,
-            running_var: Tensor | None = None,
-            weight: Tensor | None = None,
-            bias: Tensor | None = None,
-            training: bool = False,
-            momentum: float = 0.1,
-            eps: float = 1e-5,
-        ) -> Tensor:
-            # Running averages that forget everything are the statistics of this batch, which the normalisation computes anyway.
-            mean, variance = (torch.zeros(x.shape[1], dtype=x.dtype, device=x.device) for _ in range(2))
-            normalised = functional.batch_norm(x, mean, variance, weight, bias, training=True, momentum=1.0, eps=eps)
-            entries = x.numel() // x.shape[1]
-            variances.append(variance.to(double).mean() * ((entries - 1) / entries))
-            return normalised
-
         shape = (self.parameters.images, *subject.images.shape[1:])
         noise, perturbation = subject.normal("zen/images", shape), subject.normal("zen/perturbation", shape)
         with torch.no_grad():
-            before = last_map(network, classifier, noise, recording)
+            before, variances = last_map_and_variances(network, classifier, noise)
             after = last_map(network, classifier, noise + self.parameters.alpha * perturbation)
         change = (before.to(double) - after.to(double)).flatten(1).norm(dim=1).mean()
         return {
             "change": change.cpu().numpy(),
-            "variances": torch.stack(variances).cpu().numpy().astype(float) if variances else np.zeros(0),
+            "variances": torch.stack([v.mean(dtype=double) for v in variances]).cpu().numpy().astype(float)
+            if variances
+            else np.zeros(0),
         }
 
     def score(self, statistics: Statistics) -> float:

@@ -121,7 +121,7 @@ def _typed(library: ctypes.CDLL) -> ctypes.CDLL:
         "reduce_patterns": [pointer] + [long] * 3 + [pointer],
         "reduce_spectra": [pointer] + [long] * 4 + [pointer, pointer, long],
         "weigh": [long, layer, long] + [pointer] * 4 + [long],
-        "normalise": [long] * 4 + [pointer] * 3 + [double] * 2 + [pointer] * 4 + [long],
+        "normalise": [long] * 4 + [pointer] * 3 + [double] * 2 + [pointer] * 5 + [long],
         "normalise_back": [long] * 4 + [pointer] * 8 + [long],
         "normalise_twice": [long] * 4 + [pointer] * 11 + [long],
     }

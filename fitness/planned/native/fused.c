@@ -30,9 +30,10 @@ typedef WHOLE codes __attribute__((vector_size(VECTOR_BYTES)));
 
 static REAL square_root(REAL x) { return sizeof(REAL) == 4 ? (REAL)__builtin_sqrtf((float)x) : (REAL)__builtin_sqrt((double)x); }
 
-/* Computes the mean and 1 / deviation of `count` (at most LANES) channels of one image [height, width, channels] in one pass. Values
+/* Computes mean, 1 / deviation and variance of `count` (at most LANES) channels of one image [height, width, channels] in one pass. Values
  * are relative to the first pixel, which is as close to the mean as they are to each other, so that no digits cancel. */
-INLINE void moments_of(const REAL *restrict x, long height, long width, long channels, long count, REAL eps, vec *mean, vec *scale) {
+INLINE void moments_of(const REAL *restrict x, long height, long width, long channels, long count, REAL eps, vec *mean, vec *scale,
+                       vec *variance) {
     vec first = load_part(x, count), sum = {0}, square = {0};
     for (long h = 0; h < height; h++) {
         vec s[4] = {{0}}, q[4] = {{0}};
@@ -46,9 +47,13 @@ INLINE void moments_of(const REAL *restrict x, long height, long width, long cha
         sum += (s[0] + s[1]) + (s[2] + s[3]);
         square += (q[0] + q[1]) + (q[2] + q[3]);
     }
-    vec middle = sum / (REAL)(height * width), variance = square / (REAL)(height * width) - middle * middle;
+    vec middle = sum / (REAL)(height * width);
     *mean = first + middle;
-    for (long k = 0; k < LANES; k++) (*scale)[k] = 1 / square_root((variance[k] < 0 ? 0 : variance[k]) + eps);
+    *variance = square / (REAL)(height * width) - middle * middle;
+    for (long k = 0; k < LANES; k++) {
+        if ((*variance)[k] < 0) (*variance)[k] = 0;
+        (*scale)[k] = 1 / square_root((*variance)[k] + eps);
+    }
 }
 
 #include "gradients.h"
@@ -56,9 +61,9 @@ INLINE void moments_of(const REAL *restrict x, long height, long width, long cha
 /* Computes each channel's mean and 1 / deviation of one image, repeated over a row of pixels. */
 static void moments(const REAL *restrict x, long height, long width, long channels, REAL eps, REAL *restrict mean, REAL *restrict scale) {
     for (long c = 0; c < channels; c += LANES) {
-        vec m, s;
-        if (channels - c >= LANES) moments_of(x + c, height, width, channels, LANES, eps, &m, &s);
-        else moments_of(x + c, height, width, channels, channels - c, eps, &m, &s);
+        vec m, s, v;
+        if (channels - c >= LANES) moments_of(x + c, height, width, channels, LANES, eps, &m, &s, &v);
+        else moments_of(x + c, height, width, channels, channels - c, eps, &m, &s, &v);
         store_part(mean + c, m, channels - c);
         store_part(scale + c, s, channels - c);
     }

@@ -138,18 +138,19 @@ static void without_constants(const REAL *restrict x, long height, long row, lon
 }
 
 /* Normalises each channel of each of the groups x [groups, height, width, channels] by its mean and deviation, then scales and shifts by
- * weight and bias [channels], which may be NULL. Keeps mean and 1 / deviation [groups, channels]. If `roundings` is above 0, channels
+ * weight and bias [channels], which may be NULL. Keeps mean, 1 / deviation and variance [groups, channels]. If `roundings` is above 0, channels
  * that are constant up to so many roundings become their shift, and their 1 / deviation is 0. */
 long normalise(long groups, long height, long width, long channels, const REAL *x, const REAL *weight, const REAL *bias, double eps,
-               double roundings, REAL *mean, REAL *scale, REAL *out, REAL *scratch, long room) {
+               double roundings, REAL *mean, REAL *scale, REAL *variance, REAL *out, REAL *scratch, long room) {
     long row = width * channels, needed = 4 * row;
     if (room < needed) return needed;
     REAL *restrict a = scratch, *restrict b = a + row;
-    for (long n = 0; n < groups; n++, x += height * row, out += height * row, mean += channels, scale += channels) {
+    for (long n = 0; n < groups; n++, x += height * row, out += height * row, mean += channels, scale += channels, variance += channels) {
         for (long c = 0; c < channels; c += LANES) {
-            vec m, s;
-            if (channels - c >= LANES) moments_of(x + c, height, width, channels, LANES, (REAL)eps, &m, &s);
-            else moments_of(x + c, height, width, channels, channels - c, (REAL)eps, &m, &s);
+            vec m, s, v;
+            if (channels - c >= LANES) moments_of(x + c, height, width, channels, LANES, (REAL)eps, &m, &s, &v);
+            else moments_of(x + c, height, width, channels, channels - c, (REAL)eps, &m, &s, &v);
+            store_part(variance + c, v, channels - c);
             store_part(mean + c, m, channels - c);
             store_part(scale + c, s, channels - c);
         }

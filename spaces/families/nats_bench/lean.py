@@ -9,12 +9,9 @@ Only cells without dead edges have a lean form, so that its parameters are exact
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
 
-import torch
 from torch import Tensor
-from torch.nn import functional
 
 from rbflex_evo.spaces.architecture.lean import LeanNetwork
 
@@ -47,12 +44,12 @@ class NatsLean(LeanNetwork):
         x = self._norm("stem.1", self._conv("stem.0.weight", images, padding=1))
         for i, reduction in enumerate(self.reductions):
             x = self._reduction(f"blocks.{i}", x) if reduction else self._cell(f"blocks.{i}", x, self.widths[i])
-        return functional.relu(self._norm("norm", x))
+        return self.primitives.relu(self._norm("norm", x))
 
-    def forward(self, images: Tensor) -> Tensor:
+    def logits(self, images: Tensor) -> Tensor:
         """Maps images [N, 3, height, width] to logits [N, classes]."""
-        pooled = functional.adaptive_avg_pool2d(self.before_pooling(images), 1)
-        return functional.linear(torch.flatten(pooled, 1), self.parameter("classifier.weight"), self.parameter("classifier.bias"))
+        last = self.before_pooling(images)
+        return self.primitives.classify(last, self.parameter("classifier.weight"), self.parameter("classifier.bias"))
 
     def _cell(self, name: str, x: Tensor, width: int) -> Tensor:
         nodes: list[Tensor | None] = [x]
@@ -66,32 +63,31 @@ class NatsLean(LeanNetwork):
                 edge = f"{name}.edges.{source}>{target}_{operation}"
                 if operation in KERNELS:
                     if source not in active:
-                        active[source] = functional.relu(value)
+                        active[source] = self.primitives.relu(value)
                     term = self._norm(f"{edge}.norm", self._conv(f"{edge}.conv.weight", active[source], KERNELS[operation] // 2))
                 elif operation == "avg_pool_3x3":
-                    term = average(value)
+                    term = self.primitives.average(value)
                 elif value.shape[1] == width:
                     term = value
                 else:
                     term = self._norm(f"{edge}.norm", self._conv(f"{edge}.conv.weight", value))
-                total = term if total is None else total + term
+                total = term if total is None else self.primitives.add(total, term)
             nodes.append(total)
         output = nodes[-1]
         assert output is not None  # A pruned cell with an edge has a path.
         return output
 
     def _reduction(self, name: str, x: Tensor) -> Tensor:
-        first = self._conv(f"{name}.first.conv.weight", functional.relu(x), padding=1, stride=2)
-        middle = functional.relu(self._norm(f"{name}.first.norm", first))
+        first = self._conv(f"{name}.first.conv.weight", self.primitives.relu(x), padding=1, stride=2)
+        middle = self.primitives.relu(self._norm(f"{name}.first.norm", first))
         second = self._norm(f"{name}.second.norm", self._conv(f"{name}.second.conv.weight", middle, padding=1))
-        return self._conv(f"{name}.shortcut.weight", functional.avg_pool2d(x, 2, 2)) + second
+        return self.primitives.add(self._conv(f"{name}.shortcut.weight", self.primitives.halve(x)), second)
 
     def _conv(self, name: str, x: Tensor, padding: int = 0, stride: int = 1) -> Tensor:
-        return functional.conv2d(x, self.parameter(name), None, stride, padding)
+        return self.primitives.convolve(x, self.parameter(name), padding, stride)
 
     def _norm(self, name: str, x: Tensor) -> Tensor:
-        mean, variance = _running(x.shape[1], x.dtype, x.device)
-        return functional.batch_norm(x, mean, variance, self.parameter(f"{name}.weight"), self.parameter(f"{name}.bias"))
+        return self.primitives.normalise(x, self.parameter(f"{name}.weight"), self.parameter(f"{name}.bias"))
 
 
 def lean_network(
@@ -130,28 +126,3 @@ def _shapes(
         before = width
     yield from (("norm.weight", (before,)), ("norm.bias", (before,)))
     yield from (("classifier.weight", (classes, before)), ("classifier.bias", (classes,)))
-
-
-def average(x: Tensor) -> Tensor:
-    """Averages each 3 x 3 window over its pixels inside the map."""
-    if x.device.type != "cpu":
-        return functional.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
-    ones, shares = _windows(*x.shape[1:], x.dtype)
-    # Not `conv2d`, which passes replace and watch: this is no layer with weights.
-    sums = torch.convolution(x, ones, None, [1, 1], [1, 1], [1, 1], False, [0, 0], x.shape[1])
-    return sums * shares
-
-
-@functools.lru_cache(maxsize=32)
-def _windows(channels: int, height: int, width: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Returns a depthwise kernel of ones, and 1 / number of pixels in the window of each pixel, [1, channels, height, width]."""
-    with torch._C.DisableTorchFunction():
-        ones = torch.ones(channels, 1, 3, 3, dtype=dtype)
-        counts = functional.avg_pool2d(torch.ones(1, channels, height, width, dtype=dtype), 3, 1, 1, divisor_override=1)
-        return ones, (1 / counts).contiguous(memory_format=torch.channels_last)
-
-
-@functools.lru_cache(maxsize=32)
-def _running(channels: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Returns the running statistics of a new batch normalisation: mean 0 and variance 1."""
-    return torch.zeros(channels, dtype=dtype, device=device), torch.ones(channels, dtype=dtype, device=device)

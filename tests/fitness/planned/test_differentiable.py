@@ -16,7 +16,7 @@ from rbflex_evo.fitness.data.batch import Batch
 from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.measurer import Measurer
 from rbflex_evo.fitness.passes.backward import sign_sums
-from rbflex_evo.fitness.passes.watch import batch_norm, image_norm
+from rbflex_evo.fitness.passes.watch import batch_norm, batch_norm_and_variance, image_norm, served, serving
 from rbflex_evo.fitness.planned import native
 from rbflex_evo.fitness.planned.compiled import CompiledBackend
 from rbflex_evo.fitness.planned.differentiable import NativeFunctions
@@ -38,6 +38,10 @@ def drawn(*shape, seed=0, dtype=torch.float64):
     return torch.randn(shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
 
 
+def kernels():
+    return serving(NativeFunctions().table)
+
+
 def derivatives(compute, arguments, context):
     """Returns the result, its gradients, and the gradients of a function of those."""
     leaves = [argument.clone().requires_grad_() for argument in arguments]
@@ -51,7 +55,7 @@ def derivatives(compute, arguments, context):
 
 
 def assert_equal_derivatives(compute, arguments):
-    found, expected = (derivatives(compute, arguments, context) for context in (NativeFunctions(), nullcontext()))
+    found, expected = (derivatives(compute, arguments, context) for context in (kernels(), nullcontext()))
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
 
@@ -62,7 +66,7 @@ def test_a_convolution_and_its_first_and_second_derivatives_are_those_of_torch(k
     arguments = [drawn(3, inputs, height, width, seed=1), drawn(outputs, inputs, kernel, kernel, seed=2), drawn(outputs, seed=3)]
 
     def compute(x, weight, bias):
-        return functional.conv2d(x, weight, bias, padding=kernel // 2)
+        return served(functional.conv2d)(x, weight, bias, padding=kernel // 2)
 
     assert_equal_derivatives(compute, arguments)
 
@@ -77,7 +81,7 @@ def test_a_normalisation_and_its_first_and_second_derivatives_are_those_of_torch
 def test_first_derivatives_of_a_normalisation_without_a_second_are_those_of_torch():
     for norm in (batch_norm, image_norm):
         found = []
-        for context in (NativeFunctions(), nullcontext()):
+        for context in (kernels(), nullcontext()):
             x = (3 + drawn(3, 19, 5, 4, seed=1)).requires_grad_()
             weight, bias = (drawn(19, seed=seed).requires_grad_() for seed in (2, 3))
             with context:
@@ -91,7 +95,7 @@ def test_a_channel_that_is_constant_in_an_image_is_its_shift_and_has_no_gradient
     x[0, 3] = 0.1
     x.requires_grad_()
     bias = torch.arange(16, dtype=torch.float64)
-    with NativeFunctions():
+    with kernels():
         output = image_norm(x, None, None, torch.ones(16, dtype=torch.float64), bias)
         (gradient,) = torch.autograd.grad(output, x, drawn(2, 16, 4, 4, seed=1))
     assert (output[0, 3] == 3).all() and (gradient[0, 3] == 0).all()
@@ -114,28 +118,30 @@ def test_sums_of_signs_are_those_of_each_images_gradient(input, gradient, kernel
     weight = drawn(gradient[1], input[1], *(kernel if x.dim() == 4 else ())).requires_grad_()
     expected = torch.zeros_like(weight)
     for one, own in zip(torch.split(x, 1), torch.split(g, 1), strict=True):
-        output = functional.conv2d(one, weight, None, stride, padding) if x.dim() == 4 else functional.linear(one, weight)
+        output = served(functional.conv2d)(one, weight, None, stride, padding) if x.dim() == 4 else functional.linear(one, weight)
         expected += torch.autograd.grad(output, weight, own)[0].sign()
-    for context in (NativeFunctions(), nullcontext()):
+    for context in (kernels(), nullcontext()):
         with context:
-            found = sign_sums(x, g, kernel, stride, padding)
+            found = served(sign_sums)(x, g, kernel, stride, padding)
         torch.testing.assert_close(found.reshape(weight.shape), expected.detach())
 
 
 def test_a_sum_of_signs_of_what_is_not_finite_is_nan():
     x, g = drawn(2, 16, 4, 4), drawn(2, 16, 4, 4, seed=1)
     g[0, 2, 1, 1] = torch.inf
-    for context in (NativeFunctions(), nullcontext()):
+    for context in (kernels(), nullcontext()):
         with context:
-            found = sign_sums(x, g, (1, 1), 1, 0)
+            found = served(sign_sums)(x, g, (1, 1), 1, 0)
         assert found[2].isnan().all() and found[3].isfinite().all()
 
 
 def test_a_weight_that_changes_in_place_is_prepared_again():
     x, weight = drawn(2, 16, 4, 4), nn.Parameter(drawn(16, 16, 3, 3))
-    with NativeFunctions(), torch.no_grad():
+    with kernels(), torch.no_grad():
         for _ in range(2):
-            torch.testing.assert_close(functional.conv2d(x, weight, padding=1), torch.conv2d(x.clone(), weight.clone(), padding=1))
+            torch.testing.assert_close(
+                served(functional.conv2d)(x, weight, padding=1), torch.conv2d(x.clone(), weight.clone(), padding=1)
+            )
             weight.mul_(2)
 
 
@@ -146,27 +152,34 @@ def test_other_forms_of_convolutions_and_other_precisions_are_torchs():
         (x, weight[:, :4], None, 1, 1, 1, 4), (x.half(), weight.half(), None, 1, 1), (x[0], weight, None, 1, 1),
     ]  # fmt: skip
     for form in forms:
-        expected = functional.conv2d(*form)
-        with NativeFunctions():
-            assert torch.equal(functional.conv2d(*form), expected)
+        expected = served(functional.conv2d)(*form)
+        with kernels():
+            assert torch.equal(served(functional.conv2d)(*form), expected)
 
 
 def test_what_an_activation_changes_in_place_is_an_error_as_in_torch():
     x, weight = drawn(2, 16, 4, 4).requires_grad_(), drawn(16, 16, 3, 3).requires_grad_()
-    with NativeFunctions():
+    with kernels():
         before = x * 1
-        output = functional.conv2d(before, weight, padding=1)
+        output = served(functional.conv2d)(before, weight, padding=1)
         before.mul_(2)
         with pytest.raises(RuntimeError, match="modified by an inplace operation"):
             torch.autograd.grad(output.sum(), weight)
 
 
-def test_the_kernels_serve_scores_in_one_thread_only():
-    backend = CompiledBackend(torch.float32, torch.float32)
-    with threads(2):
-        assert not isinstance(backend.functions(), NativeFunctions)
-    with threads(1):
-        assert isinstance(backend.functions(), NativeFunctions)
+def test_the_kernels_serve_scores_in_one_thread_and_one_precision_only():
+    for count, convolutions in ((1, torch.float32), (2, torch.float32), (1, torch.bfloat16)):
+        backend = CompiledBackend(torch.float32, convolutions)
+        with threads(count), backend.functions():
+            assert (served(image_norm) is not image_norm) == ((count, convolutions) == (1, torch.float32))
+
+
+def test_a_normalisation_with_its_variance_is_that_of_torch():
+    x, weight, bias = 3 + drawn(3, 19, 5, 4), drawn(19, seed=1), drawn(19, seed=2)
+    with kernels(), torch.no_grad():
+        found = batch_norm_and_variance(x, weight, bias)
+    for ours, theirs in zip(found, batch_norm_and_variance(x, weight, bias), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", SCORES)
