@@ -130,7 +130,7 @@ class PatchEmbedding(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Maps images [N, 3, size, size] to tokens [N, 1 + patches, width]."""
         patches = self.patches(images).flatten(2).transpose(1, 2)
-        first = self.class_token.expand(len(images), 1, -1)
+        first = self.class_token.expand(images.shape[0], 1, -1)
         output: Tensor = torch.cat([first, patches], dim=1) + self.positions
         return output
 
