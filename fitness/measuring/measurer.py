@@ -18,6 +18,7 @@ from rbflex_evo.fitness.passes.device import PRECISIONS, Capacity, is_out_of_mem
 from rbflex_evo.fitness.passes.observer import CandidateFailed, Observer, Statistics
 from rbflex_evo.fitness.passes.shared_forward import SharedForward
 from rbflex_evo.fitness.passes.subject import Subject
+from rbflex_evo.fitness.passes.watch import reads_channels
 from rbflex_evo.fitness.planned.backends import create_backend
 from rbflex_evo.fitness.planned.interpreter import Interpreter
 from rbflex_evo.fitness.planned.prefix import walk
@@ -237,9 +238,8 @@ class Measurer:
                     done |= forward.run(subject.network, subject.classifier, ahead, blocks)
                 except CandidateFailed as failed:
                     # Blocks or channels that cannot be read are no failure of the scores that do not read them.
-                    observers = {n: p.observer() for n, p in group.items()}
-                    readers = [n for n, seen in observers.items() if seen.reads_blocks or seen.reads_channels]
-                    others = {n: p for n, p in group.items() if n not in readers} if readers else {}
+                    others = {n: p for n, p in group.items() if not reads_channels(p.observer())}
+                    others = others if len(others) < len(group) else {}
                     failures |= {name: str(failed) for name in group if name not in others}
                     pending += [(kind, others)] if others else []
             yield i, done, failures

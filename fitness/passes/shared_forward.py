@@ -23,7 +23,7 @@ from rbflex_evo.spaces.architecture.chain import chain_of, run_chain
 from .observer import Observer
 from .reductions.reducer import Reducer
 from .repair import Repair, repaired
-from .watch import Watch, examine, watching
+from .watch import Watch, examine, reads_channels, watching
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,7 @@ class SharedForward:
             self.layers,
             self.convolutions,
             blocks,
+            any(reads_channels(observer) for observer in self.path[0].watch.observers),
         )
         mark = self.path[-1]
         state, watch = mark.state, mark.watch.fork(layouts)

@@ -317,7 +317,8 @@ def run_observed(
         CandidateFailed: If the classifier is never called, or calls are hidden or cannot be attributed to the images.
         ConfigError: If the network is compiled or scripted.
     """
-    layouts = examine(network, images, network, classifier, statistics_of, layers, convolutions, blocks)
+    channels = any(reads_channels(observer) for observer in observers)
+    layouts = examine(network, images, network, classifier, statistics_of, layers, convolutions, blocks, channels)
     watch = Watch(observers, len(images), layouts)
     with watching(network, watch, classifier, statistics_of, layers, images.dtype, convolutions, blocks):
         network(images)
@@ -334,6 +335,7 @@ def examine(
     layers: Literal["activations", "published"] = "activations",
     convolutions: torch.dtype | None = None,
     blocks: Sequence[nn.Module] = (),
+    channels: bool = False,
 ) -> Layouts:
     """Returns how the outputs of a network's layers hold the images, for a network of others by a forward of a few images.
 
@@ -346,6 +348,7 @@ def examine(
         layers: As for `run_observed`.
         convolutions: As for `run_observed`.
         blocks: As for `run_observed`.
+        channels: Whether an observer reads channels.
 
     Raises:
         CandidateFailed: If a call is hidden from observers.
@@ -356,13 +359,11 @@ def examine(
     recording, norms = Recording(images), Recording(images)
     few = len(recording.images)
     watch = Watch([], few, Layouts(recording, norms))
-    watch.of_blocks, watch.of_layers = Channels(), Channels(of_layers=True)
-    # Statistics of each image alone, so that equal images have equal maps.
-    with (
-        watch.of_blocks,
-        watch.of_layers,
-        watching(network, watch, classifier, "image", layers, images.dtype, convolutions, blocks),
-    ):
+    with ExitStack() as stack:
+        if channels:
+            watch.of_blocks, watch.of_layers = stack.enter_context(Channels()), stack.enter_context(Channels(of_layers=True))
+        # Statistics of each image alone, so that equal images have equal maps.
+        stack.enter_context(watching(network, watch, classifier, "image", layers, images.dtype, convolutions, blocks))
         if layers == "published":
             forward(recording.images)
         else:
@@ -371,6 +372,11 @@ def examine(
     n, independent = len(images), statistics_of == "image"
     evidence, of_norms = (Evidence(n, few, found.calls, independent) for found in (recording, norms))
     return Layouts(evidence, of_norms, watch.channels)
+
+
+def reads_channels(observer: Observer) -> bool:
+    """Returns whether an observer reads the channels of activations or of blocks."""
+    return observer.reads_blocks or observer.reads_channels
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -29,9 +31,20 @@ SLOW = {
     "vit_b_16": (32, {"image_size": 32}),
     "swin_t": (32, {}),
     "densenet121": (32, {}),
-    "maxvit_t": (224, {}),  # Its windows fit no smaller image.
 }
 MODELS = {**FAST, **SLOW}
+# The windows of maxvit_t fit no image of less than 224 pixels, so its literal form is that of a small one.
+SMALL_MAXVIT = partial(
+    models.MaxVit,
+    input_size=(32, 32),
+    stem_channels=8,
+    partition_size=4,
+    block_channels=[8, 16],
+    block_layers=[1, 1],
+    head_dim=4,
+    stochastic_depth_prob=0.0,
+    num_classes=5,
+)
 
 
 def settled(rows):
@@ -43,7 +56,27 @@ def settled(rows):
 def test_scores_of_a_model_of_torchvision_equal_their_literal_forms(name):
     size, options = MODELS[name]
     torch.manual_seed(0)
-    network = models.get_model(name, weights=None, **options).double().eval()
+    check_literal_forms(models.get_model(name, weights=None, **options), size)
+
+
+def test_scores_of_a_small_maxvit_equal_their_literal_forms():
+    torch.manual_seed(0)
+    check_literal_forms(SMALL_MAXVIT(), 32)
+
+
+@pytest.mark.slow
+def test_a_maxvit_of_published_size_has_finite_scores():
+    torch.manual_seed(0)
+    network = models.maxvit_t().eval()
+    observers = [create_proxy("rbflex", gamma="flat").observer(), LayeredObserver()]
+    run_observed(network, torch.randn(2, 3, 224, 224), observers, classifier_of(network))
+    for name, observer in zip(("rbflex", "layered"), observers, strict=True):
+        proxy = create_proxy(name, **({"gamma": "flat"} if name == "rbflex" else {}))
+        assert np.isfinite(proxy.score(observer.finish()))
+
+
+def check_literal_forms(network, size):
+    network = network.double().eval()
     images = torch.randn(4, 3, size, size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     head = next(path for path, module in network.named_modules() if module is classifier_of(network))
     layers, features = reference_layers(network, images, head)
