@@ -61,7 +61,8 @@ class Tape(Operations):
 
     def gradients(self, gradient: Tensor, inputs: Sequence[Tensor]) -> list[Tensor | None]:
         """Returns the gradient with respect to each input, None where there is none, given that of the last result."""
-        found: dict[int, Tensor] = {self._entries[-1].result: gradient}
+        # Each gradient, and whether it is of this tensor alone, so that others may be added in place.
+        found: dict[int, tuple[Tensor, bool]] = {self._entries[-1].result: (gradient, False)}
         sought = {id(x) for x in inputs}
         made = {entry.result for entry in self._entries}
 
@@ -69,12 +70,16 @@ class Tape(Operations):
             return id(x) in sought or id(x) in made
 
         for entry in reversed(self._entries):
-            own = found.pop(entry.result, None)
-            if own is not None:
-                for x, part in entry.back(own, needed):
-                    before = found.get(id(x))
-                    found[id(x)] = part if before is None else before + part
-        return [found.get(id(x)) for x in inputs]
+            if entry.result not in found:
+                continue
+            own, _ = found.pop(entry.result)
+            for x, part in entry.back(own, needed):
+                before, alone = found.get(id(x), (None, False))
+                if before is None:
+                    found[id(x)] = (part, part is not own)
+                else:
+                    found[id(x)] = (before.add_(part) if alone else before + part, True)
+        return [found[id(x)][0] if id(x) in found else None for x in inputs]
 
     def _keep(self, result: Tensor, back: Callable[[Tensor, Callable[[Tensor], bool]], Gradients], last: bool = False) -> Tensor:
         if self.recorded:
@@ -182,8 +187,10 @@ class Tapes:
 
     def as_one(self, network: LeanNetwork, norm: Callable[..., Tensor], images: Tensor) -> Tensor:
         """Computes `backward.as_one`."""
-        kernels = self.functions.kernels(images, *network.parameters())
-        if kernels is None or images.dim() != 4:
+        # A function mode would also see each look at a tensor.
+        with torch._C.DisableTorchFunction():
+            kernels = self._kernels(network, images)
+        if kernels is None:
             return network.logits(images)
         with torch._C.DisableTorchFunction():
             # Torch says of results, but not of leaves, whether a backward reads their gradient (`wanted`).
@@ -191,10 +198,14 @@ class Tapes:
             logits: Tensor = _Whole.apply(channels_last(images), network, norm, kernels, *arguments)
             return logits
 
+    def _kernels(self, network: LeanNetwork, images: Tensor) -> Kernels | None:
+        # The parameters of a lean network have one precision and device.
+        return self.functions.kernels(images, next(network.parameters())) if images.dim() == 4 else None
+
     def lean_map(self, network: LeanNetwork, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Computes `last_map.lean_map`."""
-        kernels = self.functions.kernels(images, *network.parameters())
-        if kernels is None or images.dim() != 4:
+        kernels = self._kernels(network, images)
+        if kernels is None:
             return lean_map(network, images)
         tape = Tape(kernels, batch_norm, recorded=False)
         with torch.no_grad(), _by(network, tape):
