@@ -246,10 +246,21 @@ class Kernels:
         self.scratch.run(self.library.normalise, *sizes, *pointers, eps, bound, *made)
         return out, moments
 
-    def normalise_back(self, g: Tensor, x: Tensor, weight: Tensor | None, moments: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the gradients of x, and of weight and bias [2, C], given those of the result of `normalise`."""
+    def normalise_back(
+        self, g: Tensor, x: Tensor, weight: Tensor | None, moments: Tensor, out: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Returns the gradients of x, and of weight and bias [2, C], given those of the result of `normalise`.
+
+        Args:
+            g: Gradients of the result, in channels_last memory.
+            x: The maps that were normalised, in channels_last memory.
+            weight: Factors [C], or None.
+            moments: The moments of `normalise`.
+            out: Where the gradients of x are written; it may be `g`. None for new memory.
+        """
         images, channels, height, width = x.shape
-        out, sums = _empty_like(x, channels), torch.empty(2, channels, dtype=self.dtype, device="cpu")
+        out = _empty_like(x, channels) if out is None else out
+        sums = torch.empty(2, channels, dtype=self.dtype, device="cpu")
         groups = moments.shape[1]
         sizes = (groups, images // groups * height, width, channels)
         pointers = (g.data_ptr(), x.data_ptr(), None if weight is None else weight.data_ptr())

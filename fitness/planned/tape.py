@@ -32,14 +32,20 @@ from .native_calls import NONE, kind_of
 EPSILON = 1e-5
 # Gradients by what an operation read.
 Gradients = list[tuple[Tensor, Tensor]]
+Back = Callable[[Tensor, Callable[[Tensor], bool], bool], Gradients]
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """One operation: its result, and its gradients given that of the result and which tensors need one."""
+    """One operation: its result and its gradients.
+
+    Attributes:
+        result: Identity of the result.
+        back: Returns the gradients, given that of the result, which tensors need one, and whether it may change the given one.
+    """
 
     result: int
-    back: Callable[[Tensor, Callable[[Tensor], bool]], Gradients]
+    back: Back
 
 
 class Tape(Operations):
@@ -61,7 +67,8 @@ class Tape(Operations):
 
     def gradients(self, gradient: Tensor, inputs: Sequence[Tensor]) -> list[Tensor | None]:
         """Returns the gradient with respect to each input, None where there is none, given that of the last result."""
-        found: dict[int, Tensor] = {self._entries[-1].result: gradient}
+        # Each gradient, and whether it is of this tensor alone, so that it may be changed in place.
+        found: dict[int, tuple[Tensor, bool]] = {self._entries[-1].result: (gradient, False)}
         sought = {id(x) for x in inputs}
         made = {entry.result for entry in self._entries}
 
@@ -69,14 +76,20 @@ class Tape(Operations):
             return id(x) in sought or id(x) in made
 
         for entry in reversed(self._entries):
-            own = found.pop(entry.result, None)
-            if own is not None:
-                for x, part in entry.back(own, needed):
-                    before = found.get(id(x))
-                    found[id(x)] = part if before is None else before + part
-        return [found.get(id(x)) for x in inputs]
+            if entry.result not in found:
+                continue
+            own, free = found.pop(entry.result)
+            parts = entry.back(own, needed, free)
+            shared = len(parts) > 1 and parts[0][1] is parts[1][1]
+            for x, part in parts:
+                before, alone = found.get(id(x), (None, False))
+                if before is None:
+                    found[id(x)] = (part, not shared and (free or part is not own))
+                else:
+                    found[id(x)] = (before.add_(part) if alone else before + part, True)
+        return [found[id(x)][0] if id(x) in found else None for x in inputs]
 
-    def _keep(self, result: Tensor, back: Callable[[Tensor, Callable[[Tensor], bool]], Gradients], last: bool = False) -> Tensor:
+    def _keep(self, result: Tensor, back: Back, last: bool = False) -> Tensor:
         if self.recorded:
             self._entries.append(_Entry(id(result), back))
             if not last:  # Autograd makes the last result refer to the tape.
@@ -90,7 +103,7 @@ class Tape(Operations):
         held = kernels.held(weight) if own else {}
         matrix = weight.detach()
 
-        def back(g: Tensor, needed: Callable[[Tensor], bool]) -> Gradients:
+        def back(g: Tensor, needed: Callable[[Tensor], bool], free: bool) -> Gradients:
             found: Gradients = []
             if needed(x) and own:
                 found.append((x, kernels.convolve(g, matrix, True, held)))
@@ -115,8 +128,9 @@ class Tape(Operations):
         made, moments = self.kernels.normalise(maps, weight.detach(), bias.detach(), groups, EPSILON, roundings)
         self.variances.append(moments[2, 0])
 
-        def back(g: Tensor, needed: Callable[[Tensor], bool]) -> Gradients:
-            of_x, sums = self.kernels.normalise_back(channels_last(g), maps, weight.detach(), moments)
+        def back(g: Tensor, needed: Callable[[Tensor], bool], free: bool) -> Gradients:
+            g = channels_last(g)
+            of_x, sums = self.kernels.normalise_back(g, maps, weight.detach(), moments, g if free else None)
             return [(x, of_x), (weight, sums[0]), (bias, sums[1])]
 
         return self._keep(made, back)
@@ -124,11 +138,16 @@ class Tape(Operations):
     def relu(self, x: Tensor) -> Tensor:
         """Returns the ReLU."""
         made = torch.relu(x)
-        return self._keep(made, lambda g, needed: [(x, torch.ops.aten.threshold_backward(g, x, 0))])
+
+        def back(g: Tensor, needed: Callable[[Tensor], bool], free: bool) -> Gradients:
+            out = g if free else torch.empty_like(g)
+            return [(x, torch.ops.aten.threshold_backward.grad_input(g, x, 0, grad_input=out))]
+
+        return self._keep(made, back)
 
     def add(self, first: Tensor, second: Tensor) -> Tensor:
         """Returns the sum of two maps."""
-        return self._keep(first + second, lambda g, needed: [(first, g), (second, g)])
+        return self._keep(first + second, lambda g, needed, free: [(first, g), (second, g)])
 
     def average(self, x: Tensor) -> Tensor:
         """Averages each 3 x 3 window over its pixels inside the map."""
@@ -141,13 +160,13 @@ class Tape(Operations):
     def _pool(self, x: Tensor, size: int, stride: int, padding: int) -> Tensor:
         form = ([size, size], [stride, stride], [padding, padding], False, False)
         made = torch.ops.aten.avg_pool2d(x, *form)
-        return self._keep(made, lambda g, needed: [(x, torch.ops.aten.avg_pool2d_backward(g, x, *form, None))])
+        return self._keep(made, lambda g, needed, free: [(x, torch.ops.aten.avg_pool2d_backward(g, x, *form, None))])
 
     def classify(self, x: Tensor, weight: nn.Parameter, bias: nn.Parameter) -> Tensor:
         """Returns the logits [N, classes] of the averages of maps [N, C, H, W]; no other operation follows."""
         pooled, matrix = x.mean(dim=(2, 3)), weight.detach()
 
-        def back(g: Tensor, needed: Callable[[Tensor], bool]) -> Gradients:
+        def back(g: Tensor, needed: Callable[[Tensor], bool], free: bool) -> Gradients:
             shares = (g @ matrix / (x.shape[2] * x.shape[3]))[:, :, None, None]
             of_x = channels_last(shares.expand_as(x))
             return [(x, of_x), (weight, g.T @ pooled), (bias, g.sum(dim=0))]
@@ -160,7 +179,7 @@ class Tape(Operations):
         with torch.enable_grad(), serving({}):
             made = function(*leaves)
 
-        def back(g: Tensor, needed: Callable[[Tensor], bool]) -> Gradients:
+        def back(g: Tensor, needed: Callable[[Tensor], bool], free: bool) -> Gradients:
             return list(zip(read, torch.autograd.grad(made, leaves, g, retain_graph=True), strict=True))
 
         return self._keep(made.detach(), back)
@@ -182,8 +201,10 @@ class Tapes:
 
     def as_one(self, network: LeanNetwork, norm: Callable[..., Tensor], images: Tensor) -> Tensor:
         """Computes `backward.as_one`."""
-        kernels = self.functions.kernels(images, *network.parameters())
-        if kernels is None or images.dim() != 4:
+        # A function mode would also see each look at a tensor.
+        with torch._C.DisableTorchFunction():
+            kernels = self._kernels(network, images)
+        if kernels is None:
             return network.logits(images)
         with torch._C.DisableTorchFunction():
             # Torch says of results, but not of leaves, whether a backward reads their gradient (`wanted`).
@@ -191,10 +212,14 @@ class Tapes:
             logits: Tensor = _Whole.apply(channels_last(images), network, norm, kernels, *arguments)
             return logits
 
+    def _kernels(self, network: LeanNetwork, images: Tensor) -> Kernels | None:
+        # The parameters of a lean network have one precision and device.
+        return self.functions.kernels(images, next(network.parameters())) if images.dim() == 4 else None
+
     def lean_map(self, network: LeanNetwork, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Computes `last_map.lean_map`."""
-        kernels = self.functions.kernels(images, *network.parameters())
-        if kernels is None or images.dim() != 4:
+        kernels = self._kernels(network, images)
+        if kernels is None:
             return lean_map(network, images)
         tape = Tape(kernels, batch_norm, recorded=False)
         with torch.no_grad(), _by(network, tape):

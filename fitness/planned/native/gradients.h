@@ -167,7 +167,7 @@ long normalise(long groups, long height, long width, long channels, const REAL *
     return 0;
 }
 
-/* Computes the gradients of `normalise` with respect to x, and of weight and bias in sums [2, channels], given those of out, g. */
+/* Computes the gradients of `normalise` with respect to x, and of weight and bias in sums [2, channels], given those of out, g; out may be g. */
 long normalise_back(long groups, long height, long width, long channels, const REAL *g, const REAL *x, const REAL *weight,
                     const REAL *mean, const REAL *scale, REAL *out, REAL *sums, REAL *scratch, long room) {
     long row = width * channels, needed = 3 * row + padded(channels);
@@ -195,8 +195,14 @@ long normalise_back(long groups, long height, long width, long channels, const R
         repeat(a, channels, row);
         repeat(b, channels, row);
         repeat(d, channels, row);
-        for (long h = 0; h < height; h++)
-            for (long r = 0; r < row; r++) out[h * row + r] = a[r] * g[h * row + r] + (b[r] * x[h * row + r] + d[r]);
+        for (long h = 0; h < height; h++) {
+            const REAL *restrict from = g + h * row, *restrict y = x + h * row;
+            REAL *restrict to = out + h * row;
+            if (out == g) /* Otherwise a compiler would take the two for any that overlap. */
+                for (long r = 0; r < row; r++) to[r] = a[r] * to[r] + (b[r] * y[r] + d[r]);
+            else
+                for (long r = 0; r < row; r++) to[r] = a[r] * from[r] + (b[r] * y[r] + d[r]);
+        }
     }
     return 0;
 }

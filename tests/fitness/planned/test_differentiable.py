@@ -11,16 +11,19 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks.machine.speed_methods import noise, threads
-from rbflex_evo.fitness import create_proxy
+from rbflex_evo.fitness import WeightParameters, create_proxy
 from rbflex_evo.fitness.data.batch import Batch
 from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.measurer import Measurer
-from rbflex_evo.fitness.passes.backward import sign_sums
+from rbflex_evo.fitness.passes.backward import gradients, sign_sums, training
 from rbflex_evo.fitness.passes.watch import batch_norm, batch_norm_and_variance, image_norm, served, serving
+from rbflex_evo.fitness.passes.weights import build_lean
 from rbflex_evo.fitness.planned import native
 from rbflex_evo.fitness.planned.compiled import CompiledBackend
 from rbflex_evo.fitness.planned.differentiable import NativeFunctions
+from rbflex_evo.fitness.planned.tape import Tapes
 from rbflex_evo.spaces import create_space
+from rbflex_evo.spaces.architecture.lean import Operations
 
 pytestmark = pytest.mark.skipif(native.find_compiler() is None, reason="no C compiler here")
 
@@ -202,3 +205,25 @@ CELLS = (
     "|nor_conv_3x3~0|+|nor_conv_1x1~0|nor_conv_3x3~1|+|skip_connect~0|avg_pool_3x3~1|nor_conv_3x3~2|",
     "|avg_pool_3x3~0|+|skip_connect~0|nor_conv_1x1~1|+|nor_conv_3x3~0|none~1|nor_conv_1x1~2|",
 )
+
+
+@pytest.mark.parametrize("norm", [batch_norm, image_norm])
+@pytest.mark.parametrize("size", [16, 4])
+def test_a_lean_network_as_one_operation_has_the_derivatives_of_its_operations(norm, size):
+    space = create_space("nats_tss", channels=16, cells=1)
+    images = drawn(3, 3, size, size).requires_grad_()
+    for cell in CELLS:
+        lean = build_lean(space, space.parse(cell), WeightParameters(), torch.device("cpu"), torch.float64)
+        read = [images, *lean.parameters()]
+        found = []
+        for again in (False, True):
+            with serving(Tapes(NativeFunctions()).table if not again else {}), training(lean, norm, again=again):
+                logits = lean(images)
+            alone = gradients(logits.square().sum(), read[2:4], retain_graph=True)
+            every = gradients(logits.square().sum(), read, retain_graph=True)
+            recorded = gradients(logits.square().sum(), read[:2], create_graph=True)
+            second = gradients(recorded[0].square().sum(), read[:2])
+            found.append([logits, *alone, *every, *recorded, *second])
+        for ours, theirs in zip(*found, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-8)
+    assert lean.as_one is None and type(lean.primitives) is Operations
