@@ -202,6 +202,15 @@ def test_a_callback_cannot_change_the_search_or_how_it_measures(tmp_path: Path) 
     assert after == before
 
 
+def test_a_failing_callback_ends_a_search_with_worker_processes(tmp_path: Path) -> None:
+    small: dict[str, Any] = {"space": "toy", "fitness": {"proxies": {"naswot": {}}}, "strategy": "random"}
+    config = toy_config(tmp_path, **small, budget={"evaluations": 8}, workers=2)
+    with pytest.raises(CallbackError):
+        Search(config, quiet=True, report=False, callbacks=[Failing("on_evaluation", 3)]).run()
+    assert len(read_journal(tmp_path / "run" / "journal.jsonl").evaluations) == 3
+    assert Search(config, quiet=True, report=False, callbacks=[Recorder()]).run().counts["unique"] == 8
+
+
 def test_callbacks_are_taken_wherever_a_search_is_opened(tmp_path: Path) -> None:
     path = tmp_path / "toy.json"
     values: dict[str, Any] = {"name": "run", "space": "toy", "fitness": {"proxies": {"params": {}}}}

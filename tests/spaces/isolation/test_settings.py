@@ -27,7 +27,7 @@ from rbflex_evo.fitness.planned.native import find_compiler
 from rbflex_evo.fitness.proxies.rbflex.layers import layer_distances
 from rbflex_evo.spaces import create_space
 from rbflex_evo.spaces.isolation.random_state import own_random_state
-from rbflex_evo.spaces.isolation.settings import _flushes_denormals, own_settings
+from rbflex_evo.spaces.isolation.settings import _flushes_denormals, own_settings, restored_settings
 
 IMAGES = torch.from_numpy(np.random.default_rng(0).standard_normal((4, 3, 16, 16)).astype("float32"))
 PROXIES = ("rbflex", "naswot", "synflow", "jacob_cov")
@@ -208,6 +208,18 @@ def test_settings_are_restored_after_an_error():
             failing()
         assert torch.get_default_dtype() == torch.float64
     assert state() == before
+
+
+def test_what_a_function_of_the_user_sets_is_undone_within_our_settings():
+    with own_settings():
+        before = (state(), np.geterr())
+        with restored_settings():
+            torch.set_default_dtype(torch.float64)
+            torch.set_num_threads(2)
+            torch.set_grad_enabled(False)
+            torch.backends.cudnn.benchmark = True
+            np.seterr(all="raise")
+        assert (state(), np.geterr()) == before and torch.is_grad_enabled()
 
 
 def together(count, call):
