@@ -172,6 +172,14 @@ def test_inputs_can_be_noise(tmp_path):
 
 
 @needs_tables
+def test_networks_of_words_get_words_and_choose_nothing(tmp_path):
+    found = command(tmp_path, "--networks=2", settings=["flexibert"], scores=["naswot", "params"])
+    assert found.settings["flexibert"].measured.all() and np.isfinite(found.settings["flexibert"].scores).all()
+    assert not found.document["settings"]["flexibert"]["choosing"]
+    assert SETTINGS["flexibert"].batch(FOLDER, 3).kind == "words"
+
+
+@needs_tables
 def test_a_second_run_measures_only_what_is_new(tmp_path, submitted):
     first = command(tmp_path, "--networks=4", settings=["nds_darts"])
     assert sum(submitted) == 4
