@@ -12,6 +12,7 @@ unless the code reads names. What cannot be described raises `Unsure`. Bytecode 
 
 from __future__ import annotations
 
+import bisect
 import copyreg
 import dis
 import enum
@@ -23,7 +24,7 @@ import sys
 import sysconfig
 import types
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -125,8 +126,11 @@ def fingerprint(*things: object, known: Known | None = None) -> str:
 
 
 def has_changed(before: str | None, now: str | None) -> bool | None:
-    """Returns whether two fingerprints are of different things, or None if that cannot be told."""
-    if before is None or now is None or before.partition(":")[0] != now.partition(":")[0]:
+    """Returns whether two fingerprints are of different things, or None if that cannot be told.
+
+    They may also be hashes of other things, without a version.
+    """
+    if before is None or now is None or before.rpartition(":")[0] != now.rpartition(":")[0]:
         return None
     return before != now
 
@@ -342,24 +346,21 @@ class _Walk:
         read = {step.argval for step in steps if step.opname in ("LOAD_ATTR", "LOAD_METHOD", "LOAD_GLOBAL")}
         texts = {constant for constant in code.co_consts if isinstance(constant, str)}
         self.reads_names |= not NAMES.isdisjoint(read | texts)
-        # Values of globals are described with the function, whatever their names.
-        named = {step.argval for step in steps if step.opcode in dis.hasname and step.opname != "LOAD_GLOBAL"}
-        names = tuple(name if name in named else None for name in code.co_names)
         # A docstring is the first constant, which no instruction reads.
         loaded = any(step.opcode in dis.hasconst and step.arg == 0 for step in steps)
         constants = code.co_consts if loaded else code.co_consts[1:]
         flags = code.co_flags & ~_HAS_DOCSTRING
         counts = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, flags)
         variables = (code.co_varnames, code.co_freevars, code.co_cellvars)
-        handlers = getattr(code, "co_exceptiontable", b"")  # from Python 3.11 on
-        return self._all("code", code.co_code, handlers, constants, *counts, names, *variables)
+        return self._all("code", _hashed(repr(_instructions(code, steps)).encode()), constants, *counts, *variables)
 
     def _class(self, kind: type) -> str:
         where = _origin(kind.__module__, None)
         if where is not None:
             replaced = [item for base in kind.__mro__ for item in self._replaced(base.__module__, base)]
             return self._all("class", where, f"{kind.__module__}.{kind.__qualname__}", vars(kind).get("version"), *replaced)
-        self.names.append((kind.__name__, kind.__qualname__, kind.__doc__))
+        # A class that was sent to another process may have another qualified name.
+        self.names.append((kind.__name__, kind.__doc__))
         # The machinery of a model of parameters follows from its fields, whose values are given.
         model = hasattr(kind, "__pydantic_core_schema__")
         # Sorted, because a class that was sent to another process may have another order.
@@ -394,6 +395,31 @@ class _Walk:
 
 
 _BOOKKEEPING = ("_hooks", "_hooks_with_kwargs", "_hooks_always_called", "_hook", "_non_persistent_buffers_set")
+
+
+# How a call is prepared, which depends on whether a name was imported in the same cell or file.
+_PREPARES = ("PUSH_NULL", "PRECALL", "EXTENDED_ARG", "CACHE")
+
+
+def _instructions(code: types.CodeType, steps: Sequence[dis.Instruction]) -> list[object]:
+    """Returns the instructions of code and its exception handlers, with numbers of instructions for addresses.
+
+    The names of globals are left out, because their values are described with the function.
+    """
+    kept = [step for step in steps if step.opname not in _PREPARES]
+    addresses = [step.offset for step in kept]
+    found: list[object] = []
+    for step in kept:
+        argument: object = step.arg
+        if step.opcode in dis.hasjrel or step.opcode in dis.hasjabs:
+            argument = bisect.bisect_left(addresses, step.argval)
+        elif step.opcode in dis.hasname:
+            argument = None if step.opname == "LOAD_GLOBAL" else step.argval
+        found.append(("LOAD_ATTR" if step.opname == "LOAD_METHOD" else step.opname, argument))
+    for entry in getattr(dis.Bytecode(code), "exception_entries", ()):  # from Python 3.11 on
+        places = [bisect.bisect_left(addresses, address) for address in (entry.start, entry.end, entry.target)]
+        found.append((*places, entry.depth, entry.lasti))
+    return found
 
 
 # A flag of code from Python 3.13 on.
