@@ -143,7 +143,8 @@ class Channels(TorchFunctionMode):
             of_layer = made.dim() - 1 - CONVOLUTIONS.get(name, 0) if name not in NORMALISATIONS else 1
             return of_layer if self._of_layers or of_input is None else of_input
         if any(made is one for one in inputs):
-            return self._known.get(made)
+            before: int | None = self._known.get(made)
+            return before
         if name in RESHAPES:
             return None if of_input is None else _reshaped(given, made, of_input)
         if name in KEEPING or several:

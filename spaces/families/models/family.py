@@ -159,7 +159,7 @@ class FamilySpace(ChoicesSpace):
 
     name = "family"
     description = "networks of one constructor of timm, torchvision or your own, by choices of its arguments"
-    Parameters = FamilyParameters
+    Parameters = FamilyParameters  # type: ignore[assignment]  # It has an argument more than that of the class above.
     parameters: FamilyParameters
 
     def __init__(self, parameters: ChoicesParameters | None = None, given: Mapping[str, Callable[..., Any]] | None = None) -> None:

@@ -128,8 +128,9 @@ def _size_in_timm(name: str, size: int) -> dict[str, int]:
 
     # By timm's rule, a model whose configuration has a fixed size takes `img_size`.
     known = get_pretrained_cfg(name)
-    fixed = known is not None and known.fixed_input_size
-    return {"img_size": size} if fixed and tuple(known.input_size[1:]) != (size, size) else {}
+    if known is None or not known.fixed_input_size or tuple(known.input_size[1:]) == (size, size):
+        return {}
+    return {"img_size": size}
 
 
 def _constructor_of(builder: Any) -> Mapping[str, inspect.Parameter]:
