@@ -25,7 +25,7 @@ from rbflex_evo.fitness.planned.prefix import walk
 from rbflex_evo.fitness.proxies.proxy import ForwardKind, Proxy
 from rbflex_evo.spaces import ConfigError, Genotype, RbflexEvoError
 from rbflex_evo.spaces.architecture.chain import chain_of
-from rbflex_evo.spaces.architecture.plan import Plan
+from rbflex_evo.spaces.architecture.plan import Combine, Plan
 
 from .conditions import Conditions
 
@@ -164,6 +164,8 @@ class Measurer:
         for genotype, proxies in tile:
             served = {name: proxy.observer() for name, proxy in proxies.items() if by_plan(proxy)}
             plan = self.space.plan(genotype, shape) if served else None
+            if plan is not None and _has_single_pixels(plan):
+                served = {name: one for name, one in served.items() if proxies[name].statistics_of == "image"}
             results.append({} if plan is None else served)
             for kind, forwards in planned.items():
                 own = [observer for name, observer in served.items() if proxies[name].forward_kind == kind]
@@ -286,3 +288,8 @@ def by_plan(proxy: Proxy) -> bool:
 def by_walk(proxy: Proxy) -> bool:
     """Returns True if a walk of planned forwards can serve the score (`Measurer.walk`)."""
     return proxy.needs == "forward" and proxy.forward_kind == WALKED
+
+
+def _has_single_pixels(plan: Plan) -> bool:
+    """Returns whether a plan has maps of one pixel, which it does not normalise: an image has no statistics of one, a batch has."""
+    return any(isinstance(step, Combine) and step.shape[1] * step.shape[2] == 1 for step in plan.steps)

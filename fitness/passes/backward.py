@@ -95,6 +95,34 @@ def gradients(
     return list(torch.autograd.grad(output, list(inputs), retain_graph=keep, create_graph=create_graph, allow_unused=True))
 
 
+def part_gradients(
+    network: nn.Module,
+    images: Tensor,
+    loss: Callable[[Tensor, slice], Tensor],
+    weights: Sequence[nn.Parameter],
+    parts: Sequence[slice],
+) -> list[list[Tensor | None]]:
+    """Returns for each part of the images the gradients of its loss, None for a weight without one.
+
+    Args:
+        network: The network; batch normalisation takes the statistics of each part.
+        images: Inputs [N, ...].
+        loss: Returns the mean loss of the outputs for a part of the images.
+        weights: Weights of convolutions and linear layers.
+        parts: The parts, in order; together all images.
+    """
+    own = served(part_gradients)
+    if own is not part_gradients and isinstance(network, LeanNetwork):
+        together: list[list[Tensor | None]] | None = own(network, images, loss, weights, parts)
+        if together is not None:
+            return together
+    found = []
+    for part in parts:
+        with training(network):
+            found.append(gradients(loss(network(images[part]), part), weights))
+    return found
+
+
 def image_signs(
     network: nn.Module,
     images: Tensor,

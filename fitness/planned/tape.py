@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from rbflex_evo.fitness.passes.backward import as_one, training
+from rbflex_evo.fitness.passes.backward import as_one, part_gradients, training
 from rbflex_evo.fitness.passes.last_map import lean_map
 from rbflex_evo.fitness.passes.reductions.row_sums import ROUNDINGS
 from rbflex_evo.fitness.passes.watch import batch_norm, image_norm, serving
@@ -55,12 +55,15 @@ class Tape(Operations):
         kernels: The kernels of the network's precision.
         norm: Normalisation, `watch.batch_norm` or `watch.image_norm`.
         recorded: Whether gradients follow.
+        parts: Number of equal parts of the images that are normalised on their own, by `batch_norm`; above 1, gradients of weights
+            are those of each part, [parts, ...].
     """
 
-    def __init__(self, kernels: Kernels, norm: Callable[..., Tensor], recorded: bool = True) -> None:
+    def __init__(self, kernels: Kernels, norm: Callable[..., Tensor], recorded: bool = True, parts: int = 1) -> None:
         self.kernels = kernels
         self.norm = norm
         self.recorded = recorded
+        self.parts = parts
         self.variances: list[Tensor] = []
         self._entries: list[_Entry] = []
         self._kept: list[Tensor] = []  # Results keep their identities as long as the tape refers to them.
@@ -89,6 +92,11 @@ class Tape(Operations):
                     found[id(x)] = (before.add_(part) if alone else before + part, True)
         return [found[id(x)][0] if id(x) in found else None for x in inputs]
 
+    def _parts(self, x: Tensor, g: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yields the parts of an input and of the gradient of a result."""
+        size = len(x) // self.parts
+        return zip(torch.split(x, size), torch.split(g, size), strict=True)
+
     def _keep(self, result: Tensor, back: Back, last: bool = False) -> Tensor:
         if self.recorded:
             self._entries.append(_Entry(id(result), back))
@@ -112,7 +120,9 @@ class Tape(Operations):
                 of_x, _, _ = torch.ops.aten.convolution_backward(g, x, matrix, None, *sizes, [True, False, False])
                 found.append((x, of_x))
             if needed(weight):
-                found.append((weight, kernels.weigh(x, g, kernel, stride, padding)))
+                pairs = self._parts(x, g)
+                of_parts = [kernels.weigh(one, part, kernel, stride, padding) for one, part in pairs]
+                found.append((weight, of_parts[0] if self.parts == 1 else torch.stack(of_parts)))
             return found
 
         made = kernels.convolve(x, matrix, False, held) if own else torch.conv2d(x, matrix, None, stride, padding)
@@ -121,7 +131,7 @@ class Tape(Operations):
     def normalise(self, x: Tensor, weight: nn.Parameter, bias: nn.Parameter) -> Tensor:
         """Returns a normalisation by the statistics of the batch or of each image."""
         apart = self.norm is image_norm
-        groups = len(x) if apart else 1
+        groups = len(x) if apart else self.parts
         if x.numel() == x.shape[1] * groups:  # One value has no deviation.
             return self._by_torch(lambda *leaves: self.norm(leaves[0], None, None, *leaves[1:]), x, weight, bias)
         maps, roundings = channels_last(x), float(ROUNDINGS) if apart else 0.0
@@ -169,7 +179,8 @@ class Tape(Operations):
         def back(g: Tensor, needed: Callable[[Tensor], bool], free: bool) -> Gradients:
             shares = (g @ matrix / (x.shape[2] * x.shape[3]))[:, :, None, None]
             of_x = channels_last(shares.expand_as(x))
-            return [(x, of_x), (weight, g.T @ pooled), (bias, g.sum(dim=0))]
+            of_parts = [part.T @ one for one, part in self._parts(pooled, g)]
+            return [(x, of_x), (weight, of_parts[0] if self.parts == 1 else torch.stack(of_parts)), (bias, g.sum(dim=0))]
 
         return self._keep(torch.addmm(bias.detach(), pooled, matrix.T), back, last=True)
 
@@ -197,7 +208,8 @@ class Tapes:
 
     def __init__(self, functions: NativeFunctions) -> None:
         self.functions = functions
-        self.table: dict[Any, Callable[..., Any]] = {**functions.table, as_one: self.as_one, lean_map: self.lean_map}
+        own = {as_one: self.as_one, part_gradients: self.part_gradients, lean_map: self.lean_map}
+        self.table: dict[Any, Callable[..., Any]] = {**functions.table, **own}
 
     def as_one(self, network: LeanNetwork, norm: Callable[..., Tensor], images: Tensor) -> Tensor:
         """Computes `backward.as_one`."""
@@ -215,6 +227,29 @@ class Tapes:
     def _kernels(self, network: LeanNetwork, images: Tensor) -> Kernels | None:
         # The parameters of a lean network have one precision and device.
         return self.functions.kernels(images, next(network.parameters())) if images.dim() == 4 else None
+
+    def part_gradients(
+        self,
+        network: LeanNetwork,
+        images: Tensor,
+        loss: Callable[[Tensor, slice], Tensor],
+        weights: Sequence[nn.Parameter],
+        parts: Sequence[slice],
+    ) -> list[list[Tensor | None]] | None:
+        """Computes `backward.part_gradients` in one forward and backward of all images; None for unequal parts or single images."""
+        kernels = self._kernels(network, images)
+        sizes = {part.stop - (part.start or 0) for part in parts}
+        if kernels is None or len(sizes) > 1 or sizes == {1}:
+            return None
+        tape = Tape(kernels, batch_norm, parts=len(parts))
+        with torch.no_grad(), _by(network, tape):
+            logits = network.logits(channels_last(images))
+        with torch.enable_grad():
+            leaf = logits.requires_grad_()
+            total = torch.stack([loss(leaf[part], part) for part in parts]).sum()
+            (gradient,) = torch.autograd.grad(total, leaf)
+        found = tape.gradients(gradient, weights)
+        return [[None if one is None else one[i] for one in found] for i in range(len(parts))]
 
     def lean_map(self, network: LeanNetwork, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Computes `last_map.lean_map`."""

@@ -38,15 +38,12 @@ class Zico(Proxy):
         """Returns ``ratios`` [layers], the sum over each layer's weights, float64."""
         import torch
 
-        from rbflex_evo.fitness.passes.backward import collect, gradients, inputs_of, training, weights_of
+        from rbflex_evo.fitness.passes.backward import collect, inputs_of, part_gradients, weights_of
 
         network, images = subject.lean, inputs_of(subject)
         weights = weights_of(network)
         middle = len(images) // 2
-        found = []
-        for part in (slice(middle), slice(middle, None)):
-            with training(network):
-                found.append(gradients(subject.loss(network(images[part]), part), weights))
+        found = part_gradients(network, images, subject.loss, weights, [slice(middle), slice(middle, len(images))])
         double = sum_dtype(images.device)
         ratios = []
         for first, second in zip(*found, strict=True):

@@ -15,9 +15,9 @@ from rbflex_evo.fitness import WeightParameters, create_proxy
 from rbflex_evo.fitness.data.batch import Batch
 from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.measurer import Measurer
-from rbflex_evo.fitness.passes.backward import gradients, sign_sums, training
-from rbflex_evo.fitness.passes.watch import batch_norm, batch_norm_and_variance, image_norm, served, serving
-from rbflex_evo.fitness.passes.weights import build_lean
+from rbflex_evo.fitness.passes.backward import gradients, part_gradients, sign_sums, training, weights_of
+from rbflex_evo.fitness.passes.watch import batch_norm, batch_norm_and_variance, image_norm, run_observed, served, serving
+from rbflex_evo.fitness.passes.weights import build_initialised, build_lean
 from rbflex_evo.fitness.planned import native
 from rbflex_evo.fitness.planned.compiled import CompiledBackend
 from rbflex_evo.fitness.planned.differentiable import NativeFunctions
@@ -199,6 +199,36 @@ def test_scores_of_both_backends_agree_in_float64(name):
             measured = measurer.measure([(cell, {name: proxy}) for cell in cells])
         found.append([proxy.score(one.statistics[name]) for one in measured])
     np.testing.assert_allclose(found[1], found[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("count", [4, 5])
+def test_gradients_of_parts_are_those_of_each_part_alone(count):
+    space = create_space("nats_tss", channels=16, cells=1)
+    images, parts = drawn(count, 3, 16, 16), [slice(2), slice(2, count)]
+    lean = build_lean(space, space.parse(CELLS[0]), WeightParameters(), torch.device("cpu"), torch.float64)
+    weights = weights_of(lean)
+
+    def loss(output, part):
+        return output.square().mean()
+
+    expected = part_gradients(lean, images, loss, weights, parts)
+    with serving(Tapes(NativeFunctions()).table):
+        found = part_gradients(lean, images, loss, weights, parts)
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("size", [4, 8])
+def test_by_the_batchs_statistics_maps_of_one_pixel_are_normalised_too(size):
+    space = create_space("nats_tss", channels=16, cells=1)
+    images, proxy = torch.from_numpy(noise(4, size)), create_proxy("naswot", statistics="batch")
+    for cell in map(space.parse, CELLS):
+        observer = proxy.observer()
+        network = build_initialised(space, cell, WeightParameters()).double()
+        run_observed(network, images.double(), [observer], space.classifier(network), "batch")
+        measurer = Measurer(Conditions.of(space, Batch(images), device="cpu", backend="compiled", precision="float64"))
+        (measured,) = measurer.measure([(cell, {"naswot": proxy})])
+        np.testing.assert_array_equal(measured.statistics["naswot"]["matches"], observer.finish()["matches"])
 
 
 CELLS = (
