@@ -49,7 +49,7 @@ NAMES = frozenset("__name__ __qualname__ __module__ __doc__ repr str format vars
 LARGEST = 200_000
 
 _SCALARS = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), type(NotImplemented), range, slice)
-_SIMPLE = bool | int | float | str | tuple
+_SIMPLE = bool | int | float | str
 _DESCRIPTORS = (
     types.MemberDescriptorType,
     types.GetSetDescriptorType,
