@@ -335,7 +335,8 @@ class SearchSpace(ABC):
         from rbflex_evo.spaces.isolation.settings import own_settings
 
         with own_settings(), own_random_state(0), torch.device(device):
-            network = self.build(genotype).eval()
+            # The counter's hooks refuse views of parameters, such as a token of the class, that record no gradient.
+            network = self.build(genotype).eval().requires_grad_(False)
             with torch.no_grad(), FlopCounterMode(display=False) as counter:
                 network(self.example_inputs(1, input_shape=input_shape).to(device))
         return Costs(

@@ -86,7 +86,7 @@ def walk(space: SearchSpace, batch: Batch, count: int | None, workers: int | Non
 
 def detected(measured: Measured, rule: str, rng: np.random.Generator) -> Rbflex:
     """Returns the score with the gammas that the rule finds on M random networks."""
-    proxy = Rbflex(RbflexParameters(gamma=rule, networks=M))
+    proxy = Rbflex(RbflexParameters(gamma=rule))
     chosen = rng.choice(len(measured.indices), M, replace=False)
     return proxy.calibrated(proxy.calibrate([measured.at(one) for one in chosen], rng))
 

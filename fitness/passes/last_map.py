@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from rbflex_evo.spaces.architecture.lean import LeanNetwork
 
-from .channels import Channels, arranged
 from .layout import needs_evidence
 from .observer import CandidateFailed
+from .reductions.channels import Channels, arranged
 from .watch import (
     POOLINGS,
     Rewired,

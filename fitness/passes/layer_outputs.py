@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from .activations import FUNCTIONS, declared, is_activation
-from .channels import Channels, arranged
 from .last_map import channels_last
 from .layout import needs_evidence
+from .reductions.channels import Channels, arranged
 from .watch import Rewired, evaluation_mode, normalisations
 
 

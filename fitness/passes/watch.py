@@ -30,9 +30,9 @@ from torch.overrides import TorchFunctionMode
 from rbflex_evo.spaces.isolation.draws import refused_draws, switched_off
 
 from .activations import FUNCTIONS, declared, is_activation
-from .channels import Channels, arranged, unknown_channels
 from .layout import Account, Evidence, FirstDimension, Layouts, Place, Recording, needs_evidence
 from .observer import CandidateFailed, Observer
+from .reductions.channels import Channels, arranged, unknown_channels
 from .reductions.reducer import Reducer
 from .reductions.row_sums import ROUNDINGS
 from .visible import check_visible, refusing_hidden

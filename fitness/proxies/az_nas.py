@@ -256,9 +256,9 @@ def _run(subject: Subject, images: int, statistics: Literal["batch", "image"], o
     """Runs the network once on noise and returns the statistics of an observer of its primary blocks."""
     import torch
 
-    from rbflex_evo.fitness.passes.channels import Channels, arranged
     from rbflex_evo.fitness.passes.last_map import channels_last
     from rbflex_evo.fitness.passes.layout import needs_evidence
+    from rbflex_evo.fitness.passes.reductions.channels import Channels, arranged
     from rbflex_evo.fitness.passes.watch import Rewired, batch_norm, evaluation_mode, image_norm, normalisations, tensor_of
 
     network = subject.network
@@ -308,7 +308,7 @@ class _GradientObserver(BlockObserver):
             output: The output.
             dimension: The dimension of its channels, None for that of the convention.
         """
-        from rbflex_evo.fitness.passes.channels import arranged
+        from rbflex_evo.fitness.passes.reductions.channels import arranged
 
         leaf = output.detach()
         self.block(arranged(leaf, dimension))
@@ -322,7 +322,7 @@ class _GradientObserver(BlockObserver):
         """Runs the backward from the arranged output of a block to the output of the previous one."""
         import torch
 
-        from rbflex_evo.fitness.passes.channels import arranged
+        from rbflex_evo.fitness.passes.reductions.channels import arranged
 
         rows = observations(output.detach())
         signs = self.subject.signs(f"az_nas/{len(self.gains)}", tuple(rows.shape))

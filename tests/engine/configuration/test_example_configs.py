@@ -82,7 +82,7 @@ def test_an_example_runs(name: str, tmp_path: Path) -> None:
     if name == "transnas_macro_search.yaml":
         overrides += ["space.channels=8", "data.shape=[3,64,64]"]
     config = load_config(CONFIGS / name, overrides)
-    if getattr(config.fitness.proxies.get("rbflex"), "networks", None):
+    if getattr(config.fitness.proxies.get("rbflex"), "gamma", None) in ("hda", "hda_max"):
         overrides.append("fitness.proxies.rbflex.networks=2")
     if config.fitness.objective.reference == "sample":
         overrides.append("fitness.objective.sample=3")

@@ -32,7 +32,7 @@ def noise(n=6, shape=(3, 16, 16), seed=0):
 
 
 def proxies(**rbflex):
-    rbflex = {"networks": 3} | rbflex
+    rbflex = rbflex or {"networks": 3}
     return {"rbflex": create_proxy("rbflex", **rbflex), "naswot": create_proxy("naswot"), "synflow": create_proxy("synflow")}
 
 

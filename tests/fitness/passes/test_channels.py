@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from rbflex_evo.fitness import CandidateFailed
-from rbflex_evo.fitness.passes.channels import Channels, arranged
+from rbflex_evo.fitness.passes.reductions.channels import Channels, arranged
 
 IMAGES = torch.randn(2, 3, 8, 8)
 CONVOLUTION = nn.Conv2d(3, 6, 3, padding=1)

@@ -163,6 +163,12 @@ def test_models_that_torchvision_has_not_are_timms():
 
 
 @needs_timm
+def test_costs_of_a_model_that_expands_a_parameter_are_counted():
+    space = create_space("models", **{"from": ["pit_ti_224"], "library": "timm", "size": 96})
+    assert space.costs((0,)).params == pytest.approx(4.85e6, rel=0.05)
+
+
+@needs_timm
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "deit_tiny_distilled_patch16_224", "resnet10t", "lcnet_035"])
 def test_a_model_of_timm_is_built_for_its_images_and_scored(name):
     space = create_space("models", **{"from": [name], "library": "timm", "size": 64, "classes": 5})

@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
-from .observer import CandidateFailed
+from rbflex_evo.fitness.passes.observer import CandidateFailed
 
 # Number of dimensions after the channels by the name of the function.
 CONVOLUTIONS = {f"conv{transposed}{size}d": size for size in (1, 2, 3) for transposed in ("", "_transpose")}
