@@ -103,7 +103,8 @@ def test_word_ids_stay_whole_numbers_in_every_precision(precision):
             return network
 
     proxies = {name: create_proxy(name) for name in ("rbflex", "grad_norm")}
-    with Evaluator(Conditions.of(Watched(), words(), precision=precision), proxies, workers=1) as evaluator:
+    conditions = Conditions.of(Watched(), words(), precision=precision)
+    with Evaluator(conditions, proxies, workers=1, in_process=True) as evaluator:
         (evaluation,) = evaluator.evaluate(keyed(evaluator, [(0, 1)]))
     assert not evaluation.failures
     assert len(seen) > 1
