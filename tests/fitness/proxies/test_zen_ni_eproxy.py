@@ -256,7 +256,8 @@ def test_a_parameter_that_changes_the_statistics_is_part_of_the_caches_key(name)
 def test_an_evaluator_reports_the_same_scores(space):
     genotypes = [space.representative(space.key(space.at(index))) for index in (284, 9930)]
     batch = create_batch("noise", shape=[3, 12, 12], n=5, seed=0)
-    with Evaluator(Conditions.of(space, batch, device="cpu"), {name: proxy_of(name) for name in NAMES}, workers=1) as evaluator:
+    conditions = Conditions.of(space, batch, device="cpu", backend="eager")
+    with Evaluator(conditions, {name: proxy_of(name) for name in NAMES}, workers=1) as evaluator:
         for genotype, evaluation in zip(genotypes, evaluator.evaluate(keyed(evaluator, genotypes)), strict=True):
             subject = Subject(space, genotype, batch.images)
             assert dict(evaluation.scores) == {name: six_digits(score_of(name, subject)) for name in NAMES}
