@@ -166,3 +166,16 @@ def test_a_stage_that_is_too_deep_is_refused():
         SMALL.join([0], [[1, 1, 1, 1], [1, 1]])
     with pytest.raises(ValueError, match="min_depth <= max_depth"):
         StageRange(3, 2, 1)
+
+
+def test_a_depth_changes_by_whole_steps():
+    encoding = StagedEncoding([], [StageRange(2, 4, 3, 2)])
+    check_encoding(encoding, samples=12)
+    assert encoding.size == 3**2 + 3**4 == len(list(encoding.enumerate()))
+    assert {sum(gene > 0 for gene in encoding.sample(rng(seed))) for seed in range(20)} == {2, 4}
+    assert {sum(gene > 0 for gene in other) for other in encoding.neighbours((1, 2, 0, 0))} == {2, 4}
+    assert encoding.repair([1, 2, 3, 0]) == (1, 2, 0, 0)
+    with pytest.raises(GenotypeError, match="has 3 blocks; it must have 2 or 4"):
+        encoding.validate((1, 2, 3, 0))
+    with pytest.raises(ValueError, match="expected whole steps"):
+        StageRange(2, 5, 3, 2)
