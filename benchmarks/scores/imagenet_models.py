@@ -200,17 +200,13 @@ def report(options: argparse.Namespace, file: Path) -> None:
         ]
         content[group] = {"models": members, "kendall": {name: values[0] for name, values in found.items()}}
         if group in ("ViTs", "CNNs"):
-            shown = ("layered", "rbflex", "params", "flops")
-            panels |= {f"{group}, {len(members)}: {name}": (scale(name, columns[name]), known) for name in shown}
+            sizes = {f"log10 {name}": np.log10(columns[name]) for name in ("params", "flops")}
+            shown = {PRESET: columns[PRESET], "rbflex": columns["rbflex"], **sizes}
+            panels |= {f"{len(members)} {group}, {name}": (values, known) for name, values in shown.items()}
     title = f"ImageNet models at {options.pixels} pixels, at most {options.gmacs:g} GMACs"
     write(options.folder, "imagenet_models", title, markdown(["group", "score", "Kendall", "Spearman", "models"], rows), content)
     draw_clouds(panels, options.folder / "imagenet_models.png", title, "ImageNet top-1 (%)", columns=4)
     print(f"{len(refused)} refused: " + "; ".join(f"{name}: {reason}" for name, reason in refused.items()))
-
-
-def scale(name: str, values: np.ndarray) -> np.ndarray:
-    """Returns the values as the picture shows them: sizes by their logarithm."""
-    return np.log10(values) if name in ("params", "flops") else values
 
 
 def main() -> None:
