@@ -301,21 +301,22 @@ class _Convolution(Function):
     """A convolution by a weight, or with `turned` the gradient of its inputs."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, kernels: Kernels, turned: bool, held: Held) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, weight: Tensor, kernels: Kernels, turned: bool, held: Held) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.kernels, ctx.turned, ctx.held = kernels, turned, held
         return _convolve(x, weight, kernels, turned, held)
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, g: Tensor) -> Any:
         x, weight = ctx.saved_tensors
         of_first, of_second = (wanted(before) for before, _ in ctx.next_functions)
         # Only a gradient that is differentiated again is recorded; for small maps, recording takes longer than the kernels.
         recorded = torch.is_grad_enabled()
-        convolve, weigh = (_Convolution.apply, _WeightGradient.apply) if recorded else (_convolve, _weigh)
+        convolve: Callable[..., Tensor] = _Convolution.apply if recorded else _convolve
+        weigh: Callable[..., Tensor] = _WeightGradient.apply if recorded else _weigh
         of_x = convolve(g, weight, ctx.kernels, not ctx.turned, ctx.held) if of_first else None
         pair = (g, x) if ctx.turned else (x, g)
-        of_weight = weigh(*pair, weight.shape[2], ctx.kernels) if of_second else None
+        of_weight = weigh(pair[0], pair[1], weight.shape[2], ctx.kernels) if of_second else None
         return of_x, of_weight, None, None, None
 
 
@@ -323,13 +324,13 @@ class _WeightGradient(Function):
     """The gradient of a convolution's weight, given its inputs and the gradients of its outputs."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, g: Tensor, size: int, kernels: Kernels) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, g: Tensor, size: int, kernels: Kernels) -> Tensor:
         ctx.save_for_backward(x, g)
         ctx.kernels = kernels
         return _weigh(x, g, size, kernels)
 
     @staticmethod
-    def backward(ctx: Any, weight: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, weight: Tensor) -> Any:
         x, g = ctx.saved_tensors
         of_first, of_second = (wanted(before) for before, _ in ctx.next_functions)
         held: Held = {}
@@ -342,7 +343,7 @@ class _Normalisation(Function):
     """Normalisation of groups of images; `reference` is the same in torch, for further derivatives."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         x: Tensor,
         weight: Tensor | None,
@@ -360,7 +361,7 @@ class _Normalisation(Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, g: Tensor) -> Any:
         x, weight, bias, moments = ctx.saved_tensors
         if torch.is_grad_enabled():
             found = _NormalisationGradient.apply(g, x, weight, bias, moments, ctx.kernels, ctx.reference)
@@ -374,7 +375,7 @@ class _NormalisationGradient(Function):
     """The gradients of x, weight and bias of a normalisation, given that of its result."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         g: Tensor,
         x: Tensor,
@@ -390,7 +391,7 @@ class _NormalisationGradient(Function):
         return of_x, sums[0], sums[1]
 
     @staticmethod
-    def backward(ctx: Any, v: Tensor, of_weight: Tensor, of_bias: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, v: Tensor, of_weight: Tensor, of_bias: Tensor) -> Any:
         g, x, weight, bias, moments = ctx.saved_tensors
         # An argument that is no tensor has no node.
         asked = [wanted(before) for before, _ in ctx.next_functions[: 2 if weight is None else 3]]
@@ -418,7 +419,7 @@ def wanted(before: Any) -> bool:
     if before is None:
         return False
     # Torch does not say it of leaves.
-    return type(before).__name__ == "AccumulateGrad" or bool(torch._C._will_engine_execute_node(before))  # type: ignore[attr-defined]
+    return type(before).__name__ == "AccumulateGrad" or bool(torch._C._will_engine_execute_node(before))
 
 
 def _single(sizes: Any) -> int | None:

@@ -208,7 +208,7 @@ class Tapes:
 
     def __init__(self, functions: NativeFunctions) -> None:
         self.functions = functions
-        own = {as_one: self.as_one, part_gradients: self.part_gradients, lean_map: self.lean_map}
+        own: dict[Any, Callable[..., Any]] = {as_one: self.as_one, part_gradients: self.part_gradients, lean_map: self.lean_map}
         self.table: dict[Any, Callable[..., Any]] = {**functions.table, **own}
 
     def as_one(self, network: LeanNetwork, norm: Callable[..., Tensor], images: Tensor) -> Tensor:
@@ -275,7 +275,7 @@ class _Whole(Function):
     """The logits of a lean network as a function of images and parameters."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, images: Tensor, network: LeanNetwork, norm: Callable[..., Tensor], kernels: Kernels, *parameters: Tensor
     ) -> Tensor:
         tape = Tape(kernels, norm)
@@ -285,7 +285,7 @@ class _Whole(Function):
         return logits
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, g: Tensor) -> Any:
         read = [ctx.images, *ctx.network.parameters()]
         asked = [wanted(before) for before, _ in ctx.next_functions]
         chosen = [x for x, needed in zip(read, asked, strict=True) if needed]
