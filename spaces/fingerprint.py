@@ -49,7 +49,7 @@ NAMES = frozenset("__name__ __qualname__ __module__ __doc__ repr str format vars
 LARGEST = 200_000
 
 _SCALARS = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), type(NotImplemented), range, slice)
-_SIMPLE = bool | int | float | str | tuple
+_SIMPLE = bool | int | float | str
 _DESCRIPTORS = (
     types.MemberDescriptorType,
     types.GetSetDescriptorType,
@@ -357,7 +357,8 @@ class _Walk:
     def _class(self, kind: type) -> str:
         where = _origin(kind.__module__, None)
         if where is not None:
-            replaced = [item for base in kind.__mro__ for item in self._replaced(base.__module__, base)]
+            installed = [base for base in kind.__mro__ if _origin(base.__module__, None) is not None]
+            replaced = [item for base in installed for item in self._replaced(base.__module__, base)]
             return self._all("class", where, f"{kind.__module__}.{kind.__qualname__}", vars(kind).get("version"), *replaced)
         # A class that was sent to another process may have another qualified name.
         self.names.append((kind.__name__, kind.__doc__))

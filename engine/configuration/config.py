@@ -387,8 +387,8 @@ def _of_score(section: Mapping[str, Any]) -> dict[str, Any]:
     name = section["objective"]
     if name in PRESETS.names() and name not in PROXIES.names():
         raise ConfigError(f"'fitness.objective' is {name!r}, which is a preset; write preset: {name}")
-    lone = {} if section.get("proxies") or section.get("preset") else {"proxies": {name: {}}}
-    return {"objective": {"score": name}, **lone}
+    found: dict[str, Any] = {"objective": {"score": name}}
+    return found if section.get("proxies") or section.get("preset") else {**found, "proxies": {name: {}}}
 
 
 def _of_preset(section: Mapping[str, Any]) -> dict[str, Any]:

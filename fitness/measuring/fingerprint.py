@@ -31,7 +31,7 @@ def space_code(space: SearchSpace) -> dict[str, object]:
     if not strange:
         return {}
     weights = {"largest": dict(space.weight_shapes()), "known": dict(space.known_weights())}
-    return {"space": _named("space", space.name, *strange), "weights": _named("weights of space", space.name, weights)}
+    return {"space": _named("space", space.name, *strange, *COMMON), "weights": _named("weights of space", space.name, weights)}
 
 
 def proxy_code(proxy: Proxy) -> dict[str, object]:

@@ -261,7 +261,7 @@ def cause(exit_code: int | None) -> str:
 def _without_main_program() -> Iterator[None]:
     """Hides the file of the main program, which a spawned process would run as a module of its own."""
     main = vars(sys.modules["__main__"])
-    hidden = {name: main.pop(name) for name in ("__file__", "__spec__") if name in main}
+    hidden: dict[str, Any] = {name: main.pop(name) for name in ("__file__", "__spec__") if name in main}
     main["__spec__"] = None
     try:
         yield

@@ -136,7 +136,7 @@ MISTAKES = {
     "`representative` gives another architecture": space(
         representative=lambda self, key: LayerOrders.representative(self, "-".join(reversed(key.split("-"))))
     ),
-    "the class is defined in a function, or keeps a lambda": space(),
+    "the object keeps an open file, a lock or a generator": space(opened=(number for number in range(3))),
     "a score returns NaN": score(score=lambda self, statistics: float("nan")),
     "a parameter decides the statistics unsaid": score(Noisy),
     "so do labels": score(

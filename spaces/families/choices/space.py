@@ -164,7 +164,8 @@ class ChoicesSpace(SearchSpace):
             layers = dict(network.named_modules())
             if name not in layers:
                 raise ConfigError(f"'space.classifier': the network has no layer {name!r}{near_name(name, layers)}")
-            return layers[name]
+            layer: nn.Module = layers[name]
+            return layer
         try:
             return super().classifier(network)
         except IndexError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import pickle
+import sys
 
 import cloudpickle
 import numpy as np
@@ -282,3 +283,12 @@ def test_a_snippet_builds_the_network_without_this_package():
     given = Choices(lambda depth: build(depth, 4), depth=[1], input_shape=SHAPE).snippet((0,))
     assert given.splitlines()[0].endswith("which is not stored here: define it first")
     assert given.splitlines()[1] == "network = build(depth=1)"
+
+
+def test_a_module_in_the_current_folder_is_found(tmp_path, monkeypatch):
+    (tmp_path / "net_of_this_folder.py").write_text("from torch import nn\n\ndef build(width):\n    return nn.Linear(3, width)\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(filter(None, sys.path)))
+    space = create_space("choices", build="net_of_this_folder:build", choices={"width": [4]}, input_shape=[3, 8, 8])
+    assert space.build((0,)).out_features == 4
+    monkeypatch.delitem(sys.modules, "net_of_this_folder")
