@@ -50,7 +50,7 @@ def _run(make: Callable[[], nn.Module], input_shape: Sequence[int], device: str)
 
 
 def without_weights(make: Callable[[], nn.Module]) -> nn.Module:
-    """Returns a new network on the meta device, or on the CPU if its constructor reads values; random states are left as they are."""
+    """Returns a new network on the meta device, or on the CPU if its constructor reads values; draws from no global state."""
     import torch
 
     from rbflex_evo.spaces.isolation.random_state import own_random_state
