@@ -49,6 +49,21 @@ def _run(make: Callable[[], nn.Module], input_shape: Sequence[int], device: str)
         raise TypeError(f"the network returns {type(output).__name__} instead of one tensor")
 
 
+def without_weights(make: Callable[[], nn.Module]) -> nn.Module:
+    """Returns a new network on the meta device, or on the CPU if its constructor reads values; draws from no global state."""
+    import torch
+
+    from rbflex_evo.spaces.isolation.random_state import own_random_state
+    from rbflex_evo.spaces.isolation.settings import own_settings
+
+    with own_settings(), own_random_state(0):
+        try:
+            with torch.device("meta"):
+                return make()
+        except Exception:
+            return make()
+
+
 def classifier_of(network: nn.Module) -> nn.Module:
     """Returns the last layer of a model: of `get_classifier()` if it has that method (timm), else the last linear layer.
 

@@ -20,7 +20,7 @@ from rbflex_evo.spaces.parameters import Parameters as AnyParameters
 from rbflex_evo.spaces.space import SearchSpace
 
 from .libraries import EXCEPT, Library, arguments_of, chosen_models, create_model, library_version, model_snippet
-from .network import check_forward, classifier_of, network_drawing
+from .network import check_forward, classifier_of, network_drawing, without_weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -138,11 +138,6 @@ class ModelsSpace(SearchSpace):
 
     def drawing(self, genotype: Genotype) -> Drawing:
         """Returns the chain of the primary blocks."""
-        import torch
-
-        from rbflex_evo.spaces.isolation.random_state import own_random_state
-        from rbflex_evo.spaces.isolation.settings import own_settings
-
-        with own_settings(), own_random_state(0), torch.device("meta"):
-            network = self.build(genotype)
-        return network_drawing(self.blocks(network), self.notation(genotype))
+        name = self.notation(genotype)
+        network = without_weights(lambda: self._created(name))
+        return network_drawing(self.blocks(network), name)
