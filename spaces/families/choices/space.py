@@ -26,7 +26,7 @@ from rbflex_evo.spaces.space import SearchSpace
 
 from . import functions, notation
 from .parameters import ChoicesParameters, plain
-from .rules import read_expression, read_function, rule
+from .rules import check_outcomes, check_values, read_expression, read_function, rule
 
 if TYPE_CHECKING:
     from torch import nn
@@ -93,8 +93,19 @@ class ChoicesSpace(SearchSpace):
         names = list(self.values) if choices is None else choices
         if text in self._given or functions.PATH.fullmatch(text):
             function = self._function(text, where)
-            return rule(read_function(function, names, where, all_of_them=choices is None), self.values, text)
-        return rule(read_expression(text, names, where), self.values, text)
+            found = rule(read_function(function, names, where, all_of_them=choices is None), self.values, text)
+        else:
+            expression = read_expression(text, names, where)
+            check_values(expression, self.values, where)
+            found = rule(expression, self.values, text)
+        always, never = (
+            ("it forbids every combination; relax it", "it forbids nothing; leave it out")
+            if choices is None
+            else ("leave the condition out", "the choice is never active; relax the condition, or leave the choice out")
+        )
+        sure = not any(name in self.parameters.conditions for name in (list(self.values)[i] for i in found.reads))
+        check_outcomes(found, self.values, where, always, never, sure)
+        return found
 
     @property
     def foreign_code(self) -> tuple[object, ...]:
