@@ -319,7 +319,11 @@ class Loop:
     def _best(self) -> str:
         incumbent = self.view.incumbent()
         if incumbent is None:
-            return "no candidate has succeeded yet"
+            return (
+                "no candidate has succeeded yet"
+                if self.view.evaluations or not self.limits.rejected
+                else "all broke a limit so far"
+            )
         member = next(name for name in self.view.objective.members if name in incumbent.scores)
         return f"best {member} {incumbent.scores[member]:g}"
 

@@ -273,6 +273,45 @@ def test_sets_and_rules_of_functions_are_checked_in_python_too():
         small(conditions={"act": lambda depth: depth > 3})
 
 
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"conditions": ["depth > 3"]}, r"'conditions': should be a mapping by name, such as .*, but it is \['depth > 3'\]"),
+        ({"arguments": ["classes"]}, "'arguments': should be a mapping by name"),
+        ({"ordered": "depth"}, r"'ordered': should be a list of names of choices, but it is 'depth'; write ordered=\['depth'\]"),
+        ({"forbidden": 3}, "'forbidden': should be an expression or a function, or a list of these, but it is 3"),
+    ],
+)
+def test_settings_of_another_form_are_one_line(settings, reason):
+    with pytest.raises(ConfigError, match=reason):
+        small(**settings)
+
+
+def test_one_network_is_tried_before_a_search():
+    small().check_network()
+    with pytest.raises(
+        ConfigError, match=r"depth=.* fails for an input of 'space.input_shape' \[4, 8, 8\] \(RuntimeError: .*correct"
+    ):
+        Choices(build, depth=[1], width=[4], input_shape=(4, 8, 8)).check_network()
+    with pytest.raises(ConfigError, match="'space.classifier': the network has no layer 'head'; known: 0, 1, 2, 3, 4$"):
+        Choices(build, depth=[1], width=[4], classifier="head", input_shape=SHAPE).check_network()
+
+
+def test_a_network_that_cannot_be_on_the_meta_device_is_tried_on_the_cpu():
+    def reads(depth):
+        network = build(depth, 4)
+        network[0].bias.detach().sum().item()
+        return network
+
+    before = torch.random.get_rng_state()
+    Choices(reads, depth=[1, 2], input_shape=SHAPE).check_network()
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_a_space_is_shown_on_one_line():
+    assert repr(small()) == f"<ChoicesSpace {__name__}:build: depth (3), width (2), act (2), inputs [3, 8, 8]>"
+
+
 def test_a_condition_may_hold_wherever_a_conditional_choice_is_active():
     space = small(tail=[1, 2], last=[1, 2], conditions={"tail": "depth == 3", "last": "tail > 0"})
     assert space.encoding.size == 2 * 2 * (2 + 4)
