@@ -226,7 +226,7 @@ class SearchSpace(ABC):
 
         return [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
 
-    def check_network(self) -> None:
+    def check_network(self) -> None:  # noqa: B027 (most spaces have nothing to check)
         """Checks before a search that a network of the space can be built and run; nothing by default.
 
         Raises:

@@ -184,7 +184,7 @@ def test_numbers_of_candidates_and_names_of_costs_are_checked(settings: dict[str
     assert repr(result).count("params") == 1
     with pytest.raises(ConfigError, match="'top' should be the number of candidates, but it is 'layered'"):
         result.plot_ranks("layered")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="the search has no cost 3; known: flops, naswot, params$"):
+    with pytest.raises(ConfigError, match=r"the search has no cost 3; known: flops, naswot, params$"):
         result.plot_scores(3)  # type: ignore[arg-type]
 
 

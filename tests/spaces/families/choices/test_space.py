@@ -293,7 +293,7 @@ def test_one_network_is_tried_before_a_search():
         ConfigError, match=r"depth=.* fails for an input of 'space.input_shape' \[4, 8, 8\] \(RuntimeError: .*correct"
     ):
         Choices(build, depth=[1], width=[4], input_shape=(4, 8, 8)).check_network()
-    with pytest.raises(ConfigError, match="'space.classifier': the network has no layer 'head'; known: 0, 1, 2, 3, 4$"):
+    with pytest.raises(ConfigError, match=r"'space.classifier': the network has no layer 'head'; known: 0, 1, 2, 3, 4$"):
         Choices(build, depth=[1], width=[4], classifier="head", input_shape=SHAPE).check_network()
 
 
