@@ -226,6 +226,13 @@ class SearchSpace(ABC):
 
         return [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
 
+    def check_network(self) -> None:  # noqa: B027 (most spaces have nothing to check)
+        """Checks before a search that a network of the space can be built and run; nothing by default.
+
+        Raises:
+            ConfigError: If a setting of the space is wrong for it.
+        """
+
     def blocks(self, network: nn.Module) -> Sequence[nn.Module]:
         """Returns the primary blocks in the order in which they run, the stem first; AZ-NAS compares consecutive blocks.
 

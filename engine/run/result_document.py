@@ -34,7 +34,9 @@ class Candidate(Part):
     costs: dict[str, float] = {}
 
     def __repr__(self) -> str:
-        numbers = ", ".join(filter(None, (named(self.scores), named(self.costs))))
+        # Params and FLOPs may be a score and a cost.
+        costs = {name: cost for name, cost in self.costs.items() if self.scores.get(name) != cost}
+        numbers = ", ".join(filter(None, (named(self.scores), named(costs))))
         return f"<Candidate {_shortened(self.notation)}: {numbers}>"
 
     __str__ = __repr__

@@ -107,8 +107,8 @@ class Callbacks:
     """
 
     def __init__(self, callbacks: Iterable[Callback] = ()) -> None:
-        if isinstance(callbacks, Callback):
-            raise ConfigError(f"callbacks must be a list, but it is {shown(callbacks)}; put the callback into brackets")
+        if isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable):
+            raise ConfigError(f"callbacks must be a list, but it is {shown(callbacks)}; write callbacks=[MyCallback()]")
         self._callbacks = tuple(callbacks)
         for callback in self._callbacks:
             if not isinstance(callback, Callback):

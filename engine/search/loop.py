@@ -319,7 +319,8 @@ class Loop:
     def _best(self) -> str:
         incumbent = self.view.incumbent()
         if incumbent is None:
-            return "no candidate has succeeded yet"
+            broken = self.limits.rejected and not self.view.evaluations
+            return "every candidate broke a limit so far" if broken else "no candidate has succeeded yet"
         member = next(name for name in self.view.objective.members if name in incumbent.scores)
         return f"best {member} {incumbent.scores[member]:g}"
 

@@ -10,6 +10,7 @@ the run or returns its result.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
@@ -62,7 +63,8 @@ def search(
         evaluations: Number of distinct architectures to evaluate; by default 500, unless another limit is given.
         seconds: Time of the search.
         generations: Number of generations of the strategy.
-        preset: Named combination of scores; by default ``rbflex_robust`` for images and the score ``rbflex`` for words.
+        preset: Named combination of scores, which is the objective; further `proxies` are measured and recorded, and parameters of
+            its own members replace its parameters. By default ``rbflex_robust`` for images and the score ``rbflex`` for words.
         proxies: Scores: one name, names, or parameters by name. Several are combined by rank unless `objective` says otherwise.
         objective: How scores become one utility: the name of a score, or the section ``fitness.objective``.
         quiet: Whether to show no progress.
@@ -77,6 +79,9 @@ def search(
         RunError: If the folder holds another run, or the code of the space has changed since that run began.
         Interrupted, Stopped: After Ctrl-C or another stop signal, everything saved.
     """
+    for name, flag in (("quiet", quiet), ("report", report)):
+        if not isinstance(flag, bool):
+            raise ConfigError(f"{name!r} should be True or False, but it is {shown(flag)}")
     budget = {"evaluations": evaluations, "seconds": seconds, "generations": generations}
     fitness = {"preset": preset, "proxies": proxies, "objective": objective, "limits": limits}
     config, built = configured(space, budget, fitness, settings)
@@ -103,6 +108,11 @@ def configured(
         if key in settings:
             way_out = "pass it first" if key == "space" else f"pass {', '.join(BudgetConfig.model_fields)} by name"
             raise ConfigError(f"{key!r} is no setting of search(); {way_out}")
+    if hasattr(settings.get("data"), "shape"):
+        raise ConfigError(
+            f"'data': should be a source, but it is a {type(settings['data']).__name__} of shape {list(settings['data'].shape)}; "
+            "save it as a file: numpy.save('inputs.npy', inputs), data={'source': 'file', 'path': 'inputs.npy'}"
+        )
     built, section = _space(space)
     given = {name: value for name, value in budget.items() if value is not None}
     values = {
@@ -129,7 +139,12 @@ def _space(space: SearchSpace | str | Mapping[str, Any]) -> tuple[SearchSpace, d
     if isinstance(space, str):
         space = {"name": space}
     if not isinstance(space, Mapping) or not isinstance(space.get("name"), str):
-        raise ConfigError(f"'space': should be a space, a name, or a mapping with the key 'name', but it is {shown(space)}")
+        way_out = (
+            "; make a space: Choices(build, depth=[2, 3], input_shape=(3, 32, 32))" if space is None or callable(space) else ""
+        )
+        raise ConfigError(
+            f"'space': should be a space, a name, or a mapping with the key 'name', but it is {shown(space)}{way_out}"
+        )
     values = {str(key): value for key, value in space.items() if key != "name"}
     return create_space(space["name"], **values), {"name": space["name"], **values}
 
@@ -159,6 +174,9 @@ def _fitness(given: Mapping[str, Any], section: Any, inputs: str) -> Any:
 
 def _proxies(given: Any) -> Any:
     names = [given] if isinstance(given, str) else given
+    twice = [name for name in names if names.count(name) > 1] if isinstance(names, list | tuple) else []
+    if twice:
+        raise ConfigError(f"'proxies' names {shown(twice[0])} twice; leave one out")
     return {name: {} for name in names} if isinstance(names, list | tuple) else _plain(names)
 
 
@@ -183,7 +201,9 @@ def _in_python() -> Iterator[None]:
     try:
         yield
     except RunError as error:
-        text = str(error).replace("--set name=...", "name=...")
+        text = re.sub(r"--set (name|runs)=", r"\1=", str(error))
         if text == str(error):
             raise
-        raise type(error)(text) from error
+        worded = type(error)(text)
+        worded.exit_code = error.exit_code
+        raise worded from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,7 +17,8 @@ from rbflex_evo.engine.terminal.wording import counted
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
-from rbflex_evo.spaces import RunError, SearchSpace
+from rbflex_evo.spaces import ConfigError, RunError, SearchSpace
+from rbflex_evo.spaces.errors import shown
 
 from . import result_table
 
@@ -52,8 +54,8 @@ class Result:
     weights: WeightParameters = field(default_factory=WeightParameters)
 
     def __repr__(self) -> str:
-        best = self.best
-        return f"<Result {self.folder}: {'nothing found' if best is None else best}, {counted(len(self.view), 'evaluation')}>"
+        best = self.best or why_nothing(self.found)
+        return f"<Result {self.folder}: {best}, {counted(len(self.view), 'evaluation')}>"
 
     def _repr_html_(self) -> str:
         from .result_page import result_page
@@ -72,7 +74,7 @@ class Result:
 
     def top(self, n: int = TOP) -> list[Candidate]:
         """Returns the `n` best candidates, best first."""
-        return [candidate(evaluation, self.space) for evaluation in self.ranked[: max(0, n)]]
+        return [candidate(evaluation, self.space) for evaluation in self.ranked[: max(0, _whole(n, "n"))]]
 
     def front(self) -> list[Candidate]:
         """Returns the feasible candidates that no other dominates, the best in the first objective first.
@@ -200,7 +202,7 @@ class Result:
         """
         from . import result_plots
 
-        return result_plots.ranks(self.view, top, ax)
+        return result_plots.ranks(self.view, _whole(top, "top"), ax)
 
     def _check_front(self) -> None:
         if self.view.objective.rule != "pareto":
@@ -225,6 +227,29 @@ class Result:
     def table(self) -> TableFacts | None:
         """What the table of known accuracies says about the best candidate, or None without a table."""
         return self.found.table
+
+
+def why_nothing(found: ResultDocument) -> str:
+    """Returns why a search without a best candidate has none, as a phrase."""
+    counts = found.counts
+    rejected, broke = counts.get("rejected", 0), counts.get("unique", 0) - counts.get("failed", 0)
+    if counts.get("failed", 0) and not (rejected or broke):
+        return "nothing found, because every candidate failed"
+    if counts.get("failed", 0):
+        return "nothing found, because every candidate failed or broke a limit"
+    return "nothing found, because every candidate broke a limit" if rejected or broke else "nothing found"
+
+
+def _whole(value: Any, name: str) -> int:
+    """Returns a number of candidates.
+
+    Raises:
+        ConfigError: If it is no whole number.
+    """
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise ConfigError(f"{name!r} should be the number of candidates, but it is {shown(value)}") from None
 
 
 def candidate(evaluation: Evaluation, space: SearchSpace) -> Candidate:

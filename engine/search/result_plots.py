@@ -78,7 +78,7 @@ def costs_of(view: ArchiveView, space: SearchSpace, name: str) -> np.ndarray:
         if name in names_in(values):
             return np.array([each.get(name, math.nan) for each in values])
     if name not in COUNTED:
-        known = [*names_in(e.costs for e in told), *names_in(e.scores for e in told), *COUNTED]
+        known = {*names_in(e.costs for e in told), *names_in(e.scores for e in told), *COUNTED}
         raise ConfigError(f"the search has no cost {name!r}{near_name(name, known)}")
     return np.array([getattr(space.costs(evaluation.genotype), name) for evaluation in told])
 

@@ -420,6 +420,8 @@ class RunningSearch:
             self._table, book = search.parts.table, search.parts.book()
             if not content.evaluations:
                 book.check(search.space.encoding.sample(np.random.Generator(np.random.PCG64(0))))
+                if search._given is None and search.config.scores is None:
+                    search.space.check_network()
             resources.callback(search._callbacks.close)
             self._measuring = resources.enter_context(ExitStack())
             evaluator, inputs = self._measuring.enter_context(search._evaluator())

@@ -46,6 +46,7 @@ def check_proxy(proxy: Proxy | type[Proxy] | str, spaces: Sequence[SearchSpace] 
     _check_declared(kind)
     made: Proxy = kind(parse(kind.Parameters, {}, f"fitness.proxies.{kind.name}")) if isinstance(found, type) else found
     _check_identity(made)
+    check_pickled(made, kind.__name__)
     if made.needs == "forward":
         check_made(made.observer, kind.__name__)
     cases: list[Case] = []
@@ -66,7 +67,6 @@ def check_proxy(proxy: Proxy | type[Proxy] | str, spaces: Sequence[SearchSpace] 
     check_keeps_nothing(cases[0])
     if made.needs == "forward":
         check_observer(made.observer, kind.__name__)
-    check_pickled(made, kind.__name__)
     check_identified(made, kind.__name__)
 
 

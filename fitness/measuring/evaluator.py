@@ -11,7 +11,7 @@ import math
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,7 +22,7 @@ from rbflex_evo.fitness.evaluation import Evaluation, six_digits
 from rbflex_evo.fitness.passes.observer import CandidateFailed, Statistics
 from rbflex_evo.fitness.proxies.proxy import Proxy
 from rbflex_evo.spaces import ConfigError, DeviceError, Genotype
-from rbflex_evo.spaces.encodings.distinct import distinct, draws
+from rbflex_evo.spaces.encodings.distinct import distinct, draws, is_small, listed
 from rbflex_evo.spaces.fingerprint import Unsure, is_ours, strangers
 from rbflex_evo.spaces.isolation.settings import own_settings
 
@@ -121,7 +121,8 @@ class Evaluator:
     def prepare(self, progress: Callable[[int, int], None] | None = None) -> dict[str, dict[str, float]]:
         """Calibrates the proxies that need it (HDA) once and returns the results by proxy.
 
-        The networks are distinct and are drawn from a separate random stream. A network that fails is replaced.
+        The networks are distinct and are drawn from a separate random stream. A network that fails is replaced. A space that has
+        fewer networks than wanted gives all of them.
 
         Args:
             progress: Called with (networks measured, networks wanted).
@@ -164,13 +165,17 @@ class Evaluator:
         samples: list[Statistics] = []
         lost = 0  # Networks that died or took too long.
         key_of = self.key if self.raw else self.space.calibration_key
-        drawn = distinct(islice(draws(self.space.encoding, rng), 1000 * wanted), key_of)
+        most = 1000 * wanted
+        # A space whose size is at most that is used up, so that a small one gives all of its networks.
+        drawn = distinct(chain(islice(draws(self.space.encoding, rng), most), listed(self.space.encoding, most)), key_of)
         while len(samples) < wanted:
             fresh = [self.key(genotype) for _, genotype in islice(drawn, wanted - len(samples))]
             if not fresh:
+                if samples and is_small(self.space.encoding, most):
+                    break
                 raise ConfigError(
                     f"only {len(samples)} of {wanted} networks for {name}'s gammas could be measured in {self.space.name}; "
-                    f"set fitness.proxies.{name}.networks lower"
+                    f"{f'set fitness.proxies.{name}.networks lower' if samples else f'set fitness.proxies.{name}.gamma'}"
                 )
             for block in self._statistics(fresh, {name: proxy}):
                 for measured in block:

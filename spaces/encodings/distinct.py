@@ -18,6 +18,18 @@ def draws(encoding: Encoding, rng: np.random.Generator) -> Iterator[Genotype]:
         yield encoding.sample(rng)
 
 
+def is_small(encoding: Encoding, most: int) -> bool:
+    """Returns whether an encoding is known to have at most `most` genotypes, and can be enumerated."""
+    size = encoding.size
+    return size is not None and size <= most and type(encoding).enumerate is not Encoding.enumerate
+
+
+def listed(encoding: Encoding, most: int) -> Iterator[Genotype]:
+    """Yields every genotype of an encoding that has at most `most`, and none of a larger one; nothing is counted before."""
+    if is_small(encoding, most):
+        yield from encoding.enumerate()
+
+
 def distinct(
     genotypes: Iterable[Genotype], key_of: Callable[[Genotype], Key], idle: int | None = None
 ) -> Iterator[tuple[Key, Genotype]]:

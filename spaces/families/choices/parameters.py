@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
@@ -64,6 +65,9 @@ class ChoicesParameters(Parameters):
         # As `_written_as_pairs` writes it.
         if isinstance(value, list) and all(isinstance(each, list | tuple) and len(each) == 2 for each in value):
             return dict(value)
+        for name, values in value.items() if isinstance(value, Mapping) else ():
+            if isinstance(values, set | frozenset | Mapping):
+                raise ValueError(f"the values of {shown(name)} are {shown(values)}; expected a list, whose order is kept")
         return value
 
     @field_validator("choices")
@@ -114,10 +118,13 @@ class ChoicesParameters(Parameters):
 
 
 def plain(value: Any) -> Any:
-    """Returns a value of Python as YAML would give it: numbers of numpy as numbers, tuples and ranges as lists."""
+    """Returns a value of Python as YAML would give it: numbers of numpy as numbers, tuples and ranges as lists.
+
+    Sets have no order, and are returned as they are.
+    """
     if isinstance(value, Mapping):
         return {str(name): plain(each) for name, each in value.items()}
-    if isinstance(value, str | bytes):
+    if isinstance(value, str | bytes | set | frozenset):
         return value
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
         return value.item()
@@ -127,7 +134,7 @@ def plain(value: Any) -> Any:
 
 
 def check_plain(value: Any, name: str) -> None:
-    """Checks that a value of a choice is a number, a text, a truth value, None, or a list of these.
+    """Checks that a value of a choice is a finite number, a text, a truth value, None, or a list of these.
 
     Raises:
         ValueError: If it is anything else.
@@ -140,3 +147,5 @@ def check_plain(value: Any, name: str) -> None:
             f"a value of {name!r} is {shown(value)}; expected a number, a text, a truth value, None, or a list of these "
             "(choose classes and functions by name, in build)"
         )
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"a value of {name!r} is {value}; expected a finite number (None may stand for no limit)")

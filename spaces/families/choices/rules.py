@@ -7,17 +7,22 @@ evaluated here and run no code. A function takes the choices that it reads as ar
 from __future__ import annotations
 
 import ast
+import itertools
+import math
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from rbflex_evo.spaces.encodings.conditional import INACTIVE, Rule
-from rbflex_evo.spaces.errors import ConfigError, near_name, reason, shown
+from rbflex_evo.spaces.errors import ConfigError, listed, near_name, reason, shown
 from rbflex_evo.spaces.literals import expression
 
 from .functions import arguments_of
+
+# Most combinations of values for which a rule is tried when the space is made.
+MOST_TRIED = 10_000
 
 _COMPARISONS: dict[type, Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,
@@ -130,6 +135,75 @@ def read_expression(text: str, choices: Sequence[str], where: str) -> Expression
     if not names:
         raise ConfigError(f"{where!r}: {shown(text)} reads no choice, so it is always the same")
     return Expression(text, tuple(names))
+
+
+def check_values(test: Expression, choices: Mapping[str, Sequence[Any]], where: str) -> None:
+    """Checks that an expression compares a choice, by ``==`` or ``!=``, with a value that it has, or one of them by ``in``.
+
+    Args:
+        test: The expression.
+        choices: Values of each choice by name.
+        where: Key of the expression in the configuration, for error messages.
+
+    Raises:
+        ConfigError: If it compares a choice with another value.
+    """
+    for node in ast.walk(_tree(test.text)):
+        for name, values in _compared(node) if isinstance(node, ast.Compare) else ():
+            if not any(value in choices[name] for value in values):
+                value, texts = (*values, "nothing")[0], [str(each) for each in choices[name]]
+                near = near_name(value, texts) if isinstance(value, str) else f"; known: {listed(texts)}"
+                raise ConfigError(
+                    f"{where!r}: {shown(test.text)} compares {name!r} with {shown(value)}, which is no value of it{near}"
+                )
+
+
+def _compared(comparison: ast.Compare) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """Yields each name that is compared for equality or by ``in``, with the constant values for it."""
+    sides = [comparison.left, *comparison.comparators]
+    for op, left, right in zip(comparison.ops, sides, sides[1:], strict=False):
+        equal = isinstance(op, ast.Eq | ast.NotEq)
+        for name, other in ((left, right), (right, left)) if equal else ((left, right),):
+            constant = not any(isinstance(each, ast.Name) for each in ast.walk(other))
+            if isinstance(name, ast.Name) and constant and (equal or isinstance(op, ast.In | ast.NotIn)):
+                value = evaluated(other, {})
+                if equal:
+                    yield name.id, (value,)
+                elif isinstance(value, tuple):
+                    yield name.id, value
+
+
+def check_outcomes(found: Rule, choices: Mapping[str, Sequence[Any]], where: str, always: str, never: str, sure: bool) -> None:
+    """Checks that a rule holds for some values of the choices that it reads, and not for others.
+
+    A rule is taken as it is if it reads INACTIVE choices, fails for some values, or reads too many values to go through.
+
+    Args:
+        found: The rule.
+        choices: Values of each choice by name, in the order of the genes.
+        where: Key of the rule in the configuration, for error messages.
+        always: The way out if it always holds.
+        never: The way out if it never holds.
+        sure: Whether all choices that it reads are always active; otherwise it may always hold where they are.
+
+    Raises:
+        ConfigError: If it always or never holds.
+    """
+    ranges = [range(len(list(choices.values())[i])) for i in found.reads]
+    if found.partial or math.prod(map(len, ranges)) > MOST_TRIED:
+        return
+    outcomes = set()
+    for genes in itertools.product(*ranges):
+        try:
+            outcomes.add(found.holds(*genes))
+        except ConfigError:  # told when a candidate has these values; another rule may forbid them
+            return
+        if len(outcomes) > 1:
+            return
+    if outcomes == {False} or sure:
+        how, way_out = ("always", always) if True in outcomes else ("never", never)
+        names = ", ".join(list(choices)[i] for i in found.reads)
+        raise ConfigError(f"{where!r}: {shown(found.text)} {how} holds, whatever the values of {names}; {way_out}")
 
 
 def read_function(function: Callable[..., Any], choices: Sequence[str], where: str, *, all_of_them: bool) -> ByName:

@@ -12,24 +12,29 @@ that a network has.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from rbflex_evo.spaces.architecture.drawing import Drawing, chain_drawing
 from rbflex_evo.spaces.encodings.conditional import INACTIVE, ConditionalEncoding, Gene, Rule
 from rbflex_evo.spaces.encodings.encoding import Genotype
-from rbflex_evo.spaces.errors import ConfigError, GenotypeError, near_name, shown
+from rbflex_evo.spaces.errors import ConfigError, GenotypeError, listed, near_name, reason, shown
 from rbflex_evo.spaces.fingerprint import PACKAGE
 from rbflex_evo.spaces.parameters import parse
 from rbflex_evo.spaces.space import SearchSpace
 
 from . import functions, notation
 from .parameters import ChoicesParameters, plain
-from .rules import read_expression, read_function, rule
+from .rules import check_outcomes, check_values, read_expression, read_function, rule
 
 if TYPE_CHECKING:
     from torch import nn
+
+# Most choices that the representation of a space names.
+SHOWN_CHOICES = 10
 
 
 class ChoicesSpace(SearchSpace):
@@ -93,8 +98,19 @@ class ChoicesSpace(SearchSpace):
         names = list(self.values) if choices is None else choices
         if text in self._given or functions.PATH.fullmatch(text):
             function = self._function(text, where)
-            return rule(read_function(function, names, where, all_of_them=choices is None), self.values, text)
-        return rule(read_expression(text, names, where), self.values, text)
+            found = rule(read_function(function, names, where, all_of_them=choices is None), self.values, text)
+        else:
+            expression = read_expression(text, names, where)
+            check_values(expression, self.values, where)
+            found = rule(expression, self.values, text)
+        always, never = (
+            ("it forbids every combination; relax it", "it forbids nothing; leave it out")
+            if choices is None
+            else ("leave the condition out", "the choice is never active; relax the condition, or leave the choice out")
+        )
+        sure = not any(name in self.parameters.conditions for name in (list(self.values)[i] for i in found.reads))
+        check_outcomes(found, self.values, where, always, never, sure)
+        return found
 
     @property
     def foreign_code(self) -> tuple[object, ...]:
@@ -163,13 +179,66 @@ class ChoicesSpace(SearchSpace):
         if name is not None:
             layers = dict(network.named_modules())
             if name not in layers:
-                raise ConfigError(f"'space.classifier': the network has no layer {name!r}{near_name(name, layers)}")
+                known = [each for each in layers if each]
+                near = near_name(name, known)
+                # The layer of the outputs is seldom first in the alphabet.
+                near = near if "did you mean" in near else f"; known: {listed(known)}"
+                raise ConfigError(f"'space.classifier': the network has no layer {name!r}{near}")
             layer: nn.Module = layers[name]
             return layer
         try:
             return super().classifier(network)
         except IndexError:
             raise ConfigError("the network has no linear layer; name the layer of its outputs in 'space.classifier'") from None
+
+    def check_network(self) -> None:
+        """Builds one network and runs it for one input, on the meta device if it can be there.
+
+        Candidates that cannot be built are left to the search.
+
+        Raises:
+            ConfigError: If it does not take an input of `input_shape`, or lacks the layer that `classifier` names.
+        """
+        from rbflex_evo.spaces.isolation.random_state import own_random_state
+        from rbflex_evo.spaces.isolation.settings import own_settings
+
+        genotype = self.encoding.sample(np.random.Generator(np.random.PCG64(0)))
+        try:
+            with own_settings(), own_random_state(0):
+                self._try("meta", genotype)
+            return
+        except Exception:  # a network may be unable to be there
+            pass
+        with own_settings(), own_random_state(0):
+            self._try("cpu", genotype)
+
+    def _try(self, device: str, genotype: Genotype) -> None:
+        """Builds a network and runs it on a device; an error of the constructor is left to the search, which has a name for it."""
+        import torch
+
+        with torch.device(device):
+            try:
+                network = self.build(genotype).eval()
+            except ConfigError:
+                raise
+            except Exception:
+                if device == "meta":
+                    raise
+                return
+            self.classifier(network)
+            try:
+                with torch.no_grad():
+                    network(self.example_inputs(1).to(device))
+            except Exception as error:
+                raise ConfigError(
+                    f"the network of {self.notation(genotype)} fails for an input of 'space.input_shape' {list(self.input_shape)} "
+                    f"({reason(error)}); correct input_shape or the network, or forbid what cannot be built"
+                ) from error
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name} ({len(values)})" for name, values in itertools.islice(self.values.items(), SHOWN_CHOICES))
+        more = f" and {len(self.values) - SHOWN_CHOICES} more" if len(self.values) > SHOWN_CHOICES else ""
+        return f"<{type(self).__name__} {self.parameters.build}: {values}{more}, inputs {list(self.input_shape)}>"
 
     def drawing(self, genotype: Genotype) -> Drawing:
         """Returns the active choices as a chain."""
@@ -239,6 +308,14 @@ def Choices(  # noqa: N802 (it makes a space, and reads as its class)
             text = f"{functions.path_of(each)}_{number}"
         return text
 
+    for name, each in (("choices", choices), ("arguments", arguments), ("conditions", conditions)):
+        if not (each is None or isinstance(each, Mapping)):
+            example = {"choices": "{'depth': [2, 3]}", "arguments": "{'classes': 10}"}.get(name, "{'kernel': 'depth >= 3'}")
+            raise ConfigError(f"{name!r}: should be a mapping by name, such as {example}, but it is {shown(each)}")
+    if isinstance(ordered, str) or not (ordered is None or isinstance(ordered, Iterable)):
+        raise ConfigError(f"'ordered': should be a list of names of choices, but it is {shown(ordered)}; write ordered=['depth']")
+    if not (callable(forbidden) or isinstance(forbidden, Iterable)):
+        raise ConfigError(f"'forbidden': should be an expression or a function, or a list of these, but it is {shown(forbidden)}")
     rules = [forbidden] if isinstance(forbidden, str) or callable(forbidden) else forbidden
     values = {
         "build": path(build),

@@ -17,7 +17,7 @@ from rbflex_evo import Choices, Search, search
 from rbflex_evo.engine import load_network
 from rbflex_evo.engine.commands.app import run
 from rbflex_evo.engine.search.one_call import configured
-from rbflex_evo.spaces import SPACES, ConfigError, RunError, SearchSpace, UnknownNameError, create_space
+from rbflex_evo.spaces import SPACES, ConfigError, RbflexEvoError, RunError, SearchSpace, UnknownNameError, create_space
 from tests.support.instant import journal_without_times
 from tests.support.perilous import Perilous
 
@@ -163,6 +163,49 @@ def test_a_space_that_only_the_program_knows_is_searched_and_may_be_defined_agai
     monkeypatch.delitem(SPACES._known, "perilous")
 
 
+def test_a_small_space_has_gammas_and_what_its_networks_do_not_take_is_said_before(settings: dict[str, Any]) -> None:
+    few = {"depth": [1, 2], "width": [4], "act": ["relu"]}
+    result = search(Choices(build, **few, input_shape=(3, 8, 8)), **{**settings, "proxies": "rbflex"}, name="few")
+    assert result.counts["unique"] == 2 and result.counts["failed"] == 0
+    for wrong, reason in (({"input_shape": (4, 8, 8)}, "'space.input_shape'"), ({"classifier": "head"}, "'space.classifier'")):
+        shape: Any = wrong.get("input_shape", (3, 8, 8))
+        data = {"source": "noise", "shape": list(shape), "n": 4}
+        with pytest.raises(ConfigError, match=reason):
+            search(Choices(build, **few, **{"input_shape": shape, **wrong}), **{**settings, "data": data}, name="wrong")
+
+
+def test_limits_that_no_candidate_keeps_are_told(settings: dict[str, Any]) -> None:
+    result = search(space(), evaluations=3, limits={"params": 1}, **settings)
+    assert repr(result).endswith(": nothing found, because every candidate broke a limit, 0 evaluations>")
+
+
+def test_numbers_of_candidates_and_names_of_costs_are_checked(settings: dict[str, Any]) -> None:
+    result = search(space(), evaluations=3, limits={"params": 1e6}, **{**settings, "proxies": ["naswot", "params"]})
+    assert repr(result).count("params") == 1
+    with pytest.raises(ConfigError, match="'top' should be the number of candidates, but it is 'layered'"):
+        result.plot_ranks("layered")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"the search has no cost 3; known: flops, naswot, params$"):
+        result.plot_scores(3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (
+            {"callbacks": print},
+            r"callbacks must be a list, but it is <built-in function print>; write callbacks=\[MyCallback\(\)\]",
+        ),
+        ({"quiet": "no"}, "'quiet' should be True or False, but it is 'no'"),
+        ({"runs": "/proc/x"}, r"'/proc/x/choices' cannot be .*; choose another with runs=FOLDER"),
+        ({"data": torch.zeros(2, 3)}, r"'data': should be a source, but it is a Tensor of shape \[2, 3\]; save it as a file: "),
+    ],
+)
+def test_what_only_a_call_can_get_wrong_is_one_line(given: dict[str, Any], reason: str, settings: dict[str, Any]) -> None:
+    with pytest.raises(RbflexEvoError, match=reason) as caught:
+        search(space(), evaluations=3, **{**settings, **given})
+    assert len(str(caught.value).splitlines()) == 1
+
+
 def sections(**given: Any) -> dict[str, Any]:
     fitness = {name: given.pop(name, None) for name in ("preset", "proxies", "objective", "limits")}
     budget = {name: given.pop(name) for name in ("evaluations", "seconds", "generations") if name in given}
@@ -185,6 +228,9 @@ def test_scores_are_given_in_short() -> None:
     assert sections(objective="naswot")["proxies"] == ["naswot"]
     assert sections(proxies=("rbflex", "naswot"), objective="naswot")["objective"].score == "naswot"
     assert sections(preset="az_nas", generations=3)["budget"] == {"generations": 3}
+    # Further scores beside a preset are measured; the objective is the preset's.
+    both, alone = sections(preset="az_nas", proxies="rbflex"), sections(preset="az_nas")
+    assert both["proxies"] == [*alone["proxies"], "rbflex"] and both["objective"] == alone["objective"]
     assert sections(fitness={"weights": {"seed": 3}}, proxies="swap")["fitness"]["weights"] == {"seed": 3}
     limits = sections(limits={"params": 1000, "flops": {"min": 10}})["fitness"]["constraints"]
     assert limits == {"params": {"max": 1000.0}, "flops": {"min": 10}}
@@ -197,6 +243,10 @@ def test_scores_are_given_in_short() -> None:
         ({"space": "tyo"}, UnknownNameError, "unknown space 'tyo'; did you mean 'toy'"),
         ({"space": {"name": "toy", "gene": 3}}, ConfigError, "unknown key 'space.toy.gene'; did you mean 'genes'"),
         ({"space": 3}, ConfigError, "'space': should be a space, a name, or a mapping"),
+        ({"space": build}, ConfigError, r"but it is <function build .*; make a space: Choices\(build, "),
+        ({"space": Choices}, ConfigError, r"but it is <function Choices .*; make a space: Choices\(build, "),
+        ({"space": None}, ConfigError, r"but it is None; make a space: Choices\(build, "),
+        ({"proxies": ["rbflex", "naswot", "rbflex"]}, ConfigError, "'proxies' names 'rbflex' twice; leave one out"),
         ({"strategy": "gentic"}, UnknownNameError, "unknown strategy 'gentic'; did you mean 'genetic'"),
         ({"proxies": "naswto"}, UnknownNameError, "did you mean 'naswot'"),
         ({"limits": 3}, ConfigError, "'limits': should be bounds by metric"),

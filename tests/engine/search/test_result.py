@@ -75,7 +75,7 @@ def test_a_result_and_a_candidate_are_printed_in_one_short_line(result: Result) 
 def test_a_result_without_a_candidate_says_so_in_every_form(tmp_path: Path) -> None:
     impossible = {**LIMITED["fitness"], "constraints": {"params": {"max": 1}, "handling": "deb"}}
     result = found(tmp_path, space=SIX, fitness=impossible)
-    assert repr(result).endswith("nothing found, 60 evaluations>")
+    assert repr(result).endswith("nothing found, because every candidate failed or broke a limit, 60 evaluations>")
     assert "Found nothing" in result._repr_html_()
     assert set(rows_of(result, tmp_path)["rank"]) == {""}
     with pytest.raises(RunError, match="no candidate of the search is within the limits"):

@@ -21,7 +21,7 @@ from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.fitness.measuring.measurer import MeasurementError, Measurer
 from rbflex_evo.fitness.passes.device import find_device, is_out_of_memory
 from rbflex_evo.fitness.passes.weights import WeightParameters
-from rbflex_evo.spaces import ConfigError, DataError, DeviceError, create_space
+from rbflex_evo.spaces import ConfigError, DataError, DeviceError, VectorEncoding, create_space
 from rbflex_evo.spaces.families.toy.space import ToyParameters, ToySpace
 
 SMALL = {"channels": 4, "cells": 1}
@@ -190,9 +190,31 @@ def test_gammas_come_from_distinct_networks_and_failed_ones_are_replaced():
     assert set(gammas["rbflex"]) == {"gamma_k", "gamma_q"}
 
 
-def test_too_many_networks_for_gammas_is_a_clear_error():
+def test_a_small_space_gives_all_of_its_networks_for_gammas():
+    # One of the two networks is dead.
+    space, batch = create_space("toy", genes=1, choices=2), noise(shape=(3, 8, 8))
+    found = []
+    for networks in (1, 10):
+        with evaluator(space, batch=batch, proxies={"rbflex": create_proxy("rbflex", networks=networks)}) as one:
+            found.append(one.prepare())
+    assert found[0] == found[1] and set(found[0]["rbflex"]) == {"gamma_k", "gamma_q"}
+
+
+class Endless(VectorEncoding):
+    """An encoding that does not know its size."""
+
+    size = None
+
+
+@pytest.mark.parametrize("living", [0, 1])
+def test_too_few_networks_for_gammas_is_a_clear_error(living):
     space = create_space("toy", genes=1, choices=2)
-    message = r"only 1 of 10 networks .* set fitness.proxies.rbflex.networks lower"
+    if living:
+        space.encoding = Endless([2])
+        message = r"only 1 of 10 networks .* set fitness.proxies.rbflex.networks lower"
+    else:
+        space.encoding = VectorEncoding([1])
+        message = r"only 0 of 10 networks .* set fitness.proxies.rbflex.gamma"
     chosen = {"rbflex": create_proxy("rbflex", networks=10)}
     with evaluator(space, batch=noise(shape=(3, 8, 8)), proxies=chosen) as one, pytest.raises(ConfigError, match=message):
         one.prepare()

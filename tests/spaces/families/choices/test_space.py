@@ -224,6 +224,10 @@ def test_without_a_function_the_space_is_the_example():
         ({"choices": {"depth": []}}, "'depth' has no values"),
         ({"choices": {"depth": [1, 1]}}, "'depth' has the value 1 twice"),
         ({"choices": {"depth": [nn.ReLU]}}, "expected a number, a text, a truth value, None, or a list of these"),
+        ({"choices": {"depth": [float("nan")]}}, "a value of 'depth' is nan; expected a finite number"),
+        ({"choices": {"depth": [1, [2, float("-inf")]]}}, "a value of 'depth' is -inf; expected a finite number"),
+        ({"choices": {"depth": [{1, 2}]}}, "a value of 'depth' is {1, 2}; expected a number, a text"),
+        ({"choices": {"depth": {1, 2}}}, "the values of 'depth' are {1, 2}; expected a list, whose order is kept"),
         ({"choices": {"de pth": [1]}}, "'de pth' is no name of an argument"),
         (
             {"choices": {"width": [1], "depht": [1]}, "build": f"{__name__}:needs"},
@@ -237,7 +241,17 @@ def test_without_a_function_the_space_is_the_example():
         ({"conditions": {"width": "depth.real > 1"}}, "holds more than choices, numbers, texts, comparisons and arithmetic"),
         ({"conditions": {"width": "True"}}, "reads no choice"),
         ({"forbidden": ["depth > 'a'"]}, "the rule depth > 'a' failed for depth="),
-        ({"forbidden": ["depth > 0"]}, "no combination of the choices was found that is not forbidden"),
+        ({"forbidden": ["depth > 0"]}, "'depth > 0' always holds, whatever the values of depth; it forbids every combination"),
+        ({"forbidden": ["depth > 1", "depth < 2"]}, "no combination of the choices was found that is not forbidden"),
+        ({"forbidden": ["depth > 9"]}, "'space.forbidden.0': 'depth > 9' never holds, .*; it forbids nothing; leave it out"),
+        ({"conditions": {"width": "depth > 9"}}, "'space.conditions.width': 'depth > 9' never holds, .*never active; relax"),
+        ({"conditions": {"width": "depth < 9"}}, "'depth < 9' always holds, .*; leave the condition out"),
+        (
+            {"choices": {"depth": [1, 2], "width": [4, 8], "act": ["relu", "gelu"]}, "conditions": {"depth": "act == 'rulu'"}},
+            "compares 'act' with 'rulu', which is no value of it; did you mean 'relu'",
+        ),
+        ({"forbidden": ["3 != depth"]}, "compares 'depth' with 3, which is no value of it; known: 1, 2"),
+        ({"forbidden": ["depth in [3, 4]"]}, "compares 'depth' with 3, which is no value of it; known: 1, 2"),
         ({"ordered": ["act"]}, "ordered names 'act', which is no choice"),
         ({"arguments": {"depth": 1}}, "'depth' is among the choices and the arguments"),
         ({"input_shape": [3, 8]}, r"input_shape of images should be \[channels, height, width\]"),
@@ -249,6 +263,58 @@ def test_what_is_wrong_is_one_line(values, reason):
     with pytest.raises(ConfigError, match=reason) as caught:
         _ = (space := create_space("choices", **given)).encoding, space.builder
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_sets_and_rules_of_functions_are_checked_in_python_too():
+    for values in ({1, 2}, [{1, 2}, 3], frozenset([1])):
+        with pytest.raises(ConfigError, match=r"'depth' (are|is) .*; expected a "):
+            Choices(build, depth=values, width=[4], input_shape=SHAPE)
+    with pytest.raises(ConfigError, match="never holds, whatever the values of depth"):
+        small(conditions={"act": lambda depth: depth > 3})
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"conditions": ["depth > 3"]}, r"'conditions': should be a mapping by name, such as .*, but it is \['depth > 3'\]"),
+        ({"arguments": ["classes"]}, "'arguments': should be a mapping by name"),
+        ({"ordered": "depth"}, r"'ordered': should be a list of names of choices, but it is 'depth'; write ordered=\['depth'\]"),
+        ({"forbidden": 3}, "'forbidden': should be an expression or a function, or a list of these, but it is 3"),
+    ],
+)
+def test_settings_of_another_form_are_one_line(settings, reason):
+    with pytest.raises(ConfigError, match=reason):
+        small(**settings)
+
+
+def test_one_network_is_tried_before_a_search():
+    small().check_network()
+    with pytest.raises(
+        ConfigError, match=r"depth=.* fails for an input of 'space.input_shape' \[4, 8, 8\] \(RuntimeError: .*correct"
+    ):
+        Choices(build, depth=[1], width=[4], input_shape=(4, 8, 8)).check_network()
+    with pytest.raises(ConfigError, match=r"'space.classifier': the network has no layer 'head'; known: 0, 1, 2, 3, 4$"):
+        Choices(build, depth=[1], width=[4], classifier="head", input_shape=SHAPE).check_network()
+
+
+def test_a_network_that_cannot_be_on_the_meta_device_is_tried_on_the_cpu():
+    def reads(depth):
+        network = build(depth, 4)
+        network[0].bias.detach().sum().item()
+        return network
+
+    before = torch.random.get_rng_state()
+    Choices(reads, depth=[1, 2], input_shape=SHAPE).check_network()
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_a_space_is_shown_on_one_line():
+    assert repr(small()) == f"<ChoicesSpace {__name__}:build: depth (3), width (2), act (2), inputs [3, 8, 8]>"
+
+
+def test_a_condition_may_hold_wherever_a_conditional_choice_is_active():
+    space = small(tail=[1, 2], last=[1, 2], conditions={"tail": "depth == 3", "last": "tail > 0"})
+    assert space.encoding.size == 2 * 2 * (2 + 4)
 
 
 def needs(width, depth=1):
