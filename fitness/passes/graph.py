@@ -174,7 +174,7 @@ def traced(space: SearchSpace, genotype: Genotype, input_shape: Sequence[int]) -
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils._pytree import tree_leaves
 
-    from .watch import Rewired, evaluation_mode
+    from .watch import Rewired, evaluation_mode, serving
 
     matrices = {getattr(torch.ops.aten, name) for name in ("mm", "addmm", "bmm", "baddbmm", "matmul", "linear", "mv", "addmv")}
     batched = {torch.ops.aten.bmm, torch.ops.aten.baddbmm}
@@ -243,9 +243,10 @@ def traced(space: SearchSpace, genotype: Genotype, input_shape: Sequence[int]) -
     with own_settings(), torch.no_grad(), own_random_state(0):
         network = space.build(genotype)
         image = space.example_inputs(1, input_shape=input_shape)
-        # Without a function mode, torch runs its Transformer layers as one fused operation.
+        # Without a function mode, torch runs its Transformer layers as one fused operation. Kernels of our own show no operation.
         with (
             evaluation_mode(network),
+            serving({}),
             Rewired({}, {}),
             Tracer({memory(parameter) for parameter in network.parameters()}, image) as tracer,
         ):

@@ -56,6 +56,9 @@ def test_every_registered_space_and_table_can_be_imported_and_names_itself():
     for registry in (SPACES, TABLES):
         for name in registry.names():
             thing = registry.get(name)
+            # A search registers the class of a space that it is given, so other tests may have left theirs.
+            if not thing.__module__.startswith("rbflex_evo."):
+                continue
             assert thing.name == name
             assert thing.description
             assert issubclass(thing.Parameters, Parameters)
