@@ -152,7 +152,8 @@ class NumberOfConvolutions(Proxy):
 
 
 def _costs(subject: Subject) -> Costs:
-    return subject.space.costs(subject.genotype, tuple(subject.images.shape[1:]))
+    # A network of others is built to count it, once for both scores.
+    return subject.shared("costs", lambda: subject.space.costs(subject.genotype, tuple(subject.images.shape[1:])))
 
 
 def operations(subject: Subject) -> list[Operation]:
