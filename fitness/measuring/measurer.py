@@ -23,7 +23,7 @@ from rbflex_evo.fitness.planned.backends import create_backend
 from rbflex_evo.fitness.planned.interpreter import Interpreter
 from rbflex_evo.fitness.planned.prefix import walk
 from rbflex_evo.fitness.proxies.proxy import ForwardKind, Proxy
-from rbflex_evo.spaces import ConfigError, Genotype, RbflexEvoError
+from rbflex_evo.spaces import ConfigError, Genotype, RbflexEvoError, SearchSpace
 from rbflex_evo.spaces.architecture.chain import chain_of
 from rbflex_evo.spaces.architecture.plan import Combine, Plan
 
@@ -65,6 +65,7 @@ class Measurer:
     def __init__(self, conditions: Conditions) -> None:
         device = conditions.device
         self.space = conditions.space
+        self.lean = getattr(self.space.lean, "__func__", None) is not SearchSpace.lean
         self.weights = conditions.weights
         # Copies, which record gradients even if the batch was made in inference mode.
         batch = conditions.batch
@@ -206,7 +207,7 @@ class Measurer:
                     forwards.setdefault(proxy.forward_kind, {})[name] = proxy
                     continue
                 try:
-                    with self.interpreter.backend.functions():
+                    with self.interpreter.backend.functions(self.lean):
                         done[name] = proxy.measure(subject)
                 except CandidateFailed as failed:
                     failures[name] = str(failed)

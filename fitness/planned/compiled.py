@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rbflex_evo.fitness.passes.backward import sign_sums
 from rbflex_evo.fitness.passes.observer import Observer
 from rbflex_evo.fitness.passes.reductions.row_sums import ROUNDINGS
 from rbflex_evo.fitness.passes.reductions.spectra import spectra_of
@@ -72,11 +73,20 @@ class CompiledBackend(Backend):
         self._kernels = Kernels(dtype)
         self._functions = Tapes(NativeFunctions())
 
-    def functions(self) -> AbstractContextManager[Any]:
-        """Returns a context in which convolutions and normalisations are those of `native`, with gradients."""
+    def functions(self, lean: bool) -> AbstractContextManager[Any]:
+        """Returns a context in which operations are those of `native`, with gradients.
+
+        For lean networks, these are convolutions, normalisations and what reads them; for others only the sums of signs. Between
+        operations that only torch has, such as grouped convolutions, the other kernels take up to four times as long as torch's,
+        because every map changes its memory format.
+
+        Args:
+            lean: Whether the space has lean networks.
+        """
         # The kernels run in one thread.
         serves = self.convolutions == self.dtype and torch.get_num_threads() == 1
-        return serving(self._functions.table) if serves else nullcontext()
+        table = self._functions.table
+        return serving(table if lean else {sign_sums: table[sign_sums]}) if serves else nullcontext()
 
     def prepare(self, weight: Tensor, step: Convolve) -> Any:
         """Returns a `NativeWeight` if `native` implements the step, else torch's weight."""

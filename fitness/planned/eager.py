@@ -58,8 +58,12 @@ class Backend(Reducer):
     def __init__(self, convolutions: torch.dtype) -> None:
         self.convolutions = convolutions
 
-    def functions(self) -> AbstractContextManager[Any]:
-        """Returns a context in which scores with passes of their own run, with this backend's forms of torch's operations."""
+    def functions(self, lean: bool) -> AbstractContextManager[Any]:
+        """Returns a context in which scores with passes of their own run, with this backend's forms of torch's operations.
+
+        Args:
+            lean: Whether the space has lean networks.
+        """
         return nullcontext()
 
     def prepare(self, weight: Tensor, step: Convolve) -> Any:

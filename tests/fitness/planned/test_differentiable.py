@@ -173,8 +173,23 @@ def test_what_an_activation_changes_in_place_is_an_error_as_in_torch():
 def test_the_kernels_serve_scores_in_one_thread_and_one_precision_only():
     for count, convolutions in ((1, torch.float32), (2, torch.float32), (1, torch.bfloat16)):
         backend = CompiledBackend(torch.float32, convolutions)
-        with threads(count), backend.functions():
-            assert (served(image_norm) is not image_norm) == ((count, convolutions) == (1, torch.float32))
+        serves = (count, convolutions) == (1, torch.float32)
+        with threads(count), backend.functions(lean=True):
+            assert (served(image_norm) is not image_norm) == (served(sign_sums) is not sign_sums) == serves
+
+
+def test_networks_that_are_not_lean_have_the_convolutions_and_normalisations_of_torch():
+    with threads(1), CompiledBackend(torch.float32, torch.float32).functions(lean=False):
+        assert served(functional.conv2d) is functional.conv2d and served(image_norm) is image_norm
+        assert served(sign_sums) is not sign_sums
+
+
+@pytest.mark.parametrize(
+    ("name", "lean"), [("nats_tss", True), ("nats_sss", True), ("transnas_macro", False), ("mobilenet", False)]
+)
+def test_the_kernels_serve_spaces_with_lean_networks(name, lean):
+    batch = Batch(torch.from_numpy(noise(2, 32)))
+    assert Measurer(Conditions.of(create_space(name), batch, device="cpu")).lean == lean
 
 
 def test_a_normalisation_with_its_variance_is_that_of_torch():
