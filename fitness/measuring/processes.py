@@ -17,7 +17,7 @@ import sys
 import threading
 import traceback
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -71,6 +71,8 @@ class Processes:
         start: Function that each process calls first.
         arguments: Arguments of `start`.
         forked: Whether the processes may be forked from a server; not if they use an accelerator.
+        places: Values that the processes share evenly, such as devices: each process gets one as the last argument of `start`.
+            Without any, `start` has no such argument.
 
     Attributes:
         peak_memory: Bytes that the largest of the processes held; 0 if unknown.
@@ -79,8 +81,8 @@ class Processes:
         NotPortable: If the arguments cannot be pickled.
     """
 
-    def __init__(self, start: Callable[..., None], *arguments: Any, forked: bool = True) -> None:
-        self._start, self._forked = start, forked
+    def __init__(self, start: Callable[..., None], *arguments: Any, forked: bool = True, places: Sequence[Any] = ()) -> None:
+        self._start, self._forked, self._places = start, forked, tuple(places)
         try:
             self._arguments = cloudpickle.dumps(arguments)
         except (pickle.PicklingError, AttributeError, TypeError, ValueError, RecursionError) as error:
@@ -167,13 +169,19 @@ class Processes:
             with self._lock:
                 if self._closed:
                     raise DiedAtStart("its pool was closed")
+                process.place = self._free_place()
                 self._known.add(process)
-            process.begin(self._arguments)
+            process.begin(self._arguments, [self._places[process.place]] if self._places else [])
         except BaseException:
             self._end(process)
             raise
         self._started = True
         return process
+
+    def _free_place(self) -> int:
+        """Returns the position of the place that the fewest processes have."""
+        taken = [process.place for process in self._known]
+        return min(range(len(self._places)), key=taken.count, default=0)
 
     def _take(self) -> _Process | None:
         with self._lock:
@@ -199,6 +207,7 @@ class _Process:
 
     def __init__(self, start: Callable[..., None], forked: bool) -> None:
         self.peak_memory = 0
+        self.place = 0
         self._connection, theirs = multiprocessing.Pipe()
         try:
             self._child = started(_serve, theirs, start, forked=forked)
@@ -211,12 +220,12 @@ class _Process:
         self.pid = self._child.pid
         self._ended = False
 
-    def begin(self, arguments: bytes) -> None:
-        """Sends the arguments of the start and waits until the process is ready."""
+    def begin(self, arguments: bytes, own: Sequence[Any]) -> None:
+        """Sends the arguments of the start, which all processes share, and its own ones; waits until the process is ready."""
         try:
             # A process that is forked from the server has those from when the server was started.
             surroundings = dict(os.environ), sys.path, os.getcwd()
-            self.ask(pickle.dumps((surroundings, arguments)), None)
+            self.ask(pickle.dumps((surroundings, arguments, own)), None)
         except ProcessDied as death:
             raise DiedAtStart(str(death)) from None
 
@@ -265,7 +274,7 @@ def _serve(connection: Connection, start: Callable[..., None]) -> None:
 
 def _answer_requests(connection: Connection, start: Callable[..., None]) -> None:
     try:
-        (variables, path, folder), arguments = pickle.loads(connection.recv_bytes())
+        (variables, path, folder), arguments, own = pickle.loads(connection.recv_bytes())
     except (EOFError, OSError):
         return
     os.environ.clear()
@@ -275,7 +284,7 @@ def _answer_requests(connection: Connection, start: Callable[..., None]) -> None
         os.chdir(folder)
     # The parent closes its end when it needs no result any more.
     with contextlib.suppress(EOFError, OSError):
-        connection.send_bytes(_answer(lambda: start(*_imported(arguments))))
+        connection.send_bytes(_answer(lambda: start(*_imported(arguments), *own)))
         while True:
             request = connection.recv_bytes()
             connection.send_bytes(_answer(lambda request=request: _called(request)))  # type: ignore[misc]

@@ -13,6 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 
 import torch
 
@@ -62,6 +63,7 @@ class Workers:
         proxies: Scores that will be measured, at least one of each class.
         timeout: Seconds after which a candidate fails; None for no limit.
         in_process: Whether to measure in this process whatever the candidates may do.
+        devices: Devices of the kind of `conditions.device` that the workers share evenly; None for that device alone.
 
     Raises:
         ConfigError: If a timeout is set and measuring must stay in this process.
@@ -76,7 +78,9 @@ class Workers:
         proxies: Sequence[Proxy] = (),
         timeout: float | None = None,
         in_process: bool = False,
+        devices: Sequence[torch.device] | None = None,
     ) -> None:
+        self._devices = list(devices or [conditions.device])
         self.count = count or default_workers(conditions.device)
         if self.count > 1 and conditions.device.type == "mps":
             raise DeviceError(f"an Apple device takes one worker, but {self.count} were asked for")
@@ -117,7 +121,8 @@ class Workers:
         try:
             code = _code(self._conditions, self._proxies)
             forked = self._conditions.device.type == "cpu"
-            processes = Processes(_start_worker, self._conditions, self._proxies, code, forked=forked)
+            shared = self._conditions, self._proxies, code
+            processes = Processes(_start_worker, *shared, forked=forked, places=self._devices)
             processes.begin()
         except NotPortable as error:
             self._stay(f"a process of its own cannot load the space or a score: {error}")
@@ -256,7 +261,7 @@ def _code(conditions: Conditions, proxies: Sequence[Proxy]) -> list[dict[str, ob
         return None
 
 
-def _start_worker(conditions: Conditions, proxies: list[Proxy], code: list[dict[str, object]] | None) -> None:
+def _start_worker(conditions: Conditions, proxies: list[Proxy], code: list[dict[str, object]] | None, device: torch.device) -> None:
     global _worker
     # What the main program changes after its imports, such as a global, is not changed in a new process.
     if code is not None and code != _code(conditions, proxies):
@@ -264,7 +269,7 @@ def _start_worker(conditions: Conditions, proxies: list[Proxy], code: list[dict[
     torch.set_num_threads(1)
     # Modules that a space imports may change settings.
     with as_in_a_worker():
-        _worker = Measurer(conditions)
+        _worker = Measurer(replace(conditions, device=device))
 
 
 def _in_a_worker(requests: list[Request], walked: bool) -> list[Measured]:

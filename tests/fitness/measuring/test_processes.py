@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -40,6 +41,27 @@ def test_a_process_is_deaf_to_what_stops_its_parent_from_its_first_moment_and_it
             assert set(STOPS) <= signals(pid, "SigBlk:")
         assert set(STOPS) <= pool.call(state)[0]
         assert signals("self", "SigBlk:") == mask
+
+
+_given = []
+
+
+def keep(*arguments):
+    _given.extend(arguments)
+
+
+def given():
+    return _given
+
+
+def test_processes_share_places_evenly_and_a_new_process_gets_the_place_of_a_dead_one():
+    with Processes(keep, "shared", places=["a", "b"]) as pool, ThreadPoolExecutor(4) as threads:
+        first = pool._new()
+        assert first.ask(pickle.dumps((given, ())), None) == ["shared", "a"]
+        others = list(threads.map(lambda _: pool._new(), range(3)))
+        assert sorted(process.place for process in others) == [0, 1, 1]
+        pool._end(first)
+        assert pool._new().ask(pickle.dumps((given, ())), None) == ["shared", "a"]
 
 
 def test_every_pool_is_of_such_processes():
