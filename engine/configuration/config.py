@@ -125,7 +125,7 @@ class Config(Parameters):
         device: Device of the forward passes: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         precision: Precision of the forward passes; ``bfloat16`` is for convolutions only.
         backend: How planned forwards are computed: by torch, by a compiled C kernel, or by what is available.
-        workers: Number of processes; ``auto`` is one a core on a CPU and one on an accelerator.
+        workers: Number of processes; ``auto`` is one a core on a CPU and one for each accelerator.
         timeout: Seconds after which a candidate fails; no limit unless one is set.
         micro_batch: Most candidates that a worker takes at once.
         cache: File of measured statistics; ``auto`` is the user's own, ``off`` is none.

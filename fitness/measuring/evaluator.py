@@ -45,7 +45,7 @@ class Evaluator:
     Args:
         conditions: Space, inputs, weights, device, precision and backend of the measurements.
         proxies: Scores by the name under which they are reported.
-        workers: Number of worker processes; None for one per core on a CPU and one on an accelerator. See `Workers` for when
+        workers: Number of worker processes; None for one per core on a CPU and one for each accelerator. See `Workers` for when
             measuring stays in this process.
         micro_batch: Largest number of candidates in one request to a worker; None for 8 on a CPU, and for as many as fit into
             the memory of an accelerator, up to 256.

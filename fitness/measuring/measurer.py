@@ -101,6 +101,7 @@ class Measurer:
             tile = requests[len(results) : len(results) + count]
             try:
                 results += self._measure_tile(tile)
+                self.capacity.fitted(count)
             except RbflexEvoError:
                 raise
             except Exception as error:
@@ -108,7 +109,7 @@ class Measurer:
                     self._blame(error, tile)
                     raise
                 if not self.capacity.ran_out(count):
-                    reason = f"out of memory on {self.device}"
+                    reason = f"out of memory on {self.device.type}"
                     results.append(Measured({}, dict.fromkeys(tile[0][1], reason), frozenset(), 0.0))
         return results
 

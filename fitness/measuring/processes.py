@@ -17,7 +17,7 @@ import sys
 import threading
 import traceback
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -73,6 +73,8 @@ class Processes:
         forked: Whether the processes may be forked from a server; not if they use an accelerator.
         places: Values that the processes share evenly, such as devices: each process gets one as the last argument of `start`.
             Without any, `start` has no such argument.
+        environments: Variables of the environment for the process of each place, in addition to those of this process. They are set
+            before the process loads the arguments, whose code may already use an accelerator.
 
     Attributes:
         peak_memory: Bytes that the largest of the processes held; 0 if unknown.
@@ -81,8 +83,15 @@ class Processes:
         NotPortable: If the arguments cannot be pickled.
     """
 
-    def __init__(self, start: Callable[..., None], *arguments: Any, forked: bool = True, places: Sequence[Any] = ()) -> None:
-        self._start, self._forked, self._places = start, forked, tuple(places)
+    def __init__(
+        self,
+        start: Callable[..., None],
+        *arguments: Any,
+        forked: bool = True,
+        places: Sequence[Any] = (),
+        environments: Sequence[Mapping[str, str]] = (),
+    ) -> None:
+        self._start, self._forked, self._places, self._environments = start, forked, tuple(places), tuple(environments)
         try:
             self._arguments = cloudpickle.dumps(arguments)
         except (pickle.PicklingError, AttributeError, TypeError, ValueError, RecursionError) as error:
@@ -171,7 +180,8 @@ class Processes:
                     raise DiedAtStart("its pool was closed")
                 process.place = self._free_place()
                 self._known.add(process)
-            process.begin(self._arguments, [self._places[process.place]] if self._places else [])
+            own = [self._places[process.place]] if self._places else []
+            process.begin(self._arguments, own, self._environments[process.place] if self._environments else {})
         except BaseException:
             self._end(process)
             raise
@@ -220,11 +230,11 @@ class _Process:
         self.pid = self._child.pid
         self._ended = False
 
-    def begin(self, arguments: bytes, own: Sequence[Any]) -> None:
+    def begin(self, arguments: bytes, own: Sequence[Any], variables: Mapping[str, str]) -> None:
         """Sends the arguments of the start, which all processes share, and its own ones; waits until the process is ready."""
         try:
             # A process that is forked from the server has those from when the server was started.
-            surroundings = dict(os.environ), sys.path, os.getcwd()
+            surroundings = {**os.environ, **variables}, sys.path, os.getcwd()
             self.ask(pickle.dumps((surroundings, arguments, own)), None)
         except ProcessDied as death:
             raise DiedAtStart(str(death)) from None

@@ -78,7 +78,7 @@ def score_all(
     Args:
         conditions: Conditions of the measurements; their space is enumerated.
         proxies: Scores by name, all of which a planned forward serves.
-        workers: Number of worker processes; None for one per core on a CPU and one on an accelerator.
+        workers: Number of worker processes; None for one per core on a CPU and one for each accelerator.
         done: Prefixes of the subtrees to leave out.
         genes: Length of a prefix.
         timeout: Seconds after which a candidate fails; candidates then share no computation. None for no limit.

@@ -17,6 +17,7 @@ from dataclasses import replace
 
 import torch
 
+from rbflex_evo.fitness.passes.device import Card, found_cards
 from rbflex_evo.fitness.proxies.proxy import Proxy
 from rbflex_evo.spaces import ConfigError, DeviceError, Genotype, RbflexEvoError
 from rbflex_evo.spaces.fingerprint import Unsure, strangers
@@ -45,9 +46,9 @@ class WorkerWarning(UserWarning):
     """Warns that candidates are measured in this process, so that a candidate that kills its process ends the search."""
 
 
-def default_workers(device: torch.device) -> int:
-    """Returns one worker for an accelerator, and one per core for a CPU."""
-    return cores() if device.type == "cpu" else 1
+def default_workers(cards: Sequence[Card]) -> int:
+    """Returns one worker for each accelerator, and one per core for a CPU."""
+    return cores() if cards[0].device.type == "cpu" else len(cards)
 
 
 class Workers:
@@ -59,11 +60,11 @@ class Workers:
 
     Args:
         conditions: Conditions of the measurements.
-        count: Number of worker processes; None for `default_workers` of the device.
+        count: Number of worker processes; None for `default_workers` of the cards.
         proxies: Scores that will be measured, at least one of each class.
         timeout: Seconds after which a candidate fails; None for no limit.
         in_process: Whether to measure in this process whatever the candidates may do.
-        devices: Devices of the kind of `conditions.device` that the workers share evenly; None for that device alone.
+        cards: Cards that the workers share evenly; None for those of `conditions.device` on this machine.
 
     Raises:
         ConfigError: If a timeout is set and measuring must stay in this process.
@@ -78,10 +79,10 @@ class Workers:
         proxies: Sequence[Proxy] = (),
         timeout: float | None = None,
         in_process: bool = False,
-        devices: Sequence[torch.device] | None = None,
+        cards: Sequence[Card] | None = None,
     ) -> None:
-        self._devices = list(devices or [conditions.device])
-        self.count = count or default_workers(conditions.device)
+        self.cards = list(cards or found_cards(conditions.device))
+        self.count = count or default_workers(self.cards)
         if self.count > 1 and conditions.device.type == "mps":
             raise DeviceError(f"an Apple device takes one worker, but {self.count} were asked for")
         self.peak_memory = 0
@@ -122,7 +123,8 @@ class Workers:
             code = _code(self._conditions, self._proxies)
             forked = self._conditions.device.type == "cpu"
             shared = self._conditions, self._proxies, code
-            processes = Processes(_start_worker, *shared, forked=forked, places=self._devices)
+            places, environments = [card.device for card in self.cards], [card.variables for card in self.cards]
+            processes = Processes(_start_worker, *shared, forked=forked, places=places, environments=environments)
             processes.begin()
         except NotPortable as error:
             self._stay(f"a process of its own cannot load the space or a score: {error}")

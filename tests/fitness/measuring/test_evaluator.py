@@ -252,18 +252,6 @@ def test_out_of_memory_halves_the_candidates_and_remembers():
         assert str(a.statistics) == str(b.statistics)
 
 
-def test_the_number_of_candidates_a_call_is_found_from_the_devices_memory(monkeypatch):
-    monkeypatch.setattr("rbflex_evo.fitness.passes.device.memory_left", lambda device: 1000)
-    monkeypatch.setattr("rbflex_evo.fitness.passes.device.peak_memory", lambda device: 200)
-    requests = [(g, {"naswot": create_proxy("naswot")}) for g in draw(small_tss(), 10, seed=4)]
-    measurer = full_memory(16)
-    results = measurer.measure(requests)
-    assert measurer.tiles == [1, 4, 4, 1]
-    assert [str(r.statistics) for r in results] == [str(r.statistics) for r in full_memory(16).measure(requests)]
-    measurer.measure(requests[:4])
-    assert measurer.tiles[-1] == 4
-
-
 def test_a_candidate_too_large_for_the_device_fails_and_is_not_cached_as_dead():
     (result,) = full_memory(0).measure([(small_tss().at(0), {"naswot": create_proxy("naswot")})])
     assert "out of memory" in result.failures["naswot"]

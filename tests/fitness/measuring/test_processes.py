@@ -64,6 +64,22 @@ def test_processes_share_places_evenly_and_a_new_process_gets_the_place_of_a_dea
         assert pool._new().ask(pickle.dumps((given, ())), None) == ["shared", "a"]
 
 
+def note_variable():
+    _given.append(os.environ["RBFLEX_EVO_PLACE"])
+
+
+def test_the_process_of_a_place_has_its_variables_before_it_loads_its_arguments():
+    with Processes(keep, Loading(), environments=[{"RBFLEX_EVO_PLACE": "a"}], places=["a"]) as pool:
+        assert pool.call(given) == ["a", None, "a"]
+
+
+class Loading:
+    """An argument whose code reads a variable as it is loaded; it becomes None."""
+
+    def __reduce__(self):
+        return (note_variable, ())
+
+
 def test_every_pool_is_of_such_processes():
     for package in (engine, fitness):
         for path in Path(package.__file__).parent.rglob("*.py"):
