@@ -1,12 +1,13 @@
 """Measurement of the statistics of a few candidates on one device.
 
-Scores that observe the activations of each input use the planned forward if the space has one: one candidate at a time on a
-CPU, several at once on an accelerator. Other scores use the built network. Scores that observe the same activations share one
+Scores that observe the activations of each input use the planned forward if the space has one. Other scores use the built network.
+Both run one candidate at a time on a CPU, and several at once on an accelerator. Scores that observe the same activations share one
 forward pass. Worker processes run this module; caches, keys and ranks are handled elsewhere.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from rbflex_evo.fitness.data.inputs import placed
-from rbflex_evo.fitness.passes.device import PRECISIONS, Capacity, is_out_of_memory, keep_freed_memory
+from rbflex_evo.fitness.passes.chains.shared_forward import SharedForward
+from rbflex_evo.fitness.passes.chains.stacked_forward import StackedForward, stackable
+from rbflex_evo.fitness.passes.device import PRECISIONS, Capacity, is_out_of_memory, keep_freed_memory, runs_together
 from rbflex_evo.fitness.passes.observer import CandidateFailed, Observer, Statistics
-from rbflex_evo.fitness.passes.shared_forward import SharedForward
 from rbflex_evo.fitness.passes.subject import Subject
 from rbflex_evo.fitness.passes.watch import reads_channels
 from rbflex_evo.fitness.planned.backends import create_backend
@@ -60,10 +62,14 @@ class Measurer:
 
     Args:
         conditions: Space, inputs, weights, device, precision and backend.
+
+    Attributes:
+        together: Whether candidates of one call are computed side by side. Statistics are the same up to round-off.
     """
 
     def __init__(self, conditions: Conditions) -> None:
         device = conditions.device
+        self.together = runs_together(device)
         self.space = conditions.space
         self.lean = getattr(self.space.lean, "__func__", None) is not SearchSpace.lean
         self.weights = conditions.weights
@@ -124,9 +130,12 @@ class Measurer:
 
     def _measure_tile(self, tile: Sequence[tuple[Genotype, Mapping[str, Proxy]]]) -> list[Measured]:
         started = time.perf_counter()
-        planned = self._run_plans(tile)
+        observed = self._run_plans(tile)
+        # Candidates that run side by side are held in memory together, others one after another.
+        subjects = {i: self._subject(*tile[i], observed[i]) for i in range(len(tile))} if self.together else {}
+        self._run_stacked(tile, observed, subjects)
         finished: dict[int, tuple[dict[str, Statistics], dict[str, str]]] = {}
-        for i, done, failures in self._run_built(tile, planned):
+        for i, done, failures in self._run_built(tile, observed, subjects):
             finished[i] = self._finish(tile[i], done, failures)
         seconds = (time.perf_counter() - started) / len(tile)
         return [Measured(*finished[i], frozenset(finished[i][1]), seconds) for i in range(len(tile))]
@@ -175,37 +184,68 @@ class Measurer:
                     forwards.append((plan, own))
         for kind, forwards in planned.items():
             # One candidate fits into the cache of a CPU; an accelerator computes all of them in the same kernel launches.
-            together = 1 if self.device.type == "cpu" else max(1, len(forwards))
+            together = max(1, len(forwards)) if self.together else 1
             for start in range(0, len(forwards), together):
                 plans, observers = zip(*forwards[start : start + together], strict=True)
                 self.interpreter.run(plans, self.images, observers, kind.statistics_of)
         return results
 
+    def _run_stacked(
+        self,
+        tile: Sequence[tuple[Genotype, Mapping[str, Proxy]]],
+        observed: Sequence[dict[str, Observer]],
+        subjects: Mapping[int, Subject | None],
+    ) -> None:
+        """Runs built networks that are chains of stages side by side, and adds their observers to those of each candidate."""
+        groups: dict[tuple[ForwardKind, tuple[tuple[str, Proxy], ...]], list[int]] = {}
+        for i, subject in subjects.items():
+            forwards = _forwards(tile[i][1], observed[i])
+            if subject is not None and forwards and _unbuilt(subject) is None and stackable(subject.network):
+                for kind, group in forwards.items():
+                    # The repair of a forward is that of one network.
+                    if kind.repair is None:
+                        groups.setdefault((kind, tuple(group.items())), []).append(i)
+        for (kind, watching), members in groups.items():
+            if len(members) > 1:
+                own = [{name: proxy.observer() for name, proxy in watching} for _ in members]
+                chosen = [subject for i in members if (subject := subjects[i]) is not None]
+                networks = [subject.network for subject in chosen]
+                reads_blocks = any(observer.reads_blocks for observer in own[0].values())
+                blocks = [self.space.blocks(network) for network in networks] if reads_blocks else []
+                forward = StackedForward(self.images, kind.statistics_of, kind.layers, self.convolutions, self.interpreter.backend)
+                # If one of them fails, each runs alone, and the one that fails tells its reason.
+                with contextlib.suppress(CandidateFailed):
+                    classifiers = [subject.classifier for subject in chosen]
+                    forward.run(networks, classifiers, [list(observers.values()) for observers in own], blocks)
+                    for i, observers in zip(members, own, strict=True):
+                        observed[i] |= observers
+
     def _run_built(
-        self, tile: Sequence[tuple[Genotype, Mapping[str, Proxy]]], planned: Sequence[Mapping[str, Observer]]
+        self,
+        tile: Sequence[tuple[Genotype, Mapping[str, Proxy]]],
+        observed: Sequence[Mapping[str, Observer]],
+        subjects: dict[int, Subject | None],
     ) -> Iterator[tuple[int, dict[str, Observer | Statistics], dict[str, str]]]:
-        """Measures on the built network what no plan served; yields position, results and failures of each candidate.
+        """Measures on the built network what is not observed yet; yields position, results and failures of each candidate.
 
         Candidates are sorted by genotype, because consecutive networks share the computation of their common beginning.
         """
         shared: dict[tuple[tuple[str, Proxy], ...], SharedForward] = {}
         ordered = sorted(range(len(tile)), key=lambda i: tile[i][0])
-        subjects = (self._subject(*tile[i], planned[i]) for i in ordered)
-        following = next(subjects)
+        # Each one is dropped after its turn.
+        remaining = (subjects.pop(i) if i in subjects else self._subject(*tile[i], observed[i]) for i in ordered)
+        following = next(remaining)
         for i in ordered:
-            subject, following = following, next(subjects, None)
-            done: dict[str, Observer | Statistics] = dict(planned[i])
+            subject, following = following, next(remaining, None)
+            done: dict[str, Observer | Statistics] = dict(observed[i])
             failures: dict[str, str] = {}
             if subject is None:
                 yield i, done, failures
                 continue
-            forwards: dict[ForwardKind, dict[str, Proxy]] = {}
+            forwards = _forwards(tile[i][1], observed[i])
             # Backward passes come first, because other scores can read what they have measured.
             for name, proxy in sorted(tile[i][1].items(), key=lambda item: item[1].cost != "backward"):
-                if name in done:
-                    continue
-                if proxy.needs == "forward":
-                    forwards.setdefault(proxy.forward_kind, {})[name] = proxy
+                if name in done or proxy.needs == "forward":
                     continue
                 try:
                     with self.interpreter.backend.functions(self.lean):
@@ -271,6 +311,15 @@ class Measurer:
             except CandidateFailed as failed:
                 failures[name] = str(failed)
         return {name: {k: np.asarray(v) for k, v in arrays.items()} for name, arrays in statistics.items()}, failures
+
+
+def _forwards(proxies: Mapping[str, Proxy], observed: Mapping[str, Observer]) -> dict[ForwardKind, dict[str, Proxy]]:
+    """Returns the scores that a forward has yet to serve, by the kind of the forward."""
+    forwards: dict[ForwardKind, dict[str, Proxy]] = {}
+    for name, proxy in proxies.items():
+        if proxy.needs == "forward" and name not in observed:
+            forwards.setdefault(proxy.forward_kind, {})[name] = proxy
+    return forwards
 
 
 def _unbuilt(subject: Subject) -> str | None:

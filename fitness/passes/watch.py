@@ -405,17 +405,30 @@ def watching(
     Raises:
         ConfigError: If the network is compiled or scripted.
     """
-    check_visible(network)
-    norm = batch_norm if statistics_of == "batch" else image_norm
-    watched: dict[Any, Callable[[Any, tuple[Any, ...], Any], None]] = dict.fromkeys(POOLINGS, watch.pooling)
     with ExitStack() as stack:
-        nested = layers == "published"
-        if nested:
-            chosen = [(name, m) for name, m in network.named_modules() if "ReLU" in type(m).__name__]
-            classifier = list(network.modules())[-1]
-        else:
-            chosen = [(name, m) for name, m in network.named_modules() if is_activation(m) or declared(m) is False]
-            watched |= dict.fromkeys(FUNCTIONS, watch.function)
+        stack.enter_context(hooked(network, watch, classifier, layers, blocks))
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(rewired(watch, statistics_of, layers, maps, convolutions))
+        yield
+
+
+@contextmanager
+def hooked(
+    network: nn.Module,
+    watch: Watch,
+    classifier: nn.Module,
+    layers: Literal["activations", "published"],
+    blocks: Sequence[nn.Module] = (),
+) -> Iterator[None]:
+    """Context in which `network` is in evaluation mode and its modules report to `watch`; arguments are those of `watching`."""
+    check_visible(network)
+    nested = layers == "published"
+    if nested:
+        chosen = [(name, m) for name, m in network.named_modules() if "ReLU" in type(m).__name__]
+        classifier = list(network.modules())[-1]
+    else:
+        chosen = [(name, m) for name, m in network.named_modules() if is_activation(m) or declared(m) is False]
+    with ExitStack() as stack:
         handles = [handle for name, module in chosen for handle in watch.hook(name, module, nested)]
         handles += [block.register_forward_hook(partial(watch.block, i)) for i, block in enumerate(blocks)]
         for handle in handles:
@@ -423,14 +436,26 @@ def watching(
         named = next((name for name, module in network.named_modules() if module is classifier), "")
         stack.callback(classifier.register_forward_pre_hook(partial(watch.features, named), with_kwargs=True).remove)
         stack.enter_context(evaluation_mode(network))
-        stack.enter_context(torch.no_grad())
-        replaced = normalisations(norm)
-        if statistics_of == "image" and watch.layouts.norms:
-            replaced |= {functional.batch_norm: watch.norm, torch.batch_norm: _of_torch(watch.norm)}
-        if convolutions not in (None, maps):
-            replaced |= {convolve: _in_precision(convolve, convolutions) for convolve in CONVOLUTIONS}
-        stack.enter_context(Rewired(replaced, watched))
         yield
+
+
+def rewired(
+    watch: Watch,
+    statistics_of: Literal["image", "batch"],
+    layers: Literal["activations", "published"],
+    maps: torch.dtype,
+    convolutions: torch.dtype | None,
+) -> Rewired:
+    """Returns the function mode of an observed forward; arguments are those of `watching`."""
+    watched: dict[Any, Callable[[Any, tuple[Any, ...], Any], None]] = dict.fromkeys(POOLINGS, watch.pooling)
+    if layers == "activations":
+        watched |= dict.fromkeys(FUNCTIONS, watch.function)
+    replaced = normalisations(watch.batch_norm if statistics_of == "batch" else image_norm)
+    if statistics_of == "image" and watch.layouts.norms:
+        replaced |= {functional.batch_norm: watch.norm, torch.batch_norm: _of_torch(watch.norm)}
+    if convolutions not in (None, maps):
+        replaced |= {convolve: _in_precision(convolve, convolutions) for convolve in CONVOLUTIONS}
+    return Rewired(replaced, watched)
 
 
 class Watch:
@@ -473,7 +498,7 @@ class Watch:
             CandidateFailed: If the classifier was never called, or fewer layers than expected were.
         """
         if not self.classified:
-            raise CandidateFailed(f"the classifier was never called in the forward; {OTHER_CLASSIFIER}")
+            raise CandidateFailed(without_classifier())
         self.layouts.layers.check(self.calls)
 
     def fork(self, layouts: Layouts | None = None) -> Watch:
@@ -600,6 +625,20 @@ class Watch:
         normalised = image_norm(rows.movedim(3, 1), None, None, weight, bias, eps=eps).movedim(1, 3)
         return place.restored(normalised)
 
+    def batch_norm(
+        self,
+        input: Tensor,
+        running_mean: Tensor | None = None,
+        running_var: Tensor | None = None,
+        weight: Tensor | None = None,
+        bias: Tensor | None = None,
+        training: bool = False,
+        momentum: float = 0.1,
+        eps: float = 1e-5,
+    ) -> Tensor:
+        """Normalises by the statistics of all images of one network, see the function `batch_norm`."""
+        return batch_norm(input, None, None, weight, bias, eps=eps)
+
     def pooling(self, func: Any, args: tuple[Any, ...], output: Any) -> None:
         """Remembers the magnitude of the input of a pooling."""
         if isinstance(output, Tensor) and output.dim() > 1 and len(output) == self.n:
@@ -655,6 +694,11 @@ def _shared(
         reduced[kind] = reduce(rows[None])
     sums = reduced[kind]
     return None if sums is None else sums[0]
+
+
+def without_classifier() -> str:
+    """Returns the message for a forward that never called the classifier."""
+    return f"the classifier was never called in the forward; {OTHER_CLASSIFIER}"
 
 
 def tensor_of(output: Any, name: str) -> Tensor:

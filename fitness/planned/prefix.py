@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from rbflex_evo.fitness.passes.chains.shared_forward import common
 from rbflex_evo.fitness.passes.observer import Observer
-from rbflex_evo.fitness.passes.shared_forward import common
 from rbflex_evo.spaces.architecture.plan import INPUT, Combine, Convolve, Features, Plan, Register, Step, targets
 
 from .eager import Postponed

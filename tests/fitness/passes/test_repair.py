@@ -157,8 +157,8 @@ def test_functional_forms_are_repaired_as_modules_are():
             x = torch.batch_norm(x, None, None, None, None, True, 0.1, 1e-5, False)
             return self.classifier(functional.relu(x).mean(dim=(2, 3)))
 
+    from rbflex_evo.fitness.passes.chains.shared_forward import SharedForward
     from rbflex_evo.fitness.passes.repair import Repair
-    from rbflex_evo.fitness.passes.shared_forward import SharedForward
 
     network, images = Network().double(), noise(4).images.double()
     observer = create_proxy("naswot").observer()

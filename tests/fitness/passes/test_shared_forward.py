@@ -11,7 +11,7 @@ from rbflex_evo.fitness import create_proxy
 from rbflex_evo.fitness.data.batch import Batch
 from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.measurer import Measurer
-from rbflex_evo.fitness.passes.shared_forward import SharedForward, common
+from rbflex_evo.fitness.passes.chains.shared_forward import SharedForward, common
 from rbflex_evo.fitness.passes.watch import run_observed
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
 from rbflex_evo.spaces import SPACES, ConfigError, create_space

@@ -17,13 +17,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from rbflex_evo.fitness.passes.observer import Observer
+from rbflex_evo.fitness.passes.reductions.reducer import Reducer
+from rbflex_evo.fitness.passes.repair import Repair, repaired
+from rbflex_evo.fitness.passes.watch import Watch, examine, reads_channels, watching
 from rbflex_evo.spaces import ConfigError
 from rbflex_evo.spaces.architecture.chain import chain_of, run_chain
-
-from .observer import Observer
-from .reductions.reducer import Reducer
-from .repair import Repair, repaired
-from .watch import Watch, examine, reads_channels, watching
 
 
 @dataclass(frozen=True)
