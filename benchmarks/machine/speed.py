@@ -116,7 +116,6 @@ def measured(quick: bool, rounds: int) -> dict[str, Any]:
     sizes, ns, limit = (QUICK_SIZES, QUICK_NS, QUICK_PUBLISHED_SIZE) if quick else (SIZES, NS, PUBLISHED_SIZE)
     details["input_sizes"] = growth(topology, cell, [(N, size) for size in sizes], limit)
     details["ns"] = growth(topology, cell, [(n, SIZE) for n in ns], limit)
-    details["gpu"] = apart("gpu", "nats_tss")
     return {**document, "details": details}
 
 
@@ -192,11 +191,6 @@ def tables(document: Mapping[str, Any]) -> str:
         places = list(known["batched_eager_float32"])
         rows = [[name, *(values.get(place, "") for place in places)] for name, values in known.items()]
         parts.append(markdown([f"ms a network at {axis}", *map(str, places)], rows))
-    if details["gpu"]["available"]:
-        columns = ["candidates a call", "candidates/s", "peak MiB"]
-        parts.append(f"{details['gpu']['device']}\n\n" + markdown(columns, [list(row.values()) for row in details["gpu"]["rows"]]))
-    else:
-        parts.append(details["gpu"]["said"])
     rows = [[floor["what"], floor["found"], floor["wanted"], "met" if floor["met"] else "not met"] for floor in details["floors"]]
     parts.append(markdown(["floor", "found", "wanted", ""], rows))
     load = details["machine"]["load_before"]

@@ -88,7 +88,7 @@ def published(space: SearchSpace, images: Tensor, genotype: Genotype) -> float:
     The raw network in training mode, one image after another; the outputs of modules whose class name contains "ReLU" and the
     classifier's input as float64 matrices N x L. Each row is written once and normalised in place.
     """
-    network = space.build(genotype).train()
+    network = space.build(genotype).to(images.device).train()
     outputs: list[Tensor] = []
     features: list[Tensor] = []
     for module in network.modules():
@@ -102,7 +102,8 @@ def published(space: SearchSpace, images: Tensor, genotype: Genotype) -> float:
             features.clear()
             network(image[None])
             if i == 0:
-                x, y = (torch.empty(len(images), sum(map(len, rows)), dtype=torch.float64) for rows in (outputs, features))
+                sizes = (sum(map(len, rows)) for rows in (outputs, features))
+                x, y = (torch.empty(len(images), size, dtype=torch.float64, device=images.device) for size in sizes)
             x[i] = torch.cat(outputs)
             y[i] = torch.cat(features)
     return len(images) * sum(log_determinant(rows, gamma) for rows, gamma in zip((x, y), PUBLISHED_GAMMAS, strict=True))
@@ -114,7 +115,7 @@ def published_as_written(space: SearchSpace, images: Tensor, genotype: Genotype)
     One extra forward to find the length of a row; the outputs of an image appended one by one, in float64; minima and maxima with
     their positions; a new matrix for each step of the normalisation.
     """
-    network = space.build(genotype).train()
+    network = space.build(genotype).to(images.device).train()
     rows: dict[str, Tensor] = {}
 
     def append(part: str, output: Tensor) -> None:
@@ -126,12 +127,13 @@ def published_as_written(space: SearchSpace, images: Tensor, genotype: Genotype)
     space.classifier(network).register_forward_pre_hook(lambda m, i: append("q", i[0]))
 
     def run(image: Tensor) -> dict[str, Tensor]:
-        rows.update({part: torch.empty(0, dtype=torch.float64) for part in "kq"})
+        rows.update({part: torch.empty(0, dtype=torch.float64, device=images.device) for part in "kq"})
         network(image[None])
         return dict(rows)
 
     with torch.no_grad():
-        matrices = {part: torch.zeros(len(images), len(row), dtype=torch.float64) for part, row in run(images[0]).items()}
+        first = run(images[0])
+        matrices = {part: row.new_zeros(len(images), len(row)) for part, row in first.items()}
         for i, image in enumerate(images):
             for part, row in run(image).items():
                 matrices[part][i] = row

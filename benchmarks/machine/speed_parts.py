@@ -2,7 +2,6 @@
 
     python -m benchmarks speed_parts exhaustive nats_sss [--subtrees 2]     a whole space, then another gamma over its cache
     python -m benchmarks speed_parts forward plain | scored                 one 224-pixel network
-    python -m benchmarks speed_parts gpu nats_tss                           throughput against candidates a call, on CUDA
 
 Each prints one line of JSON, in seconds and MiB.
 """
@@ -29,16 +28,14 @@ from rbflex_evo.fitness.data.batch import Batch
 from rbflex_evo.fitness.evaluation import keyed
 from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
-from rbflex_evo.fitness.measuring.measurer import Measurer
 from rbflex_evo.fitness.measuring.whole_space import Subtree, score_all, subtrees
 from rbflex_evo.fitness.passes.device import keep_freed_memory
 from rbflex_evo.fitness.proxies.rbflex.of_module import rbflex_score
 from rbflex_evo.spaces import Genotype, SearchSpace, create_space
 
-from .speed_methods import PROXIES, WORKERS, networks, noise, scored, scores_of, threads
+from .speed_methods import PROXIES, WORKERS, noise, threads
 
 CACHED = 10_000
-GPU_COUNTS = (1, 8, 64, 256)
 
 
 def peak_mib(process: int | str = "self") -> float:
@@ -199,28 +196,6 @@ def timed(run: Callable[[torch.Tensor], None], images: torch.Tensor) -> float:
     return time.perf_counter() - started
 
 
-def gpu(space: SearchSpace, images: np.ndarray, counts: Sequence[int] = GPU_COUNTS) -> dict[str, Any]:
-    """Measures candidates/s and peak memory against candidates a call on CUDA, or reports that CUDA is not available."""
-    if not torch.cuda.is_available():
-        return {"available": False, "said": "no CUDA device here: no throughput on a GPU"}
-    measurer = Measurer(conditions_of(space, images, "cuda"))
-    genotypes = [scored(space, genotype) for genotype in networks(space, max(counts))]
-    rows = []
-    for count in counts:
-        requests = [(genotype, PROXIES) for genotype in genotypes[:count]]
-        measurer.measure(requests)
-        torch.cuda.reset_peak_memory_stats()
-        times = []
-        for _ in range(5):
-            started = time.perf_counter()
-            scores_of(measurer.measure(requests))
-            torch.cuda.synchronize()
-            times.append(time.perf_counter() - started)
-        rate = count / float(np.median(times))
-        rows.append({"a_call": count, "candidates_per_second": rate, "peak_mib": torch.cuda.max_memory_allocated() / 2**20})
-    return {"available": True, "device": torch.cuda.get_device_name(), "rows": rows}
-
-
 def apart(*arguments: str) -> dict[str, Any]:
     """Runs one part in a process of its own and returns what it found."""
     command = [sys.executable, "-m", "benchmarks.machine.speed_parts", *arguments]
@@ -231,14 +206,12 @@ def apart(*arguments: str) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["exhaustive", "forward", "gpu"])
+    parser.add_argument("part", choices=["exhaustive", "forward"])
     parser.add_argument("which", help="name of a space; for forward: plain or scored")
     parser.add_argument("--subtrees", type=int, help="number of subtrees that are scored")
     given = parser.parse_args()
     if given.part == "forward":
         found: dict[str, Any] = dict(forward(given.which == "scored"))
-    elif given.part == "gpu":
-        found = gpu(create_space(given.which), noise(16, 32))
     else:
         found = exhaustive(create_space(given.which), noise(16, 32), WORKERS, given.subtrees)
     print(json.dumps(found))

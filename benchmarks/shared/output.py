@@ -20,8 +20,19 @@ def markdown(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 def write(folder: Path, name: str, title: str, table: str, content: Mapping[str, Any]) -> None:
     """Prints the table, and writes the table and `content` as `name`.md and `name`.json into `folder`."""
+    save(folder, name, title, table, content)
+    print(f"{title}\n\n{table}\n\nwritten to {folder / name}.md and .json")
+
+
+def save(folder: Path, name: str, title: str, table: str, content: Mapping[str, Any]) -> None:
+    """Writes the table and `content` as `name`.md and `name`.json into `folder`; a kill leaves the files of the call before."""
     facts = environment()
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.md").write_text(f"# {title}\n\n{table}\n\n{json.dumps(facts)}\n")
-    (folder / f"{name}.json").write_text(json.dumps({**content, "environment": facts}, indent=2) + "\n")
-    print(f"{title}\n\n{table}\n\nwritten to {folder / name}.md and .json")
+    texts = {
+        ".md": f"# {title}\n\n{table}\n\n{json.dumps(facts)}\n",
+        ".json": json.dumps({**content, "environment": facts}, indent=2) + "\n",
+    }
+    for ending, text in texts.items():
+        unfinished = folder / f"{name}{ending}.unfinished"
+        unfinished.write_text(text)
+        unfinished.replace(folder / f"{name}{ending}")

@@ -40,7 +40,6 @@ def document(published=1.0):
                         (("plain", 100.0), ("scored", 120.0))},
         "input_sizes": cost,
         "ns": {name: [{**row, "n": row["size"] // 2} for row in found] for name, found in cost.items()},
-        "gpu": {"available": False, "said": "no CUDA device here"},
     }  # fmt: skip
     found = {**dict.fromkeys(speed.SPACES, rates), "details": details}
     details["floors"] = speed.floors(found)
@@ -119,10 +118,10 @@ def test_floors_take_the_published_procedure_at_its_better_number_of_threads():
     assert met["224 pixels< 1.5"] and not met["nats_sss>= 120"]
 
 
-def test_the_tables_name_every_method_and_the_missing_gpu():
+def test_the_tables_name_every_method():
     text = speed.tables(document())
     assert all(name in text for name in NAMES)
-    assert "no CUDA device here" in text and "not met" in text and "512 of 32,768" in text
+    assert "not met" in text and "512 of 32,768" in text
     json.dumps(document())
 
 
