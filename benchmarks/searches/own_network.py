@@ -1,10 +1,10 @@
-"""Time of a whole search over a network of the user's own, the function and choices of docs/guide/python.md with more values.
+"""Time of a whole search over a network of one's own.
 
     python -m benchmarks own_network [--evaluations 200] [--rounds 3] [--workers 2] [--folder benchmarks/results]
 
-Each round is a new process that imports this package, searches an empty run folder with an empty cache, and writes the report, as
-a user's script does. Beside it: processor seconds of all processes, and the seconds of the plain forwards of the same networks for
-the same images, one after another on one thread, which no score can do without. Writes own_network.json and own_network.md.
+The network is that of docs/guide/python.md, with more values of each choice. Each round is a new process that imports this package,
+searches with an empty run folder and an empty cache, and writes the report, as a user's script does. The plain forwards of the same
+networks for the same images, one after another on one thread, are timed beside it. Writes own_network.json and own_network.md.
 """
 
 from __future__ import annotations
