@@ -51,7 +51,10 @@ class EvaluatorLike(Protocol):
         """Calibrates the scores on the space, outside the budget; `progress` is called with (done, wanted)."""
 
     def evaluate(self, pairs: Sequence[tuple[str, Genotype]]) -> Iterable[Evaluation]:
-        """Yields one evaluation for each (key, genotype) pair, in order, as they become ready."""
+        """Returns one evaluation for each (key, genotype) pair, in order, as they become ready.
+
+        Measuring may begin at once, so that other pairs can be given before these are ready.
+        """
 
     def check_whole(self) -> None:
         """Checks that every architecture of the space can be evaluated, as far as this is known without measuring.
@@ -86,12 +89,15 @@ def keyed(evaluator: EvaluatorLike, genotypes: Iterable[Genotype]) -> list[tuple
 
 
 def evaluate(evaluator: EvaluatorLike, pairs: Sequence[tuple[str, Genotype]]) -> Iterator[Evaluation]:
-    """Yields the evaluations of (key, genotype) pairs and checks that the evaluator keeps their order.
+    """Gives (key, genotype) pairs to an evaluator at once; returns the evaluations, whose order is checked as they are read.
 
     Raises:
-        RuntimeError: If the evaluator yields an evaluation of another pair, or too few of them.
+        RuntimeError: While reading, if the evaluator yields an evaluation of another pair, or too few of them.
     """
-    evaluations = iter(evaluator.evaluate(pairs) if pairs else ())
+    return _checked(pairs, iter(evaluator.evaluate(pairs) if pairs else ()))
+
+
+def _checked(pairs: Sequence[tuple[str, Genotype]], evaluations: Iterator[Evaluation]) -> Iterator[Evaluation]:
     for key, genotype in pairs:
         evaluation = next(evaluations, None)
         if evaluation is None or (evaluation.key, evaluation.genotype) != (key, genotype):

@@ -119,12 +119,17 @@ class Watched:
         self.facts = evaluator.facts
 
     def evaluate(self, pairs: Sequence[tuple[str, Genotype]]) -> Iterator[Evaluation]:
-        """Yields the evaluations.
+        """Gives the pairs to the evaluator at once; returns the evaluations.
 
         Raises:
-            Interrupted: between two of them.
+            Interrupted: Between two of them.
         """
+        started = time.perf_counter()
         evaluations = iter(self._evaluator.evaluate(pairs))
+        self.seconds += time.perf_counter() - started
+        return self._watched(evaluations)
+
+    def _watched(self, evaluations: Iterator[Evaluation]) -> Iterator[Evaluation]:
         while True:
             if self._stopped():
                 raise Interrupted("stopped")

@@ -1,8 +1,9 @@
 """Evaluator that measures: from genotypes to scores through cache and workers.
 
 The genotype of each key is built as the representative of the key. Statistics are read from the cache by a digest of network
-and conditions. Missing statistics are measured by the workers in micro-batches and stored as they arrive. Scores are computed
-from statistics. Proxies that need information about the space (HDA) are calibrated first, outside any budget.
+and conditions. Missing statistics are measured by the workers in micro-batches and stored as they arrive, in any order. Scores
+are computed from statistics, in the order of the keys. Proxies that need information about the space (HDA) are calibrated first,
+outside any budget. Several calls may be under way at a time (see `arrivals`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
@@ -26,12 +26,13 @@ from rbflex_evo.spaces.encodings.distinct import distinct, draws, is_small, list
 from rbflex_evo.spaces.fingerprint import Unsure, is_ours, strangers
 from rbflex_evo.spaces.isolation.settings import own_settings
 
+from .arrivals import Arrivals, Call
 from .cache import CacheWarning, StatisticsCache, digest, digest_of
 from .conditions import Conditions
 from .fingerprint import NAME as FINGERPRINT
 from .fingerprint import NetworkFingerprint, network_key
 from .measurer import Measured, by_walk
-from .workers import Workers
+from .workers import Request, Workers
 
 FAILED = "failed"
 
@@ -88,6 +89,7 @@ class Evaluator:
         self.counts = {"measured": 0, "from_cache": 0}
         self.cache = None if cache is None else StatisticsCache(cache)
         self._workers = Workers(conditions, workers, proxies=list(self.proxies.values()), timeout=timeout, in_process=in_process)
+        self._arrivals = Arrivals(self._workers, self.micro_batch)
         self._prepared = False
         # Without a key, statistics are measured again each time.
         self._common: dict[str, str | None] = {}
@@ -102,8 +104,9 @@ class Evaluator:
         self.close()
 
     def close(self) -> None:
-        """Stops the workers and closes the cache."""
+        """Stops the workers, stores what they have measured and closes the cache."""
         self._workers.close()
+        self._arrivals.take_rest(self._take)
         if self.cache is not None:
             self.cache.close()
 
@@ -199,7 +202,9 @@ class Evaluator:
         return samples
 
     def evaluate(self, pairs: Sequence[tuple[str, Genotype]], names: Collection[str] | None = None) -> Iterator[Evaluation]:
-        """Yields one evaluation for each (key, genotype) pair, in order, as they become ready.
+        """Begins to measure and returns one evaluation for each (key, genotype) pair, in order, as they become ready.
+
+        Other pairs may be given before these are read. If this process measures itself, it does so when they are read.
 
         Args:
             pairs: Genotypes with their keys (see `rbflex_evo.fitness.evaluation.keyed`). Each key is measured once.
@@ -214,8 +219,16 @@ class Evaluator:
         self.prepare()
         proxies = {name: proxy for name, proxy in self.proxies.items() if names is None or name in names}
         unique = list(dict(pairs))
+        return self._evaluations(pairs, unique, self._statistics(unique, proxies), proxies)
+
+    def _evaluations(
+        self,
+        pairs: Sequence[tuple[str, Genotype]],
+        unique: Sequence[str],
+        blocks: Iterator[list[Measured]],
+        proxies: Mapping[str, Proxy],
+    ) -> Iterator[Evaluation]:
         arriving = iter(unique)
-        blocks = self._statistics(unique, proxies)
         known: dict[str, Scored] = {}
         for key, genotype in pairs:
             while key not in known:
@@ -281,76 +294,66 @@ class Evaluator:
             warnings.warn(f"statistics are measured anew and not kept: {unsure}", CacheWarning, stacklevel=2)
 
     def _statistics(self, keys: Sequence[str], proxies: Mapping[str, Proxy]) -> Iterator[list[Measured]]:
-        """Yields the cached or measured statistics of the keys, in order, in blocks as they become ready."""
+        """Begins to measure; returns the cached or measured statistics of the keys, in order, in blocks as they become ready."""
+        call = Call(keys, [self.network_of(key) for key in keys], proxies)
+        positions = range(len(keys))
         if self.cache is None or not strangers(self.space):
-            yield from self._statistics_of(keys, proxies)
-            return
-        # Networks of another package are built to be looked up, as many at a time as the workers can share.
-        size = 4 * self.micro_batch * self.workers
-        for start in range(0, len(keys), size):
-            yield from self._statistics_of(keys[start : start + size], proxies)
+            self._look_up(call, positions, [self.space.notation(genotype) for genotype in call.genotypes], self._arrivals.send)
+        else:
+            # Networks of another package are built by the workers to be looked up.
+            looked: dict[str, Proxy] = {FINGERPRINT: NetworkFingerprint()}
+            self._arrivals.send(call, positions, [(genotype, looked) for genotype in call.genotypes], self._take_fingerprints)
+        return self._blocks(call)
 
-    def _network_keys(self, genotypes: Sequence[Genotype]) -> list[str | None]:
-        """Returns what identifies each network in the cache; None for a network that is not kept."""
-        if self.cache is None or not strangers(self.space):
-            return [self.space.notation(genotype) for genotype in genotypes]
-        proxies: dict[str, Proxy] = {FINGERPRINT: NetworkFingerprint()}
-        found = [one for future in self._submit([(genotype, proxies) for genotype in genotypes]) for one in future.result()]
-        keys: list[str | None] = []
-        for genotype, measured in zip(genotypes, found, strict=True):
-            keys.append(None)
+    def _blocks(self, call: Call) -> Iterator[list[Measured]]:
+        while call.read < len(call.keys):
+            block = call.next_ready()
+            if block:
+                yield block
+            else:
+                self._arrivals.receive(call)
+
+    def _look_up(self, call: Call, positions: Sequence[int], networks: Sequence[str | None], send: Callable[..., None]) -> None:
+        """Reads what the cache has of candidates, and sends the rest to the workers.
+
+        Args:
+            call: The call of the candidates.
+            positions: Positions of the candidates in the call.
+            networks: What identifies the network of each in the cache; None for a network that is not kept.
+            send: `Arrivals.send` or `Arrivals.send_next`.
+        """
+        missing: list[tuple[int, Request]] = []
+        for position, network in zip(positions, networks, strict=True):
+            call.digests[position] = {} if network is None else self.digests(network, call.proxies)
+            found = call.measured[position] = self._read(call.digests[position])
+            wanted = {n: p for n, p in call.proxies.items() if n not in found.statistics and n not in found.failures}
+            if wanted:
+                missing.append((position, (call.genotypes[position], wanted)))
+            else:
+                call.ready[position] = True
+                self.counts["from_cache"] += 1
+        send(call, [position for position, _ in missing], [request for _, request in missing], self._take)
+
+    def _take(self, call: Call, positions: Sequence[int], arrived: Sequence[Measured]) -> None:
+        """Stores measured statistics."""
+        for position, measured in zip(positions, arrived, strict=True):
+            self._write(call.digests[position], measured)
+            call.measured[position] = _merge(call.measured[position], measured)
+            call.ready[position] = True
+        self.counts["measured"] += len(arrived)
+
+    def _take_fingerprints(self, call: Call, positions: Sequence[int], arrived: Sequence[Measured]) -> None:
+        """Looks up networks of another package by what their builds have in them."""
+        networks: list[str | None] = []
+        for position, measured in zip(positions, arrived, strict=True):
+            networks.append(None)
             # A network that cannot be built fails again when it is measured, with its reason.
             if FINGERPRINT in measured.statistics:
                 try:
-                    keys[-1] = network_key(self.space, genotype, measured.statistics[FINGERPRINT])
+                    networks[-1] = network_key(self.space, call.genotypes[position], measured.statistics[FINGERPRINT])
                 except Unsure as unsure:
                     self._tell_unsure(unsure)
-        return keys
-
-    def _statistics_of(self, keys: Sequence[str], proxies: Mapping[str, Proxy]) -> Iterator[list[Measured]]:
-        cached: list[Measured] = []
-        digests: list[dict[str, str]] = []
-        missing: list[tuple[int, tuple[Genotype, dict[str, Proxy]]]] = []
-        genotypes = [self.network_of(key) for key in keys]
-        for position, (genotype, network) in enumerate(zip(genotypes, self._network_keys(genotypes), strict=True)):
-            digests.append({} if network is None else self.digests(network, proxies))
-            found = self._read(digests[-1])
-            cached.append(found)
-            wanted = {n: p for n, p in proxies.items() if n not in found.statistics and n not in found.failures}
-            if wanted:
-                missing.append((position, (genotype, wanted)))
-            else:
-                self.counts["from_cache"] += 1
-        ready = 0
-        positions = iter([position for position, _ in missing])
-        for future in self._submit([request for _, request in missing]):
-            arrived = future.result()
-            for measured in arrived:
-                position = next(positions)
-                self._write(digests[position], measured)
-                cached[position] = _merge(cached[position], measured)
-            self.counts["measured"] += len(arrived)
-            yield cached[ready : position + 1]
-            ready = position + 1
-        yield cached[ready:]
-
-    def _submit(self, requests: Sequence[tuple[Genotype, dict[str, Proxy]]]) -> Iterator[Future[list[Measured]]]:
-        """Cuts requests into micro-batches and submits them slightly ahead of their consumption."""
-        if requests:
-            # From now on the number of workers is known.
-            self._workers.begin()
-        # With enough candidates, each of several workers gets at least four tiles, so that all finish at about the same time.
-        share = len(requests) if self.workers == 1 else math.ceil(len(requests) / (4 * self.workers))
-        size = max(1, min(self.micro_batch, share))
-        tiles = [requests[i : i + size] for i in range(0, len(requests), size)]
-        if self.workers == 1:
-            yield from (self._workers.submit(tile) for tile in tiles)
-            return
-        waiting = [self._workers.submit(tile) for tile in tiles[: 2 * self.workers]]
-        for tile in tiles[2 * self.workers :]:
-            yield waiting.pop(0)
-            waiting.append(self._workers.submit(tile))
-        yield from waiting
+        self._look_up(call, positions, networks, self._arrivals.send_next)
 
     def _read(self, digests: Mapping[str, str]) -> Measured:
         statistics: dict[str, Statistics] = {}
@@ -410,7 +413,9 @@ def _score_one(proxy: Proxy, statistics: Statistics) -> float | str:
     return score if math.isfinite(score) else f"the score is {score}"
 
 
-def _merge(cached: Measured, fresh: Measured) -> Measured:
+def _merge(cached: Measured | None, fresh: Measured) -> Measured:
+    if cached is None:
+        return fresh
     return Measured(
         {**cached.statistics, **fresh.statistics},
         {**cached.failures, **fresh.failures},

@@ -95,6 +95,11 @@ class Workers:
         if not self._in_process and not may_have_children():
             self._stay("a daemonic process may have no children")
 
+    @property
+    def in_process(self) -> bool:
+        """True if this process measures itself, so that `submit` returns when all is measured; final once `begin` was called."""
+        return self._in_process
+
     def submit(self, requests: Sequence[Request]) -> Future[list[Measured]]:
         """Schedules `Measurer.measure`; if measuring stays in this process, the future is done on return."""
         return self._start(list(requests), walked=False)

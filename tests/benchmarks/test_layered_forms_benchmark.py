@@ -12,9 +12,9 @@ from scipy.stats import kendalltau
 
 from benchmarks.transfer import forms, layered_forms, stored, transfer
 from benchmarks.transfer.judged import families
-from benchmarks.transfer.measuring import Evaluator
 from benchmarks.transfer.protocol import Bench, Candidate
 from rbflex_evo.fitness import create_proxy
+from rbflex_evo.fitness.measuring.arrivals import Arrivals
 
 TABLES = os.environ.get("RBFLEX_EVO_TABLES")
 
@@ -90,8 +90,13 @@ def test_statistics_that_the_matrix_measured_are_read(tmp_path, monkeypatch):
     names = ["--settings", "nds_darts", "nats_sss", "nasbench_macro"]
     transfer.main([*options, *names, "--scores", "layered", "rbflex"])
     submitted = []
-    submit = Evaluator._submit
-    monkeypatch.setattr(Evaluator, "_submit", lambda self, requests: submitted.extend(requests) or submit(self, requests))
+    send = Arrivals.send
+
+    def watched(self, call, positions, requests, take):
+        submitted.extend(requests)
+        send(self, call, positions, requests, take)
+
+    monkeypatch.setattr(Arrivals, "send", watched)
     layered_forms.main([*options, *names, "--resamples=3"])
     assert not submitted
     matrix, found = (stored.read(tmp_path / name) for name in ("transfer.npz", "layered_forms.npz"))

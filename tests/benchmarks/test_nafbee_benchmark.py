@@ -10,6 +10,7 @@ from scipy import stats
 
 from benchmarks.published import nafbee
 from benchmarks.published import printed_scores as published
+from rbflex_evo.fitness.measuring.arrivals import Arrivals
 from rbflex_evo.spaces.families.nafbee.activations import ACTIVATIONS
 
 RNG = np.random.default_rng(0)
@@ -64,13 +65,13 @@ def test_scores_of_several_seeds_are_held_against_accuracies_and_the_paper(comma
 def test_another_run_measures_nothing_again_and_another_seed_only_itself(command, known, monkeypatch):
     first, _ = command("vgg19", f"--table={known}", "--seeds=1", "--scores", "naswot")
     measured = []
-    scored = nafbee.samples.Evaluator._submit
+    send = Arrivals.send
 
-    def watched(self, requests):
+    def watched(self, call, positions, requests, take):
         measured.append(len(requests))
-        return scored(self, requests)
+        send(self, call, positions, requests, take)
 
-    monkeypatch.setattr(nafbee.samples.Evaluator, "_submit", watched)
+    monkeypatch.setattr(Arrivals, "send", watched)
     again, _ = command("vgg19", f"--table={known}", "--seeds=2", "--scores", "naswot")
     assert measured == [0, 10]
     assert again["rows"]["naswot"]["scores"][0] == first["rows"]["naswot"]["scores"][0]

@@ -16,9 +16,10 @@ from scipy.stats import kendalltau
 
 import benchmarks
 from benchmarks.transfer import networks, stored, transfer
-from benchmarks.transfer.measuring import Chunk, Evaluator, Plan, Session, chunks, measured
+from benchmarks.transfer.measuring import Chunk, Plan, Session, chunks, measured
 from benchmarks.transfer.settings import SETTINGS
 from rbflex_evo.fitness import PROXIES
+from rbflex_evo.fitness.measuring.arrivals import Arrivals
 from rbflex_evo.fitness.measuring.cache import default_path
 from rbflex_evo.fitness.proxies.counts import NumberOfParameters
 from rbflex_evo.spaces import ConfigError, DataError, RbflexEvoError, create_space
@@ -40,13 +41,13 @@ def own_cache(tmp_path, monkeypatch):
 def submitted(monkeypatch):
     """The numbers of networks that evaluators measured rather than read."""
     found = []
-    submit = Evaluator._submit
+    send = Arrivals.send
 
-    def watched(self, requests):
+    def watched(self, call, positions, requests, take):
         found.append(len(requests))
-        return submit(self, requests)
+        send(self, call, positions, requests, take)
 
-    monkeypatch.setattr(Evaluator, "_submit", watched)
+    monkeypatch.setattr(Arrivals, "send", watched)
     return found
 
 
