@@ -1,9 +1,17 @@
 """Search strategies: one algorithm per file, all with the ask/tell interface of `Strategy`.
 
-`Member`, `Population`, `PopulationStrategy`, `Unseen` and `best` help to write new ones.
+`Member`, `Population`, `PopulationStrategy`, `SteadyStateStrategy`, `Unseen` and `best` help to write new ones.
 """
 
-from rbflex_evo.strategies.population import Member, Population, PopulationParameters, PopulationStrategy, best
+from rbflex_evo.strategies.population import (
+    Member,
+    Population,
+    PopulationParameters,
+    PopulationStrategy,
+    SteadyStateParameters,
+    SteadyStateStrategy,
+    best,
+)
 from rbflex_evo.strategies.strategy import STRATEGIES, Strategy, View, create_strategy
 from rbflex_evo.strategies.unseen import Unseen
 
@@ -13,6 +21,8 @@ __all__ = [
     "Population",
     "PopulationParameters",
     "PopulationStrategy",
+    "SteadyStateParameters",
+    "SteadyStateStrategy",
     "Strategy",
     "Unseen",
     "View",

@@ -31,13 +31,13 @@ from pydantic import Field
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.spaces import Genotype, Parameters
 
-from .population import Population, PopulationParameters, PopulationStrategy, best
+from .population import Population, SteadyStateParameters, SteadyStateStrategy, best
 from .strategy import View
 
 CHILDREN_A_STEP = 3
 
 
-class FreeReaParameters(PopulationParameters):
+class FreeReaParameters(SteadyStateParameters):
     """Parameters of FreeREA.
 
     Attributes:
@@ -50,7 +50,7 @@ class FreeReaParameters(PopulationParameters):
     steps: int = Field(1, ge=1)
 
 
-class FreeRea(PopulationStrategy):
+class FreeRea(SteadyStateStrategy):
     """FreeREA, ageing evolution with crossover, over any encoding (Cavagnero et al., WACV 2023).
 
     A step makes a mutant of each of a sample's two best members and their crossover. It then removes the oldest member and
@@ -61,6 +61,11 @@ class FreeRea(PopulationStrategy):
     description = "two mutants and a crossover of a tournament's best two, the oldest dies, then the worst"
     Parameters: ClassVar[type[Parameters]] = FreeReaParameters
     parameters: FreeReaParameters
+
+    @property
+    def batch(self) -> int:
+        """Number of children per ask."""
+        return CHILDREN_A_STEP * self.parameters.steps
 
     def tell(self, evaluations: Sequence[Evaluation], view: View) -> None:
         """Adds the told members, removes the oldest ones and then the worst."""
@@ -75,7 +80,7 @@ class FreeRea(PopulationStrategy):
 
     def children(self, n: int, view: View) -> Iterator[Genotype]:
         """Yields two mutants and a crossover of the best two members of each random sample."""
-        count = min(n, CHILDREN_A_STEP * self.parameters.steps)
+        count = min(n, self.batch)
         utilities = self.population.utility(view)
         size = min(self.parameters.tournament, len(self.population))
         for i in range(0, count, CHILDREN_A_STEP):

@@ -11,7 +11,9 @@ Source: Beyer & Schwefel, Natural Computing 1 (2002) for (mu + lambda); DEAP (Fo
         population <- the mu best of population + evaluated offspring, by current utility
 
 An encoding's mutation changes at least one gene. The best candidate always stays in the population: (mu + lambda) is
-elitist. The search ends when no unseen genotype is found. In an enumerable space this means that every key was evaluated.
+elitist. With ``asynchronous: true`` and few `offspring`, this is the asynchronous steady-state form: children enter the
+population while `ahead` later ones are evaluated. The search ends when no unseen genotype is found. In an enumerable space this
+means that every key was evaluated.
 """
 
 from __future__ import annotations
@@ -25,11 +27,11 @@ from pydantic import Field
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.spaces import Genotype, Parameters, deap_random
 
-from .population import Population, PopulationParameters, PopulationStrategy, best
+from .population import Population, SteadyStateParameters, SteadyStateStrategy, best
 from .strategy import View
 
 
-class GeneticParameters(PopulationParameters):
+class GeneticParameters(SteadyStateParameters):
     """Parameters of the genetic algorithm.
 
     Attributes:
@@ -54,7 +56,7 @@ class _Contestant:
     fitness: float
 
 
-class Genetic(PopulationStrategy):
+class Genetic(SteadyStateStrategy):
     """(mu + lambda) genetic algorithm over any encoding (Beyer & Schwefel, Natural Computing 1, 2002).
 
     Parents are winners of DEAP's tournaments. Children are made by uniform crossover and per-gene mutation. The best
@@ -66,13 +68,18 @@ class Genetic(PopulationStrategy):
     Parameters: ClassVar[type[Parameters]] = GeneticParameters
     parameters: GeneticParameters
 
+    @property
+    def batch(self) -> int:
+        """Number of children per ask."""
+        return self.parameters.offspring or self.parameters.population
+
     def tell(self, evaluations: Sequence[Evaluation], view: View) -> None:
         """Keeps the best members of the population and the told ones."""
         self.population = best([*self.population, *Population.of(evaluations)], self.parameters.population, view)
 
     def children(self, n: int, view: View) -> Iterator[Genotype]:
         """Yields mutated crossovers of the winners of tournaments."""
-        count = min(n, self.parameters.offspring or self.parameters.population)
+        count = min(n, self.batch)
         parents = self._parents(count + count % 2, view)
         for child in self.crossed(parents, count, self.parameters.crossover):
             yield self._mutated(child)

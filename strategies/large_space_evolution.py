@@ -33,11 +33,11 @@ from pydantic import Field
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.spaces import Genotype, Parameters
 
-from .population import Population, PopulationParameters, PopulationStrategy, best
+from .population import Population, SteadyStateParameters, SteadyStateStrategy, best
 from .strategy import View
 
 
-class LargeSpaceEvolutionParameters(PopulationParameters):
+class LargeSpaceEvolutionParameters(SteadyStateParameters):
     """Parameters of large-space evolution.
 
     Attributes:
@@ -53,7 +53,7 @@ class LargeSpaceEvolutionParameters(PopulationParameters):
     batch: int = Field(64, ge=1)
 
 
-class LargeSpaceEvolution(PopulationStrategy):
+class LargeSpaceEvolution(SteadyStateStrategy):
     """Evolution of a large population over any encoding, as in Zen-NAS (Lin et al., ICCV 2021) and AZ-NAS.
 
     A random member is mutated `edits` times, without tournament or crossover, and the members of lowest utility are
@@ -69,6 +69,11 @@ class LargeSpaceEvolution(PopulationStrategy):
     def initial(self) -> int:
         """Number of members at which breeding begins."""
         return min(self.parameters.initial, self.parameters.population)
+
+    @property
+    def batch(self) -> int:
+        """Number of children per ask."""
+        return self.parameters.batch
 
     def tell(self, evaluations: Sequence[Evaluation], view: View) -> None:
         """Adds the told members and removes those of lowest utility."""

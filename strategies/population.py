@@ -2,20 +2,22 @@
 
 A `Member` is a genotype and its key, never a utility: a utility may change with every evaluation, so a strategy asks the
 view for it when it is needed. A `Population` is a list of members that can be saved as JSON. A `PopulationStrategy` fills a
-population with random genotypes and then breeds from it.
+population with random genotypes and then breeds from it. A `SteadyStateStrategy` can be asked ahead.
 """
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.spaces import Encoding, Genotype, Parameters
+from rbflex_evo.spaces.parameters import refuse_without_effect
 
 from .strategy import Strategy, View
 from .unseen import Unseen
@@ -141,3 +143,57 @@ class PopulationStrategy(Strategy):
     def set_state(self, state: dict[str, Any]) -> None:
         """Restores a state of `get_state`."""
         self.population = Population.of_json(state["population"])
+
+
+class SteadyStateParameters(PopulationParameters):
+    """Parameters of a strategy with a population that can be asked ahead.
+
+    Attributes:
+        asynchronous: True asks for children before the last ones are told, so that a slow candidate does not hold up the others.
+        ahead: Number of genotypes that are asked for ahead if `asynchronous` is true, rounded up to whole batches.
+    """
+
+    asynchronous: bool = False
+    ahead: int = Field(50, ge=1)
+
+    @model_validator(mode="after")
+    def _is_asynchronous(self) -> SteadyStateParameters:
+        if not self.asynchronous:
+            refuse_without_effect(self, "ahead", "without asynchronous: true")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _if_asynchronous(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Settings that are not used stay out, so that runs of earlier versions can be resumed.
+        values: dict[str, Any] = serialize(self)
+        return values if self.asynchronous else {k: v for k, v in values.items() if k not in ("asynchronous", "ahead")}
+
+
+class SteadyStateStrategy(PopulationStrategy):
+    """Base of strategies with a population that can replace its members without waiting for a whole generation.
+
+    If the parameter `asynchronous` is true, a batch is asked for while the `ahead` genotypes before it are in flight: its parents
+    are chosen without their evaluations, as by that many workers that do not wait for each other. The evaluations still arrive in
+    the order in which they were asked for, and the lag is fixed, so proposals depend on the seed alone. Random genotypes are
+    asked for, in batches, until the population has `initial` told members; those in flight by then become members, too.
+
+    A subclass implements `batch` and the methods of a `PopulationStrategy`.
+    """
+
+    Parameters: ClassVar[type[Parameters]] = SteadyStateParameters
+    parameters: SteadyStateParameters
+
+    @property
+    @abstractmethod
+    def batch(self) -> int:
+        """Number of children per ask."""
+
+    @property
+    def batches_ahead(self) -> int:
+        """Number of batches that are asked for before the oldest one is told."""
+        return math.ceil(self.parameters.ahead / self.batch) if self.parameters.asynchronous else 0
+
+    def ask(self, n: int, view: View) -> list[Genotype]:
+        """Returns random genotypes until the population is filled, then genotypes of `children`."""
+        filling = len(self.population) < self.initial
+        return super().ask(min(n, self.batch) if filling and self.parameters.asynchronous else n, view)

@@ -9,6 +9,8 @@ no architecture is evaluated twice.
 
 A space of at most 10^6 genotypes is therefore exhausted exactly. In a larger one, the search ends after 10,000 consecutive
 draws that were all seen.
+
+No evaluation is read, so `BATCHES_AHEAD` further batches are asked for before the first one is told. This changes no proposal.
 """
 
 from __future__ import annotations
@@ -26,12 +28,14 @@ from rbflex_evo.spaces import Encoding, Genotype, Parameters
 from .strategy import Strategy, View
 from .unseen import Unseen, enumerable
 
+BATCHES_AHEAD = 3
+
 
 class RandomSearchParameters(Parameters):
     """Parameters of random search.
 
     Attributes:
-        batch: Number of genotypes per ask, which can be evaluated in parallel.
+        batch: Number of genotypes per ask; four batches can be evaluated in parallel.
     """
 
     batch: int = Field(50, ge=1)
@@ -54,6 +58,11 @@ class RandomSearch(Strategy):
         self._order_seed = int(self.rng.integers(2**32))
         self._position = 0
         self._order: list[Genotype] | None = None
+
+    @property
+    def batches_ahead(self) -> int:
+        """Number of batches that are asked for before the oldest one is told."""
+        return BATCHES_AHEAD
 
     def ask(self, n: int, view: View) -> list[Genotype]:
         """Returns up to `batch` genotypes that were not evaluated yet."""

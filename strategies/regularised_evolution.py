@@ -18,8 +18,9 @@ by inheritance. The run's archive keeps the best candidate.
 
 With `batch` 1 this is the paper's pseudocode, except for seen children. With a larger batch, a child's parent is chosen
 without the last batch - 1 evaluations, as by that many asynchronous workers. This loses little while the batch is small
-compared with P. The first P genotypes are asked in one batch. The paper's identity mutation (5%) is left out, because it
-would spend evaluations on known architectures.
+compared with P. The first P genotypes are asked in one batch. With ``asynchronous: true``, `ahead` genotypes are in flight when
+a batch is asked for; ``batch: 1, ahead: 449`` is the paper's form with 450 workers that take equally long. The paper's identity
+mutation (5%) is left out, because it would spend evaluations on known architectures.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ from pydantic import Field
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.spaces import Genotype, Parameters
 
-from .population import Population, PopulationParameters, PopulationStrategy
+from .population import Population, SteadyStateParameters, SteadyStateStrategy
 from .strategy import View
 
 
-class RegularisedEvolutionParameters(PopulationParameters):
+class RegularisedEvolutionParameters(SteadyStateParameters):
     """Parameters of regularised evolution.
 
     Attributes:
@@ -50,7 +51,7 @@ class RegularisedEvolutionParameters(PopulationParameters):
     batch: int = Field(10, ge=1)
 
 
-class RegularisedEvolution(PopulationStrategy):
+class RegularisedEvolution(SteadyStateStrategy):
     """Regularised evolution over any encoding (Real et al., AAAI 2019).
 
     The best of a random sample of the population is mutated in one gene, and the oldest member is removed.
@@ -61,6 +62,11 @@ class RegularisedEvolution(PopulationStrategy):
     description = "tournament of 25 among 100, one mutation, the oldest dies"
     Parameters: ClassVar[type[Parameters]] = RegularisedEvolutionParameters
     parameters: RegularisedEvolutionParameters
+
+    @property
+    def batch(self) -> int:
+        """Number of children per ask."""
+        return self.parameters.batch
 
     def tell(self, evaluations: Sequence[Evaluation], view: View) -> None:
         """Adds the told members and removes the oldest ones."""

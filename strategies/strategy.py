@@ -4,6 +4,9 @@
         genotypes = strategy.ask(n, view)
         strategy.tell(evaluate(genotypes), view)
 
+A strategy whose algorithm allows it is asked ahead: for batch k once batch k - 1 - `batches_ahead` was told. This number depends on
+the strategy and its parameters alone, so that proposals do not depend on how many workers there are.
+
 All state is plain data in `state_dict`, so a checkpoint holds that value only. Strategies keep genotypes and keys, but no
 utilities: a candidate's utility may change with every evaluation (ranks), so they ask the view for it.
 """
@@ -47,7 +50,10 @@ class View(Protocol):
         """Returns the canonical key of a genotype."""
 
     def seen(self, key: str) -> bool:
-        """True if the key was evaluated in this run or is rejected by a constraint; proposing it gives no information."""
+        """True if the key was evaluated in this run, is in flight (asked for and not told), or is rejected by a constraint.
+
+        Proposing it gives no information. The view has no utility of a key in flight.
+        """
 
 
 class Strategy(ABC):
@@ -78,6 +84,14 @@ class Strategy(ABC):
         self.rng = np.random.Generator(np.random.PCG64(seed))
         self.generation = 0
 
+    @property
+    def batches_ahead(self) -> int:
+        """Number of batches that may be asked for before the oldest one is told; it depends on class and parameters alone.
+
+        With 0, each batch is told before the next `ask`. With more, `tell` still gets the batches in the order of `ask`.
+        """
+        return 0
+
     @abstractmethod
     def ask(self, n: int, view: View) -> list[Genotype]:
         """Proposes between 1 and `n` genotypes of distinct keys, or none if no unseen genotype is found, which ends the search.
@@ -91,7 +105,7 @@ class Strategy(ABC):
 
     @abstractmethod
     def tell(self, evaluations: Sequence[Evaluation], view: View) -> None:
-        """Updates the strategy with the evaluations of the last `ask`.
+        """Updates the strategy with the evaluations of the oldest `ask` that was not told yet.
 
         The evaluations of a warm start are told once, before the first `ask`.
 

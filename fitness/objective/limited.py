@@ -1,6 +1,6 @@
 """View of a search with constraints that reject: strategies see a rejected candidate as a known candidate that failed.
 
-    seen(key)     True if the key was evaluated or is rejected; the first call for a key counts its costs
+    seen(key)     True if the key was evaluated, is in flight or is rejected; the first call for a key counts its costs
     utility       -inf for a rejected key; its objectives are NaN
 
 Strategies therefore need no knowledge of constraints: a strategy that skips seen keys skips rejected candidates. Each rejected
@@ -52,6 +52,11 @@ class LimitedView:
         book: Counts the costs.
         cap: Number of rejected architectures in a row that ends the search; None for no limit.
         note: Called with every look that must be saved for a resumed run.
+
+    Attributes:
+        in_flight: Keys of the batches that were asked for and are not told yet.
+        noted: Number of looks that must be saved for a resumed run.
+        in_a_row: Number of architectures rejected since the last one that was not.
     """
 
     def __init__(
@@ -64,6 +69,7 @@ class LimitedView:
     ) -> None:
         self.archive = archive
         self.constraints = constraints
+        self.in_flight: set[str] = set()
         self.noted = 0
         self.in_a_row = 0
         self._book, self._cap, self._note = book, cap, note
@@ -100,12 +106,12 @@ class LimitedView:
         return self.archive.key(genotype)
 
     def seen(self, key: str) -> bool:
-        """Returns True if a key was evaluated in this run or is rejected.
+        """Returns True if a key was evaluated in this run, is in flight or is rejected.
 
         Raises:
             SearchEnded: If too many architectures in a row were rejected.
         """
-        return self.archive.seen(key) or not self.admits(key)
+        return self.archive.seen(key) or key in self.in_flight or not self.admits(key)
 
     def admits(self, key: str) -> bool:
         """Returns True if a key satisfies all constraints that reject.
@@ -181,7 +187,7 @@ class LimitedView:
             default=None,
         )
         had = "" if nearest is None else ", ".join(f"{name} {written(cost)}" for name, cost in nearest.costs.items())
-        further = "further " if len(self.archive) else ""
+        further = "further " if len(self.archive) or self.in_flight else ""
         known = f"; the nearest had {had}" if had else "; the costs of none of them are known"
         return f"no {further}architecture satisfies {self.constraints}: {what}{known}"
 

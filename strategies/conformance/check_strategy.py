@@ -294,6 +294,56 @@ def check_budget(make: Make) -> None:
             strategy.tell(world.evaluate(genotypes), world.view)
 
 
+def check_ahead(make: Make) -> None:
+    """Asked `batches_ahead` batches ahead, it exhausts a tiny space, and a restored strategy continues as the original does."""
+    ahead = make(SPACE, 0).batches_ahead
+    require(
+        type(ahead) is int and ahead >= 0,
+        f"batches_ahead must be a whole number of at least 0, but it is {ahead!r}; 0 tells each batch before the next ask",
+    )
+    require(
+        make(TINY, 1).batches_ahead == ahead,
+        "batches_ahead differs between two encodings or seeds; let it depend on the parameters alone, so that runs are replayable",
+    )
+    if not ahead:
+        return
+    world, strategy = World(TINY), make(TINY, 3)
+    outstanding: list[list[Genotype]] = []
+    while _ask_ahead(strategy, world, outstanding, 1000):
+        strategy.tell(world.evaluate(outstanding.pop(0)), world.view)
+    keys = {world.view.key(genotype) for genotype in TINY.enumerate()}
+    require(
+        len(world) == len(keys),
+        f"asked {ahead} batches ahead, it evaluated {len(world)} of {len(keys)} keys of a tiny space; keys in flight count as seen",
+    )
+    world, strategy, outstanding = World(SPACE, "archive"), make(SPACE, 1), []
+    for _ in range(6):
+        _ask_ahead(strategy, world, outstanding, 8)
+        strategy.tell(world.evaluate(outstanding.pop(0)), world.view)
+    twin, twin_world, copied = make(SPACE, 2), world.copy(), list(outstanding)
+    twin.load_state_dict(json.loads(_json(strategy.state_dict(), f"with {ahead} batches outstanding")))
+    for _ in range(2 * ahead + 3):
+        for one, where, batches in ((strategy, world, outstanding), (twin, twin_world, copied)):
+            if _ask_ahead(one, where, batches, 8):
+                one.tell(where.evaluate(batches.pop(0)), where.view)
+        require(
+            outstanding == copied,
+            f"restored with {ahead} batches outstanding, it proposed other genotypes than the original; keep in get_state what "
+            "tell needs of each batch that was asked for",
+        )
+
+
+def _ask_ahead(strategy: Strategy, world: World, outstanding: list[list[Genotype]], n: int) -> bool:
+    """Asks until as many batches as allowed follow the oldest; returns whether any is outstanding."""
+    while len(outstanding) <= strategy.batches_ahead:
+        genotypes = _ask(strategy, world, n)
+        if not genotypes:
+            break
+        world.limits.in_flight.update(map(world.view.key, genotypes))
+        outstanding.append(genotypes)
+    return bool(outstanding)
+
+
 CHECKS: tuple[Callable[[Make], None], ...] = (
     check_proposals,
     check_seed,
@@ -307,6 +357,7 @@ CHECKS: tuple[Callable[[Make], None], ...] = (
     check_warm_start,
     check_generation,
     check_budget,
+    check_ahead,
 )
 
 

@@ -82,11 +82,14 @@ class World:
         twin = World(self.encoding, self.objective, self.succeeds_every, self.flat, self.limit, self.handling)
         for evaluation in self.archive.evaluations:
             twin.archive.add(evaluation)
+        twin.limits.in_flight |= self.limits.in_flight
         return twin
 
     def evaluate(self, genotypes: Sequence[Genotype]) -> list[Evaluation]:
         """Evaluates genotypes; the returned scores cannot be read, but the archive behind the view holds them."""
-        return [self._evaluate(genotype) for genotype in genotypes]
+        found = [self._evaluate(genotype) for genotype in genotypes]
+        self.limits.in_flight.difference_update(evaluation.key for evaluation in found)
+        return found
 
     def _evaluate(self, genotype: Genotype) -> Evaluation:
         key = key_of(genotype)
@@ -161,9 +164,9 @@ class NarrowView:
 
     def _check(self, keys: Sequence[str], method: str) -> None:
         for key in keys:
-            if not self._archive.seen(key):
+            if not self._archive.seen(key) or key in self._archive.in_flight:
                 raise CheckFailed(
-                    f"view.{method}() was asked for {key!r}, which was not evaluated; ask for keys of told evaluations"
+                    f"view.{method}() was asked for {key!r}, which was not evaluated yet; ask for keys of told evaluations"
                 )
 
     def key(self, genotype: Genotype) -> str:
@@ -171,7 +174,7 @@ class NarrowView:
         return self._archive.key(genotype)
 
     def seen(self, key: str) -> bool:
-        """True if the key was evaluated or is rejected by the constraint."""
+        """True if the key was evaluated, is in flight or is rejected by the constraint."""
         return self._archive.seen(key)
 
     def __getattr__(self, name: str) -> object:
