@@ -1,4 +1,6 @@
-"""A checkpoint of a search: the state of the strategy and the number of evaluations that it has been told.
+"""A checkpoint of a search: the state of the strategy, the number of evaluations that it has been told, and what is outstanding.
+
+A snapshot of version 1 has nothing outstanding: it was written when no strategy was asked ahead.
 
 A snapshot only saves time. A run without a usable snapshot is replayed from the start of its journal.
 """
@@ -7,11 +9,12 @@ from __future__ import annotations
 
 import json
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-VERSION = 1
+VERSION = 2
+READABLE = (1, 2)
 
 
 @dataclass
@@ -22,7 +25,7 @@ class Counts:
         proposed: Number of genotypes that the strategy proposed, including those of a warm start.
         known: Number of proposed genotypes whose architecture was already known.
         barren: Number of consecutive asks, up to now, that proposed nothing new.
-        looks: Number of looks in the journal that the strategy knows of.
+        looks: Number of looks in the journal that the strategy knows of; in memory, those of outstanding batches are counted, too.
         rejected_in_a_row: Number of architectures rejected since the last one that was not.
     """
 
@@ -42,18 +45,23 @@ class Snapshot:
         seconds: Duration of the search so far, without interruptions.
         counts: The counters of the search.
         strategy: The `state_dict` of the strategy.
+        outstanding: The batches that were asked for and not told, the oldest first, as `Batch.to_json` returns them.
+        ended: Why the strategy is not asked any more; empty if it proposed nothing, None if it is asked.
     """
 
     told: int
     seconds: float
     counts: Counts
     strategy: dict[str, Any]
+    outstanding: list[dict[str, Any]] = field(default_factory=list)
+    ended: str | None = None
 
 
 def encode(snapshot: Snapshot, identity: str) -> str:
     """Returns a snapshot as text, with a checksum."""
     facts = {"told": snapshot.told, "seconds": snapshot.seconds, "counts": asdict(snapshot.counts)}
-    body = json.dumps({"version": VERSION, "identity": identity, **facts, "strategy": snapshot.strategy})
+    queue = {"outstanding": snapshot.outstanding, "ended": snapshot.ended}
+    body = json.dumps({"version": VERSION, "identity": identity, **facts, **queue, "strategy": snapshot.strategy})
     return json.dumps({"crc": zlib.crc32(body.encode()), "body": body})
 
 
@@ -75,9 +83,10 @@ def load(path: Path, identity: str, evaluations: int, looks: int = 0) -> tuple[S
         return None, None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None, "it is damaged"
-    if body["version"] != VERSION or body["identity"] != identity:
+    if body["version"] not in READABLE or body["identity"] != identity:
         return None, "it is of another version or another configuration"
     counts = Counts(**body["counts"])
     if body["told"] > evaluations or counts.looks > looks:
         return None, "it is ahead of the journal"
-    return Snapshot(body["told"], body["seconds"], counts, body["strategy"]), None
+    outstanding, ended = body.get("outstanding", []), body.get("ended")
+    return Snapshot(body["told"], body["seconds"], counts, body["strategy"], outstanding, ended), None

@@ -49,8 +49,10 @@ class Keys:
         """Does nothing."""
 
     def evaluate(self, pairs: Sequence[tuple[str, Genotype]]) -> Iterator[Evaluation]:
-        """Raises AssertionError, because a replay must not measure."""
-        raise AssertionError(f"a replay was asked to measure {pairs}")
+        """Returns evaluations that raise AssertionError when they are read, because a replay must not measure."""
+        for pair in pairs:
+            raise AssertionError(f"a replay was asked to measure {pair}")
+            yield
 
     def check_whole(self) -> None:
         """Does nothing."""
@@ -86,39 +88,32 @@ def _beyond(folder: RunFolder, why: str) -> RunError:
 
 
 def _kept(old: Budget, new: Budget, content: JournalContent, loop: Loop, folder: RunFolder) -> tuple[int, int]:
-    total = len(content.evaluations)
+    total, generation, noted = len(content.evaluations), 0, 0
     while (told := len(loop.view)) < total:
-        noted = loop.limits.noted
-        if new.generations is not None and loop.strategy.generation >= new.generations:
+        if new.generations is not None and generation >= new.generations:
             raise _beyond(folder, f"it has more than {counted(new.generations, 'generation')}")
         proposals = loop.ask()
-        wanted = _unseen(proposals, loop)
+        batch = loop.outstanding[0] if proposals else None
+        wanted = list(batch.new.items()) if batch else []
         left = [(evaluation.key, evaluation.genotype) for evaluation in content.evaluations[told : told + len(wanted)]]
         same = next((i for i, pair in enumerate(left) if pair != wanted[i]), len(left))
-        if proposals and len(proposals) >= min(old.allows(told), new.allows(told)):
+        if batch and len(proposals) >= min(old.allows(told), new.allows(told)):
             # Looks come before the evaluations of their batch; where there are any, the whole batch is asked for again.
-            return (told, noted) if content.looks else (told + same, 0)
-        if same < len(left) or not proposals:
+            return (told, batch.first_look) if content.looks else (told + same, 0)
+        if same < len(left) or batch is None:
             raise RunError(
                 f"with that budget, the strategy {loop.strategy.name!r} proposes other architectures than {folder.path} has "
                 f"after {counted(told + same, 'evaluation')}, so the run cannot have another one; start another run"
             )
         if told + same == total:
+            noted = loop.looks_before(1)
             break
+        generation = batch.generation
         loop.tell(loop.evaluate(proposals))
+        noted = loop.looks_before(0)
     # Of an ask that was stopped, looks may be there without evaluations; only a budget of evaluations can change them.
     unlimited = old.evaluations is None and new.evaluations is None
-    return total, len(content.looks) if unlimited else loop.limits.noted
-
-
-def _unseen(proposals: Sequence[Genotype], loop: Loop) -> list[tuple[str, Genotype]]:
-    """Returns what is evaluated of a batch: the first genotype of each key that is not seen."""
-    pairs: dict[str, Genotype] = {}
-    for genotype in proposals:
-        key = loop.view.key(genotype)
-        if not loop.limits.seen(key):
-            pairs.setdefault(key, genotype)
-    return list(pairs.items())
+    return total, len(content.looks) if unlimited else noted
 
 
 def _draft(folder: RunFolder) -> Path:
