@@ -59,6 +59,9 @@ class Worth:
         self.values = (0.0,) * len(objectives) if self.failed else tuple(float(value) for value in objectives)
         self.violation = 0.0 if self.failed else float(violation)
         self.crowding_dist = 0.0
+        # Sorting compares and hashes every fitness with every other one.
+        self._compared = (self.failed, self.violation, self.values)
+        self._hash = hash(self._compared)
 
     def dominates(self, other: Worth) -> bool:
         """True if this fitness dominates the other by the rules of constrained domination."""
@@ -69,13 +72,10 @@ class Worth:
         return self.values != other.values and all(a >= b for a, b in zip(self.values, other.values, strict=True))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Worth) and self._compared() == other._compared()
+        return isinstance(other, Worth) and self._compared == other._compared
 
     def __hash__(self) -> int:
-        return hash(self._compared())
-
-    def _compared(self) -> tuple[object, ...]:
-        return (self.failed, self.violation, self.values)
+        return self._hash
 
 
 class Individual:

@@ -14,6 +14,7 @@ from .options import AsJson, ConfigPath, Overrides, RunPath
 
 if TYPE_CHECKING:
     from rbflex_evo.engine.run.result_document import TableFacts
+    from rbflex_evo.engine.search.estimate import Fleet
     from rbflex_evo.engine.search.result import Result
     from rbflex_evo.engine.search.search import Search
 
@@ -130,9 +131,22 @@ def _print_estimate(path: Path, overrides: list[str], as_json: bool) -> None:
     workers = counted(found.workers, "worker")
     print(f"candidate  {1000 * found.candidate_seconds:.0f} ms on {found.device} (median of {CANDIDATES}), {workers}")
     print(f"gammas     {found.preparation_seconds:.1f} s, once")
+    if found.fleet is not None:
+        print("\n".join(_fleet_lines(found.fleet, found.workers)))
     if found.seconds is None:
         print("search     not known: the budget limits generations only")
     else:
         print(f"search     about {found.seconds:.0f} s")
     if found.memory is not None:
         print(f"memory     about {found.memory / 2**20:.0f} MiB")
+
+
+def _fleet_lines(fleet: Fleet, workers: int) -> list[str]:
+    idle = f"; {workers - fleet.offered:,} of {workers:,} workers are of no use" if fleet.offered < workers else ""
+    own, rate = 1000 * fleet.own_seconds, fleet.per_second * (fleet.sent + fleet.returned)
+    return [
+        f"strategy   offers at most {counted(fleet.offered, 'candidate')} at a time{idle}",
+        f"workers    {fleet.busy:,.3g} of {workers:,} busy on average, {fleet.per_second:.3g} evaluations a second; "
+        f"strategy and loop work {own:.2f} ms for each",
+        f"network    {fleet.sent:,} bytes to a worker and {fleet.returned:,} back for each candidate, {rate / 1e6:.2g} MB a second",
+    ]

@@ -1,4 +1,8 @@
-"""Predicted time and memory of a search, from measuring three of its candidates without the cache."""
+"""Predicted time and memory of a search, from measuring three of its candidates without the cache.
+
+If the configuration names a number of workers, the search is also simulated on that many (see `simulation`), which says how many of
+them the strategy keeps busy, what the process of the search does itself, and how many bytes travel.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,33 @@ from rbflex_evo.engine.configuration.config import Config
 from rbflex_evo.spaces import ConfigError
 from rbflex_evo.spaces.isolation.settings import own_settings
 
+from .simulation import drawn_delays, simulate
+
 CANDIDATES = 3
+# A simulated search: this many evaluations for each worker within these bounds, since its beginning and its end keep few busy.
+SIMULATED = 10
+LEAST_SIMULATED, MOST_SIMULATED = 500, 5000
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """What a strategy can do with many workers, from a simulated search.
+
+    Attributes:
+        offered: Largest number of candidates that the strategy offers at a time.
+        busy: Mean number of busy workers.
+        own_seconds: Seconds that strategy and loop work for each candidate.
+        per_second: Evaluations per second.
+        sent: Bytes that a candidate takes on its way to a worker.
+        returned: Bytes that its statistics take on their way back.
+    """
+
+    offered: int
+    busy: float
+    own_seconds: float
+    per_second: float
+    sent: int
+    returned: int
 
 
 @dataclass(frozen=True)
@@ -28,6 +58,7 @@ class Estimate:
         evaluations: Budget of evaluations; None if it is not limited.
         seconds: Time of the whole search; None if the budget limits only generations.
         memory: Peak memory of all workers in bytes; None if unknown.
+        fleet: What the strategy does with the workers; None if the configuration names no number of workers above 1.
     """
 
     candidate_seconds: float
@@ -37,6 +68,7 @@ class Estimate:
     evaluations: int | None
     seconds: float | None
     memory: int | None
+    fleet: Fleet | None
 
     def as_values(self) -> dict[str, Any]:
         """Returns it as JSON data."""
@@ -55,24 +87,36 @@ def estimate(config: Config) -> Estimate:
     parts = Assembly(config)
     _ = parts.table
     with parts.evaluator(cached=False) as evaluator:
-        candidates = parts.random_pairs(evaluator.key, CANDIDATES, stream=2)
+        keys = [key for key, _ in parts.random_pairs(evaluator.key, CANDIDATES, stream=2)]
         start = time.monotonic()
         evaluator.prepare()
         preparation = time.monotonic() - start
-        seconds = [evaluation.seconds for one in candidates for evaluation in evaluator.evaluate([one])]
+        measured = {key: next(evaluator.statistics([key])) for key in keys}
+        traffic = [evaluator.traffic(key, found) for key, found in measured.items()]
         facts = evaluator.facts()
         device = evaluator.conditions.device.type
     workers = int(facts["workers"])
-    each = statistics.median(seconds)
+    each = statistics.median(found.seconds for found in measured.values())
+    sent, returned = (max(column) for column in zip(*traffic, strict=True))
+    fleet = _fleet(config, workers, each, sent, returned) if config.workers != "auto" and workers > 1 else None
     return Estimate(
         candidate_seconds=each,
         preparation_seconds=preparation,
         workers=workers,
         device=str(facts["device"]),
         evaluations=config.budget.evaluations,
-        seconds=_whole(config, each / workers, preparation),
+        seconds=_whole(config, each / workers if fleet is None else 1 / fleet.per_second, preparation),
         memory=_peak_memory(workers, device, evaluator.peak_memory),
+        fleet=fleet,
     )
+
+
+def _fleet(config: Config, workers: int, each: float, sent: int, returned: int) -> Fleet:
+    """Simulates the search on that many workers with delays around that of the measured candidates."""
+    wanted = min(max(LEAST_SIMULATED, SIMULATED * workers), MOST_SIMULATED)
+    evaluations = min(wanted, config.budget.evaluations or wanted)
+    found = simulate(config, workers=workers, delay=drawn_delays(each), evaluations=evaluations)
+    return Fleet(found.offered, found.busy, found.own_seconds / max(1, found.evaluations), found.per_second, sent, returned)
 
 
 def _whole(config: Config, each: float, preparation: float) -> float | None:

@@ -331,7 +331,7 @@ class Loop:
 
     def _proposals(self) -> list[Genotype]:
         allowed = self.budget.allows(self._asked_for)
-        proposals = [tuple(int(gene) for gene in genotype) for genotype in self.strategy.ask(allowed, self.limits)]
+        proposals = [tuple(map(int, genotype)) for genotype in self.strategy.ask(allowed, self.limits)]
         if len(proposals) > allowed:
             raise RuntimeError(
                 f"strategy {self.strategy.name!r} was asked for at most {allowed} genotypes, but it gave {len(proposals)}"

@@ -9,6 +9,7 @@ outside any budget. Several calls may be under way at a time (see `arrivals`).
 from __future__ import annotations
 
 import math
+import pickle
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import chain, islice
@@ -220,6 +221,14 @@ class Evaluator:
         proxies = {name: proxy for name, proxy in self.proxies.items() if names is None or name in names}
         unique = list(dict(pairs))
         return self._evaluations(pairs, unique, self._statistics(unique, proxies), proxies)
+
+    def statistics(self, keys: Sequence[str]) -> Iterator[Measured]:
+        """Begins to measure distinct keys and returns their statistics, in order, as they become ready; scores are not computed."""
+        return chain.from_iterable(self._statistics(keys, self.proxies))
+
+    def traffic(self, key: str, measured: Measured) -> tuple[int, int]:
+        """Returns the bytes that a candidate takes on its way to a worker and that its statistics take on their way back."""
+        return len(pickle.dumps((self.network_of(key), self.proxies))), len(pickle.dumps(measured))
 
     def _evaluations(
         self,

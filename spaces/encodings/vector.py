@@ -40,7 +40,7 @@ class VectorEncoding(Encoding):
 
     def sample(self, rng: np.random.Generator) -> Genotype:
         """Draws one valid genotype uniformly."""
-        return tuple(int(gene) for gene in rng.integers(0, self.categories))
+        return tuple(rng.integers(0, self.categories).tolist())
 
     def mutate(self, genotype: Genotype, rng: np.random.Generator, probability: float | None = None) -> Genotype:
         """Changes each gene with `probability`; None, or a draw that changes nothing, changes exactly one."""

@@ -35,6 +35,11 @@ VARIANTS = [
     ("large_space_evolution", {"population": 12, "initial": 1, "edits": 1, "batch": 30}),
     ("reinforce", {"batch": 1, "memory": 2, "momentum": 0.0}),
     ("reinforce", {"batch": 20, "learning_rate": 5.0}),
+    ("regularised_evolution", {"asynchronous": True}),
+    ("regularised_evolution", {"population": 8, "batch": 1, "asynchronous": True, "ahead": 30}),
+    ("free_rea", {"population": 7, "asynchronous": True, "ahead": 1}),
+    ("large_space_evolution", {"population": 12, "initial": 3, "batch": 5, "asynchronous": True, "ahead": 12}),
+    ("genetic", {"population": 6, "offspring": 2, "asynchronous": True, "ahead": 7}),
 ]
 
 
@@ -248,6 +253,37 @@ class SaysThatItPlans(PlansWithTheBudget):
     depends_on_budget = True
 
 
+class AheadByTheSpace(RandomSearch):
+    @property
+    def batches_ahead(self):
+        return 2 if self.encoding.size > 100 else 1
+
+
+class AheadByHalves(RandomSearch):
+    batches_ahead = 1.5
+
+
+class ForgetsTheBatchesAhead(RandomSearch):
+    def __init__(self, encoding, seed, parameters=None):
+        super().__init__(encoding, seed, parameters)
+        self.asked = []
+
+    def ask(self, n, view):
+        genotypes = super().ask(min(n, 1 + len(self.asked)), view)
+        self.asked.append(len(genotypes))
+        return genotypes
+
+    def tell(self, evaluations, view):
+        self.asked = self.asked[1:]
+
+    def get_state(self):
+        return {**super().get_state(), "asked": self.asked[-1:]}
+
+    def set_state(self, state):
+        super().set_state(state)
+        self.asked = list(state["asked"])
+
+
 class Nameless(RandomSearch):
     name = ""
 
@@ -283,6 +319,9 @@ class ForeignParameters(RandomSearch):
         (VectorsOnly, 'that "It works on genotypes of varying length.*", it raised AttributeError'),
         (ForgetsFailures, 'that "The search continues when most candidates fail, .*", it raised ValueError'),
         (PlansWithTheBudget, "let n only cut the batch, or set depends_on_budget = True"),
+        (AheadByTheSpace, "batches_ahead differs between two encodings"),
+        (AheadByHalves, r"must be a whole number of at least 0, but it is 1\.5"),
+        (ForgetsTheBatchesAhead, r"restored with 3 batches outstanding, .* keep in get_state what tell needs of each batch"),
         (Nameless, "name must be the name"),
         (ForeignParameters, "must derive from rbflex_evo.spaces.Parameters"),
     ],

@@ -112,6 +112,33 @@ def test_an_estimate_measures_three_candidates_and_begins_no_run(
     found = json.loads(capsys.readouterr().out)
     assert found["evaluations"] == 4 and found["workers"] == 1
     assert found["seconds"] == pytest.approx(4 * found["candidate_seconds"] + found["preparation_seconds"])
+    assert found["fleet"] is None and not (tmp_path / "runs").exists()
+
+
+def test_an_estimate_for_many_workers_says_how_many_the_strategy_keeps_busy(
+    config: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    many = [
+        "search",
+        config(),
+        "--estimate",
+        "--set",
+        "workers=500",
+        "--set",
+        "strategy=genetic",
+        "--set",
+        "budget.evaluations=400",
+    ]
+    assert run(many) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "strategy   offers at most 50 candidates at a time; 450 of 500 workers are of no use" in lines
+    assert [line.split()[0] for line in lines] == ["candidate", "gammas", "strategy", "workers", "network", "search", "memory"]
+    assert run([*many, "--json", "--set", "strategy={name: random, batch: 200}"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    fleet = found["fleet"]
+    assert found["workers"] == 500 and fleet["offered"] == 400 and 50 < fleet["busy"] <= 400
+    assert fleet["sent"] > 0 and fleet["returned"] > 0 and 0 < fleet["own_seconds"] < 1
+    assert found["seconds"] == pytest.approx(found["preparation_seconds"] + 400 / fleet["per_second"])
     assert not (tmp_path / "runs").exists()
 
 

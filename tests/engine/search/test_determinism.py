@@ -62,6 +62,23 @@ def test_workers_change_nothing_in_the_journal(tmp_path: Path, first: list[dict[
     assert journal(tmp_path / "a", workers=2, micro_batch=micro_batch)[0] == first
 
 
+ASYNCHRONOUS = {"name": "regularised_evolution", "population": 10, "batch": 2, "asynchronous": True, "ahead": 8}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["random", ASYNCHRONOUS], ids=["random", "asynchronous"])
+def test_workers_change_nothing_in_the_journal_of_a_strategy_that_is_asked_ahead(tmp_path: Path, strategy: Any) -> None:
+    lines = [
+        journal(
+            tmp_path / f"{workers}", strategy=strategy, workers=workers, micro_batch=2, cache=str(tmp_path / f"{workers}.sqlite")
+        )
+        for workers in (1, 2, 3)
+    ]
+    assert lines[0][0] == lines[1][0] == lines[2][0]
+    # Ten networks are measured for the gammas, and a budget leaves nothing in flight.
+    assert {measured for _, measured in lines} == {lines[0][1]}
+
+
 def test_a_cached_search_into_another_folder_measures_nothing(tmp_path: Path, first: list[dict[str, Any]]) -> None:
     cache = str(tmp_path / "cache.sqlite")
     measured = [journal(tmp_path / name, cache=cache) for name in ("a", "b")]
