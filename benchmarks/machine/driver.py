@@ -1,4 +1,4 @@
-"""How many evaluations a second the process of a search keeps up with, and what that allows on up to 1,000 workers.
+"""Evaluations a second that the process of a search keeps up with, and what they allow on 1,000 workers.
 
     python -m benchmarks driver [--quick] [--folder benchmarks/results]
 
