@@ -21,8 +21,8 @@ from .simulation import drawn_delays, simulate
 
 CANDIDATES = 3
 # A simulated search: this many evaluations for each worker within these bounds, since its beginning and its end keep few busy.
-SIMULATED = 10
-LEAST_SIMULATED, MOST_SIMULATED = 500, 5000
+SIMULATED = 20
+LEAST_SIMULATED, MOST_SIMULATED = 500, 10_000
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@
 
 Strategy, keys, constraints, journal, snapshots and archive are the real ones, in a temporary folder. Scores are drawn from the key.
 A candidate takes its delay on the worker that is free first, from the moment at which the loop gives it to the evaluator. The
-clock runs with the loop's own work and skips the time in which the loop only waits. What a real evaluator does in the process of
-the search (cache, scores from statistics) is a number of seconds for each candidate, which is added to the clock.
+clock runs with the processor time of the loop and skips the time in which the loop only waits. What a real evaluator does in the
+process of the search (cache, scores from statistics) is a number of seconds for each candidate, which is added to the clock.
 """
 
 from __future__ import annotations
@@ -64,15 +64,15 @@ class Simulated:
 
 
 class Clock:
-    """Seconds since the start, of which some are skipped."""
+    """Seconds of processor time since the start, so that other programs do not count, and seconds that were skipped."""
 
     def __init__(self) -> None:
         self.skipped = 0.0
-        self._started = time.perf_counter()
+        self._started = time.process_time()
 
     def worked(self) -> float:
         """Returns the seconds that were not skipped."""
-        return time.perf_counter() - self._started
+        return time.process_time() - self._started
 
     def now(self) -> float:
         """Returns the virtual time."""
