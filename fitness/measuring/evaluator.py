@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from itertools import chain, islice
@@ -28,6 +29,7 @@ from rbflex_evo.spaces.isolation.settings import own_settings
 
 from .cache import CacheWarning, StatisticsCache, digest, digest_of
 from .conditions import Conditions
+from .executors.executor import Executor
 from .fingerprint import NAME as FINGERPRINT
 from .fingerprint import NetworkFingerprint, network_key
 from .measurer import Measured, by_walk
@@ -45,14 +47,15 @@ class Evaluator:
     Args:
         conditions: Space, inputs, weights, device, precision and backend of the measurements.
         proxies: Scores by the name under which they are reported.
-        workers: Number of worker processes; None for one per core on a CPU and one for each accelerator. See `Workers` for when
-            measuring stays in this process.
+        workers: Number of workers; None for one per core on a CPU, one for each accelerator, and what a cluster offers. See
+            `Workers` for when measuring stays in this process.
         micro_batch: Largest number of candidates in one request to a worker; None for 8 on a CPU, and for as many as fit into
             the memory of an accelerator, up to 256.
         cache: File of measured statistics; None for no cache.
         calibrations: Results of another evaluator's `prepare` by proxy; None to calibrate this one.
         timeout: Seconds after which a candidate fails; None for no limit.
         in_process: Whether to measure in this process whatever the candidates may do.
+        executor: Where the workers are; None for processes of this machine.
 
     Raises:
         ConfigError: If a setting is wrong or a proxy refuses the space.
@@ -70,6 +73,7 @@ class Evaluator:
         calibrations: Mapping[str, Mapping[str, float]] | None = None,
         timeout: float | None = None,
         in_process: bool = False,
+        executor: Executor | None = None,
     ) -> None:
         if timeout is not None and not 0 < timeout < math.inf:
             raise ConfigError(f"timeout must be more than 0 seconds, or None for no limit, but it is {timeout}")
@@ -87,7 +91,9 @@ class Evaluator:
         self.provisional: set[str] = set()
         self.counts = {"measured": 0, "from_cache": 0}
         self.cache = None if cache is None else StatisticsCache(cache)
-        self._workers = Workers(conditions, workers, proxies=list(self.proxies.values()), timeout=timeout, in_process=in_process)
+        self._workers = Workers(
+            conditions, workers, proxies=list(self.proxies.values()), timeout=timeout, in_process=in_process, executor=executor
+        )
         self._prepared = False
         # Without a key, statistics are measured again each time.
         self._common: dict[str, str | None] = {}
@@ -106,6 +112,10 @@ class Evaluator:
         self._workers.close()
         if self.cache is not None:
             self.cache.close()
+
+    def rest(self) -> None:
+        """Stops the workers until something is measured again, so that another evaluator can have their cores and devices."""
+        self._workers.close()
 
     def key(self, genotype: Genotype) -> str:
         """Returns the canonical key of a genotype; genotypes of equal keys are measured once.
@@ -243,8 +253,13 @@ class Evaluator:
 
     @property
     def workers(self) -> int:
-        """Number of worker processes."""
+        """Number of workers; it may change where they come and go."""
         return self._workers.count
+
+    @property
+    def pool(self) -> Workers:
+        """The workers, for walks through a whole space (`whole_space.score_all`)."""
+        return self._workers
 
     @property
     def peak_memory(self) -> int:
@@ -343,12 +358,11 @@ class Evaluator:
         share = len(requests) if self.workers == 1 else math.ceil(len(requests) / (4 * self.workers))
         size = max(1, min(self.micro_batch, share))
         tiles = [requests[i : i + size] for i in range(0, len(requests), size)]
-        if self.workers == 1:
-            yield from (self._workers.submit(tile) for tile in tiles)
-            return
-        waiting = [self._workers.submit(tile) for tile in tiles[: 2 * self.workers]]
-        for tile in tiles[2 * self.workers :]:
-            yield waiting.pop(0)
+        waiting: deque[Future[list[Measured]]] = deque()
+        for tile in tiles:
+            # Workers may come and go.
+            while len(waiting) >= (1 if self.workers == 1 else 2 * self.workers):
+                yield waiting.popleft()
             waiting.append(self._workers.submit(tile))
         yield from waiting
 
