@@ -16,11 +16,19 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from rbflex_evo.engine.configuration.selection import Choice
+
 ROOT = Path(__file__).parent.parent
 MARKER = re.compile(r"^<!-- generated: ([a-z-]+) -->$", re.MULTILINE)
 LINK = re.compile(r"\[([^\]]*)\]\((?!https?://|#)([^)]+)\)")
 # The sections of a configuration that hold the name of a registered thing and its parameters.
-CHOSEN = {"space": "spaces", "data": "data", "strategy": "strategies", "table": "tables"}
+CHOSEN = {
+    "space": "../reference/spaces.md",
+    "data": "../reference/data.md",
+    "strategy": "../reference/strategies.md",
+    "table": "../reference/tables.md",
+    "executor": "scale-out.md#executors",
+}
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -80,7 +88,7 @@ def keys_of(model: type[BaseModel], sections: Iterable[str] = (), prefix: str = 
         known = f"{prefix}{field.alias or name}"
         shown = f"[`{name}`](#{known.replace('.', '')})" if known in sections else f"`{name}`"
         if not prefix and name in CHOSEN:
-            shown = f"[`{name}`](../reference/{CHOSEN[name]}.md)"
+            shown = f"[`{name}`]({CHOSEN[name]})"
         rows.append((shown, type_of(field), default_of(field), described.get(name, "")))
     columns = 4 if any(row[-1] for row in rows) else 3
     return table(("key", "type", "default", "meaning")[:columns], [row[:columns] for row in rows])
@@ -127,6 +135,8 @@ def default_of(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True)
+    if isinstance(value, Choice):
+        return f"`{value.name}`"
     if isinstance(value, BaseModel):
         return "its defaults"
     return "none" if value is None else f"`{json.dumps(value) if not isinstance(value, str) else value}`"
@@ -286,6 +296,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "strategies": lambda: registered("strategies"),
     "tables": lambda: registered("tables"),
     "sources": lambda: registered("sources"),
+    "executors": lambda: registered("executors"),
     "plugin-guide": plugin_guide,
     "plugin-files": plugin_files,
     "notebook-search": lambda: notebook("search"),

@@ -33,7 +33,7 @@ from rbflex_evo.fitness import CandidateFailed, Observer, Proxy, Statistics, cre
 from rbflex_evo.fitness.data.batch import Batch
 from rbflex_evo.fitness.evaluation import six_digits
 from rbflex_evo.fitness.measuring.conditions import Conditions
-from rbflex_evo.fitness.measuring.processes import Processes, cores
+from rbflex_evo.fitness.measuring.executors.processes import Processes, cores
 from rbflex_evo.fitness.measuring.workers import Workers
 from rbflex_evo.fitness.passes.device import PRECISIONS, keep_freed_memory
 from rbflex_evo.fitness.passes.watch import run_observed

@@ -23,7 +23,8 @@ from rbflex_evo.fitness.evaluation import keyed
 from rbflex_evo.fitness.measuring.cache import default_path
 from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
-from rbflex_evo.fitness.measuring.processes import ProcessDied, Processes
+from rbflex_evo.fitness.measuring.executors.executor import ProcessDied
+from rbflex_evo.fitness.measuring.executors.processes import Processes
 from rbflex_evo.fitness.passes.observer import Statistics
 from rbflex_evo.fitness.proxies.proxy import Proxy
 from rbflex_evo.spaces import ConfigError, Genotype

@@ -8,7 +8,7 @@ import typer
 
 from rbflex_evo.engine.terminal.wording import columns
 
-from .options import AsJson, RunPath
+from .options import AsJson, MachineSettings, RunPath
 
 if TYPE_CHECKING:
     from rbflex_evo.engine.explanation.document import Explanation
@@ -23,6 +23,7 @@ def explain(
         typer.Argument(metavar="[ARCH]", help="In the space's notation, or an index; without it, the found architecture."),
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=2, help="How many other weight seeds to score it with.")] = 8,
+    set_: MachineSettings = None,
     as_json: AsJson = False,
 ) -> None:
     """Explain a candidate: its ranks, spread, ties and layers.
@@ -32,7 +33,7 @@ def explain(
     from rbflex_evo.engine.explanation.explain import explain as explained
     from rbflex_evo.engine.report.report import write_report
 
-    explanation = explained(run, architecture, seeds=seeds)
+    explanation = explained(run, architecture, seeds=seeds, overrides=set_ or [])
     page = write_report(run)
     if as_json:
         print(explanation.model_dump_json())

@@ -1,4 +1,4 @@
-"""``list spaces|proxies|presets|metrics|strategies|tables``: what a configuration may name, with sizes, parameters and defaults."""
+"""``list spaces|proxies|...``: what a configuration may name, with sizes, parameters and defaults."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class Listed(str, Enum):
     strategies = "strategies"
     tables = "tables"
     sources = "sources"
+    executors = "executors"
 
 
 def list_known(
@@ -64,11 +65,12 @@ def registry_of(kind: Listed) -> Registry:
     """Returns the registry of that kind."""
     from rbflex_evo.fitness import METRICS, PROXIES
     from rbflex_evo.fitness.data.batch import sources
+    from rbflex_evo.fitness.measuring.executors.executor import EXECUTORS
     from rbflex_evo.fitness.objective.presets import PRESETS
     from rbflex_evo.strategies import STRATEGIES
 
     registries = {"spaces": SPACES, "tables": TABLES, "proxies": PROXIES, "presets": PRESETS, "metrics": METRICS}
-    registries |= {"strategies": STRATEGIES, "sources": sources}
+    registries |= {"strategies": STRATEGIES, "sources": sources, "executors": EXECUTORS}
     return registries[kind.value]
 
 

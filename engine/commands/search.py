@@ -10,7 +10,7 @@ import typer
 
 from rbflex_evo.engine.terminal.wording import columns, counted, named, percent
 
-from .options import AsJson, ConfigPath, Overrides, RunPath
+from .options import AsJson, ConfigPath, MachineSettings, Overrides, RunPath
 
 if TYPE_CHECKING:
     from rbflex_evo.engine.run.result_document import TableFacts
@@ -48,6 +48,7 @@ def resume(
         list[str] | None,
         typer.Option("--budget", metavar="LIMIT=VALUE", help="Go on with another budget, such as evaluations=2000. Repeatable."),
     ] = None,
+    set_: MachineSettings = None,
     as_json: AsJson = False,
 ) -> None:
     """Resume a run that was stopped, or go on with another budget.
@@ -60,7 +61,7 @@ def resume(
     limits = read_limits(budget or [])
     from rbflex_evo.engine.search.search import Search
 
-    search = Search.from_folder(run, budget=limits)
+    search = Search.from_folder(run, budget=limits, overrides=set_ or [])
     result = _run(search, as_json)
     if not as_json and result.stop_reason.startswith("the budget of "):
         spent = next(limit for limit in BudgetConfig.model_fields if limit.removesuffix("s") in result.stop_reason)

@@ -27,7 +27,8 @@ from rbflex_evo.engine.run.journal import read_journal
 from rbflex_evo.engine.terminal.interrupt import Interrupt
 from rbflex_evo.engine.terminal.progress import Progress
 from rbflex_evo.fitness.evaluation import Evaluation, EvaluatorLike
-from rbflex_evo.fitness.measuring.processes import DiedAtStart, NotPortable, ProcessDied, Processes, cores, may_have_children
+from rbflex_evo.fitness.measuring.executors.executor import DiedAtStart, NotPortable, ProcessDied
+from rbflex_evo.fitness.measuring.executors.processes import Processes, cores, may_have_children
 from rbflex_evo.spaces import FailedError, RunError
 
 from .plan import folder_of, open_tables, run_config

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from rbflex_evo.fitness.data.batch import Batch
     from rbflex_evo.fitness.evaluation import EvaluatorLike
     from rbflex_evo.fitness.measuring.evaluator import Evaluator
+    from rbflex_evo.fitness.measuring.executors.executor import Executor
     from rbflex_evo.fitness.measuring.tabulated import TabulatedEvaluator
     from rbflex_evo.fitness.passes.weights import WeightParameters
     from rbflex_evo.spaces.tables.table import Table
@@ -203,6 +204,7 @@ class Assembly:
                 device=config.device,
                 precision=config.precision,
                 backend=config.backend,
+                elsewhere=not self.executor.here,
             ),
             self.proxies,
             workers=None if config.workers == "auto" else config.workers,
@@ -210,7 +212,19 @@ class Assembly:
             micro_batch=None if config.micro_batch == "auto" else config.micro_batch,
             cache=cache_path(config.cache) if cached else None,
             calibrations=calibrations,
+            executor=self.executor,
         )
+
+    @cached_property
+    def executor(self) -> Executor:
+        """Where the workers are.
+
+        Raises:
+            ConfigError: If a package that it needs is not installed.
+        """
+        from rbflex_evo.fitness.measuring.executors.executor import create_executor
+
+        return create_executor(self.config.executor.name, self.config.executor.parameters)
 
     @contextmanager
     def measuring(self) -> Iterator[tuple[EvaluatorLike, Mapping[str, str | None]]]:

@@ -20,6 +20,7 @@ from pydantic_core import PydanticCustomError
 from rbflex_evo.fitness import METRICS, PROXIES
 from rbflex_evo.fitness.costs.metric import metrics_named
 from rbflex_evo.fitness.data.batch import sources
+from rbflex_evo.fitness.measuring.executors.executor import EXECUTORS
 from rbflex_evo.fitness.objective.constraints import read_constraints
 from rbflex_evo.fitness.objective.objective import ObjectiveParameters, create_objective
 from rbflex_evo.fitness.objective.presets import PRESETS
@@ -125,7 +126,8 @@ class Config(Parameters):
         device: Device of the forward passes: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         precision: Precision of the forward passes; ``bfloat16`` is for convolutions only.
         backend: How planned forwards are computed: by torch, by a compiled C kernel, or by what is available.
-        workers: Number of processes; ``auto`` is one a core on a CPU and one for each accelerator.
+        workers: Number of workers; ``auto`` is one a core on a CPU, one for each accelerator, and what a Ray cluster offers.
+        executor: Where the workers are: processes of this machine, or a Ray cluster.
         timeout: Seconds after which a candidate fails; no limit unless one is set.
         micro_batch: Most candidates that a worker takes at once.
         cache: File of measured statistics; ``auto`` is the user's own, ``off`` is none.
@@ -149,6 +151,7 @@ class Config(Parameters):
     precision: Literal["float32", "float64", "bfloat16"] = "float32"
     backend: Literal["auto", "eager", "compiled"] = "auto"
     workers: int | Literal["auto"] = "auto"
+    executor: Choice = Field(default_factory=lambda: read_choice("local", "executor", "name", EXECUTORS))
     timeout: float | None = Field(default=None, gt=0)
     micro_batch: int | Literal["auto"] = "auto"
     cache: str = Field(default="auto", min_length=1)
@@ -213,8 +216,8 @@ class Config(Parameters):
 
 OPTIONAL = ("table", "sample", "correlate", "scores", "compare")
 # The sections that name a registered thing, and the key that holds the name.
-CHOICES = {"space": "name", "data": "source", "strategy": "name", "table": "source"}
-REGISTRIES = {"space": SPACES, "data": sources, "strategy": STRATEGIES, "table": TABLES}
+CHOICES = {"space": "name", "data": "source", "strategy": "name", "executor": "name", "table": "source"}
+REGISTRIES = {"space": SPACES, "data": sources, "strategy": STRATEGIES, "executor": EXECUTORS, "table": TABLES}
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
@@ -288,6 +291,7 @@ def settings(config: Config) -> dict[str, Any]:
     chosen["space"] = {"version": SPACES.get(config.space.name).version, **_named(config.space)}
     chosen["data"] = _named(config.data)
     chosen["strategy"] = _named(config.strategy)
+    chosen["executor"] = _named(config.executor)
     chosen["table"] = None if config.table is None else _named(config.table)
     for name in config.correlate.presets:
         PRESETS.get(name)
@@ -316,7 +320,7 @@ def settings(config: Config) -> dict[str, Any]:
 
 # The settings that change neither a score nor the order in which candidates are proposed.
 # The journal of a run holds the hash of the table that its scores come from.
-INCIDENTAL = {"name", "runs", "workers", "timeout", "micro_batch", "cache", "table", "sample", "correlate", "scores", "compare"}
+INCIDENTAL = set("name runs workers executor timeout micro_batch cache table sample correlate scores compare".split())
 
 
 def identity(config: Config) -> str:

@@ -23,6 +23,7 @@ import numpy as np
 
 from rbflex_evo.engine.configuration.assembly import Assembly
 from rbflex_evo.engine.configuration.config import Config
+from rbflex_evo.engine.configuration.resetting import with_settings
 from rbflex_evo.engine.run.folder import find_run, replace_text
 from rbflex_evo.engine.run.record import RunRecord, read_run, why_nothing
 from rbflex_evo.engine.terminal.progress import Progress
@@ -49,6 +50,7 @@ def explain(
     architecture: str | None = None,
     *,
     seeds: int = SEEDS,
+    overrides: Sequence[str] = (),
     space: SearchSpace | None = None,
     quiet: bool = False,
 ) -> Explanation:
@@ -58,6 +60,7 @@ def explain(
         folder: The folder of the run.
         architecture: The candidate in the space's notation. If the run did not evaluate it, it is scored as in the run.
         seeds: Number of other weight seeds to score the candidate with; cached statistics are reused.
+        overrides: Other settings of the machine, such as ``["executor=local"]``; see `resetting.with_settings`.
         space: Space of the run, if its networks are built by a function of a notebook or a script, which is not stored.
         quiet: Whether to hide the progress bars.
 
@@ -70,7 +73,8 @@ def explain(
     if seeds < 2:
         raise ConfigError(f"a spread needs at least 2 other weight seeds, but {seeds} was asked for")
     # A single candidate does not benefit from several processes.
-    config = find_run(folder).model_copy(update={"workers": 1})
+    config = find_run(folder)
+    config = (with_settings(config, overrides) if overrides else config).model_copy(update={"workers": 1})
     run = read_run(config.folder)
     if run.outcome is None:
         raise RunError(f"{folder} has no result yet; go on with: rbflex-evo resume {folder}")
@@ -200,6 +204,7 @@ def _check_replay(run: RunRecord, own: Evaluation, measured: Evaluation) -> None
 def _under_seeds(parts: Assembly, evaluator: Evaluator, own: Evaluation, seeds: Sequence[int], quiet: bool) -> list[Evaluation]:
     """Scores the candidate with other weights. The gammas of the run are kept, since all its candidates share them."""
     scored: list[Evaluation] = []
+    evaluator.rest()
     with Progress("weight seeds", len(seeds), unit="seed", shown=not quiet) as progress:
         for seed in seeds:
             weights = parts.config.fitness.weights.model_copy(update={"seed": seed})

@@ -27,16 +27,18 @@ import numpy as np
 from rbflex_evo.engine.configuration.assembly import Assembly
 from rbflex_evo.engine.configuration.budget import with_budget
 from rbflex_evo.engine.configuration.config import Config, identity, load_config
+from rbflex_evo.engine.configuration.resetting import with_settings
 from rbflex_evo.engine.run.folder import RunFolder, find_run, opened, own_config
 from rbflex_evo.engine.run.journal import Journal, JournalContent, evaluation_line, gammas_line, header_line, read_journal
 from rbflex_evo.engine.run.origins import check_origins
 from rbflex_evo.engine.run.result_document import ResultDocument, check_journal, read_result, write_result
-from rbflex_evo.engine.terminal.interrupt import STOPS, Interrupt
+from rbflex_evo.engine.terminal.interrupt import STOPS, Interrupt, Interrupted, Stopped
 from rbflex_evo.engine.terminal.messages import attempt, say
 from rbflex_evo.engine.terminal.progress import Progress
 from rbflex_evo.engine.terminal.wording import counted
 from rbflex_evo.fitness.costs.book import CostBook
 from rbflex_evo.fitness.evaluation import Calibrated, Evaluation, EvaluatorLike, evaluate
+from rbflex_evo.fitness.measuring.executors.executor import ExecutorLost
 from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.spaces import FailedError, Genotype, RunError, SearchSpace
 from rbflex_evo.spaces.encodings.distinct import distinct
@@ -107,6 +109,7 @@ class Search:
         path: str | Path,
         *,
         budget: Mapping[str, Any] | None = None,
+        overrides: Sequence[str] = (),
         space: SearchSpace | None = None,
         quiet: bool = False,
         callbacks: Iterable[Callback] = (),
@@ -116,15 +119,18 @@ class Search:
         Args:
             path: The folder.
             budget: Other limits for the run, such as ``{"evaluations": 2000}``; it goes on as if it had had them from the start.
+            overrides: Other settings of the machine, such as ``["executor=local"]``; see `resetting.with_settings`.
             space: The space of the run, if its networks are built by a function of a notebook or a script, which is not stored.
             quiet: True shows no progress.
             callbacks: Told of evaluations that are new, snapshots and the end; see `Callback`.
 
         Raises:
             RunError: if there is none, or it cannot have that budget.
-            ConfigError: if a limit is unknown or wrong, or the space is not that of the run.
+            ConfigError: if a limit or a setting is unknown or wrong, or the space is not that of the run.
         """
         config = find_run(path)
+        if overrides:
+            config = with_settings(config, overrides)
         if not budget:
             return cls(config, space=space, quiet=quiet, callbacks=callbacks)
         _check_extensible(config)
@@ -513,11 +519,24 @@ class RunningSearch:
             with own_settings():
                 yield
         except STOPS:
-            done, path = len(read_journal(self._folder.journal).evaluations), self._folder.path
-            raise self._interrupt.stop(
-                f"stopped after {counted(done, 'evaluation')}, all saved; go on with: rbflex-evo resume {path}\n"
-                f"(a report of these: rbflex-evo report {path})"
+            raise self._stopped() from None
+        except ExecutorLost as lost:
+            # What stops a search may stop its workers first.
+            if self._interrupt.requested:
+                raise self._stopped() from None
+            raise ExecutorLost(
+                f"{lost}; {self._saved()}; go on with: rbflex-evo resume {self._folder.path}\n"
+                "(on this machine alone: --set executor=local)"
             ) from None
+
+    def _stopped(self) -> Interrupted | Stopped:
+        path = self._folder.path
+        return self._interrupt.stop(
+            f"stopped after {self._saved()}; go on with: rbflex-evo resume {path}\n(a report of these: rbflex-evo report {path})"
+        )
+
+    def _saved(self) -> str:
+        return f"{counted(len(read_journal(self._folder.journal).evaluations), 'evaluation')}, all saved"
 
     def _save(self) -> None:
         with self._interrupt.saving():

@@ -28,7 +28,7 @@ from rbflex_evo.engine.terminal.progress import Progress
 from rbflex_evo.fitness.evaluation import keyed, six_digits
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.fitness.measuring.tabulated import FAILURE, Arrays, load, score_names
-from rbflex_evo.fitness.measuring.whole_space import score_all, subtrees
+from rbflex_evo.fitness.measuring.whole_space import score_with, subtrees
 from rbflex_evo.spaces import Genotype, RunError
 from rbflex_evo.spaces.isolation.settings import own_settings
 
@@ -239,13 +239,8 @@ def _walked(evaluator: Evaluator, names: Sequence[str], done: set[str], step: Ca
     """Measures the whole space, one subtree per piece."""
     space = evaluator.space
     proxies = {name: evaluator.proxies[name] for name in names}
-    for subtree in score_all(
-        evaluator.conditions,
-        proxies,
-        workers=evaluator.workers,
-        done={prefix for prefix in subtrees(space) if _stem(prefix) in done},
-        timeout=evaluator.timeout,
-    ):
+    finished = {prefix for prefix in subtrees(space) if _stem(prefix) in done}
+    for subtree in score_with(evaluator.pool, space, proxies, done=finished):
         notations = [space.notation(tuple(int(gene) for gene in row)) for row in subtree.genotypes]
         yield _stem(subtree.prefix), {name: _piece(notations, subtree.values(name, proxies[name])) for name in names}
         for _ in notations:

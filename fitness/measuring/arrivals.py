@@ -103,10 +103,12 @@ class Arrivals:
     Args:
         workers: The workers.
         micro_batch: Largest number of candidates in a tile.
+        share: Number of tiles of a call for each of several workers, if there are enough candidates. With four, processors finish
+            at about the same time; an accelerator takes all of its candidates together.
     """
 
-    def __init__(self, workers: Workers, micro_batch: int) -> None:
-        self._workers, self._micro_batch = workers, micro_batch
+    def __init__(self, workers: Workers, micro_batch: int, share: int = 4) -> None:
+        self._workers, self._micro_batch, self._share = workers, micro_batch, share
         self._arrived: queue.SimpleQueue[tuple[Call, Tile, Future[list[Measured]]]] = queue.SimpleQueue()
 
     def send(self, call: Call, positions: Sequence[int], requests: Sequence[Request], take: Take) -> None:
@@ -114,9 +116,8 @@ class Arrivals:
         if requests:
             # From now on the number of workers is known.
             self._workers.begin()
-        # With enough candidates, each of several workers gets at least four tiles, so that all finish at about the same time.
         count = self._workers.count
-        share = len(requests) if count == 1 else math.ceil(len(requests) / (4 * count))
+        share = len(requests) if count == 1 else math.ceil(len(requests) / (self._share * count))
         size = max(1, min(self._micro_batch, share))
         for i in range(0, len(requests), size):
             call.unsent.append(Tile(list(positions[i : i + size]), list(requests[i : i + size]), take))

@@ -57,6 +57,7 @@ class Conditions:
         device: str = "auto",
         precision: str = "float32",
         backend: str = "auto",
+        elsewhere: bool = False,
     ) -> Conditions:
         """Checks settings and resolves the names of device and backend.
 
@@ -67,6 +68,7 @@ class Conditions:
             device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
             precision: ``float32``, ``float64``, or ``bfloat16`` for the convolutions only. Sums are always float64.
             backend: ``eager``, ``compiled``, or ``auto`` for the best one that is available on this machine.
+            elsewhere: Whether a device that is named belongs to other machines, and need not be available on this one.
 
         Raises:
             ConfigError: If precision or backend is unknown or unavailable, or the batch holds another kind of input.
@@ -79,7 +81,7 @@ class Conditions:
             raise DataError(f"a score compares at least 2 inputs, but the batch has {len(batch.images)}")
         batch = fitted(space, batch)
         check_inputs(space, batch)
-        found = find_device(device)
+        found = torch.device(device) if elsewhere and device != "auto" else find_device(device)
         if found.type == "mps" and precision == "float64":
             raise ConfigError("an Apple device has no float64; set precision: float32 or device: cpu")
         name = create_backend(backend, found, *PRECISIONS[precision]).name

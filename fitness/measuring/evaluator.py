@@ -30,6 +30,7 @@ from rbflex_evo.spaces.isolation.settings import own_settings
 from .arrivals import Arrivals, Call
 from .cache import CacheWarning, StatisticsCache, digest, digest_of
 from .conditions import Conditions
+from .executors.executor import Executor
 from .fingerprint import NAME as FINGERPRINT
 from .fingerprint import NetworkFingerprint, network_key
 from .measurer import Measured, by_walk
@@ -47,14 +48,15 @@ class Evaluator:
     Args:
         conditions: Space, inputs, weights, device, precision and backend of the measurements.
         proxies: Scores by the name under which they are reported.
-        workers: Number of worker processes; None for one per core on a CPU and one for each accelerator. See `Workers` for when
-            measuring stays in this process.
+        workers: Number of workers; None for one per core on a CPU, one for each accelerator, and what a cluster offers. See
+            `Workers` for when measuring stays in this process.
         micro_batch: Largest number of candidates in one request to a worker; None for 8 on a CPU, and for as many as fit into
             the memory of an accelerator, up to 256.
         cache: File of measured statistics; None for no cache.
         calibrations: Results of another evaluator's `prepare` by proxy; None to calibrate this one.
         timeout: Seconds after which a candidate fails; None for no limit.
         in_process: Whether to measure in this process whatever the candidates may do.
+        executor: Where the workers are; None for processes of this machine.
 
     Raises:
         ConfigError: If a setting is wrong or a proxy refuses the space.
@@ -72,6 +74,7 @@ class Evaluator:
         calibrations: Mapping[str, Mapping[str, float]] | None = None,
         timeout: float | None = None,
         in_process: bool = False,
+        executor: Executor | None = None,
     ) -> None:
         if timeout is not None and not 0 < timeout < math.inf:
             raise ConfigError(f"timeout must be more than 0 seconds, or None for no limit, but it is {timeout}")
@@ -89,8 +92,10 @@ class Evaluator:
         self.provisional: set[str] = set()
         self.counts = {"measured": 0, "from_cache": 0}
         self.cache = None if cache is None else StatisticsCache(cache)
-        self._workers = Workers(conditions, workers, proxies=list(self.proxies.values()), timeout=timeout, in_process=in_process)
-        self._arrivals = Arrivals(self._workers, self.micro_batch)
+        self._workers = Workers(
+            conditions, workers, proxies=list(self.proxies.values()), timeout=timeout, in_process=in_process, executor=executor
+        )
+        self._arrivals = Arrivals(self._workers, self.micro_batch, 4 if conditions.device.type == "cpu" else 1)
         self._prepared = False
         # Without a key, statistics are measured again each time.
         self._common: dict[str, str | None] = {}
@@ -110,6 +115,10 @@ class Evaluator:
         self._arrivals.take_rest(self._take)
         if self.cache is not None:
             self.cache.close()
+
+    def rest(self) -> None:
+        """Stops the workers until something is measured again, so that another evaluator can have their cores and devices."""
+        self._workers.close()
 
     def key(self, genotype: Genotype) -> str:
         """Returns the canonical key of a genotype; genotypes of equal keys are measured once.
@@ -265,8 +274,13 @@ class Evaluator:
 
     @property
     def workers(self) -> int:
-        """Number of worker processes."""
+        """Number of workers; it may change where they come and go."""
         return self._workers.count
+
+    @property
+    def pool(self) -> Workers:
+        """The workers, for walks through a whole space (`whole_space.score_all`)."""
+        return self._workers
 
     @property
     def peak_memory(self) -> int:

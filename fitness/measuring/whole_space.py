@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,18 +87,25 @@ def score_all(
     Raises:
         ConfigError: If the space plans no forward, or a proxy needs more than a planned forward.
     """
-    waiting = deque((prefix, group) for prefix, group in subtrees(conditions.space, genes).items() if prefix not in done)
-    pool = Workers(conditions, workers, proxies=list(proxies.values()), timeout=timeout)
+    with closing(Workers(conditions, workers, proxies=list(proxies.values()), timeout=timeout)) as pool:
+        yield from score_with(pool, conditions.space, proxies, done=done, genes=genes)
+
+
+def score_with(
+    pool: Workers, space: SearchSpace, proxies: Mapping[str, Proxy], *, done: Collection[Genotype] = (), genes: int = 2
+) -> Iterator[Subtree]:
+    """Does the same as `score_all` with given workers, which the caller closes."""
+    waiting = deque((prefix, group) for prefix, group in subtrees(space, genes).items() if prefix not in done)
     running: deque[tuple[Genotype, list[Genotype], Future[list[Measured]]]] = deque()
-    try:
-        while waiting or running:
-            while waiting and len(running) < (2 * pool.count if pool.count > 1 else 1):
-                prefix, group = waiting.popleft()
-                running.append((prefix, group, pool.submit_walk(group, proxies)))
-            prefix, group, future = running.popleft()
-            yield _subtree(prefix, group, future.result(), proxies)
-    finally:
-        pool.close()
+    if waiting:
+        # From now on the number of workers is known.
+        pool.begin()
+    while waiting or running:
+        while waiting and len(running) < (2 * pool.count if pool.count > 1 else 1):
+            prefix, group = waiting.popleft()
+            running.append((prefix, group, pool.submit_walk(group, proxies)))
+        prefix, group, future = running.popleft()
+        yield _subtree(prefix, group, future.result(), proxies)
 
 
 def _subtree(prefix: Genotype, group: list[Genotype], measured: list[Measured], proxies: Mapping[str, Proxy]) -> Subtree:

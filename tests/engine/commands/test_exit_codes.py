@@ -20,7 +20,7 @@ import yaml
 from rbflex_evo.engine.commands.app import run
 from rbflex_evo.engine.configuration.config import as_values
 from rbflex_evo.engine.run.journal import read_journal
-from rbflex_evo.fitness.measuring.workers import WorkerError
+from rbflex_evo.fitness.measuring.executors.executor import WorkerError
 from rbflex_evo.spaces import FailedError, file_error
 from tests.support.instant import toy_config
 from tests.support.interrupted import spawn, wait_for_bytes

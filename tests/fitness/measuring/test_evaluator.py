@@ -369,7 +369,7 @@ if __name__ == "__main__":
     batch = create_batch("noise", shape=[3, 16, 16], n=4)
     one = Evaluator(Conditions.of(space, batch, device="cpu"), {"naswot": create_proxy("naswot")}, workers=2)
     list(one.evaluate(keyed(one, [space.at(i) for i in range(4)])))
-    print(*one._workers._processes.pids, flush=True)
+    print(*one._workers._pool.pids, flush=True)
     os.kill(os.getpid(), 9)
 """
 

@@ -20,9 +20,10 @@ from rbflex_evo.fitness import create_batch, create_proxy
 from rbflex_evo.fitness.evaluation import keyed
 from rbflex_evo.fitness.measuring.conditions import Conditions
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
+from rbflex_evo.fitness.measuring.executors.executor import WorkerError
 from rbflex_evo.fitness.measuring.measurer import MeasurementError
 from rbflex_evo.fitness.measuring.whole_space import score_all
-from rbflex_evo.fitness.measuring.workers import WorkerError, WorkerWarning
+from rbflex_evo.fitness.measuring.workers import WorkerWarning
 from rbflex_evo.spaces import SPACES, ConfigError, FailedError, create_space
 from tests.support.instant import journal_without_times
 from tests.support.perilous import Perilous
@@ -95,7 +96,7 @@ def test_a_worker_that_is_killed_from_outside_costs_no_candidate(safe):
         for evaluation in one.evaluate(keyed(one, [at(i) for i in range(16)])):
             found.append(evaluation.scores.get("naswot"))
             if len(found) in (1, 7):
-                for pid in one._workers._processes.pids:
+                for pid in one._workers._pool.pids:
                     os.kill(pid, signal.SIGKILL)
     assert found == safe
 
@@ -209,7 +210,7 @@ def test_a_space_and_a_score_of_a_function_are_sent_to_other_processes(safe, wor
         warnings.simplefilter("error")
         found = list(one.evaluate(keyed(one, [(0, 0), (0, 1)])))
         assert [evaluation.scores["naswot"] - shift for evaluation in found] == pytest.approx(safe[:2], abs=1e-3)
-        assert one.workers == workers and one._workers._processes.pids
+        assert one.workers == workers and one._workers._pool.pids
 
 
 def test_small_networks_of_this_package_are_measured_here_without_a_word():
@@ -218,7 +219,7 @@ def test_small_networks_of_this_package_are_measured_here_without_a_word():
     with warnings.catch_warnings(), evaluator(space) as one:
         warnings.simplefilter("error")
         list(one.evaluate(keyed(one, [space.at(0)])))
-        assert multiprocessing.active_children() == before and one._workers._processes is None
+        assert multiprocessing.active_children() == before and one._workers._pool is None
 
 
 def in_a_pool(workers):
@@ -288,7 +289,7 @@ def test_a_program_without_a_guard_is_not_run_again_by_its_workers(tmp_path, wor
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_program_that_closes_nothing_ends_and_so_do_its_workers(tmp_path, workers):
-    text = GUARDED + "    print(*one._workers._processes.pids)\n"
+    text = GUARDED + "    print(*one._workers._pool.pids)\n"
     done = run(tmp_path, text, workers)
     assert done.returncode == 0 and not done.stderr
     children = done.stdout.splitlines()[-1].split()
@@ -309,7 +310,7 @@ def wait_for_the_end_of(pid):
 def test_an_evaluator_that_is_forgotten_leaves_no_process():
     one = evaluator(perilous())
     list(one.evaluate(keyed(one, [(0, 0)])))
-    (pid,) = one._workers._processes.pids
+    (pid,) = one._workers._pool.pids
     del one
     gc.collect()
     wait_for_the_end_of(pid)

@@ -23,29 +23,14 @@ from typing import Any
 
 import cloudpickle
 
+from .executor import DiedAtStart, NotPortable, Pool, ProcessDied, TookTooLong
 from .starting import StartFailed, cause, end_with_parent, ending_without_memory, ignore_stops, started
 
 # After the first process of a pool was ready, so many starts in a row may fail (memory) before the pool gives up.
 STARTS = 3
 
 
-class ProcessDied(Exception):
-    """A process ended before it answered; the message is the cause: "signal 9, most likely memory" or "exit code 3"."""
-
-
-class DiedAtStart(ProcessDied):
-    """A process ended before it took its first call."""
-
-
-class TookTooLong(Exception):
-    """A process did not answer in time and was killed."""
-
-
-class NotPortable(Exception):
-    """Objects cannot be sent to another process, or another process cannot import their code."""
-
-
-class _RemoteTraceback(Exception):
+class RemoteTraceback(Exception):
     """Shows the traceback of the process where an error was raised."""
 
     def __str__(self) -> str:
@@ -62,7 +47,20 @@ def may_have_children() -> bool:
     return not multiprocessing.current_process().daemon
 
 
-class Processes:
+def portable(value: Any) -> bytes:
+    """Returns a value as bytes that another process can load.
+
+    Raises:
+        NotPortable: If it cannot be pickled.
+    """
+    try:
+        data: bytes = cloudpickle.dumps(value)
+        return data
+    except (pickle.PicklingError, AttributeError, TypeError, ValueError, RecursionError) as error:
+        raise NotPortable(str(error)) from None
+
+
+class Processes(Pool):
     """Processes that are started when a call finds none idle; call it from as many threads as processes shall work.
 
     The processes ignore `starting.STOPS` from their start and end with their parent, also if it is killed.
@@ -75,9 +73,11 @@ class Processes:
             Without any, `start` has no such argument.
         environments: Variables of the environment for the process of each place, in addition to those of this process. They are set
             before the process loads the arguments, whose code may already use an accelerator.
+        count: Number of calls that the caller runs at once.
 
     Attributes:
         peak_memory: Bytes that the largest of the processes held; 0 if unknown.
+        most: The number of calls.
 
     Raises:
         NotPortable: If the arguments cannot be pickled.
@@ -90,18 +90,22 @@ class Processes:
         forked: bool = True,
         places: Sequence[Any] = (),
         environments: Sequence[Mapping[str, str]] = (),
+        count: int = 1,
     ) -> None:
         self._start, self._forked, self._places, self._environments = start, forked, tuple(places), tuple(environments)
-        try:
-            self._arguments = cloudpickle.dumps(arguments)
-        except (pickle.PicklingError, AttributeError, TypeError, ValueError, RecursionError) as error:
-            raise NotPortable(str(error)) from None
+        self._arguments = portable(arguments)
         self.peak_memory = 0
+        self.most = count
         self._idle: list[_Process] = []
         self._known: set[_Process] = set()
         self._lock = threading.Lock()
         self._started = self._closed = False
         self._finalizer = weakref.finalize(self, _kill, self._known)
+
+    @property
+    def count(self) -> int:
+        """Number of calls that can run at once."""
+        return self.most
 
     def begin(self) -> None:
         """Starts the first process.
@@ -252,7 +256,7 @@ class _Process:
         if succeeded:
             return answer
         error, text = answer
-        raise error from _RemoteTraceback(text)
+        raise error from RemoteTraceback(text)
 
     def kill(self) -> None:
         """Kills the process, if it has not ended."""
@@ -294,25 +298,32 @@ def _answer_requests(connection: Connection, start: Callable[..., None]) -> None
         os.chdir(folder)
     # The parent closes its end when it needs no result any more.
     with contextlib.suppress(EOFError, OSError):
-        connection.send_bytes(_answer(lambda: start(*_imported(arguments), *own)))
+        connection.send_bytes(answer_of(lambda: start(*imported(arguments), *own)))
         while True:
             request = connection.recv_bytes()
-            connection.send_bytes(_answer(lambda request=request: _called(request)))  # type: ignore[misc]
+            connection.send_bytes(answer_of(lambda request=request: called(request)))  # type: ignore[misc]
 
 
-def _imported(arguments: bytes) -> Any:
+def imported(arguments: bytes) -> Any:
+    """Returns the value of `portable`.
+
+    Raises:
+        NotPortable: If this process cannot import its code.
+    """
     try:
         return pickle.loads(arguments)
     except Exception as error:
         raise NotPortable(f"{type(error).__name__}: {error}") from None
 
 
-def _called(request: bytes) -> Any:
+def called(request: bytes) -> Any:
+    """Returns the result of a pickled function and its arguments."""
     function, arguments = pickle.loads(request)
     return function(*arguments)
 
 
-def _answer(call: Callable[[], Any]) -> bytes:
+def answer_of(call: Callable[[], Any]) -> bytes:
+    """Returns the result of a call or its error, and the peak memory of this process, pickled for `result_of`."""
     try:
         return pickle.dumps((True, call(), _peak_memory()))
     except Exception as error:
@@ -322,6 +333,15 @@ def _answer(call: Callable[[], Any]) -> bytes:
         except Exception:
             # An error that cannot be sent; its name and message can.
             return pickle.dumps((False, (RuntimeError(f"{type(error).__name__}: {error}"), text), _peak_memory()))
+
+
+def result_of(answer: bytes) -> tuple[Any, int]:
+    """Returns the result and the peak memory in an answer, or raises its error."""
+    succeeded, result, peak_memory = pickle.loads(answer)
+    if succeeded:
+        return result, peak_memory
+    error, text = result
+    raise error from RemoteTraceback(text)
 
 
 def _peak_memory() -> int:

@@ -16,7 +16,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import reduction, resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
@@ -127,9 +127,8 @@ class _Server:
         self.died = False
         self._lock = threading.Lock()
         self._connection, theirs = multiprocessing.Pipe()
-        loaded = [name for name in sys.modules if name.partition(".")[0] == PACKAGE and "__main__" not in name]
         try:
-            self._process = Spawned(_serve_forks, theirs, loaded)
+            self._process = Spawned(_serve_forks, theirs, [*loaded_modules(), *_wanted])
         finally:
             theirs.close()
         self._answer()
@@ -155,6 +154,17 @@ class _Server:
         raise StartFailed(cause(self._process.end(wait=1.0))) from None
 
 
+def loaded_modules() -> list[str]:
+    """Returns the names of the modules of this package that this process has imported."""
+    return [name for name in sys.modules if name.partition(".")[0] == PACKAGE and "__main__" not in name]
+
+
+def preload(modules: Sequence[str]) -> None:
+    """Makes a server that is not started yet import modules that this process itself does not need."""
+    _wanted.extend(modules)
+
+
+_wanted: list[str] = []
 _server: _Server | None = None
 _server_lock = threading.Lock()
 

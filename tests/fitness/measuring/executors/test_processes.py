@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from rbflex_evo import engine, fitness
-from rbflex_evo.fitness.measuring import starting
-from rbflex_evo.fitness.measuring.processes import Processes
-from rbflex_evo.fitness.measuring.starting import STOPS
+from rbflex_evo.fitness.measuring.executors import starting
+from rbflex_evo.fitness.measuring.executors.processes import Processes
+from rbflex_evo.fitness.measuring.executors.starting import STOPS
 
 STATUS = Path("/proc/self/status")
 

@@ -1,0 +1,1 @@
+"""Executors: where measurements run. `executor` has the contract; `local` and `ray` keep it."""
