@@ -98,7 +98,8 @@ def estimate(config: Config) -> Estimate:
     workers = int(facts["workers"])
     each = statistics.median(found.seconds for found in measured.values())
     sent, returned = (max(column) for column in zip(*traffic, strict=True))
-    fleet = _fleet(config, workers, each, sent, returned) if config.workers != "auto" and workers > 1 else None
+    several = workers > 1 and (config.workers != "auto" or config.executor.name != "local")
+    fleet = _fleet(config, workers, each, sent, returned) if several else None
     return Estimate(
         candidate_seconds=each,
         preparation_seconds=preparation,

@@ -55,7 +55,7 @@ def some(count, first=0):
 def one_worker_stopped(one):
     """Context in which the first worker that takes a tile does not answer."""
     list(one.evaluate(keyed(one, some(1))))
-    (pid,) = one._workers._processes.pids
+    (pid,) = one._workers._pool.pids
     os.kill(pid, signal.SIGSTOP)
     try:
         yield
