@@ -1,7 +1,4 @@
-"""Programs in a network of their own that has loopback alone, for clusters whose machines are all this one. Needs root on Linux.
-
-As a program, it gives itself such a network and becomes the command in its arguments.
-"""
+"""Programs in a network of their own that has loopback alone, for clusters whose machines are all this one. Needs root on Linux."""
 
 from __future__ import annotations
 
@@ -35,7 +32,7 @@ def why_not() -> str | None:
 
 def within(command: list[str]) -> list[str]:
     """Returns a command that runs another one in a network of its own."""
-    return [sys.executable, "-m", "benchmarks.shared.loopback", *command]
+    return [sys.executable, "-c", f"import sys; from {__name__} import become; become(sys.argv[1:])", *command]
 
 
 def isolate() -> None:
@@ -73,6 +70,7 @@ def _network(process: str) -> str:
     return os.readlink(f"/proc/{process}/ns/net")
 
 
-if __name__ == "__main__":
+def become(command: list[str]) -> None:
+    """Runs a command in a network of its own, in place of this process."""
     isolate()
-    os.execvp(sys.argv[1], sys.argv[1:])
+    os.execvp(command[0], command)
