@@ -17,8 +17,8 @@ from typing import Any, Literal
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from rbflex_evo.fitness import METRICS, PROXIES
-from rbflex_evo.fitness.costs.metric import metrics_named
+from rbflex_evo.fitness import PROXIES
+from rbflex_evo.fitness.costs.metric import metric_type, metrics_named
 from rbflex_evo.fitness.data.batch import sources
 from rbflex_evo.fitness.measuring.executors.executor import EXECUTORS
 from rbflex_evo.fitness.objective.constraints import read_constraints
@@ -312,7 +312,7 @@ def settings(config: Config) -> dict[str, Any]:
     metrics = metrics_named(constraints.metrics, objective.minimised)
     if metrics:
         chosen["fitness"]["metrics"] = {
-            name: {"version": METRICS.get(name).version, **_plain(parse(METRICS.get(name).Parameters, values, where))}
+            name: {"version": metric_type(name).version, **_plain(parse(metric_type(name).Parameters, values, where))}
             for name, (values, where) in metrics.items()
         }
     return chosen

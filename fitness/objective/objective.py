@@ -35,7 +35,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from rbflex_evo.fitness.costs.metric import METRICS
+from rbflex_evo.fitness.costs.metric import metric_type
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.spaces import ConfigError, Parameters, near_name
 from rbflex_evo.spaces.errors import shown
@@ -224,7 +224,7 @@ def _check_pareto(parameters: ObjectiveParameters, proxies: Iterable[str], where
         if not isinstance(entry, str) and not isinstance(entry.get(MINIMISE), str):
             raise ConfigError(f"{here!r}: should hold proxies and metrics such as {{minimise: flops}}, but one is {shown(entry)}")
     for name, given in parameters.minimised.items():
-        known = METRICS.get(name).Parameters.model_fields
+        known = metric_type(name).Parameters.model_fields
         unknown = [key for key in given if key not in known]
         if unknown:
             raise ConfigError(f"unknown key {shown(f'{here}.{name}.{unknown[0]}')}{near_name(str(unknown[0]), [MINIMISE, *known])}")
