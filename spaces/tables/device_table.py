@@ -30,6 +30,7 @@ UNITS = {"latency": "ms", "energy": "mJ"}
 
 DEVICE_TABLES = Registry("device table")
 DEVICE_TABLES.register("hw_nas_bench", "rbflex_evo.spaces.families.nats_bench.device_tables:HwNasBenchTable")
+DEVICE_TABLES.register("fbnet", "rbflex_evo.spaces.families.inverted_residuals.fbnet_table:FbnetTable")
 DEVICE_TABLES.register("help_nb201", "rbflex_evo.spaces.families.nats_bench.device_tables:HelpTable")
 DEVICE_TABLES.register("npz", "rbflex_evo.spaces.tables.device_npz:NpzDeviceTable")
 
@@ -174,7 +175,14 @@ class DeviceTable(ABC):
                 f"{self.path!r} has {len(values)} rows of a device, but there are {len(notations)} notations; expected one for each"
             )
         positions = {notation: row for row, notation in enumerate(notations)}
-        return lambda genotype: positions.get(self.space.notation(genotype))
+        # A network may be in the file by another of its genotypes.
+        of_keys = {self.space.key(self.space.parse(notation)): row for notation, row in reversed(positions.items())}
+
+        def row(genotype: Genotype) -> int | None:
+            found = positions.get(self.space.notation(genotype))
+            return of_keys.get(self.space.key(genotype)) if found is None else found
+
+        return row
 
     def genotypes(self, rows: int) -> Iterator[Genotype]:
         """Yields the genotype of each of the first `rows` rows."""

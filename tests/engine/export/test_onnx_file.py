@@ -28,6 +28,7 @@ FORMS = [
     ("toy", {"choices": 8}),
     pytest.param("nds_darts", {"depths": [3], "widths": [4]}, marks=pytest.mark.slow),
     pytest.param("mobilenet", {"size": 64, "classes": 10}, marks=pytest.mark.slow),
+    pytest.param("fbnet", {"size": 16, "classes": 10}, marks=pytest.mark.slow),
 ]
 
 
