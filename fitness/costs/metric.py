@@ -63,6 +63,8 @@ class Metric(ABC):
         unit: Unit of a cost; empty for a plain number.
         version: Version number, to be raised when the cost of an equal network changes.
         repeatable: False if repeated measurements differ; a run then keeps measured costs in its journal.
+        singly: True if a measured cost takes so long that each is in the journal before the next one is measured; candidates are
+            then evaluated one after another.
         walkable: True if a cost is computed so fast that all architectures of a small space may be checked one by one.
         file: Hash of what the metric reads from a file, None if it reads none; a run is not resumed with another file.
 
@@ -78,6 +80,7 @@ class Metric(ABC):
     version: ClassVar[int] = 1
     repeatable: ClassVar[bool] = True
     walkable: ClassVar[bool] = False
+    singly: bool = False
     file: str | None = None
     Parameters: ClassVar[type[Parameters]] = Parameters
 

@@ -423,7 +423,8 @@ def test_metrics_can_be_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["list", "metrics", "--json"]) == 0
     listed = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
     assert set(listed) >= {"params", "flops", "depth", "activation_memory", "latency", "latency:DEVICE", "energy:DEVICE"}
-    assert listed["latency"]["parameters"] == {"device": "cpu", "warm_up": 5, "repeats": 21}
+    of_command = {"command": None, "timeout": 60.0, "retries": 1}
+    assert listed["latency"]["parameters"] == {"device": "cpu", "warm_up": 5, "repeats": 21, **of_command}
 
 
 def test_a_summary_names_costs_front_and_rejections(tmp_path: Path) -> None:
