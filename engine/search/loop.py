@@ -431,7 +431,7 @@ class Loop:
         if incumbent is None:
             broken = self.limits.rejected and not self.view.evaluations
             return "every candidate broke a limit so far" if broken else "no candidate has succeeded yet"
-        member = next(name for name in self.view.objective.members if name in incumbent.scores)
+        member = next(name for name in self.view.objective.scores if name in incumbent.scores)
         return f"best {member} {incumbent.scores[member]:g}"
 
 
