@@ -404,8 +404,10 @@ def _of_front(section: Mapping[str, Any]) -> dict[str, Any]:
         ConfigError: If the entry has other keys, or the preset is not a name.
     """
     objective = section.get("objective")
-    entries = objective.get("pareto") if isinstance(objective, Mapping) else None
-    if not isinstance(entries, list) or section.get("preset") is not None:
+    if not isinstance(objective, Mapping) or section.get("preset") is not None:
+        return {}
+    entries = objective.get("pareto")
+    if not isinstance(entries, list):
         return {}
     proxies, expanded = section.get("proxies"), []
     for entry in entries:

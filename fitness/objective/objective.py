@@ -31,7 +31,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pydantic import Field
@@ -230,15 +230,14 @@ def create_objective(parameters: ObjectiveParameters, proxies: Iterable[str]) ->
     if parameters.pareto is not None:
         point = parameters.reference_point
         aggregate = next((create_objective(one, proxies) for one in parameters.aggregates()), None)
-        shared = {} if aggregate is None else {"reference": aggregate.reference, "sample": aggregate.sample}
-        return Objective(
+        front = Objective(
             members=tuple(_member(entry) for entry in parameters.pareto),
             rule="pareto",
             minimised=tuple(parameters.minimised),
             reference_point=None if point is None else tuple(float(value) for value in point),
             aggregate=aggregate,
-            **shared,
         )
+        return front if aggregate is None else replace(front, reference=aggregate.reference, sample=aggregate.sample)
     members = tuple(parameters.rank or ())
     return Objective(
         members=members,

@@ -394,7 +394,7 @@ def config_file(tmp_path: Path) -> str:
         ("fitness.objective={pareto: [naswot]}", "must have at least two members, one of them a proxy"),
         ("fitness.objective={pareto: [{minimise: params}, {minimise: flops}]}", "one of them a proxy"),
         ("fitness.objective={pareto: [naswt, {minimise: flops}]}", "'naswt' is not a configured proxy; did you mean 'naswot'?"),
-        ("fitness.objective={pareto: [naswot, {minimize: flops}]}", "should hold proxies and metrics such as {minimise: flops}"),
+        ("fitness.objective={pareto: [naswot, {minimize: flops}]}", "should hold proxies, metrics such as {minimise: flops}"),
         ("fitness.objective={pareto: [naswot, {minimise: latency, repeat: 3}]}", "did you mean 'repeats'?"),
         ("fitness.objective={pareto: [naswot, naswot]}", "names 'naswot' twice"),
         ("fitness.objective={pareto: [naswot, synflow], rule: linear}", "'fitness.objective.rule' belongs to 'rank'"),
