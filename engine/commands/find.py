@@ -41,7 +41,7 @@ def find(
     estimate: Annotated[bool, typer.Option("--estimate", help="Only say what the search will take.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find a network within limits and export it, ready to be trained.
+    """Find a network within limits on costs and export it.
 
     The search needs no configuration file. The same command resumes it, or prints its result again.
     """
