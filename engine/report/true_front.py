@@ -18,7 +18,7 @@ import numpy as np
 from rbflex_evo.engine.figures import plots
 from rbflex_evo.engine.run.record import RunRecord
 from rbflex_evo.engine.run.result_document import notation_of
-from rbflex_evo.fitness.costs.metric import CostSubject, Metric, create_metric
+from rbflex_evo.fitness.costs.metric import CostSubject, Metric, create_metric, metric_type
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.fitness.objective import pareto
 from rbflex_evo.fitness.objective.limited import WALKED
@@ -75,13 +75,15 @@ def true_fronts(run: RunRecord, space: SearchSpace, table: Table, members: Seque
         table: Known accuracies.
         members: Members of the run's front.
     """
-    named = run.metric_parameters
-    metrics = {name: create_metric(name, space, values, where) for name, (values, where) in named.items()}
-    minimised = [name for name in run.objective.minimised if metrics[name].walkable]
+    named = run.metric_parameters.items()
+    # No other metric is created: a page must not look for a device, or for the program of a command.
+    walkable = {name: given for name, given in named if metric_type(name).walkable}
+    metrics = {name: create_metric(name, space, values, where) for name, (values, where) in walkable.items()}
+    minimised = [name for name in run.objective.minimised if name in metrics]
     if not minimised or len(table) > WALKED:
         return []
     accuracies = table.accuracies()
-    limits = [limit for limit in run.constraints.limits if metrics[limit.metric].walkable]
+    limits = [limit for limit in run.constraints.limits if limit.metric in metrics]
     wanted = list(dict.fromkeys([*minimised, *(limit.metric for limit in limits)]))
     costs = {name: _costs(metrics[name], space, list(accuracies)) for name in wanted}
     inside = np.all([~np.isnan(costs[name]) for name in wanted], axis=0)
