@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -16,7 +16,8 @@ from rbflex_evo.spaces.isolation.settings import own_settings
 from .metric import CostSubject, Metric
 
 if TYPE_CHECKING:
-    from torch import nn
+    import torch
+    from torch import Tensor, nn
 
 
 class LatencyParameters(Parameters):
@@ -51,25 +52,39 @@ class Latency(Metric):
 
     def cost(self, architecture: CostSubject) -> float:
         """Measures the latency in milliseconds."""
-        import torch
-
+        parameters = self.parameters
         network = architecture.network.to(self.device)
-        images = self.space.example_inputs(1).to(self.device)
         try:
-            with own_settings(), own_random_state(), torch.inference_mode():
-                for _ in range(self.parameters.warm_up):
-                    self._forward(network, images)
-                seconds = [self._forward(network, images) for _ in range(self.parameters.repeats)]
+            times = forward_times(network, self.space.example_inputs(1), self.device, parameters.warm_up, parameters.repeats)
         finally:
             architecture.network.to("cpu")
-        return six_digits(1000 * statistics.median(seconds))
+        return six_digits(statistics.median(times))
 
-    def _forward(self, network: nn.Module, images: Any) -> float:
-        from rbflex_evo.fitness.passes.device import wait_for
 
-        # An accelerator computes asynchronously, so wait for it before each reading of the clock.
-        wait_for(self.device)
-        start = time.perf_counter()
-        network(images)
-        wait_for(self.device)
-        return time.perf_counter() - start
+def forward_times(network: nn.Module, inputs: Tensor, device: torch.device, warm_up: int, repeats: int) -> list[float]:
+    """Returns the milliseconds of forward passes of a network in evaluation mode, on one thread.
+
+    Args:
+        network: Network on `device`.
+        inputs: What it reads, on any device.
+        device: Device that is timed.
+        warm_up: Forwards before the first one that is timed.
+        repeats: Timed forwards.
+    """
+    import torch
+
+    from rbflex_evo.fitness.passes.device import wait_for
+
+    given = inputs.to(device)
+    times = []
+    with own_settings(), own_random_state(), torch.inference_mode():
+        for _ in range(warm_up):
+            network(given)
+        for _ in range(repeats):
+            # An accelerator computes asynchronously, so wait for it before each reading of the clock.
+            wait_for(device)
+            start = time.perf_counter()
+            network(given)
+            wait_for(device)
+            times.append(1000 * (time.perf_counter() - start))
+    return times

@@ -21,8 +21,12 @@ from rbflex_evo.spaces.isolation.settings import own_settings
 
 Runtime = Literal["eager", "onnx"]
 
-ACTIVATIONS = {"relu", "relu_", "hardtanh", "hardtanh_", "gelu", "silu", "silu_", "hardswish", "hardswish_", "sigmoid", "tanh"}
+# Activations that ONNX Runtime merges into the kernel before them, and others.
+MERGED = {"relu", "relu_", "hardtanh", "hardtanh_", "sigmoid", "tanh"}
+ACTIVATIONS = MERGED | {"gelu", "silu", "silu_", "hardswish", "hardswish_"}
 NORMS = {"native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm", "batch_norm"}
+# Memory that is taken without being written.
+UNWRITTEN = {"empty", "empty_like", "new_empty"}
 MATRICES = {"mm", "addmm", "bmm", "baddbmm", "matmul", "linear"}
 SUMS = {"add", "add_"}
 # Kinds that an activation is merged into.
@@ -75,7 +79,10 @@ def cut(space: SearchSpace, genotype: Genotype, runtime: Runtime) -> list[Kernel
         """Leaves weights as they lie in memory, since kernels depend on shapes only."""
 
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            return args[0] if getattr(func, "__module__", "") == "torch.nn.init" else func(*args, **(kwargs or {}))
+            named = kwargs or {}
+            if getattr(func, "__module__", "") == "torch.nn.init":
+                return args[0] if args else named["tensor"]
+            return func(*args, **named)
 
     class Cutter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         def __init__(self, weights: set[int], image: torch.Tensor) -> None:
@@ -97,7 +104,7 @@ def cut(space: SearchSpace, genotype: Genotype, runtime: Runtime) -> list[Kernel
             name = func.overloadpacket.__name__
             read = {memory(x) for x in given}
             in_place = name.endswith("_") and not name.startswith("_")
-            if made and (in_place or not {memory(x) for x in made} <= read):
+            if made and name not in UNWRITTEN and (in_place or not {memory(x) for x in made} <= read):
                 self.kept += [given, made]
                 self.add(name, func, args, given, made)
             return results
@@ -155,7 +162,7 @@ def merges(name: str, host: str) -> bool:
     """
     if name in NORMS:
         return host.startswith(("conv", "depthwise", "grouped"))
-    return name in ACTIVATIONS and host.startswith(HOSTS)
+    return name in MERGED and host.startswith(HOSTS)
 
 
 # Numbers that `sizes_of` gives for each kind.

@@ -36,13 +36,20 @@ BLOCK = 2048
 
 
 class GraphConvolution(Predictor):
-    """A small graph convolution over the drawing of an architecture."""
+    """A small graph convolution over the drawing of an architecture.
+
+    Args:
+        space: Search space of the genotypes.
+        seed: Seed of the initial weights and the batches.
+        steps: Number of batches that the weights are fitted to.
+    """
 
     name = "gcn"
     description = "graph convolution over the architecture's graph (BRP-NAS)"
 
-    def __init__(self, space: SearchSpace, seed: int = 0) -> None:
+    def __init__(self, space: SearchSpace, seed: int = 0, steps: int = STEPS) -> None:
         super().__init__(space, seed)
+        self.steps = steps
         self.vocabulary: list[str] = []
         self.nodes = 0
         self.scale = (0.0, 1.0)
@@ -63,8 +70,8 @@ class GraphConvolution(Predictor):
             target = torch.from_numpy(((logs - self.scale[0]) / self.scale[1]).astype(np.float32))
             weights = {name: torch.from_numpy(array).requires_grad_() for name, array in _drawn(features.shape[2], rng).items()}
             optimizer = torch.optim.AdamW(weights.values(), lr=RATE, weight_decay=DECAY)
-            schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
-            for _, batch in zip(range(STEPS), _batches(len(graphs), rng), strict=False):
+            schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
+            for _, batch in zip(range(self.steps), _batches(len(graphs), rng), strict=False):
                 chosen = torch.from_numpy(batch)
                 optimizer.zero_grad()
                 predicted = _forward(weights, features[chosen], adjacency[chosen], places[chosen])
