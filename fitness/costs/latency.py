@@ -23,7 +23,8 @@ from .device_command import DeviceCommand
 from .metric import CostSubject, Metric
 
 if TYPE_CHECKING:
-    from torch import nn
+    import torch
+    from torch import Tensor, nn
 
 # Random draws among which another network than the failing one is looked for.
 OTHERS = 100
@@ -145,25 +146,39 @@ class Latency(Metric):
             ) from None
 
     def _here(self, architecture: CostSubject) -> float:
-        import torch
-
+        parameters = self.parameters
         network = architecture.network.to(self.device)
-        images = self.space.example_inputs(1).to(self.device)
         try:
-            with own_settings(), own_random_state(), torch.inference_mode():
-                for _ in range(self.parameters.warm_up):
-                    self._forward(network, images)
-                seconds = [self._forward(network, images) for _ in range(self.parameters.repeats)]
+            times = forward_times(network, self.space.example_inputs(1), self.device, parameters.warm_up, parameters.repeats)
         finally:
             architecture.network.to("cpu")
-        return 1000 * statistics.median(seconds)
+        return statistics.median(times)
 
-    def _forward(self, network: nn.Module, images: Any) -> float:
-        from rbflex_evo.fitness.passes.device import wait_for
 
-        # An accelerator computes asynchronously, so wait for it before each reading of the clock.
-        wait_for(self.device)
-        start = time.perf_counter()
-        network(images)
-        wait_for(self.device)
-        return time.perf_counter() - start
+def forward_times(network: nn.Module, inputs: Tensor, device: torch.device, warm_up: int, repeats: int) -> list[float]:
+    """Returns the milliseconds of forward passes of a network in evaluation mode, on one thread.
+
+    Args:
+        network: Network on `device`.
+        inputs: What it reads, on any device.
+        device: Device that is timed.
+        warm_up: Forwards before the first one that is timed.
+        repeats: Timed forwards.
+    """
+    import torch
+
+    from rbflex_evo.fitness.passes.device import wait_for
+
+    given = inputs.to(device)
+    times = []
+    with own_settings(), own_random_state(), torch.inference_mode():
+        for _ in range(warm_up):
+            network(given)
+        for _ in range(repeats):
+            # An accelerator computes asynchronously, so wait for it before each reading of the clock.
+            wait_for(device)
+            start = time.perf_counter()
+            network(given)
+            wait_for(device)
+            times.append(1000 * (time.perf_counter() - start))
+    return times

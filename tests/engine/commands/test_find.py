@@ -126,6 +126,16 @@ def test_a_limit_on_a_device_is_read_from_the_table(tmp_path: Path) -> None:
     assert space.name == "nats_tss"
 
 
+def test_a_limit_on_a_predicted_cost_is_read_from_the_predictor() -> None:
+    limits = {"predicted:board": 8.0, "predicted": 9.0, "latency:raspi4": 7.0}
+    config, _ = find_config("nats_tss", limits, table=Path("t.npz"), predictor=Path("p.npz"))
+    assert {name: limit["path"] for name, limit in config.fitness.constraints.items()} == {
+        "predicted:board": "p.npz",
+        "predicted": "p.npz",
+        "latency:raspi4": "t.npz",
+    }
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
