@@ -225,6 +225,23 @@ def metrics() -> str:
     return table(("metric", "parameters", "meaning"), rows)
 
 
+def device_tables() -> str:
+    """Returns a table of the kinds of files with costs on devices."""
+    from rbflex_evo.engine.commands.devices import device_kinds
+
+    rows = [
+        (
+            f"`{kind['name']}`",
+            ", ".join(f"`{space}`" for space in kind["spaces"]) or "any",
+            sentence(kind["description"]),
+            ", ".join(f"`{metric}`" for metric in kind["metrics"]) or "those of the file",
+            ", ".join(f"`{dataset}`" for dataset in kind["datasets"]) or "none",
+        )
+        for kind in device_kinds(None)
+    ]
+    return table(("table", "spaces", "file", "metrics", "`dataset`"), rows)
+
+
 def examples() -> str:
     """Returns every worked configuration."""
     paths = sorted((ROOT / "configs").glob("*.yaml"), key=lambda path: (path.stem != "quickstart", path.stem))
@@ -290,6 +307,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "examples": examples,
     "commands": commands,
     "metrics": metrics,
+    "device-tables": device_tables,
     "spaces": lambda: registered("spaces"),
     "proxies": lambda: registered("proxies"),
     "presets": lambda: registered("presets"),

@@ -12,7 +12,7 @@ from typing import Any
 
 from .errors import PluginError, UnknownNameError, near_name, reason, shown
 
-PLURALS = {"proxy": "proxies", "strategy": "strategies", "data source": "data_sources"}
+PLURALS = {"proxy": "proxies", "strategy": "strategies", "data source": "data_sources", "device table": "device_tables"}
 
 
 class Registry:

@@ -48,6 +48,7 @@ SPACES.register("nds_pnas", "rbflex_evo.spaces.families.nds.cell_spaces:NdsPnas"
 SPACES.register("nds_resnet", "rbflex_evo.spaces.families.nds.resnet:NdsResnet")
 SPACES.register("nasbench101", "rbflex_evo.spaces.families.nas_bench_101.space:NasBench101Space")
 SPACES.register("nasbench_macro", "rbflex_evo.spaces.families.inverted_residuals.nas_bench_macro:NasBenchMacroSpace")
+SPACES.register("fbnet", "rbflex_evo.spaces.families.inverted_residuals.fbnet:FbnetSpace")
 SPACES.register("mobilenet", "rbflex_evo.spaces.families.inverted_residuals.mobilenet:MobileNetSpace")
 SPACES.register("pit", "rbflex_evo.spaces.families.pit.space:PitSpace")
 SPACES.register("nafbee_bert", "rbflex_evo.spaces.families.nafbee.bert:BertSpace")

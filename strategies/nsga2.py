@@ -12,6 +12,9 @@ Domination is constrained (the paper's section VI). A feasible candidate dominat
 candidates, the one of smaller violation dominates. Two feasible candidates compare by Pareto domination. A failed candidate
 is dominated by all that did not fail. With a single objective, this is an elitist genetic algorithm with binary tournaments.
 
+`selection` may replace crowding, in the survival and in the tournament, by another order of the members of a front
+(`front_selection`).
+
 As in the paper, p_c = 0.9. The paper's mutation changes each gene with probability 1 / (number of genes). Here it changes
 exactly one gene by default.
 """
@@ -19,14 +22,16 @@ exactly one gene by default.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.spaces import Genotype, Parameters, deap_random
+from rbflex_evo.spaces.parameters import refuse_without_effect
 
+from .front_selection import Selection, order_of
 from .population import Member, Population, PopulationParameters, PopulationStrategy
 from .strategy import View
 
@@ -38,11 +43,28 @@ class Nsga2Parameters(PopulationParameters):
         population: Number of members and of children per generation, mu; a multiple of 4, for the tournament.
         crossover: Probability that a pair of parents is crossed, p_c.
         mutation: Probability that a gene of a child is mutated; None mutates exactly one gene.
+        selection: Which members of a front are better: the least crowded ones, one of each box of ``epsilon``, or those that add
+            most to the hypervolume.
+        epsilon: Size of a box as a share of the range of the front.
     """
 
     population: int = Field(100, ge=4, multiple_of=4)
     crossover: float = Field(0.9, ge=0.0, le=1.0)
     mutation: float | None = Field(None, gt=0.0, le=1.0)
+    selection: Selection = "crowding"
+    epsilon: float = Field(0.05, gt=0.0, le=1.0)
+
+    @model_validator(mode="after")
+    def _has_an_effect(self) -> Nsga2Parameters:
+        if self.selection != "epsilon":
+            refuse_without_effect(self, "epsilon", "without 'selection: epsilon'")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _used(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leaves out what is not used, so that runs of earlier versions can be resumed."""
+        unused = {"crowding": {"selection", "epsilon"}, "hypervolume": {"epsilon"}}.get(self.selection, set())
+        return {name: value for name, value in handler(self).items() if name not in unused}
 
 
 class Worth:
@@ -62,6 +84,11 @@ class Worth:
         # Sorting compares and hashes every fitness with every other one.
         self._compared = (self.failed, self.violation, self.values)
         self._hash = hash(self._compared)
+
+    @property
+    def wvalues(self) -> tuple[float, ...]:
+        """The objectives, as DEAP calls them; all are maximised."""
+        return self.values
 
     def dominates(self, other: Worth) -> bool:
         """True if this fitness dominates the other by the rules of constrained domination."""
@@ -99,14 +126,14 @@ class Nsga2(PopulationStrategy):
     """
 
     name = "nsga2"
-    description = "non-dominated sorting and crowding, several objectives, constrained domination"
+    description = "non-dominated sorting and crowding, epsilon boxes or hypervolume; several objectives, constrained domination"
     Parameters: ClassVar[type[Parameters]] = Nsga2Parameters
     parameters: Nsga2Parameters
 
     def tell(self, evaluations: Sequence[Evaluation], view: View) -> None:
         """Keeps the first fronts of the population and the told members."""
         pool = {member.key: member for member in (*self.population, *Population.of(evaluations))}
-        chosen = _select(list(pool.values()), self.parameters.population, view)
+        chosen = self._select(list(pool.values()), self.parameters.population, view)
         self.population = Population(individual.member for individual in chosen)
 
     def children(self, n: int, view: View) -> Iterator[Genotype]:
@@ -115,23 +142,37 @@ class Nsga2(PopulationStrategy):
 
         count = min(n, self.parameters.population)
         # Selecting all members sets the crowding distances that the tournament reads.
-        individuals = _select(self.population, len(self.population), view)
+        individuals = self._select(self.population, len(self.population), view)
         with deap_random(self.rng):
             parents = [winner.member.genotype for winner in tools.selTournamentDCD(individuals, len(individuals))]
         for child in self.crossed(parents, count, self.parameters.crossover):
             yield self.encoding.mutate(child, self.rng, self.parameters.mutation)
 
+    def _select(self, members: Sequence[Member], count: int, view: View) -> list[Individual]:
+        """Returns the `count` best members, which have distinct keys, with their crowding distances or what replaces them."""
+        from deap import tools
 
-def _select(members: Sequence[Member], count: int, view: View) -> list[Individual]:
-    """Returns the `count` best members, which have distinct keys, with their crowding distances."""
-    from deap import tools
+        individuals = individuals_of(members, view)
+        count = min(count, len(individuals))
+        if self.parameters.selection == "crowding" or not individuals:
+            return list(tools.selNSGA2(individuals, count)) if individuals else []
+        chosen: list[Individual] = []
+        for front in tools.sortNondominated(individuals, count):
+            rows = np.array([individual.fitness.values for individual in front])
+            ordered = [front[i] for i in order_of(rows, self.parameters.selection, self.parameters.epsilon)]
+            for place, individual in enumerate(ordered):
+                # The tournament prefers the larger one.
+                individual.fitness.crowding_dist = float(-place)
+            chosen += ordered[: count - len(chosen)]
+        return chosen
 
-    if not members:
-        return []
+
+def individuals_of(members: Sequence[Member], view: View) -> list[Individual]:
+    """Returns members with their fitness, in the form that DEAP expects."""
     keys = [member.key for member in members]
-    individuals = [
+    if not keys:
+        return []
+    return [
         Individual(member, Worth(objectives, violation))
         for member, objectives, violation in zip(members, view.objectives(keys), view.violations(keys), strict=True)
     ]
-    chosen: list[Individual] = tools.selNSGA2(individuals, min(count, len(individuals)))
-    return chosen

@@ -147,6 +147,7 @@ STRATEGIES.register("local_search", "rbflex_evo.strategies.local_search:LocalSea
 STRATEGIES.register("search_economics", "rbflex_evo.strategies.search_economics:SearchEconomics")
 STRATEGIES.register("large_space_evolution", "rbflex_evo.strategies.large_space_evolution:LargeSpaceEvolution")
 STRATEGIES.register("nsga2", "rbflex_evo.strategies.nsga2:Nsga2")
+STRATEGIES.register("nsga3", "rbflex_evo.strategies.nsga3:Nsga3")
 STRATEGIES.register("reinforce", "rbflex_evo.strategies.reinforce:Reinforce")
 
 

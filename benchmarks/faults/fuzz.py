@@ -241,13 +241,13 @@ def _scores(rng: np.random.Generator, place: Place) -> Work:
 
 
 def _latencies(rng: np.random.Generator, place: Place) -> Work:
-    from rbflex_evo.fitness.costs.latency import LatencyTable, LatencyTableParameters
+    from rbflex_evo.fitness.costs.metric import create_metric
     from rbflex_evo.spaces import create_space
 
     path = place.work / "latency.npz"
     path.write_bytes(_odd_npz(rng, {"arch_str": np.array(_cells()), "gpu": np.arange(6.0)}))
-    values = LatencyTableParameters(path=str(path), device="gpu", notation="arch_str")
-    return (lambda: LatencyTable(values, create_space("nats_tss"))), "latency.npz"
+    values = {"path": str(path), "notation": "arch_str"}
+    return (lambda: create_metric("latency:gpu", create_space("nats_tss"), values)), "latency.npz"
 
 
 def _run_folder(rng: np.random.Generator, place: Place) -> Work:

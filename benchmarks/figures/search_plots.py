@@ -58,6 +58,23 @@ def draw_fronts(
     save(figure, path, title)
 
 
+def draw_device_fronts(
+    panels: Mapping[str, tuple[tuple[np.ndarray, np.ndarray], Line, Mapping[str, Line]]], path: Path, title: str, x: str, y: str
+) -> None:
+    """Draws for each device every network (grey), the best one within each limit, and lines of networks that were taken."""
+    figure, found = grid(list(panels), 5, (2.9, 2.3))
+    for axes, (cloud, true, lines) in zip(found, panels.values(), strict=True):
+        axes.scatter(*cloud, s=1.2, color=GRID, linewidths=0, rasterized=True, zorder=1)
+        axes.plot(*np.array(true).T, drawstyle="steps-post", color=INK, linewidth=1.2, label="best within the limit", zorder=3)
+        for (name, line), hue, form in zip(lines.items(), (BLUE, ORANGE, GREEN), ("-o", "-D", "^"), strict=False):
+            axes.plot(*np.array(line).reshape(-1, 2).T, form, color=hue, linewidth=0.8, markersize=2.6, label=name, zorder=4)
+        # Networks that compute next to nothing would fill the panel.
+        axes.set_ylim(80, 95)
+        label(axes, x, y)
+    key(figure, found[0])
+    save(figure, path, title)
+
+
 def draw_gaps(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], path: Path, title: str, strong: Sequence[str]) -> None:
     """Draws how far each score's network is below the best one, against the share of the space within the limit."""
     figure, (axes,) = grid(["Points below the best network within the limit"], 1, (6.4, 4.2))

@@ -20,7 +20,7 @@ from rbflex_evo.engine.terminal.interrupt import STOPS
 from rbflex_evo.engine.terminal.messages import say
 from rbflex_evo.spaces import RbflexEvoError, file_error
 
-from . import cache, check, compare, correlate, example, explain, export, report, score, search, tabulate, watch
+from . import cache, check, compare, correlate, example, explain, export, find, latency, report, score, search, tabulate, watch
 from . import list as listing
 
 
@@ -58,6 +58,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command("find")(find.find)
 app.command("search")(search.search)
 app.command("resume")(search.resume)
 app.command("report")(report.report)
@@ -72,6 +73,7 @@ app.command("gammas")(score.gammas)
 app.command("example")(example.example)
 app.command("list")(listing.list_known)
 app.command("check")(check.check)
+app.add_typer(latency.app, name="latency")
 app.add_typer(cache.app, name="cache")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from enum import Enum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,9 +12,10 @@ from pydantic import BaseModel
 
 from rbflex_evo.engine.terminal.messages import say
 from rbflex_evo.engine.terminal.wording import sized
-from rbflex_evo.spaces import SPACES, TABLES, PluginError, Registry
+from rbflex_evo.spaces import SPACES, TABLES, ConfigError, PluginError, Registry
 from rbflex_evo.spaces.errors import reason
 
+from .devices import device_costs, device_kinds, print_costs, print_kinds
 from .options import AsJson
 
 
@@ -24,6 +26,7 @@ class Listed(str, Enum):
     proxies = "proxies"
     presets = "presets"
     metrics = "metrics"
+    devices = "devices"
     strategies = "strategies"
     tables = "tables"
     sources = "sources"
@@ -32,9 +35,16 @@ class Listed(str, Enum):
 
 def list_known(
     kind: Annotated[Listed, typer.Argument(help="What to list; sources are those of the inputs.")],
+    space: Annotated[str | None, typer.Argument(metavar="[SPACE]", help="For devices: the space.")] = None,
+    path: Annotated[Path | None, typer.Option("--path", metavar="FILE", help="For devices: a file of their costs.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """List the names that a configuration may use."""
+    if kind is Listed.devices:
+        _list_devices(space, path, as_json)
+        return
+    if space is not None or path is not None:
+        raise ConfigError(f"a space and --path are for 'list devices', but {kind.value!r} are listed; leave them out")
     entries = []
     for name in registry_of(kind).names():
         try:
@@ -58,6 +68,16 @@ def list_known(
             print(f"    {name}: {'needed' if default == NEEDED else json.dumps(default, ensure_ascii=False)}")
 
 
+def _list_devices(space: str | None, path: Path | None, as_json: bool) -> None:
+    if path is not None and space is None:
+        raise ConfigError("--path needs the space of the file, as in 'list devices nats_tss --path FILE'")
+    entries = device_kinds(space) if path is None or space is None else device_costs(space, path)
+    if as_json:
+        print(json.dumps(entries, ensure_ascii=False))
+    else:
+        (print_kinds if path is None else print_costs)(entries)
+
+
 NEEDED = "(needed)"
 
 
@@ -67,10 +87,11 @@ def registry_of(kind: Listed) -> Registry:
     from rbflex_evo.fitness.data.batch import sources
     from rbflex_evo.fitness.measuring.executors.executor import EXECUTORS
     from rbflex_evo.fitness.objective.presets import PRESETS
+    from rbflex_evo.spaces.tables.device_table import DEVICE_TABLES
     from rbflex_evo.strategies import STRATEGIES
 
     registries = {"spaces": SPACES, "tables": TABLES, "proxies": PROXIES, "presets": PRESETS, "metrics": METRICS}
-    registries |= {"strategies": STRATEGIES, "sources": sources, "executors": EXECUTORS}
+    registries |= {"strategies": STRATEGIES, "sources": sources, "executors": EXECUTORS, "devices": DEVICE_TABLES}
     return registries[kind.value]
 
 

@@ -17,8 +17,8 @@ from typing import Any, Literal
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from rbflex_evo.fitness import METRICS, PROXIES
-from rbflex_evo.fitness.costs.metric import metrics_named
+from rbflex_evo.fitness import PROXIES
+from rbflex_evo.fitness.costs.metric import metric_type, metrics_named
 from rbflex_evo.fitness.data.batch import sources
 from rbflex_evo.fitness.measuring.executors.executor import EXECUTORS
 from rbflex_evo.fitness.objective.constraints import read_constraints
@@ -312,7 +312,7 @@ def settings(config: Config) -> dict[str, Any]:
     metrics = metrics_named(constraints.metrics, objective.minimised)
     if metrics:
         chosen["fitness"]["metrics"] = {
-            name: {"version": METRICS.get(name).version, **_plain(parse(METRICS.get(name).Parameters, values, where))}
+            name: {"version": metric_type(name).version, **_plain(parse(metric_type(name).Parameters, values, where))}
             for name, (values, where) in metrics.items()
         }
     return chosen
@@ -370,6 +370,7 @@ def _fitness(section: Mapping[str, Any]) -> dict[str, Any]:
     section = dict(section)
     if isinstance(section.get("objective"), str):
         section |= _of_score(section)
+    section |= _of_front(section)
     proxies = section.get("proxies")
     if isinstance(proxies, Mapping):
         section["proxies"] = {name: {} if given is None else given for name, given in proxies.items()}
@@ -395,6 +396,45 @@ def _of_score(section: Mapping[str, Any]) -> dict[str, Any]:
     return found if section.get("proxies") or section.get("preset") else {**found, "proxies": {name: {}}}
 
 
+def _of_front(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Expands ``{preset: rbflex_robust}`` among several objectives to its rank aggregate, and adds its members to the proxies.
+
+    Raises:
+        UnknownNameError: If the preset is not registered.
+        ConfigError: If the entry has other keys, or the preset is not a name.
+    """
+    objective = section.get("objective")
+    if not isinstance(objective, Mapping) or section.get("preset") is not None:
+        return {}
+    entries = objective.get("pareto")
+    if not isinstance(entries, list):
+        return {}
+    proxies, expanded = section.get("proxies"), []
+    for entry in entries:
+        if not isinstance(entry, Mapping) or "preset" not in entry:
+            expanded.append(entry)
+            continue
+        if len(entry) > 1 or not isinstance(entry["preset"], str):
+            raise ConfigError(
+                f"'fitness.objective.pareto': should be {{preset: NAME}} and nothing else, but it is {shown(dict(entry))}"
+            )
+        preset = PRESETS.get(entry["preset"])
+        expanded.append(preset.objective)
+        if proxies is None or isinstance(proxies, Mapping):
+            given = {name: {} if values is None else values for name, values in (proxies or {}).items()}
+            proxies = _merged(preset.proxies, given)
+    found = {} if proxies is None else {"proxies": proxies}
+    return {**found, "objective": {**objective, "pareto": expanded}}
+
+
+def _merged(proxies: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the proxies of a preset and the given ones, whose parameters take precedence."""
+    written = {name: given.get(name, {}) for name in {**proxies, **given}}
+    return {
+        name: {**proxies.get(name, {}), **values} if isinstance(values, Mapping) else values for name, values in written.items()
+    }
+
+
 def _of_preset(section: Mapping[str, Any]) -> dict[str, Any]:
     """Expands a preset to its objective and its members; given proxies are added, and their parameters take precedence.
 
@@ -413,12 +453,7 @@ def _of_preset(section: Mapping[str, Any]) -> dict[str, Any]:
     given = section.get("proxies") or {}
     if not isinstance(given, Mapping):
         return {"objective": preset.objective}
-    written = {name: given.get(name, {}) for name in {**preset.proxies, **given}}
-    proxies = {
-        name: {**preset.proxies.get(name, {}), **values} if isinstance(values, Mapping) else values
-        for name, values in written.items()
-    }
-    return {"proxies": proxies, "objective": preset.objective}
+    return {"proxies": _merged(preset.proxies, given), "objective": preset.objective}
 
 
 def _correlate(section: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rbflex_evo.engine.run.environment import environment
 from rbflex_evo.engine.run.folder import LOCK, find_run, locked
@@ -24,6 +23,7 @@ from rbflex_evo.engine.terminal.messages import attempt
 from rbflex_evo.engine.terminal.progress import Progress
 from rbflex_evo.engine.terminal.wording import named
 from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.fitness.network_files import save_program
 from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
 from rbflex_evo.spaces import ConfigError, FailedError, Genotype, RunError, SearchSpace, create_space, file_error
@@ -31,9 +31,6 @@ from rbflex_evo.spaces.isolation.settings import own_settings
 
 from . import onnx_file
 from .exported import FILE, ONNX, PROGRAM, STATE, VERSION, Architecture, ExportedCosts, Interface, Run, Space, checksum
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
 
 EXAMPLES = 3
 DRAWING = "architecture.png"
@@ -155,7 +152,7 @@ def write_network(
     again = "rbflex-evo export RUN --replace"
     attempt("drawing was written", again, lambda: _draw(space, evaluation.genotype, folder / DRAWING))
     if program:
-        attempt("torch.export program was written", f"{again} --program", lambda: write_program(network, inputs, folder / PROGRAM))
+        attempt("torch.export program was written", f"{again} --program", lambda: save_program(network, inputs, folder / PROGRAM))
     if onnx:
         onnx_file.write_onnx(network, inputs, folder / ONNX)
     with torch.no_grad():
@@ -183,15 +180,6 @@ def _draw(space: SearchSpace, genotype: Genotype, path: Path) -> None:
     from rbflex_evo.engine.graph_drawing.diagram import draw_architecture
 
     draw_architecture(space.drawing(genotype)).savefig(path, dpi=200)
-
-
-def write_program(network: nn.Module, inputs: Tensor, path: Path) -> None:
-    """Writes a network in evaluation mode as a program of `torch.export`, for any number of inputs."""
-    import torch
-
-    batch = torch.export.Dim("batch", min=1)
-    exported = torch.export.export(copy.deepcopy(network).eval(), (inputs,), dynamic_shapes=({0: batch},))
-    torch.export.save(exported, path)
 
 
 def page(architecture: Architecture, snippet: str | None = None) -> str:

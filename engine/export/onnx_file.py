@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import copy
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rbflex_evo.fitness.network_files import WRITERS, check_onnx, save_onnx
 from rbflex_evo.spaces import ConfigError, RunError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+PACKAGES = (*WRITERS, "onnxruntime")
 # Largest allowed difference, as a share of the largest output.
 TOLERANCE = 1e-4
-# Protocol buffers are limited to 2 GiB; the weights of a larger network are written to a separate file.
-LARGEST = 2**31 - 2**27
 
 
 def check_packages() -> None:
@@ -25,9 +23,7 @@ def check_packages() -> None:
     Raises:
         ConfigError: if it is not.
     """
-    missing = [name for name in PACKAGES if find_spec(name) is None]
-    if missing:
-        raise ConfigError(f'ONNX needs the package {missing[0]!r}: pip install "rbflex-evo[onnx]"')
+    check_onnx(PACKAGES)
 
 
 def write_onnx(network: nn.Module, inputs: Tensor, path: str | Path) -> None:
@@ -42,24 +38,11 @@ def write_onnx(network: nn.Module, inputs: Tensor, path: str | Path) -> None:
         ConfigError: if the extra is not installed, or there are fewer than 2 examples.
         RunError: if an output differs from torch's by more than `TOLERANCE` of the largest one.
     """
-    import torch
-
     check_packages()
     if len(inputs) < 2:
         raise ConfigError(f"an ONNX file is written from at least 2 examples, but there are {len(inputs)}")
+    save_onnx(network, inputs, path)
     evaluated = copy.deepcopy(network).eval()
-    size = sum(tensor.numel() * tensor.element_size() for tensor in evaluated.state_dict().values())
-    torch.onnx.export(
-        evaluated,
-        (inputs,),
-        str(path),
-        dynamo=True,
-        dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
-        input_names=["input"],
-        output_names=["output"],
-        external_data=size > LARGEST,
-        verbose=False,
-    )
     difference = largest_difference(evaluated, inputs, path)
     if not difference <= TOLERANCE:
         raise RunError(f"{path} differs from torch by {difference:.1e} of the largest output, more than {TOLERANCE:g}")

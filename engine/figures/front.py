@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from rbflex_evo.fitness.objective import pareto
 from rbflex_evo.fitness.objective.archive import ArchiveView
+from rbflex_evo.fitness.objective.constraints import Constraint
 
 from . import plots
 
@@ -68,8 +70,16 @@ def front_data(view: ArchiveView) -> FrontData:
     )
 
 
-def draw_front(data: FrontData, across: int, up: int, axes: Axes | None = None) -> Figure:
-    """Draws one objective against another: all candidates, the infeasible ones apart, the front, and its knee."""
+def draw_front(data: FrontData, across: int, up: int, axes: Axes | None = None, limits: Sequence[Constraint] = ()) -> Figure:
+    """Draws one objective against another: all candidates, the infeasible ones apart, the front, its knee and the limits.
+
+    Args:
+        data: The front.
+        across: Position of the objective along x.
+        up: Position of the objective along y.
+        axes: Axes to draw on; None for a new figure.
+        limits: Limits of the search; those on one of the two objectives are drawn.
+    """
     from matplotlib.ticker import EngFormatter
 
     figure, axes = plots.panel(f"{data.members[up]} and {data.members[across]}", axes)
@@ -91,6 +101,7 @@ def draw_front(data: FrontData, across: int, up: int, axes: Axes | None = None) 
         axes.plot(front[order, across], front[order, up], color=plots.BLUE, linewidth=1.2, drawstyle=corner)
     if data.knee is not None:
         plots.mark_found(axes, data.values[data.knee, across], data.values[data.knee, up])
+    _draw_limits(axes, limits, data.members[across], data.members[up])
     axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
     axes.locator_params(axis="x", nbins=5)
     plots.legend(axes, "lower right")
@@ -98,6 +109,27 @@ def draw_front(data: FrontData, across: int, up: int, axes: Axes | None = None) 
     return plots.label_axes(
         figure, axes, f"{data.members[across]} ({arrows[0]} better)", f"{data.members[up]} ({arrows[1]} better)"
     )
+
+
+def _draw_limits(axes: Axes, limits: Sequence[Constraint], across: str, up: str) -> None:
+    """Draws a dashed line at each bound on one of two objectives, and shades what lies beyond it."""
+    label: str | None = "limit"
+    for limit in limits:
+        for bound, sign in ((limit.minimum, -1.0), (limit.maximum, 1.0)):
+            if bound is None or limit.metric not in (across, up):
+                continue
+            line, span, extent = (
+                (axes.axvline, axes.axvspan, axes.get_xlim)
+                if limit.metric == across
+                else (axes.axhline, axes.axhspan, axes.get_ylim)
+            )
+            line(bound, color=plots.ORANGE, linewidth=1.2, linestyle=(0, (4, 2)), label=label, zorder=1)
+            # Up to the edge of the panel, which then shows a strip beyond the limit.
+            low, high = extent()
+            edge = high if sign > 0 else low
+            beyond = edge if sign * (edge - bound) > 0 else bound + sign * 0.04 * (high - low)
+            span(*sorted((bound, beyond)), color=plots.ORANGE, alpha=0.08, linewidth=0, zorder=0)
+            label = None
 
 
 def draw_hypervolume(volumes: pareto.Volumes) -> Figure:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +11,11 @@ from rbflex_evo.engine.figures.front import FrontData, draw_front, draw_hypervol
 from rbflex_evo.engine.run.record import RunRecord
 from rbflex_evo.engine.run.result_document import Candidate
 from rbflex_evo.engine.terminal.wording import named
-from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.fitness.evaluation import Evaluation, six_digits
 from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.fitness.objective.constraints import Constraints, violation, written
+
+from .true_front import TrueFront, draw_true_front
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,7 +47,11 @@ def _cost(metric: str, best: Candidate | None) -> str:
 
 
 def front(
-    run: RunRecord, row: Callable[[Evaluation], Mapping[str, Any]], draw: Callable[[Evaluation], Figure], add: AddFigure
+    run: RunRecord,
+    row: Callable[[Evaluation], Mapping[str, Any]],
+    draw: Callable[[Evaluation], Figure],
+    add: AddFigure,
+    true: Callable[[Sequence[Evaluation]], Sequence[TrueFront]] = lambda members: (),
 ) -> dict[str, Any] | None:
     """Returns what the page says about the front, None of a run with one objective or without a candidate.
 
@@ -54,15 +60,17 @@ def front(
         row: Makes a candidate's row of a table.
         draw: Draws a candidate's architecture.
         add: Adds a figure to the page.
+        true: Returns the true fronts beside that of the given members, as far as they are known.
     """
     objective = run.objective
     constraints: Constraints = run.constraints
     if objective.rule != "pareto":
         return None
-    data = front_data(ArchiveView.of(objective, run.evaluations, constraints=constraints.ordering))
+    data = front_data(ArchiveView.of(objective, run.evaluations, run.content.references, constraints.ordering))
     if data.volumes is None:
         return None
     shown = data.positions[:FRONT_SHOWN]
+    fronts = true([run.evaluations[place] for place in data.positions])
     return {
         "rows": [("knee" if place == data.knee else str(i), row(run.evaluations[place])) for i, place in enumerate(shown, 1)],
         "left_out": len(data.positions) - len(shown),
@@ -70,8 +78,17 @@ def front(
         "reference": named(data.reference_point),
         "given": objective.reference_point is not None,
         "figures": [
-            *(add(f"front_{name}", figure, f"The front: {title}") for name, title, figure in _figures(data)),
+            *(add(f"front_{name}", figure, f"The front: {title}") for name, title, figure in _figures(data, constraints)),
             add("hypervolume", draw_hypervolume(data.volumes), "Hypervolume so far"),
+        ],
+        "true": [
+            {
+                "metric": one.metric,
+                "ratio": f"{100 * one.ratio:.1f} %",
+                "reference": f"{one.reference[0]:.2f} %, {written(six_digits(float(one.reference[1])))} {one.unit}".rstrip(),
+                "figure": add(f"true_front_{one.metric}", draw_true_front(one), f"True front of {one.metric}"),
+            }
+            for one in fronts
         ],
         "drawings": [
             (f"best in {' and '.join(names)}", add(f"architecture_{names[0]}", draw(run.evaluations[place]), f"Best in {names[0]}"))
@@ -90,8 +107,11 @@ def _extremes(data: FrontData) -> dict[int, list[str]]:
     return best
 
 
-def _figures(data: FrontData) -> list[tuple[str, str, Figure]]:
-    """Draws the first maximised objective against each of the others."""
+def _figures(data: FrontData, constraints: Constraints) -> list[tuple[str, str, Figure]]:
+    """Draws the first maximised objective against each of the others, with the limits."""
     up = int(np.argmax(data.signs > 0))
     pairs = [(across, name) for across, name in enumerate(data.members) if across != up]
-    return [(name, f"{data.members[up]} against {name}", draw_front(data, across, up)) for across, name in pairs]
+    return [
+        (name, f"{data.members[up]} against {name}", draw_front(data, across, up, limits=constraints.limits))
+        for across, name in pairs
+    ]

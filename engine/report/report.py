@@ -27,6 +27,7 @@ from rbflex_evo.spaces import RbflexEvoError, RunError, SearchSpace, create_spac
 from rbflex_evo.spaces.errors import reason
 
 from . import limits
+from .true_front import true_fronts
 
 if TYPE_CHECKING:
     from rbflex_evo.spaces.tables.table import Table
@@ -128,6 +129,12 @@ def report_contents(run: RunRecord, gallery: Gallery, *, space: SearchSpace | No
                 lambda e: _row(notation_of(space, e.genotype), e.scores, e.costs, known),
                 lambda e: draw_architecture(space.drawing(e.genotype)),
                 gallery.add,
+                # All costs of a table take seconds, which a page that renews itself does not have.
+                lambda members: (
+                    parts.of("the true front", lambda: true_fronts(run, space, known.table, members), [])
+                    if known and run.outcome
+                    else []
+                ),
             ),
             None,
         ),

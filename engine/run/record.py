@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from rbflex_evo.fitness.costs.metric import metrics_named
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.fitness.objective.constraints import Constraints, read_constraints
 from rbflex_evo.fitness.objective.objective import Objective, ObjectiveParameters, create_objective
@@ -63,8 +64,10 @@ class RunRecord:
     def members(self) -> list[str]:
         """The scores that the objective reads."""
         objective = self.config["fitness"].get("objective") or {}
-        several = [member for member in objective.get("pareto") or [] if isinstance(member, str)]
-        return list(objective.get("rank") or several or filter(None, [objective.get("score")]))
+        several: list[str] = []
+        for entry in objective.get("pareto") or []:
+            several += [entry] if isinstance(entry, str) else entry.get("rank") or []
+        return list(objective.get("rank") or dict.fromkeys(several) or filter(None, [objective.get("score")]))
 
     @property
     def metrics(self) -> list[str]:
@@ -87,9 +90,22 @@ class RunRecord:
         Raises:
             ConfigError: If the objective of the configuration is wrong.
         """
+        return create_objective(self._objective_parameters, self.config["fitness"].get("proxies", {}))
+
+    @property
+    def metric_parameters(self) -> dict[str, tuple[dict[str, Any], str]]:
+        """Parameters of each metric that constraints or the objective name, with the path of their key.
+
+        Raises:
+            ConfigError: If the objective or the constraints of the configuration are wrong.
+        """
+        return metrics_named(self.constraints.metrics, self._objective_parameters.minimised)
+
+    @property
+    def _objective_parameters(self) -> ObjectiveParameters:
         proxies = self.config["fitness"].get("proxies", {})
         values = self.config["fitness"].get("objective") or {"score": next(iter(proxies), None)}
-        return create_objective(parse(ObjectiveParameters, values, "fitness.objective"), proxies)
+        return parse(ObjectiveParameters, values, "fitness.objective")
 
     def scores(self, name: str) -> np.ndarray:
         """Returns one raw score of each evaluation, float64 [n]; NaN if any score of the candidate failed."""

@@ -101,6 +101,7 @@ class Loop:
         # The batches that were asked for and not told, the oldest first, and whether `ask` has returned that one.
         self.outstanding: deque[Batch] = deque()
         self._asked = False
+        self._singly = any(metric.singly for metric in book.metrics.values())
         self._evaluated: list[Evaluation] | None = None
         # Why the strategy is not asked any more; empty if it proposed nothing.
         self._ended: str | None = None
@@ -365,10 +366,20 @@ class Loop:
         return batch.measured
 
     def _measured(self, asked: Sequence[tuple[str, Genotype]]) -> Iterator[Evaluation]:
+        if self._singly:
+            return self._one_by_one(asked)
         # Before the workers are busy: a latency is to be measured on a machine that does nothing else.
         costs = [self._look(key) for key, _ in asked] if self.book.metrics else None
         measured = evaluate(self.evaluator, [(key, genotype) for key, genotype in asked if key not in self._references])
         return self._completed(asked, costs, measured)
+
+    def _one_by_one(self, asked: Sequence[tuple[str, Genotype]]) -> Iterator[Evaluation]:
+        """Yields each evaluation as soon as its costs are measured, last, so that what takes long is in the journal at once."""
+        for key, genotype in asked:
+            pairs = [] if key in self._references else [(key, genotype)]
+            (found,) = self._completed([(key, genotype)], None, evaluate(self.evaluator, pairs))
+            costs, failures = self._look(key)
+            yield replace(found, costs=costs, failures={**found.failures, **failures})
 
     def _completed(
         self, asked: Sequence[tuple[str, Genotype]], costs: Sequence[KnownCosts] | None, measured: Iterator[Evaluation]
@@ -420,7 +431,7 @@ class Loop:
         if incumbent is None:
             broken = self.limits.rejected and not self.view.evaluations
             return "every candidate broke a limit so far" if broken else "no candidate has succeeded yet"
-        member = next(name for name in self.view.objective.members if name in incumbent.scores)
+        member = next(name for name in self.view.objective.scores if name in incumbent.scores)
         return f"best {member} {incumbent.scores[member]:g}"
 
 

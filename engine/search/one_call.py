@@ -85,7 +85,7 @@ def search(
     budget = {"evaluations": evaluations, "seconds": seconds, "generations": generations}
     fitness = {"preset": preset, "proxies": proxies, "objective": objective, "limits": limits}
     config, built = configured(space, budget, fitness, settings)
-    with _in_python():
+    with worded(r"--set (name|runs)=", r"\1="):
         return Search(config, space=built, quiet=quiet, report=report, callbacks=callbacks).run()
 
 
@@ -196,12 +196,17 @@ def _plain(value: Any) -> Any:
 
 
 @contextmanager
-def _in_python() -> Iterator[None]:
-    """Words the way out of an error as a call would."""
+def worded(option: str, replacement: str) -> Iterator[None]:
+    """Context that words the way out of an error for another way to search than a configuration.
+
+    Args:
+        option: Pattern of the option as the command ``search`` takes it.
+        replacement: What to write instead, as `re.sub` takes it.
+    """
     try:
         yield
     except RunError as error:
-        text = re.sub(r"--set (name|runs)=", r"\1=", str(error))
+        text = re.sub(option, replacement, str(error))
         if text == str(error):
             raise
         worded = type(error)(text)

@@ -44,7 +44,7 @@ def members_of(view: ArchiveView) -> list[str]:
     known = names_in(evaluation.scores for evaluation in view.evaluations if not evaluation.failed)
     if not known:
         raise RunError("there is nothing to draw: no candidate of the search has a score")
-    return [name for name in view.objective.members if name in known] or known
+    return [name for name in view.objective.scores if name in known] or known
 
 
 def progress(view: ArchiveView, score: str | None, ax: Axes | None) -> Axes:

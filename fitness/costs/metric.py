@@ -16,13 +16,19 @@ from rbflex_evo.spaces import ConfigError, Costs, Genotype, Parameters, Registry
 if TYPE_CHECKING:
     from torch import nn
 
+# What a registered name may end in, where a configuration gives a name of its own.
+PLACEHOLDERS = (":DEVICE", ":NAME")
+
 METRICS = Registry("metric")
 METRICS.register("params", "rbflex_evo.fitness.costs.metric:ParamsMetric")
 METRICS.register("flops", "rbflex_evo.fitness.costs.metric:FlopsMetric")
 METRICS.register("depth", "rbflex_evo.fitness.costs.metric:DepthMetric")
 METRICS.register("activation_memory", "rbflex_evo.fitness.costs.metric:ActivationMemory")
 METRICS.register("latency", "rbflex_evo.fitness.costs.latency:Latency")
-METRICS.register("latency_table", "rbflex_evo.fitness.costs.latency:LatencyTable")
+METRICS.register("latency:DEVICE", "rbflex_evo.fitness.costs.device_cost:DeviceLatency")
+METRICS.register("energy:DEVICE", "rbflex_evo.fitness.costs.device_cost:DeviceEnergy")
+METRICS.register("predicted", "rbflex_evo.fitness.costs.predicted:Predicted")
+METRICS.register("predicted:NAME", "rbflex_evo.fitness.costs.predicted:NamedPredicted")
 
 
 class CostSubject:
@@ -51,13 +57,16 @@ class Metric(ABC):
     Args:
         parameters: Validated parameters.
         space: Search space of the networks.
+        name: Name in a configuration, as ``latency:pixel3``; by default the registered name.
 
     Attributes:
-        name: Registered name.
+        name: Name in a configuration; the registered name ``latency:DEVICE`` covers any device, as in ``latency:pixel3``.
         description: Description in one line for ``list metrics``.
         unit: Unit of a cost; empty for a plain number.
         version: Version number, to be raised when the cost of an equal network changes.
         repeatable: False if repeated measurements differ; a run then keeps measured costs in its journal.
+        singly: True if a measured cost takes so long that each is in the journal before the next one is measured; candidates are
+            then evaluated one after another.
         walkable: True if a cost is computed so fast that all architectures of a small space may be checked one by one.
         file: Hash of what the metric reads from a file, None if it reads none; a run is not resumed with another file.
 
@@ -67,18 +76,20 @@ class Metric(ABC):
         DeviceError: From the constructor, if a device is not available.
     """
 
-    name: ClassVar[str]
+    name: str
     description: ClassVar[str] = ""
     unit: ClassVar[str] = ""
     version: ClassVar[int] = 1
     repeatable: ClassVar[bool] = True
     walkable: ClassVar[bool] = False
+    singly: bool = False
     file: str | None = None
     Parameters: ClassVar[type[Parameters]] = Parameters
 
-    def __init__(self, parameters: Any, space: SearchSpace) -> None:
+    def __init__(self, parameters: Any, space: SearchSpace, name: str | None = None) -> None:
         self.parameters = parameters
         self.space = space
+        self.name = name or type(self).name
 
     @abstractmethod
     def cost(self, architecture: CostSubject) -> float:
@@ -129,8 +140,24 @@ def create_metric(name: str, space: SearchSpace, values: Mapping[str, Any] | Non
         TableError: If the table of the metric is missing, unreadable or of another space.
         DeviceError: If the device of the metric is not available.
     """
-    metric: type[Metric] = METRICS.get(name)
-    return metric(parse(metric.Parameters, values or {}, where), space)
+    metric = metric_type(name)
+    parameters = parse(metric.Parameters, values or {}, where)
+    return metric(parameters, space) if name in METRICS.names() else metric(parameters, space, name)
+
+
+def metric_type(name: str) -> type[Metric]:
+    """Returns the class of a metric: that of its name, or of ``latency:DEVICE`` for ``latency:pixel3``.
+
+    Raises:
+        UnknownNameError: If no metric has the name.
+    """
+    names = METRICS.names()
+    if name not in names:
+        kind, colon, rest = name.partition(":")
+        open_ended = [known for known in names if colon and rest and known.startswith(f"{kind}:") and known.endswith(PLACEHOLDERS)]
+        name = open_ended[0] if open_ended else name
+    found: type[Metric] = METRICS.get(name)
+    return found
 
 
 class ParamsMetric(Metric):

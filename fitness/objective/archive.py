@@ -15,7 +15,7 @@ from rbflex_evo.spaces import ConfigError, Genotype
 
 from . import pareto
 from .constraints import Constraint, deb_utilities, violation
-from .objective import Objective
+from .objective import RANK, Objective
 from .ranks import Ranks
 
 # Strategy and loop request the key of a genotype shortly after each other; the cache holds a batch, not a run.
@@ -42,7 +42,8 @@ class ArchiveView:
         self._values = array("d")
         self._violations = array("d")
         self._front = pareto.Front(len(objective.members))
-        self._archive = Ranks(len(objective.members))
+        self._ranked = objective.ranks
+        self._archive = Ranks(0 if self._ranked is None else len(self._ranked.members))
         self._sample: Ranks | None = None
 
     @classmethod
@@ -114,14 +115,14 @@ class ArchiveView:
         position = len(self._evaluations)
         self._positions[evaluation.key] = position
         self._evaluations.append(evaluation)
-        self._values.extend((math.nan,) * len(self.objective.members) if values is None else values)
+        self._values.extend((math.nan,) * self.objective.width if values is None else values)
         self._violations.append(broken)
         if values is None or broken > 0:
             return True
-        if self.objective.rule == "pareto":
+        if self._ranked is not None and self.objective.reference == "archive":
+            self._archive.add(values[: len(self._ranked.members)])
+        if self.objective.rule == "pareto" and self._ranked is None:
             self._front.add(position, np.array(values))
-        elif self.objective.ranked and self.objective.reference == "archive":
-            self._archive.add(values)
         return True
 
     def _violation(self, evaluation: Evaluation) -> float:
@@ -140,10 +141,11 @@ class ArchiveView:
         Raises:
             ConfigError: If all of them failed.
         """
-        rows = [values for values in map(self.objective.values, evaluations) if values is not None]
+        ranked = self._ranked or self.objective
+        rows = [values for values in map(ranked.values, evaluations) if values is not None]
         if not rows:
             raise ConfigError("no candidate of the reference sample could be scored; enlarge 'sample' or use 'reference: archive'")
-        self._sample = Ranks(len(self.objective.members), rows)
+        self._sample = Ranks(len(ranked.members), rows)
 
     def utility(self, keys: Sequence[str]) -> np.ndarray:
         """Returns the current utility of each key, float64 [len(keys)]; -inf if it failed.
@@ -168,7 +170,7 @@ class ArchiveView:
         """
         positions = self._positions_of(keys)
         if self.objective.rule == "pareto":
-            return self._rows(positions)
+            return self._axes(self._rows(positions))
         utilities = self._utility(positions)
         return np.where(np.isneginf(utilities), np.nan, utilities)[:, None]
 
@@ -199,7 +201,7 @@ class ArchiveView:
         each scaled to the range of the front.
         """
         if self.objective.rule == "pareto":
-            front, rows = self._front.positions, self._front.rows
+            front, rows = self._front_now()
             return self._evaluations[front[pareto.by_front(rows)[0]]] if front else None
         positions = np.arange(len(self))
         utilities = np.where(self._usable(positions), self._utility(positions), -np.inf)
@@ -215,8 +217,19 @@ class ArchiveView:
         """
         if self.objective.rule != "pareto":
             raise RuntimeError("front() was called, but the objective has no several members to trade off; set 'pareto'")
-        order = np.argsort(-self._front.rows[:, 0], kind="stable")
-        return [self._evaluations[self._front.positions[i]] for i in order]
+        front, rows = self._front_now()
+        order = np.argsort(-rows[:, 0], kind="stable")
+        return [self._evaluations[front[i]] for i in order]
+
+    def _front_now(self) -> tuple[list[int], np.ndarray]:
+        """Returns the positions and the objectives of the front."""
+        if self._ranked is None:
+            return self._front.positions, self._front.rows
+        # Every evaluation moves the ranks of all others, so the front is no longer what it was.
+        usable = np.flatnonzero(self._usable(np.arange(len(self))))
+        rows = self._axes(self._rows(usable))
+        first = pareto.fronts(rows) == 0
+        return usable[first].tolist(), rows[first]
 
     def _positions_of(self, keys: Sequence[str]) -> np.ndarray:
         try:
@@ -225,7 +238,22 @@ class ArchiveView:
             raise _not_evaluated(unknown.args[0]) from None
 
     def _rows(self, positions: np.ndarray) -> np.ndarray:
-        return np.asarray(np.frombuffer(self._values).reshape(-1, len(self.objective.members))[positions])
+        """Returns the values of `Objective.values`, float64 [n, width]."""
+        return np.asarray(np.frombuffer(self._values).reshape(-1, self.objective.width)[positions])
+
+    def _axes(self, rows: np.ndarray) -> np.ndarray:
+        """Returns the several objectives of rows of values, float64 [n, members]."""
+        if self._ranked is None:
+            return rows
+        members, ranked = self.objective.members, len(self._ranked.members)
+        result = np.empty((len(rows), len(members)))
+        place = members.index(RANK)
+        alive = ~np.isnan(rows[:, 0])
+        result[:, place] = np.nan
+        if alive.any():
+            result[alive, place] = self._combine(self._shares(rows[alive, :ranked]))
+        result[:, [i for i in range(len(members)) if i != place]] = rows[:, ranked:]
+        return result
 
     def _usable(self, positions: np.ndarray) -> np.ndarray:
         return np.asarray(~np.isnan(self._rows(positions)[:, 0]) & (np.frombuffer(self._violations)[positions] == 0))
@@ -235,7 +263,7 @@ class ArchiveView:
         if self.objective.rule != "pareto" or not len(positions):
             return np.argsort(-self._utility(positions), kind="stable")
         usable = self._usable(positions)
-        order = np.flatnonzero(usable)[pareto.by_front(self._rows(positions[usable]))]
+        order = np.flatnonzero(usable)[pareto.by_front(self._axes(self._rows(positions[usable])))]
         rest = np.flatnonzero(~usable)
         return np.concatenate([order, rest[np.argsort(-self._utility(rest), kind="stable")]])
 
@@ -257,26 +285,30 @@ class ArchiveView:
         if self.objective.rule == "score":
             return rows[:, 0]
         if self.objective.rule == "pareto":
-            return pareto.utilities(rows)
+            return pareto.utilities(self._axes(rows))
+        if self.objective.reference == "generation":
+            _, first = np.unique(positions, return_index=True)
+            less, upto = Ranks(rows.shape[1], rows[first]).counts(rows)
+            return self._combine((less + upto + 1) / (2 * len(first)))
+        return self._combine(self._shares(rows))
+
+    def _shares(self, rows: np.ndarray) -> np.ndarray:
+        """Returns the ranks of scores as shares of the reference set, float64 [n, members]."""
         if self.objective.reference == "sample":
             if self._sample is None:
                 raise RuntimeError("utility() with 'reference: sample' was called before set_reference().")
             less, upto = self._sample.counts(rows)
-            shares = (less + upto + 2) / (2 * (len(self._sample) + 1))
-        elif self.objective.reference == "generation":
-            _, first = np.unique(positions, return_index=True)
-            less, upto = Ranks(rows.shape[1], rows[first]).counts(rows)
-            shares = (less + upto + 1) / (2 * len(first))
-        else:
-            less, upto = self._archive.counts(rows)
-            shares = (less + upto + 1) / (2 * len(self._archive))
-        return self._combine(shares)
+            return np.asarray((less + upto + 2) / (2 * (len(self._sample) + 1)))
+        less, upto = self._archive.counts(rows)
+        # The set is empty while every candidate is infeasible.
+        return np.asarray((less + upto + 1) / (2 * max(len(self._archive), 1)))
 
     def _combine(self, shares: np.ndarray) -> np.ndarray:
-        weights = np.array(self.objective.weights)
-        terms = np.log(shares) if self.objective.rule == "log" else shares
+        assert self._ranked is not None
+        weights = np.array(self._ranked.weights)
+        terms = np.log(shares) if self._ranked.rule == "log" else shares
         mean = (terms * weights).sum(axis=1) / weights.sum()
-        return np.asarray(np.round(np.exp(mean) if self.objective.rule == "log" else mean, 12))
+        return np.asarray(np.round(np.exp(mean) if self._ranked.rule == "log" else mean, 12))
 
 
 def _not_evaluated(key: str) -> LookupError:

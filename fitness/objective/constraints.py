@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rbflex_evo.fitness.costs.metric import METRICS
+from rbflex_evo.fitness.costs.metric import metric_type
 from rbflex_evo.spaces import ConfigError, Parameters, near_name, parse
 from rbflex_evo.spaces.errors import shown
 
@@ -134,7 +134,7 @@ class _Bounds(Parameters):
 
 
 def _read_one(name: str, given: Any, where: str) -> tuple[Constraint, dict[str, Any]]:
-    parameters = METRICS.get(name).Parameters.model_fields
+    parameters = metric_type(name).Parameters.model_fields
     if not isinstance(given, Mapping):
         raise ConfigError(f"{where!r}: should be bounds such as {{max: 1.0e6}}, but it is {shown(given)}")
     unknown = [key for key in given if key not in {*_Bounds.model_fields, *parameters}]

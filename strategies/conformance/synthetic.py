@@ -17,7 +17,7 @@ from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.fitness.objective.constraints import Constraint, Constraints
 from rbflex_evo.fitness.objective.limited import LimitedView
-from rbflex_evo.fitness.objective.objective import Objective
+from rbflex_evo.fitness.objective.objective import RANK, Objective
 from rbflex_evo.spaces import Encoding, Genotype, GenotypeError, Parameters, SearchSpace
 from rbflex_evo.spaces.conformance.checking import CheckFailed
 
@@ -26,6 +26,9 @@ OBJECTIVES = {
     "archive": Objective(("near", "large"), rule="log"),
     "generation": Objective(("near", "large"), rule="linear", reference="generation"),
     "pareto": Objective(("near", "size"), rule="pareto", minimised=("size",)),
+    "pareto with ranks": Objective(
+        (RANK, "size"), rule="pareto", minimised=("size",), aggregate=Objective(("near", "large"), rule="log")
+    ),
 }
 
 

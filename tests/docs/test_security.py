@@ -206,6 +206,23 @@ def test_commands_that_read_import_no_code_that_a_run_folder_names(
     assert not list(tmp_path.rglob("executed"))
 
 
+@pytest.mark.parametrize("of", ["limit", "objective"])
+def test_only_a_search_runs_the_command_of_a_latency(of: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    marker = tmp_path / "executed"
+    command = {"command": [sys.executable, "-c", f"open({str(marker)!r}, 'w').close(); print(1.5)", "{torch}"]}
+    folder = write_run(tmp_path / "run", evaluations(), table=False)
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    name = next(iter(config["fitness"]["proxies"]))
+    changes = {
+        "limit": {"constraints": {"latency": {"max": 9.0, **command}}},
+        "objective": {"objective": {"pareto": [name, {"minimise": "latency", **command}]}},
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump({**config, "fitness": {**config["fitness"], **changes[of]}}))
+    for words in (["report", str(folder)], ["explain", str(folder)], ["export", str(folder)], ["list", "metrics"]):
+        run(words)
+    assert "Traceback" not in capsys.readouterr().err and not marker.exists()
+
+
 def test_the_page_of_a_comparison_imports_no_code_that_its_configuration_names(tmp_path: Path) -> None:
     config = tmp_path / "compare.yaml"
     config.write_text(yaml.safe_dump({**SEARCH, "compare": {"strategies": [CODE, "random"], "seeds": 2}}))

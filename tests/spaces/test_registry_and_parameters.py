@@ -66,7 +66,13 @@ def test_every_registered_space_and_table_can_be_imported_and_names_itself():
 
 @pytest.mark.parametrize(
     ("kind", "group"),
-    [("space", "spaces"), ("proxy", "proxies"), ("strategy", "strategies"), ("data source", "data_sources")],
+    [
+        ("space", "spaces"),
+        ("proxy", "proxies"),
+        ("strategy", "strategies"),
+        ("data source", "data_sources"),
+        ("device table", "device_tables"),
+    ],
 )
 def test_entry_point_groups_are_plurals_that_packaging_accepts(kind, group):
     assert Registry(kind).group == f"rbflex_evo.{group}"

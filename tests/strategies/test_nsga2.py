@@ -13,10 +13,14 @@ from rbflex_evo.fitness.objective.pareto import fronts
 from rbflex_evo.spaces import ConfigError, VectorEncoding
 from rbflex_evo.strategies import create_strategy
 from rbflex_evo.strategies.conformance.synthetic import World, canonical, key_of
-from rbflex_evo.strategies.nsga2 import Worth, _select
+from rbflex_evo.strategies.nsga2 import Nsga2, Nsga2Parameters, Worth
 from rbflex_evo.strategies.population import Member
 
 ENCODING = VectorEncoding([5] * 6)
+
+
+def _select(members, count, view, **values):
+    return Nsga2(ENCODING, 0, Nsga2Parameters(**values))._select(members, count, view)
 
 
 class Known:

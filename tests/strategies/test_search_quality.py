@@ -48,6 +48,7 @@ GUIDED = {
     "large_space_evolution": {"population": 32, "batch": 8},
     "reinforce": {},
     "nsga2": {"population": 40},
+    "nsga3": {"population": 40},
 }
 
 

@@ -22,8 +22,9 @@ class InvertedResidualBlock:
         outputs: Output channels.
         stride: Stride of the depthwise convolution.
         kernel: Side of the kernel of the depthwise convolution.
-        expansion: Ratio of hidden to input channels; 1 has no expanding convolution, 0 is a skip connection, which is projected
-            if the shapes differ.
+        expansion: Ratio of hidden to input channels; 0 is a skip connection, which is projected if the shapes differ.
+        groups: Groups of both 1 x 1 convolutions; channels are shuffled between the first and the depthwise one if there are two.
+        always_expands: Whether an expansion of 1 has the first 1 x 1 convolution, too.
     """
 
     name: str
@@ -32,6 +33,18 @@ class InvertedResidualBlock:
     stride: int
     kernel: int
     expansion: int
+    groups: int = 1
+    always_expands: bool = False
+
+    @property
+    def hidden(self) -> int:
+        """Channels of the depthwise convolution."""
+        return self.inputs * self.expansion
+
+    @property
+    def expands(self) -> bool:
+        """Whether the block begins with a 1 x 1 convolution."""
+        return self.expansion > 1 or (self.always_expands and self.expansion == 1)
 
 
 @dataclass(frozen=True)
@@ -75,12 +88,12 @@ def _convolutions(layout: MobileNetLayout) -> Iterator[tuple[int, int, int]]:
     """Yields the weights, output channels and stride of every convolution, each followed by batch normalisation."""
     yield 27 * layout.stem, layout.stem, layout.stride
     for block in layout.blocks:
-        hidden = block.inputs * block.expansion
-        if block.expansion > 1:
-            yield block.inputs * hidden, hidden, 1
+        hidden = block.hidden
+        if block.expands:
+            yield block.inputs * hidden // block.groups, hidden, 1
         if block.expansion:
             yield hidden * block.kernel**2, hidden, block.stride
-            yield hidden * block.outputs, block.outputs, 1
+            yield hidden * block.outputs // block.groups, block.outputs, 1
         elif block.stride != 1 or block.inputs != block.outputs:
             yield block.inputs * block.outputs, block.outputs, block.stride
     yield layout.blocks[-1].outputs * layout.head, layout.head, 1

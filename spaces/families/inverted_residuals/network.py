@@ -1,4 +1,4 @@
-"""Networks of inverted residual blocks (MobileNetV2, Sandler et al. 2018), for NAS-Bench-Macro and the MobileNet space.
+"""Networks of inverted residual blocks (MobileNetV2, Sandler et al. 2018), for NAS-Bench-Macro, FBNet and the MobileNet space.
 
 Weights are drawn by parameter name, so the name of a block contains everything that its shapes depend on.
 """
@@ -25,14 +25,18 @@ def convolution(
 
 
 class InvertedResidual(nn.Module):
-    """Expansion (1 x 1), depthwise convolution (k x k) and linear projection (1 x 1), residual if shapes allow."""
+    """Expansion (1 x 1), depthwise convolution (k x k) and linear projection (1 x 1), residual if shapes allow.
+
+    The channels of groups are shuffled before the depthwise convolution.
+    """
 
     def __init__(self, block: InvertedResidualBlock, activation: type[nn.Module]) -> None:
         super().__init__()
-        hidden = block.inputs * block.expansion
-        layers = convolution(block.inputs, hidden, 1, activation=activation) if block.expansion != 1 else []
+        hidden, groups = block.hidden, block.groups
+        layers = convolution(block.inputs, hidden, 1, groups=groups, activation=activation) if block.expands else []
+        layers += [nn.ChannelShuffle(groups)] if groups > 1 else []
         layers += convolution(hidden, hidden, block.kernel, block.stride, groups=hidden, activation=activation)
-        self.layers = nn.Sequential(*layers, *convolution(hidden, block.outputs, 1))
+        self.layers = nn.Sequential(*layers, *convolution(hidden, block.outputs, 1, groups=groups))
         self.residual = block.stride == 1 and block.inputs == block.outputs
 
     def forward(self, x: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from rbflex_evo.engine.configuration.config import Config, as_values, identity, load_config, parse_config
+from rbflex_evo.fitness.objective.presets import PRESETS
 from rbflex_evo.spaces import ConfigError, RbflexEvoError, UnknownNameError
 
 VALUES: dict[str, Any] = {
@@ -308,3 +309,21 @@ def test_an_alias_of_a_space_is_stored_under_its_name() -> None:
 def test_a_cache_is_off_auto_or_a_file(value: object) -> None:
     with pytest.raises(ConfigError, match="'cache': should be off"):
         parse_config(changed("cache", value))
+
+
+def test_a_preset_may_be_one_of_several_objectives() -> None:
+    front = {"pareto": [{"preset": "rbflex_robust"}, {"minimise": "params"}]}
+    config = parse_config(
+        {**VALUES, "fitness": {"proxies": {"naswot": None, "layered": {"form": "determinant"}}, "objective": front}}
+    )
+    preset = PRESETS.get("rbflex_robust")
+    assert list(config.fitness.proxies) == [*preset.members, "naswot"]
+    assert config.fitness.proxies["layered"].model_dump()["form"] == "determinant"
+    assert config.fitness.objective.pareto == [{"rank": list(preset.members), "rule": "log"}, {"minimise": "params"}]
+    assert identity(parse_config(as_values(config))) == identity(config)
+    for entry, message in (
+        ({"preset": "rbflex_robus"}, "did you mean 'rbflex_robust'"),
+        ({"preset": "az_nas", "x": 1}, "and nothing else"),
+    ):
+        with pytest.raises(RbflexEvoError, match=message):
+            parse_config({**VALUES, "fitness": {"objective": {"pareto": [entry, {"minimise": "params"}]}}})

@@ -39,6 +39,7 @@ def test_these_are_the_examples() -> None:
         "compare_strategies.yaml",
         "constrained.yaml",
         "darts_search.yaml",
+        "fbnet_search.yaml",
         "flexibert_search.yaml",
         "mobilenet_search.yaml",
         "nafbee_search.yaml",

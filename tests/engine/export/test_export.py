@@ -42,6 +42,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "nasbench_macro": {"channels": 4},
     "nds_resnet": {"depths": [1], "widths": [8, 16]},
     "mobilenet": {"size": 64, "classes": 10},
+    "fbnet": {"size": 16, "classes": 10},
     "transnas_micro": {"size": 64, "channels": 8},
     "transnas_macro": {"size": 64, "channels": 8},
     "nafbee_bert": {"layers": 1, "hidden": 24, "vocabulary": 100},

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from rbflex_evo.engine.commands.app import run
-from rbflex_evo.engine.export.export import export_run, write_program
+from rbflex_evo.engine.export.export import export_run
 from rbflex_evo.engine.export.exported import load_network
 from rbflex_evo.engine.export.onnx_file import TOLERANCE, largest_difference, telling_inputs, write_onnx
+from rbflex_evo.fitness.network_files import save_program
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
 from rbflex_evo.spaces import ConfigError, RunError, SearchSpace, create_space
 from tests.support.instant import instant_search, toy_config
@@ -28,6 +29,7 @@ FORMS = [
     ("toy", {"choices": 8}),
     pytest.param("nds_darts", {"depths": [3], "widths": [4]}, marks=pytest.mark.slow),
     pytest.param("mobilenet", {"size": 64, "classes": 10}, marks=pytest.mark.slow),
+    pytest.param("fbnet", {"size": 16, "classes": 10}, marks=pytest.mark.slow),
 ]
 
 
@@ -137,7 +139,7 @@ def test_an_export_holds_the_files_that_were_asked_for_and_leaves_every_generato
 def test_a_program_runs_where_this_package_is_not(tmp_path: Path) -> None:
     space = create_space("toy")
     network = network_of(space, space.example_inputs(8))
-    write_program(network, space.example_inputs(3), tmp_path / "network.pt2")
+    save_program(network, space.example_inputs(3), tmp_path / "network.pt2")
     inputs = space.example_inputs(5, seed=2)
     torch.save(inputs, tmp_path / "inputs.pt")
     program = (

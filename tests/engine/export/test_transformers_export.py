@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rbflex_evo.engine.export.export import write_program
 from rbflex_evo.engine.export.onnx_file import TOLERANCE, write_onnx
+from rbflex_evo.fitness.network_files import save_program
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
 from rbflex_evo.spaces import SearchSpace, create_space
 from tests.support.transformers import SMALL_TRANSFORMERS
@@ -40,7 +40,7 @@ def some(space: SearchSpace, n: int) -> Tensor:
 @pytest.mark.parametrize("what", NETWORKS)
 def test_a_program_gives_what_torch_gives_for_any_number_of_inputs(what: str, tmp_path: Path) -> None:
     space, network = built(what)
-    write_program(network, space.example_inputs(3), tmp_path / "network.pt2")
+    save_program(network, space.example_inputs(3), tmp_path / "network.pt2")
     program = torch.export.load(tmp_path / "network.pt2").module()
     for n in (1, 4):
         with torch.no_grad():

@@ -60,6 +60,15 @@ def test_the_figures_draw_every_candidate_once_and_the_front_as_a_staircase() ->
     assert axes.lines[0].get_xdata().tolist() == [1.0, 2.0, 4.0, 6.0]
 
 
+def test_limits_on_a_drawn_objective_are_lines_with_a_shaded_side() -> None:
+    limits = [Constraint("flops", maximum=5e8), Constraint("rbflex", minimum=-9500.0), Constraint("params", maximum=1.0)]
+    (axes,) = draw_front(data_of(), 1, 0, limits=limits).axes
+    dashed = [line for line in axes.lines if line.get_linestyle() == "--"]
+    assert [sorted(set(line.get_xdata())) for line in dashed] == [[5e8], [0, 1]]
+    assert sorted(set(dashed[1].get_ydata())) == [-9500.0] and len(axes.patches) == 2
+    assert [text.get_text() for text in axes.get_legend().get_texts()].count("limit") == 1
+
+
 @pytest.fixture(scope="module", params=["reject", "deb"])
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     fitness = {

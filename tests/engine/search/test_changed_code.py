@@ -148,12 +148,12 @@ def test_a_run_with_another_table_of_latencies_is_refused(tmp_path: Path) -> Non
         Search(config, evaluator, quiet=True, report=False).run()
 
     proxies = {"proxies": {"naswot": {}, "synflow": {}}, "objective": {"rank": ["naswot", "synflow"]}}
-    limits = {"latency_table": {"max": 5, "path": str(tmp_path / "latency.npz"), "device": "board", "notation": "cell"}}
+    limits = {"latency:board": {"max": 5, "path": str(tmp_path / "latency.npz")}}
     changes = {"budget": {"evaluations": 12}, "strategy": "random", "space": {"name": "toy", "genes": 4, "choices": 3}}
     config = toy_config(tmp_path, fitness={**proxies, "constraints": limits}, **changes)
     with pytest.raises(PulledPlugError):
         go(1.0, 5)
-    with pytest.raises(RunError, match=r"^the file of metric 'latency_table' has changed since"):
+    with pytest.raises(RunError, match=r"^the file of metric 'latency:board' has changed since"):
         go(2.0, 50)
     go(1.0, 50)
 

@@ -384,15 +384,17 @@ def config_file(tmp_path: Path) -> str:
         ("fitness.constraints={latency: {max: 1.0, device: cuda:7}}", "device 'cuda:7' is not available"),
         ("fitness.constraints={latency: {max: 1.0, repeats: 0}}", "'fitness.constraints.latency.repeats'"),
         (
-            "fitness.constraints={latency_table: {max: 1.0, path: PATH, device: raspi}}",
-            "has no column 'raspi'; did you mean 'raspi4'?",
+            "fitness.constraints={latency:raspi: {max: 1.0, path: PATH}}",
+            "has no 'latency:raspi'; did you mean 'latency:raspi4'?",
         ),
-        ("fitness.constraints={latency_table: {max: 1.0, path: PATH}}", "'fitness.constraints.latency_table.device' is missing"),
+        ("fitness.constraints={latency:raspi4: {max: 1.0}}", "'fitness.constraints.latency:raspi4.path' is missing"),
+        ("fitness.constraints={power:raspi4: {max: 1.0}}", "unknown metric 'power:raspi4'"),
+        ("fitness.constraints={latency:DEVICE: {max: 1.0, path: PATH}}", "needs the name of a device, as in 'latency:raspi4'"),
         ("fitness.objective={pareto: [naswot, {minimise: flop}]}", "unknown metric 'flop'; did you mean 'flops'?"),
         ("fitness.objective={pareto: [naswot]}", "must have at least two members, one of them a proxy"),
         ("fitness.objective={pareto: [{minimise: params}, {minimise: flops}]}", "one of them a proxy"),
         ("fitness.objective={pareto: [naswt, {minimise: flops}]}", "'naswt' is not a configured proxy; did you mean 'naswot'?"),
-        ("fitness.objective={pareto: [naswot, {minimize: flops}]}", "should hold proxies and metrics such as {minimise: flops}"),
+        ("fitness.objective={pareto: [naswot, {minimize: flops}]}", "should hold proxies, metrics such as {minimise: flops}"),
         ("fitness.objective={pareto: [naswot, {minimise: latency, repeat: 3}]}", "did you mean 'repeats'?"),
         ("fitness.objective={pareto: [naswot, naswot]}", "names 'naswot' twice"),
         ("fitness.objective={pareto: [naswot, synflow], rule: linear}", "'fitness.objective.rule' belongs to 'rank'"),
@@ -410,7 +412,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(
 
 
 def test_a_table_of_another_space_is_one_line(tmp_path: Path, config_file: str, capsys: pytest.CaptureFixture[str]) -> None:
-    table = f"fitness.constraints={{latency_table: {{max: 1.0, path: {tmp_path}/latency.npz, device: raspi4}}}}"
+    table = f"fitness.constraints={{latency:raspi4: {{max: 1.0, path: {tmp_path}/latency.npz}}}}"
     assert run(["search", config_file, "--set", table, "--set", "space=nats_sss"]) == 2
     err = capsys.readouterr().err
     assert "is a table of another space: it has 15,625 rows, but nats_sss has 32,768 architectures" in err
@@ -420,8 +422,9 @@ def test_a_table_of_another_space_is_one_line(tmp_path: Path, config_file: str, 
 def test_metrics_can_be_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["list", "metrics", "--json"]) == 0
     listed = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
-    assert set(listed) >= {"params", "flops", "depth", "activation_memory", "latency", "latency_table"}
-    assert listed["latency"]["parameters"] == {"device": "cpu", "warm_up": 5, "repeats": 21}
+    assert set(listed) >= {"params", "flops", "depth", "activation_memory", "latency", "latency:DEVICE", "energy:DEVICE"}
+    of_command = {"command": None, "timeout": 60.0, "retries": 1}
+    assert listed["latency"]["parameters"] == {"device": "cpu", "warm_up": 5, "repeats": 21, **of_command}
 
 
 def test_a_summary_names_costs_front_and_rejections(tmp_path: Path) -> None:

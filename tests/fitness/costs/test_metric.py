@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -21,15 +18,12 @@ from rbflex_evo.spaces import (
     DeviceError,
     Genotype,
     Parameters,
-    RbflexEvoError,
     SearchSpace,
-    TableError,
     UnknownNameError,
     VectorEncoding,
     create_space,
 )
 
-DATA = os.environ.get("RBFLEX_EVO_TABLES")
 TSS = create_space("nats_tss")
 CELL = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_1x1~2|"
 
@@ -180,59 +174,6 @@ def test_a_book_counts_each_cost_once_and_keeps_why_there_is_none():
         assert book.look(keys[2]).failures == {"counting": "the cost is inf"}
     assert metric.asked == [TSS.key(TSS.representative(key)) for key in keys]
     assert set(book.look(keys[1]).costs) == {"params"}
-
-
-# --- tables -----------------------------------------------------------------------------------------------------------
-
-
-def table(folder: Path, **arrays: np.ndarray) -> str:
-    np.savez(folder / "latency.npz", **arrays)
-    return str(folder / "latency.npz")
-
-
-def test_a_latency_in_official_order_is_that_of_the_network_that_is_scored(tmp_path):
-    path = table(tmp_path, pixel=np.arange(15625) / 1000)
-    metric = create_metric("latency_table", TSS, {"path": path, "device": "pixel"})
-    subject = architecture()
-    assert metric.cost(subject) == TSS.index(subject.genotype) / 1000
-
-
-def test_a_latency_by_notation_may_know_a_part_of_a_space(tmp_path):
-    toy = create_space("toy", genes=2)
-    path = table(tmp_path, arch=np.array(["conv1+conv3", "skip+conv1"]), phone=np.array([2.5, 1.25]))
-    metric = create_metric("latency_table", toy, {"path": path, "device": "phone", "notation": "arch"})
-    assert metric.cost(CostSubject(toy, toy.parse("skip+conv1"))) == 1.25
-    with pytest.raises(CandidateFailed, match="has no row of it"):
-        metric.cost(CostSubject(toy, toy.parse("zero+zero")))
-
-
-@pytest.mark.parametrize(
-    ("space", "values", "message"),
-    [
-        ("nats_tss", {"device": "raspi"}, "has no column 'raspi'; did you mean 'raspi4'?"),
-        ("nats_sss", {"device": "raspi4"}, "is a table of another space: it has 15,625 rows, but nats_sss has 32,768"),
-        ("toy", {"device": "raspi4"}, "toy has no official order for the rows of"),
-        ("toy", {"device": "short", "notation": "arch"}, "is a table of another space than 'toy'"),
-        ("nats_tss", {"device": "raspi4", "notation": "arch"}, "has 15625 rows, but there are 1 notations"),
-        ("nats_tss", {"device": "arch"}, "expected one number an architecture"),
-        ("nats_tss", {"path": "nowhere.npz", "device": "raspi4"}, "no latency table 'nowhere.npz'"),
-        ("nats_tss", {"path": __file__, "device": "raspi4"}, "is not an .npz file of plain arrays"),
-        ("nats_tss", {"device": "raspi4", "colum": 1}, "unknown key 'metric.colum'"),
-    ],
-)
-def test_a_wrong_table_is_one_line_with_the_way_out(tmp_path, space, values, message):
-    path = table(tmp_path, raspi4=np.zeros(15625), short=np.zeros(1), arch=np.array([CELL]))
-    with pytest.raises(RbflexEvoError) as error:
-        create_metric("latency_table", create_space(space), {"path": path, **values})
-    assert message in str(error.value)
-    assert "\n" not in str(error.value)
-    assert isinstance(error.value, TableError | ConfigError)
-
-
-@pytest.mark.skipif(DATA is None, reason="RBFLEX_EVO_TABLES is unset")
-def test_the_known_latency_of_the_first_cell_on_a_raspberry_pi():
-    metric = create_metric("latency_table", TSS, {"path": f"{DATA}/nb201_latency.npz", "device": "raspi4"})
-    assert metric.cost(CostSubject(TSS, TSS.at(0))) == pytest.approx(10.48198, abs=1e-4)
 
 
 # --- names and parameters ---------------------------------------------------------------------------------------------

@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.fitness.objective import pareto
+from rbflex_evo.fitness.objective.archive import ArchiveView
+from rbflex_evo.fitness.objective.constraints import Constraint
+from rbflex_evo.fitness.objective.objective import RANK, Objective, ObjectiveParameters, create_objective
+from rbflex_evo.spaces import ConfigError
 
 FEW = st.integers(0, 4).map(float)
 POINTS = st.integers(2, 3).flatmap(lambda m: st.lists(st.lists(FEW, min_size=m, max_size=m), min_size=1, max_size=14).map(np.array))
@@ -129,3 +134,63 @@ def test_the_order_of_a_front_begins_at_its_knee_and_other_fronts_follow():
     values = np.array([[0.0, 10.0], [10.0, 0.0], [8.0, 8.0], [7.0, 7.0], [9.0, 4.0]])
     assert pareto.by_front(values).tolist() == [2, 4, 0, 1, 3]
     assert pareto.by_front(np.empty((0, 2))).tolist() == []
+
+
+def told(rows: list[tuple[float, float, float]]) -> list[Evaluation]:
+    return [Evaluation((i,), str(i), {"a": a, "b": b}, {}, 0.0, {"cost": cost}) for i, (a, b, cost) in enumerate(rows)]
+
+
+AGGREGATE = Objective(("a", "b"), "log", weights=(2.0, 1.0))
+RANKED = Objective((RANK, "cost"), "pareto", minimised=("cost",), aggregate=AGGREGATE)
+ROWS_OF_THREE = st.lists(st.tuples(FEW, FEW, FEW), min_size=1, max_size=14)
+
+
+@given(ROWS_OF_THREE)
+def test_a_rank_aggregate_is_one_objective_of_a_front_and_is_that_of_its_own_search(rows):
+    front, alone = ArchiveView.of(RANKED, told(rows)), ArchiveView.of(AGGREGATE, told(rows))
+    keys = [str(i) for i in range(len(rows))]
+    expected = np.stack([alone.utility(keys), [-cost for _, _, cost in rows]], axis=1)
+    np.testing.assert_array_equal(front.objectives(keys), expected)
+    assert {e.key for e in front.front()} == {keys[i] for i in np.flatnonzero(literal_fronts(expected) == 0)}
+    assert front.incumbent() is not None and front.incumbent().key == front.ranking()[0] == front.best_first()[0].key
+    np.testing.assert_array_equal(front.utility(keys), pareto.utilities(expected))
+
+
+def test_the_ranks_of_a_front_leave_out_what_failed_or_is_infeasible():
+    rows = [(1.0, 1.0, 1.0), (2.0, 2.0, 2.0), (9.0, 9.0, 9.0)]
+    evaluations = [*told(rows), Evaluation((3,), "3", {"a": 1.0}, {"b": "dead"}, 0.0, {"cost": 0.0})]
+    view = ArchiveView.of(RANKED, evaluations, constraints=[Constraint("cost", maximum=5.0)])
+    assert [e.key for e in view.front()] == ["1", "0"]
+    found = view.objectives(["0", "1", "3"])
+    assert found[:2, 0].tolist() == [0.5, 1.0] and np.isnan(found[2]).all()
+    infeasible = ArchiveView.of(RANKED, told(rows), constraints=[Constraint("cost", maximum=0.5)])
+    assert infeasible.front() == [] and infeasible.incumbent() is None
+    assert np.isfinite(infeasible.objectives(["0", "2"])).all()
+
+
+def test_the_ranks_of_a_front_may_be_against_a_fixed_sample():
+    objective = create_objective(
+        ObjectiveParameters(pareto=[{"rank": ["a", "b"], "reference": "sample", "sample": 2}, {"minimise": "params"}]), ["a", "b"]
+    )
+    assert (objective.reference, objective.sample, objective.scores) == ("sample", 2, ("a", "b"))
+    evaluations = [Evaluation((i,), str(i), {"a": i, "b": i}, {}, 0.0, {"params": 9.0 - i}) for i in range(3)]
+    view = ArchiveView.of(objective, evaluations, evaluations[1:])
+    np.testing.assert_allclose(view.objectives(["0", "1", "2"])[:, 0], [1 / 3, 1 / 2, 5 / 6])
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ([{"rank": ["a", "c"]}, {"minimise": "params"}], "'fitness.objective.pareto.rank.rank': 'c' is not a configured proxy"),
+        ([{"rank": ["a", "b"], "rul": "log"}, {"minimise": "params"}], "unknown key 'fitness.objective.pareto.rank.rul'"),
+        ([{"rank": ["a"]}, {"rank": ["b"]}], "names 'rank' twice"),
+        ([{"rank": ["a", "b"]}], "must have at least two members, one of them a proxy or a rank"),
+        ([{"minimise": "params"}, {"minimise": "flops"}], "must have at least two members, one of them a proxy or a rank"),
+        ([{"rank": ["a", "b"], "reference": "generation"}, {"minimise": "params"}], "must be archive or sample"),
+        ([{"rang": ["a", "b"]}, {"minimise": "params"}], "and ranks such as {rank: [rbflex, naswot]}, but one is"),
+    ],
+)
+def test_a_wrong_rank_among_several_objectives_is_one_line(entries, message):
+    with pytest.raises(ConfigError) as error:
+        create_objective(ObjectiveParameters(pareto=entries), ["a", "b"])
+    assert message in str(error.value)

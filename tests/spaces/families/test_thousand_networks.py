@@ -26,6 +26,7 @@ class WithoutDrawing(TorchFunctionMode):
         ("nasbench101", {"channels": 4}, 10, 400),  # a uniform graph has few edges left after pruning, so cells repeat
         ("nasbench_macro", {"channels": 4}, 10, 400),
         ("mobilenet", {"classes": 10}, 10, 400),
+        ("fbnet", {"classes": 10}, 10, 400),
         ("transnas_micro", {"channels": 2}, 75, 350),  # half of the cells share thirty keys
         ("transnas_macro", {"channels": 2, "task": "room_layout"}, 9, 800),
     ],

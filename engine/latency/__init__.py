@@ -1,0 +1,1 @@
+"""Measured latencies of a space's networks, and predictors that are fitted to them."""

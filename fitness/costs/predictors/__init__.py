@@ -1,0 +1,1 @@
+"""Predictors of latency, energy and other costs, fitted to measured architectures."""
