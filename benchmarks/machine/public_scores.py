@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def methods(space: SearchSpace, name: str, images: Tensor, labels: Tensor) -> di
 
 def convolutions(space: SearchSpace, names: Sequence[str], cells: Sequence[Genotype], batch: Batch) -> dict[str, Any]:
     """Returns seconds [cells] of the convolutions that each score needs, by torch and by our kernels."""
-    images, functions = batch.images, measurer_of(space, batch).interpreter.backend.functions
+    images, functions = batch.images, partial(measurer_of(space, batch).interpreter.backend.functions, lean=True)
     found: dict[str, dict[str, list[float]]] = {name: {"torch": [], "kernels": []} for name in names}
     for cell in cells:
         network = space.build(scored(space, cell)).eval()

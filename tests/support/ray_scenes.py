@@ -10,8 +10,10 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ import torch
 
 from benchmarks.shared import loopback
 from rbflex_evo.engine import Callback, Search, parse_config
+from rbflex_evo.engine.configuration.assembly import Assembly
 from rbflex_evo.fitness import create_batch, create_proxy
 from rbflex_evo.fitness.evaluation import keyed
 from rbflex_evo.fitness.measuring.conditions import Conditions
@@ -74,6 +77,30 @@ class At(Callback):
 def run(values: dict[str, Any], *callbacks: Callback) -> dict[str, Any]:
     result = Search(parse_config(values), quiet=True, report=False, callbacks=callbacks).run()
     return {"journal": journal(result.folder), "facts": result.document["evaluator"]}
+
+
+def run_on(values: dict[str, Any], changes: dict[int, tuple[Callable[[], Any], int]]) -> dict[str, Any]:
+    """Runs a search whose machines change.
+
+    Args:
+        values: Settings of the search.
+        changes: By a number of evaluations, what changes the machines then, and the number of workers that is awaited.
+    """
+    config = parse_config(values)
+    with Assembly(config).measuring() as (evaluator, provenance):
+        assert isinstance(evaluator, Evaluator)
+
+        def change(act: Callable[[], Any], workers: int) -> None:
+            act()
+            deadline = time.monotonic() + 60
+            while evaluator.workers != workers and time.monotonic() < deadline:
+                os.sched_yield()
+            counts.append(evaluator.workers)
+
+        counts: list[int] = []
+        callbacks = [At(evaluations, partial(change, *given)) for evaluations, given in changes.items()]
+        result = Search(config, evaluator, provenance=provenance, quiet=True, report=False, callbacks=callbacks).run()
+    return {"journal": journal(result.folder), "facts": result.document["evaluator"], "workers": counts}
 
 
 def journal(folder: Path) -> list[Any]:
@@ -166,9 +193,12 @@ def main(runs: Path) -> None:
     executor = {"executor": {"name": "ray", "address": cluster.address}}
 
     added: list[Any] = []
-    more = [At(evaluations, lambda: added.append(cluster.add_node())) for evaluations in (3, 6)]
-    seen["one machine, then three"] = run(settings(runs, "grown", **executor), *more)
-    seen["a machine of three is killed"] = run(settings(runs, "killed", **executor), At(5, lambda: kill(added[0])))
+
+    def add() -> None:
+        added.append(cluster.add_node())
+
+    seen["one machine, then three"] = run_on(settings(runs, "grown", **executor), {3: (add, 2), 6: (add, 3)})
+    seen["a machine of three is killed"] = run_on(settings(runs, "killed", **executor), {5: (lambda: kill(added[0]), 2)})
 
     there = Ray(RayParameters(address=cluster.address))
     seen["functions"].append(of_functions(there))
