@@ -1,4 +1,4 @@
-"""Predictors of latency and energy on nats_tss: rank correlation and error on the rest of the space, for every device.
+"""Predictors of latency and energy on nats_tss: rank correlation and error on the rest of the space, by device.
 
     python -m benchmarks predictors --benchdata FOLDER [--predictors lookup transfer ...] [--seeds 3] [--slow-seeds 1]
 
@@ -261,7 +261,7 @@ def main(options: Sequence[str] | None = None) -> None:
     parser.add_argument("--devices", nargs="+", help="only columns whose name contains one of these")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--slow-seeds", type=int, default=1, help=f"seeds of {', '.join(SLOW)}")
-    parser.add_argument("--folder", type=Path, default=Path("runs/benchmarks"))
+    parser.add_argument("--folder", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--quick", action="store_true", help="50 cells, judged on 200")
     command(parser.parse_args(options))
 
