@@ -225,6 +225,14 @@ def metrics() -> str:
     return table(("metric", "parameters", "meaning"), rows)
 
 
+def predictors() -> str:
+    """Returns a table of the kinds of predictors."""
+    from rbflex_evo.fitness.costs.predictors.predictor import PREDICTORS
+
+    rows = [(f"`{name}`", sentence(PREDICTORS.get(name).description)) for name in PREDICTORS.names()]
+    return table(("kind", "meaning"), rows)
+
+
 def device_tables() -> str:
     """Returns a table of the kinds of files with costs on devices."""
     from rbflex_evo.engine.commands.devices import device_kinds
@@ -308,6 +316,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "commands": commands,
     "metrics": metrics,
     "device-tables": device_tables,
+    "predictors": predictors,
     "spaces": lambda: registered("spaces"),
     "proxies": lambda: registered("proxies"),
     "presets": lambda: registered("presets"),

@@ -27,6 +27,8 @@ METRICS.register("activation_memory", "rbflex_evo.fitness.costs.metric:Activatio
 METRICS.register("latency", "rbflex_evo.fitness.costs.latency:Latency")
 METRICS.register("latency:DEVICE", "rbflex_evo.fitness.costs.device_cost:DeviceLatency")
 METRICS.register("energy:DEVICE", "rbflex_evo.fitness.costs.device_cost:DeviceEnergy")
+METRICS.register("sram", "rbflex_evo.fitness.costs.microcontroller.metrics:Sram")
+METRICS.register("flash", "rbflex_evo.fitness.costs.microcontroller.metrics:Flash")
 METRICS.register("predicted", "rbflex_evo.fitness.costs.predicted:Predicted")
 METRICS.register("predicted:NAME", "rbflex_evo.fitness.costs.predicted:NamedPredicted")
 

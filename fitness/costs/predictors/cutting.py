@@ -9,15 +9,19 @@ The network runs once on one input, and every operation is a kernel of its shape
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from math import prod
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
 from rbflex_evo.spaces import Genotype, SearchSpace
-from rbflex_evo.spaces.isolation.random_state import own_random_state
-from rbflex_evo.spaces.isolation.settings import own_settings
+
+if TYPE_CHECKING:
+    from rbflex_evo.fitness.passes.recorded import Recorded
 
 Runtime = Literal["eager", "onnx"]
 
@@ -25,8 +29,6 @@ Runtime = Literal["eager", "onnx"]
 MERGED = {"relu", "relu_", "hardtanh", "hardtanh_", "sigmoid", "tanh"}
 ACTIVATIONS = MERGED | {"gelu", "silu", "silu_", "hardswish", "hardswish_"}
 NORMS = {"native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm", "batch_norm"}
-# Memory that is taken without being written.
-UNWRITTEN = {"empty", "empty_like", "new_empty"}
 MATRICES = {"mm", "addmm", "bmm", "baddbmm", "matmul", "linear"}
 SUMS = {"add", "add_"}
 # Kinds that an activation is merged into.
@@ -67,90 +69,42 @@ def cut(space: SearchSpace, genotype: Genotype, runtime: Runtime) -> list[Kernel
     Raises:
         CandidateFailed: If the network cannot be built, or its forward draws random numbers.
     """
-    import torch
-    from torch.overrides import TorchFunctionMode
-    from torch.utils._python_dispatch import TorchDispatchMode
-    from torch.utils._pytree import tree_leaves
+    from rbflex_evo.fitness.passes.recorded import recorded
 
-    from rbflex_evo.fitness.passes.graph import memory
-    from rbflex_evo.fitness.passes.watch import Rewired, evaluation_mode, serving
-
-    class WithoutDrawing(TorchFunctionMode):
-        """Leaves weights as they lie in memory, since kernels depend on shapes only."""
-
-        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            named = kwargs or {}
-            if getattr(func, "__module__", "") == "torch.nn.init":
-                return args[0] if args else named["tensor"]
-            return func(*args, **named)
-
-    class Cutter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-        def __init__(self, weights: set[int], image: torch.Tensor) -> None:
-            super().__init__()  # type: ignore[no-untyped-call]
-            self.weights = weights
-            self.kernels: list[Kernel] = []
-            # The kernel that wrote each storage last.
-            self.writers: dict[int, int] = {}
-            self.kept: list[Any] = [image]
-
-        @classmethod
-        def _should_skip_dynamo(cls) -> bool:
-            return False
-
-        def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
-            results = func(*args, **(kwargs or {}))
-            given = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
-            made = [x for x in tree_leaves(results) if isinstance(x, torch.Tensor)]
-            name = func.overloadpacket.__name__
-            read = {memory(x) for x in given}
-            in_place = name.endswith("_") and not name.startswith("_")
-            if made and name not in UNWRITTEN and (in_place or not {memory(x) for x in made} <= read):
-                self.kept += [given, made]
-                self.add(name, func, args, given, made)
-            return results
-
-        def add(self, name: str, func: Any, args: Any, given: list[Any], made: list[Any]) -> None:
-            position = len(self.kernels)
-            before = self.writers.get(memory(given[0])) if given else None
-            host = None if before is None else self.kernels[before].kind
-            if runtime == "onnx" and host is not None and merges(name, host):
-                position = before if before is not None else position
-            else:
-                self.kernels.append(self.described(name, args, given, made))
-            self.writers.update((memory(x), position) for x in made)
-
-        def described(self, name: str, args: Any, given: list[Any], made: list[Any]) -> Kernel:
-            inner = [x for x in given if memory(x) not in self.weights]
-            weights = sum(x.numel() for x in given if memory(x) in self.weights)
-            traffic = float(sum(x.numel() for x in inner) + made[0].numel())
-            output = tuple(made[0].shape[1:])
-            if name == "convolution":
-                weight, stride, groups = args[1], args[3], args[8]
-                outputs, inputs, *sides = weight.shape
-                kind = "conv" if groups == 1 else "depthwise" if inputs == 1 and groups == outputs else "grouped"
-                flops = float(weight.numel() * prod(made[0].shape[2:]))
-                shape = (inputs * groups, outputs, *sides, *stride, groups, *made[0].shape[2:])
-                return Kernel(f"{kind}{'x'.join(map(str, dict.fromkeys(sides)))}", shape, flops, float(weights), traffic)
-            if name in MATRICES:
-                left, right = given[-2], given[-1]
-                shape = (*left.shape, *right.shape)
-                flops = float(left.numel() * right.shape[-1])
-                return Kernel("linear" if weights else "matmul", shape, flops, float(weights), traffic)
-            if "scaled_dot_product" in name:
-                _, heads, words, width = given[0].shape
-                return Kernel("attention", (heads, words, width), 2.0 * heads * words * words * width, 0.0, traffic)
-            kind = "activation" if name in ACTIVATIONS else "norm" if name in NORMS else "sum" if name in SUMS else name.strip("_")
-            return Kernel(kind, output, 0.0, float(weights), traffic)
-
-    with own_settings(), torch.no_grad(), own_random_state(0):
-        with WithoutDrawing():
-            network = space.build(genotype)
-        image = space.example_inputs(1)
-        parameters = {memory(tensor) for tensor in (*network.parameters(), *network.buffers())}
-        with evaluation_mode(network), serving({}), Rewired({}, {}), Cutter(parameters, image) as cutter:
-            network(image)
-    kernels: list[Kernel] = cutter.kernels
+    kernels: list[Kernel] = []
+    # The kernel that each operation belongs to.
+    places: list[int] = []
+    for operation in recorded(space, genotype)[0]:
+        host = places[operation.sources[0]] if operation.sources and operation.sources[0] >= 0 else None
+        if runtime == "onnx" and host is not None and merges(operation.name, kernels[host].kind):
+            places.append(host)
+        else:
+            places.append(len(kernels))
+            kernels.append(described(operation))
     return kernels
+
+
+def described(operation: Recorded) -> Kernel:
+    """Returns an operation as a kernel of its own."""
+    name, output = operation.name, operation.output
+    weights = float(sum(map(prod, operation.weights)))
+    traffic = float(sum(map(prod, operation.inputs)) + prod(output))
+    if name == "convolution":
+        outputs, inputs, *sides = operation.weights[0]
+        kind = "conv" if operation.groups == 1 else "depthwise" if inputs == 1 and operation.groups == outputs else "grouped"
+        shape = (inputs * operation.groups, outputs, *sides, *operation.stride, operation.groups, *output[2:])
+        flops = float(prod(operation.weights[0]) * prod(output[2:]))
+        return Kernel(f"{kind}{'x'.join(map(str, dict.fromkeys(sides)))}", shape, flops, weights, traffic)
+    if name in MATRICES:
+        left = operation.inputs[-1] if operation.weights else operation.inputs[-2]
+        inner = left[-1]
+        kind = "linear" if operation.weights else "matmul"
+        return Kernel(kind, (*left, output[-1]), float(prod(output) * inner), weights, traffic)
+    if "scaled_dot_product" in name:
+        _, heads, words, width = operation.inputs[0]
+        return Kernel("attention", (heads, words, width), 2.0 * heads * words * words * width, 0.0, traffic)
+    kind = "activation" if name in ACTIVATIONS else "norm" if name in NORMS else "sum" if name in SUMS else name.strip("_")
+    return Kernel(kind, output[1:], 0.0, weights, traffic)
 
 
 def merges(name: str, host: str) -> bool:
@@ -165,24 +119,34 @@ def merges(name: str, host: str) -> bool:
     return name in MERGED and host.startswith(HOSTS)
 
 
-# Numbers that `sizes_of` gives for each kind.
+# Numbers that `Summary.of` gives for each kind.
 PARTS = 4
 
 
-def sizes_of(kernels: Iterable[Kernel], kinds: Sequence[str]) -> np.ndarray:
-    """Returns the number, multiply-accumulates, weights and traffic of the kernels of each kind, float64 [PARTS * kinds].
+@dataclass(frozen=True)
+class Summary:
+    """The kernels of one network, summed up.
 
-    Args:
-        kernels: Kernels; those of other kinds are passed over.
-        kinds: Kinds in order.
+    Attributes:
+        labels: Number of kernels of each label.
+        sizes: Number, multiply-accumulates, weights and traffic of the kernels of each kind.
     """
-    places = {kind: PARTS * i for i, kind in enumerate(kinds)}
-    sizes = np.zeros(PARTS * len(places))
+
+    labels: Mapping[str, int]
+    sizes: Mapping[str, tuple[float, ...]]
+
+    def of(self, kinds: Sequence[str]) -> np.ndarray:
+        """Returns the sizes of kinds, float64 [PARTS * kinds]; other kinds are passed over."""
+        return np.array([self.sizes.get(kind, (0.0,) * PARTS) for kind in kinds]).reshape(-1)
+
+
+def summary_of(kernels: Sequence[Kernel]) -> Summary:
+    """Returns the labels and sizes of kernels."""
+    sizes: dict[str, tuple[float, ...]] = {}
     for kernel in kernels:
-        place = places.get(kernel.kind)
-        if place is not None:
-            sizes[place : place + PARTS] += (1.0, kernel.flops, kernel.weights, kernel.traffic)
-    return sizes
+        count, flops, weights, traffic = sizes.get(kernel.kind, (0.0,) * PARTS)
+        sizes[kernel.kind] = (count + 1, flops + kernel.flops, weights + kernel.weights, traffic + kernel.traffic)
+    return Summary(Counter(sys.intern(kernel.label) for kernel in kernels), sizes)
 
 
 class Cutter:
@@ -196,10 +160,14 @@ class Cutter:
     def __init__(self, space: SearchSpace, runtime: Runtime) -> None:
         self.space = space
         self.runtime = runtime
-        self._known: dict[Genotype, list[Kernel]] = {}
+        self._known: dict[Genotype, Summary] = {}
 
-    def __call__(self, genotype: Genotype) -> list[Kernel]:
-        """Returns the kernels of the network of a genotype."""
+    def __call__(self, genotype: Genotype) -> Summary:
+        """Returns the kernels of the network of a genotype, summed up."""
         if genotype not in self._known:
-            self._known[genotype] = cut(self.space, genotype, self.runtime)
+            self._known[genotype] = summary_of(cut(self.space, genotype, self.runtime))
         return self._known[genotype]
+
+    def kinds(self, genotypes: Iterable[Genotype]) -> list[str]:
+        """Returns the kinds of kernels of networks, sorted."""
+        return sorted({kind for genotype in genotypes for kind in self(genotype).sizes})

@@ -14,7 +14,7 @@ import numpy as np
 
 from rbflex_evo.spaces import Genotype, SearchSpace
 
-from .cutting import Cutter, Runtime, sizes_of
+from .cutting import Cutter, Runtime
 from .predictor import Predictor, State
 
 # Weight of a coefficient's size beside the squared relative errors, which settles coefficients that the data leave open.
@@ -43,7 +43,7 @@ class Kernels(Predictor):
     def _fit(self, genotypes: Sequence[Genotype], values: np.ndarray) -> None:
         from scipy.optimize import nnls
 
-        self.kinds = sorted({kernel.kind for genotype in genotypes for kernel in self.cutter(genotype)})
+        self.kinds = self.cutter.kinds(genotypes)
         features = self._features(genotypes)
         scales = np.maximum(features.max(axis=0), 1e-12)
         weighted = features / scales / values[:, None]
@@ -56,7 +56,7 @@ class Kernels(Predictor):
 
     def _features(self, genotypes: Sequence[Genotype]) -> np.ndarray:
         """Returns the summed sizes of each kind, and 1, float64 [architectures, 4 * kinds + 1]; unknown kinds cost nothing."""
-        return np.array([[*sizes_of(self.cutter(genotype), self.kinds), 1.0] for genotype in genotypes])
+        return np.array([[*self.cutter(genotype).of(self.kinds), 1.0] for genotype in genotypes])
 
     def state(self) -> State:
         """Returns the coefficients by kind."""

@@ -9,13 +9,13 @@ logarithms are summed, whichever has the smaller median leave-one-out error.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from rbflex_evo.spaces import Genotype, SearchSpace, VectorEncoding
 
-from .cutting import Cutter, Runtime, sizes_of
+from .cutting import Cutter, Runtime
 from .least_squares import Linear, ridge
 from .predictor import Predictor, State
 
@@ -57,7 +57,7 @@ class Lookup(Predictor):
         counts = [self._entries(genotype) for genotype in genotypes]
         self.labels = sorted(set().union(*counts))
         if not self.positional:
-            self.kinds = sorted({kernel.kind for genotype in genotypes for kernel in self.cutter(genotype)})
+            self.kinds = self.cutter.kinds(genotypes)
             sizes = self._sizes(genotypes)
             self.sizes = np.stack([sizes.mean(axis=0), np.maximum(sizes.std(axis=0), 1e-12 + 1e-9 * sizes.mean(axis=0))])
         features = self._features(genotypes)
@@ -72,10 +72,10 @@ class Lookup(Predictor):
     def _predict(self, genotypes: Sequence[Genotype]) -> np.ndarray:
         return SCALES[self.scale][1](self.line(self._features(genotypes)))
 
-    def _entries(self, genotype: Genotype) -> Counter[str]:
+    def _entries(self, genotype: Genotype) -> Mapping[str, int]:
         if self.positional:
             return Counter(f"{position}: {gene}" for position, gene in enumerate(genotype))
-        return Counter(kernel.label for kernel in self.cutter(genotype))
+        return self.cutter(genotype).labels
 
     def _features(self, genotypes: Sequence[Genotype]) -> np.ndarray:
         places = {label: i for i, label in enumerate(self.labels)}
@@ -90,7 +90,7 @@ class Lookup(Predictor):
         return np.hstack([features, SIZES * (self._sizes(genotypes) - mean) / spread])
 
     def _sizes(self, genotypes: Sequence[Genotype]) -> np.ndarray:
-        return np.array([sizes_of(self.cutter(genotype), self.kinds) for genotype in genotypes])
+        return np.array([self.cutter(genotype).of(self.kinds) for genotype in genotypes])
 
     def state(self) -> State:
         """Returns the table."""

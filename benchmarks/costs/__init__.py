@@ -1,0 +1,1 @@
+"""Benchmarks of costs: predictors of latency and energy."""
