@@ -12,7 +12,9 @@ import torch
 
 from benchmarks.shared import loopback
 from rbflex_evo.engine import parse_config
+from rbflex_evo.engine.configuration.assembly import Assembly
 from rbflex_evo.engine.configuration.config import identity
+from rbflex_evo.engine.search.estimate import _measuring
 from rbflex_evo.fitness.measuring.executors import processes, ray
 from rbflex_evo.fitness.measuring.executors.executor import WorkerError, create_executor
 from rbflex_evo.fitness.measuring.executors.station import Station, Surroundings, Unlike
@@ -193,3 +195,12 @@ def test_the_executor_belongs_to_the_machine_and_not_to_the_run(tmp_path):
 def test_a_worker_that_needs_nothing_of_its_machine_is_refused():
     with pytest.raises(ConfigError, match="needs something of its machine"):
         ray.Ray(ray.RayParameters(num_cpus=0)).open(print, [], count=1, cards=CPU)
+
+
+@needs_ray
+@pytest.mark.parametrize(
+    ("given", "workers"), [({"executor": "ray", "workers": 500}, 1), ({"workers": 500}, 500), ({"executor": "ray"}, "auto")]
+)
+def test_an_estimate_starts_one_worker_elsewhere_and_not_as_many_as_asked_for(tmp_path, given, workers):
+    config = parse_config(settings(tmp_path, "run", space="toy", **given))
+    assert _measuring(config, Assembly(config)).config.workers == workers
