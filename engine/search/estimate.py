@@ -86,7 +86,7 @@ def estimate(config: Config) -> Estimate:
         raise ConfigError("'scores' names a table, so nothing will be measured; leave it out to estimate a search that measures")
     parts = Assembly(config)
     _ = parts.table
-    with parts.evaluator(cached=False) as evaluator:
+    with _measuring(config, parts).evaluator(cached=False) as evaluator:
         keys = [key for key, _ in parts.random_pairs(evaluator.key, CANDIDATES, stream=2)]
         start = time.monotonic()
         evaluator.prepare()
@@ -95,7 +95,7 @@ def estimate(config: Config) -> Estimate:
         traffic = [evaluator.traffic(key, found) for key, found in measured.items()]
         facts = evaluator.facts()
         device = evaluator.conditions.device.type
-    workers = int(facts["workers"])
+    workers = int(facts["workers"]) if config.workers == "auto" else config.workers
     each = statistics.median(found.seconds for found in measured.values())
     sent, returned = (max(column) for column in zip(*traffic, strict=True))
     several = workers > 1 and (config.workers != "auto" or config.executor.name != "local")
@@ -110,6 +110,13 @@ def estimate(config: Config) -> Estimate:
         memory=_peak_memory(workers, device, evaluator.peak_memory),
         fleet=fleet,
     )
+
+
+def _measuring(config: Config, parts: Assembly) -> Assembly:
+    """Returns what measures the candidates, one after another: it starts one worker elsewhere, not as many as the search would."""
+    if parts.executor.here or config.workers == "auto":
+        return parts
+    return Assembly(config.model_copy(update={"workers": 1}))
 
 
 def _fleet(config: Config, workers: int, each: float, sent: int, returned: int) -> Fleet:

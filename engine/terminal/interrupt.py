@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, ClassVar
 
+from rbflex_evo.spaces.isolation.stops import watch_stops
+
 from .messages import say
 
 # Windows lacks some of them.
@@ -120,11 +122,13 @@ class Interrupt:
         outermost._depth -= 1
         if outermost is Interrupt._active and not outermost._depth:
             Interrupt._active = None
+            watch_stops(None)
             for number, handler in outermost._before.items():
                 signal.signal(number, handler)
 
     def _install(self) -> None:
         Interrupt._active = self
+        watch_stops(self.check)
         defaults = {signal.SIGINT: signal.default_int_handler, **dict.fromkeys(OTHERS, signal.SIG_DFL)}
         for number, default in defaults.items():
             if signal.getsignal(number) is default:

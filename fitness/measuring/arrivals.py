@@ -19,12 +19,14 @@ from dataclasses import dataclass, field
 
 from rbflex_evo.fitness.proxies.proxy import Proxy
 from rbflex_evo.spaces import Genotype
+from rbflex_evo.spaces.isolation.stops import check_stop
 
 from .measurer import Measured
 from .workers import Request, Workers
 
 # Largest number of tiles of a call, for each worker, that are submitted and not read yet: it bounds the memory of results.
 WINDOW = 8
+SECONDS_BETWEEN_CHECKS = 0.5
 
 Take = Callable[["Call", Sequence[int], Sequence[Measured]], None]
 
@@ -140,7 +142,16 @@ class Arrivals:
             tile.take(call, tile.positions, self._workers.submit(tile.requests).result())
             return
         self._fill(call)
-        self._take(*self._arrived.get())
+        self._take(*self._next())
+
+    def _next(self) -> tuple[Call, Tile, Future[list[Measured]]]:
+        while True:
+            try:
+                return self._arrived.get(timeout=SECONDS_BETWEEN_CHECKS)
+            except queue.Empty:
+                # A stop signal waits for candidates that are being measured, not for workers that may never come.
+                if not self._workers.able:
+                    check_stop()
 
     def take_rest(self, take: Take) -> None:
         """Takes what has arrived for `take`, without waiting and without submitting more, so that it is not lost."""

@@ -110,6 +110,11 @@ class Workers:
             return self._pool.count
         return self._asked or self._executor.default_count(self.cards)
 
+    @property
+    def able(self) -> bool:
+        """False while all workers have gone and others may come."""
+        return self._pool is None or self._pool.able
+
     def submit(self, requests: Sequence[Request]) -> Future[list[Measured]]:
         """Schedules `Measurer.measure`; if measuring stays in this process, the future is done on return."""
         return self._start(list(requests), walked=False)

@@ -161,17 +161,25 @@ def of_a_walk(executor: Executor) -> list[float]:
     return [round(float(value), 9) for value in subtree.scores("naswot", score)]
 
 
-def stopped(values: dict[str, Any], number: int) -> dict[str, Any]:
-    """Returns how a search ends that gets a signal, and its journal when it was resumed with local workers."""
+def stopped(values: dict[str, Any], number: int, before: Callable[[], Any] = list, size: int = 20_000) -> dict[str, Any]:
+    """Returns how a search ends that gets a signal, and its journal when it was resumed with local workers.
+
+    Args:
+        values: The configuration.
+        number: The signal.
+        before: Called right before the signal is sent.
+        size: Bytes of the journal when it is sent.
+    """
     folder = Path(values["runs"]) / values["name"]
     file = folder.with_suffix(".yaml")
     file.write_text(json.dumps(values))
     process = spawn([sys.executable, "-m", "rbflex_evo", "search", str(file)])
-    wait_for_bytes(process, folder / "journal.jsonl", 20_000)
+    wait_for_bytes(process, folder / "journal.jsonl", size)
+    before()
     os.killpg(process.pid, number)
     _, said = process.communicate()
-    before = len(journal(folder)) - 1
-    return {"code": process.returncode, "said": said.splitlines()[-3:], "evaluations": before, **resumed(folder)}
+    evaluations = len(journal(folder)) - 1
+    return {"code": process.returncode, "said": said.splitlines()[-3:], "evaluations": evaluations, **resumed(folder)}
 
 
 def resumed(folder: Path) -> dict[str, Any]:
@@ -207,6 +215,12 @@ def main(runs: Path) -> None:
     other = replace(surroundings, versions={**surroundings.versions, "torch": "1.0"})
     seen["another version"] = refusal(cluster.address, surroundings=other)
     seen["no room"] = refusal(cluster.address, num_cpus=64.0, patience=0.5)
+
+    crowded = {"executor": {**executor["executor"], "num_cpus": 64}}
+    seen["before the first worker"] = stopped(settings(runs, "crowded", **MANY, **crowded), signal.SIGTERM, size=1)
+    other = cluster.add_node(resources={"other": 1})
+    scarce = {"executor": {**executor["executor"], "resources": {"other": 1}}}
+    seen["when all workers have gone"] = stopped(settings(runs, "left", **MANY, **scarce), signal.SIGTERM, lambda: kill(other))
 
     seen["Ctrl-C"] = stopped(settings(runs, "stopped", **MANY, **executor), signal.SIGINT)
     try:

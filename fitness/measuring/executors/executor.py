@@ -72,6 +72,11 @@ class Pool(ABC):
     def count(self) -> int:
         """Number of calls that can run at once now, at least 1; it may change where workers come and go."""
 
+    @property
+    def able(self) -> bool:
+        """Whether something can be measured now; False while all workers have gone and others may come."""
+        return True
+
     @abstractmethod
     def begin(self) -> None:
         """Starts the first worker.

@@ -6,7 +6,8 @@ time; each goes to an actor (`Station`) that is ready, the oldest first. Ray pla
 that Ray has not placed yet.
 
     search to gateway    the job; then (number, request, timeout, alone); None to end everything
-    gateway to search    ("connected",), ("workers", count), ("answer", number, answer), ("lost", number, cause), ("over", reason)
+    gateway to search    ("connected",), ("workers", count, whether one is ready), ("answer", number, answer),
+                         ("lost", number, cause), ("over", reason)
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from .starting import STOPS, end_with_parent
 from .station import Station, Surroundings, Unlike
 
 SECONDS_BETWEEN_LOOKS = 1.0
+SECONDS_TO_END = 10.0  # for a cluster that was started here, once the search was killed
 STORE = 512 * 2**20  # bytes of the object store of a cluster that is started here, and four times the job
 
 
@@ -67,7 +69,8 @@ class Job:
 def serve(connection: Connection) -> None:
     """Connects to the cluster and serves requests until the search ends or closes the connection."""
     _live_apart()
-    end_with_parent()
+    # A search that was killed closes the connection, too, and the cluster ends as usual if it can.
+    end_with_parent(SECONDS_TO_END)
     try:
         job: Job = pickle.loads(connection.recv_bytes())
     except (EOFError, OSError):
@@ -106,18 +109,19 @@ class Unreachable(Exception):
     """No cluster answers at an address."""
 
 
-def _connect(ray: Any, job: Job) -> None:
+def _connect(ray: Any, job: Job) -> bool:
+    """Connects to the cluster; returns whether it was started here, so that no machine can join it."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     if job.address == "auto" and _is_running():
         # Unlike its address, the word makes Ray read the token of the cluster.
         ray.init("auto", **quiet)
-        return
+        return False
     if job.address not in ("auto", "local"):
         _knock(job.address)
         ray.init(job.address, **quiet)
-        return
+        return False
     workers = job.workers or max(1, math.floor(cores() / (job.num_cpus or 1)))
     ray.init(
         "local",
@@ -126,6 +130,7 @@ def _connect(ray: Any, job: Job) -> None:
         object_store_memory=STORE + 4 * len(job.start),
         **quiet,
     )
+    return True
 
 
 def _is_running() -> bool:
@@ -167,6 +172,7 @@ class Gateway:
         wanted = {"CPU": job.num_cpus, "GPU": job.num_gpus, **job.resources}
         self._wanted = {name: amount for name, amount in wanted.items() if amount}
         self._ray: Any = None
+        self._own = False
         self._sending = threading.Lock()
         self._starting: set[Any] = set()
         self._idle: deque[Any] = deque()
@@ -176,8 +182,9 @@ class Gateway:
         self._tasks: set[asyncio.Task[None]] = set()
         self._failed_starts = 0
         self._offered = 0
+        self._needed = 0  # the most requests at once
         self._worked_at = time.monotonic()
-        self._told: int | None = None
+        self._told: tuple[int, bool] | None = None
         self._changed = threading.Event()
 
     def tell(self, *message: Any) -> None:
@@ -192,7 +199,7 @@ class Gateway:
             Exception: If that fails; the message is the cause.
         """
         self._ray = importlib.import_module("ray")
-        _connect(self._ray, self._job)
+        self._own = _connect(self._ray, self._job)
         # Ray has taken SIGTERM over.
         _ignore_stops()
         self.tell("connected")
@@ -251,12 +258,16 @@ class Gateway:
         self._offered = offered
         self._drop([actor for actor in self._idle if self._nodes[actor] not in alive])
         working = len(self._idle) + len(self._busy)
-        for _ in range(self._offered - working - len(self._starting)):
+        # A machine of the user's own starts more workers than it has cores only as candidates ask for them, as without Ray.
+        wanted = min(offered, max(cores(), self._needed)) if self._own else offered
+        for _ in range(wanted - working - len(self._starting)):
             self._spawn(self._employ(self._stations.remote()))
         for actor in list(self._starting)[: max(0, working + len(self._starting) - self._offered)]:
             self._ray.kill(actor)
         if working:
             self._worked_at = time.monotonic()
+        elif self._own and alive and not offered:
+            self._over(f"no worker has room on this machine: {self._resources()}")
         elif time.monotonic() - self._worked_at > self._job.patience:
             self._over(f"no worker was ready for {self._job.patience:g} s: {self._resources()}")
         self._tell_workers()
@@ -264,7 +275,8 @@ class Gateway:
     def _resources(self) -> str:
         free, whole = self._ray.available_resources(), self._ray.cluster_resources()
         listed = ", ".join(f"{free.get(name, 0):g} of {whole.get(name, 0):g} {name}" for name in self._wanted)
-        return f"the cluster has {listed} free"
+        needed = ", ".join(f"{amount:g} {name}" for name, amount in self._wanted.items())
+        return f"the cluster has {listed} free, and a worker needs {needed}"
 
     def _drop(self, actors: list[Any]) -> None:
         for actor in actors:
@@ -276,11 +288,12 @@ class Gateway:
             self._changed.set()
 
     def _tell_workers(self) -> None:
-        if self._idle or self._busy or self._told is not None:
-            count = max(1, self._offered)
-            if count != self._told:
-                self._told = count
-                self.tell("workers", count)
+        ready = bool(self._idle or self._busy)
+        if ready or self._told is not None:
+            state = max(1, self._offered), ready
+            if state != self._told:
+                self._told = state
+                self.tell("workers", *state)
 
     async def _employ(self, actor: Any) -> None:
         """Starts an actor; from then on it takes requests."""
@@ -320,6 +333,10 @@ class Gateway:
     def _take(self, request: tuple[int, bytes, float | None, bool]) -> None:
         self._requests.append(request)
         self._dispatch()
+        needed = len(self._requests) + len(self._busy)
+        if needed > self._needed:
+            self._needed = needed
+            self._changed.set()
 
     def _dispatch(self) -> None:
         while self._idle and self._requests:

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import math
 import multiprocessing
 import os
 import pickle
 import re
 import threading
+import time
 import weakref
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as TookLong
+from concurrent.futures import Future, wait
 from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from rbflex_evo.spaces import ConfigError, Parameters
+from rbflex_evo.spaces.isolation.stops import check_stop
 
 from .executor import DiedAtStart, Executor, ExecutorLost, Pool, ProcessDied, WorkerError, WorkerLost
-from .gateway import Job, serve
+from .gateway import SECONDS_TO_END, Job, serve
 from .processes import cores, portable, result_of
 from .starting import Spawned
 from .station import Surroundings
@@ -31,8 +34,19 @@ if TYPE_CHECKING:
     from rbflex_evo.fitness.passes.device import Card
 
 ADDRESS = re.compile(r"auto|local|(ray://)?[^\s/]+:\d+")
+OF_THIS_MACHINE = ("auto", "local")  # addresses for which a cluster may be started here
 MOST = 1024  # calls at once, each of which waits in a thread
 SECONDS_TO_CONNECT, SECONDS_TO_START = 25.0, 120.0
+SECONDS_BETWEEN_CHECKS = 0.5  # for stop signals while no worker is ready
+
+
+OWN_KEYS = {"CPU": "num_cpus", "GPU": "num_gpus"}
+NEEDS_NOTHING = "a worker on Ray needs something of its machine; set executor.num_cpus, num_gpus or resources"
+
+
+def _is_an_amount(value: float) -> bool:
+    # Ray counts in units of 1/10,000.
+    return value == int(value) if value > 1 else round(value, 4) == value
 
 
 class RayParameters(Parameters):
@@ -60,12 +74,31 @@ class RayParameters(Parameters):
             raise PydanticCustomError("address", "should be auto, local, host:port or ray://host:port")
         return value
 
-    @field_validator("num_gpus")
+    @field_validator("num_cpus", "num_gpus")
     @classmethod
     def _is_whole_or_a_fraction(cls, value: float | None) -> float | None:
-        if value is not None and value > 1 and value != int(value):
-            raise PydanticCustomError("num_gpus", "should be a whole number if it is more than 1")
+        if not _is_an_amount(value or 0.0):
+            raise PydanticCustomError("amount", "should be a whole number if it is more than 1, with at most 4 decimals else")
         return value
+
+    @field_validator("resources")
+    @classmethod
+    def _are_other_resources(cls, value: dict[str, float]) -> dict[str, float]:
+        if instead := sorted(value.keys() & OWN_KEYS.keys()):
+            given = ", ".join(f"{OWN_KEYS[name]} in place of {name}" for name in instead)
+            text = "should hold other resources than cores and GPUs (use {given})"
+            raise PydanticCustomError("resources", text, {"given": given})
+        if wrong := [name for name, amount in value.items() if amount < 0 or not _is_an_amount(amount)]:
+            text = "should hold amounts of at least 0, whole if they are more than 1, with at most 4 decimals else ({name} is not)"
+            raise PydanticCustomError("resources", text, {"name": wrong[0]})
+        return value
+
+    @model_validator(mode="after")
+    def _needs_something(self) -> RayParameters:
+        # Without a number of GPUs, that depends on the device.
+        if not (self.num_cpus or self.num_gpus is None or self.num_gpus or any(self.resources.values())):
+            raise PydanticCustomError("needs", NEEDS_NOTHING)
+        return self
 
 
 class Ray(Executor):
@@ -91,7 +124,7 @@ class Ray(Executor):
         given = self.parameters
         gpus = given.num_gpus if given.num_gpus is not None else float(kind == "cuda")
         if not (given.num_cpus or gpus or any(given.resources.values())):
-            raise ConfigError("a worker on Ray needs something of its machine; set executor.num_cpus, num_gpus or resources")
+            raise ConfigError(f"'executor': {NEEDS_NOTHING}")
         import torch
 
         job = Job(
@@ -122,7 +155,7 @@ class RayPool(Pool):
         self.peak_memory = 0
         self.most = job.workers or MOST
         self.job = job
-        self._count = 1
+        self._count, self._able = 1, True
         self._lock = threading.Lock()
         self._connected: Future[None] = Future()
         self._ready: Future[None] = Future()
@@ -136,6 +169,11 @@ class RayPool(Pool):
         """Number of workers that the cluster has room for."""
         return self._count
 
+    @property
+    def able(self) -> bool:
+        """Whether a worker is ready, or busy."""
+        return self._able
+
     def begin(self) -> None:
         """Connects to the cluster and waits until a worker is ready.
 
@@ -144,28 +182,25 @@ class RayPool(Pool):
         """
         self._connection, theirs = multiprocessing.Pipe()
         try:
-            self._child = Spawned(serve, theirs)
+            self._child = Spawned(serve, theirs, grace=SECONDS_TO_END)
         finally:
             theirs.close()
         self._finalizer = weakref.finalize(self, _send_end, self._connection)
+        # Before this process waits for the gateway as it ends.
+        atexit.register(self._finalizer)
         self._connection.send_bytes(pickle.dumps(self.job))
         threading.Thread(target=_listen, args=(weakref.ref(self), self._connection), daemon=True).start()
-        given = self.job.address not in ("auto", "local")
+        given = self.job.address not in OF_THIS_MACHINE
         limit = SECONDS_TO_CONNECT if given else SECONDS_TO_START
         try:
-            self._connected.result(limit)
-        except TookLong:
-            self.close()
-            if not given:
-                raise WorkerError(f"no Ray cluster could be started within {limit:g} s") from None
-            raise WorkerError(
-                f"no Ray cluster at {self.job.address} answers within {limit:g} s; if it wants a token, set RAY_AUTH_MODE=token"
-            ) from None
-        except WorkerError:
-            self.close()
-            raise
-        try:
-            self._ready.result()
+            if not _is_done(self._connected, limit):
+                if not given:
+                    raise WorkerError(f"no Ray cluster could be started within {limit:g} s")
+                raise WorkerError(
+                    f"no Ray cluster at {self.job.address} answers within {limit:g} s; if it wants a token, set RAY_AUTH_MODE=token"
+                )
+            # The gateway limits this wait by the patience.
+            _is_done(self._ready, math.inf)
         except BaseException:
             self.close()
             raise
@@ -187,8 +222,10 @@ class RayPool(Pool):
             serving = self._connected.done() and self._reason is None
         self._end("the pool was closed")
         self._finalizer()
-        # A cluster that was started here ends with its gateway.
-        self._child.end(SECONDS_TO_CONNECT if serving else 0.0)
+        atexit.unregister(self._finalizer)
+        # A cluster that was started here ends with its gateway. If the gateway is killed, processes of Ray are left for minutes.
+        perhaps_ours = SECONDS_TO_END if self.job.address in OF_THIS_MACHINE else 0.0
+        self._child.end(SECONDS_TO_CONNECT if serving else perhaps_ours)
 
     def _ask(self, request: bytes, timeout: float | None, *, alone: bool) -> Any:
         answer: Future[bytes] = Future()
@@ -213,7 +250,7 @@ class RayPool(Pool):
         if kind == "connected":
             self._connected.set_result(None)
         elif kind == "workers":
-            (self._count,) = values
+            self._count, self._able = values
             if not self._ready.done():
                 self._ready.set_result(None)
         elif kind == "over":
@@ -242,6 +279,18 @@ class RayPool(Pool):
                 state.set_exception(WorkerError(reason))
 
 
+def _is_done(state: Future[None], limit: float) -> bool:
+    """Waits for a state for so many seconds at most; a stop signal ends the wait."""
+    until = time.monotonic() + limit
+    while not state.done():
+        check_stop()
+        if time.monotonic() > until:
+            return False
+        wait([state], SECONDS_BETWEEN_CHECKS)
+    state.result()
+    return True
+
+
 def _send_end(connection: Connection) -> None:
     # Closing alone would end nothing while the listener reads.
     with contextlib.suppress(OSError):
@@ -260,7 +309,12 @@ def _listen(pool: weakref.ref[RayPool], connection: Connection) -> None:
         there = pool()
         if there is None:
             return
-        there._hear(*message)
+        try:
+            there._hear(*message)
+        except Exception as error:
+            # Without its listener, the search would wait for ever.
+            there._end(f"the process that asks the Ray cluster cannot be understood ({type(error).__name__}: {error})")
+            raise
         del there
     there = pool()
     if there is not None:

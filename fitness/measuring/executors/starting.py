@@ -16,6 +16,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import reduction, resource_tracker
 from multiprocessing.connection import Connection
@@ -56,15 +57,17 @@ class Spawned:
     Args:
         target: Function of a module that the process calls.
         arguments: Its arguments; small, because a process that dies before it reads them would block its parent for ever.
+        grace: Seconds that it has to end by itself when this process ends.
     """
 
-    def __init__(self, target: Callable[..., None], *arguments: Any) -> None:
+    def __init__(self, target: Callable[..., None], *arguments: Any, grace: float = 0.0) -> None:
         # Not daemonic, because the code of a space may have children of its own.
         self._process = multiprocessing.get_context("spawn").Process(target=target, args=arguments)
         with _exclusive, _stops_waiting(), _without_main_program():
             self._process.start()
         self.pid = self._process.pid or 0
-        atexit.register(self.kill)
+        atexit.register(self._end_at_exit)
+        self._grace = grace
 
     def kill(self) -> None:
         """Kills the process."""
@@ -77,8 +80,13 @@ class Spawned:
             self._process.join(wait)
             self._process.kill()
             self._process.join()
-        atexit.unregister(self.kill)
+        atexit.unregister(self._end_at_exit)
         return self._process.exitcode
+
+    def _end_at_exit(self) -> None:
+        if self._grace:
+            self._process.join(self._grace)
+        self._process.kill()
 
 
 _exclusive = threading.Lock()
@@ -235,13 +243,18 @@ def ignore_stops() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def end_with_parent() -> None:
-    """Ends this process as soon as its parent ends, also if it is killed."""
+def end_with_parent(grace: float = 0.0) -> None:
+    """Ends this process as soon as its parent ends, also if it is killed.
+
+    Args:
+        grace: Seconds in which this process may end by itself first.
+    """
 
     def watch() -> None:
         parent = multiprocessing.parent_process()
         if parent is not None:
             parent.join()
+            time.sleep(grace)
             # No result is needed any more.
             os._exit(1)
 

@@ -14,6 +14,7 @@ from rbflex_evo.engine.search.search import Search
 from rbflex_evo.engine.terminal.interrupt import OTHERS, STOPS, Interrupt, Interrupted, Stopped
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.spaces import Genotype, create_space
+from rbflex_evo.spaces.isolation.stops import check_stop
 from tests.support.instant import InstantEvaluator, instant_search, journal_without_times, toy_config
 
 SIGNALS = [signal.SIGINT, *OTHERS]
@@ -125,3 +126,13 @@ def test_contexts_share_their_signals_and_the_last_one_restores_the_handlers() -
     assert handlers() == before
     with Interrupt() as fresh:
         assert not fresh.requested
+
+
+@pytest.mark.usefixtures("_plain")
+def test_a_wait_without_an_evaluation_ends_at_a_stop_signal_while_signals_are_watched() -> None:
+    with Interrupt():
+        check_stop()
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(Stopped, match="stopped by SIGTERM"):
+            check_stop()
+    check_stop()

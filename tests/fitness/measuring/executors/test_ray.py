@@ -12,7 +12,9 @@ import torch
 
 from benchmarks.shared import loopback
 from rbflex_evo.engine import parse_config
+from rbflex_evo.engine.configuration.assembly import Assembly
 from rbflex_evo.engine.configuration.config import identity
+from rbflex_evo.engine.search.estimate import _measuring
 from rbflex_evo.fitness.measuring.executors import processes, ray
 from rbflex_evo.fitness.measuring.executors.executor import WorkerError, create_executor
 from rbflex_evo.fitness.measuring.executors.station import Station, Surroundings, Unlike
@@ -72,13 +74,21 @@ class TestCluster:
         assert "\n" not in said
 
     def test_a_cluster_without_room_for_a_worker_is_an_error_that_says_what_it_has(self, seen):
-        assert seen["no room"] == "no worker was ready for 0.5 s: the cluster has 2 of 2 CPU free"
+        assert seen["no room"] == "no worker was ready for 0.5 s: the cluster has 2 of 2 CPU free, and a worker needs 64 CPU"
 
     def test_a_search_that_is_stopped_is_saved_and_resumed_with_local_workers(self, seen):
         stopped = seen["Ctrl-C"]
         assert stopped["code"] == 130
         done = f"stopped after {stopped['evaluations']} evaluations, all saved; go on with: rbflex-evo resume"
         assert stopped["said"][-2].startswith(done)
+        assert stopped["resumed"] == seen["many"]["journal"]
+
+    @pytest.mark.parametrize("when", ["before the first worker", "when all workers have gone"])
+    def test_a_stop_signal_does_not_wait_for_workers_that_never_come(self, seen, when):
+        stopped = seen[when]
+        assert stopped["code"] == 143
+        done = f"stopped after {stopped['evaluations']} evaluation"
+        assert any(line.startswith(done) for line in stopped["said"])
         assert stopped["resumed"] == seen["many"]["journal"]
 
     def test_a_search_whose_head_dies_is_saved_and_resumed_with_local_workers(self, seen):
@@ -102,6 +112,29 @@ def test_one_setting_runs_a_search_on_a_cluster_of_this_machine_and_nothing_of_i
     assert "ray" not in done.stderr.lower()
     left = [path.name for path in Path("/proc").glob("[0-9]*") if str(tmp_path) in command_of(path)]
     assert not left
+
+
+@needs_cluster
+@pytest.mark.slow
+def test_a_cluster_of_this_machine_without_room_for_a_worker_is_an_error_at_once(tmp_path):
+    file = tmp_path / "search.yaml"
+    executor = {"name": "ray", "address": "local", "num_gpus": 64}
+    file.write_text(json.dumps(settings(tmp_path, "run", space="toy", executor=executor, workers=1)))
+    done = apart([sys.executable, "-m", "rbflex_evo", "search", str(file)])
+    assert done.returncode == 1
+    said = done.stderr.splitlines()[-1]
+    assert (
+        "no worker has room on this machine: the cluster has 1 of 1 CPU, 0 of 0 GPU free, and a worker needs 1 CPU, 64 GPU" in said
+    )
+
+
+@needs_cluster
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["killed", "Ctrl-C twice", "no room"])
+def test_nothing_of_a_cluster_is_left_however_a_search_ends(tmp_path, how):
+    done = apart([sys.executable, "-m", "tests.support.ray_left", str(tmp_path), how])
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == []
 
 
 def command_of(process):
@@ -135,6 +168,12 @@ WRONG = [
     ("spark", "unknown executor 'spark'"),
     ({"name": "ray", "address": "head"}, "'executor.address': should be auto, local, host:port or ray://host:port"),
     ({"name": "ray", "num_gpus": 1.5}, "'executor.num_gpus': should be a whole number if it is more than 1"),
+    ({"name": "ray", "num_cpus": 2.5}, "'executor.num_cpus': should be a whole number if it is more than 1"),
+    ({"name": "ray", "num_cpus": 0.00001}, "'executor.num_cpus': should be a whole number if it is more than 1, with at most 4"),
+    ({"name": "ray", "num_cpus": 0, "num_gpus": 0}, "'executor': a worker on Ray needs something of its machine; set executor.num"),
+    ({"name": "ray", "resources": {"CPU": 2, "GPU": 1}}, "(use num_cpus in place of CPU, num_gpus in place of GPU)"),
+    ({"name": "ray", "resources": {"x": -1}}, "'executor.resources': should hold amounts of at least 0, whole if"),
+    ({"name": "ray", "resources": {"x": 1.5}}, "'executor.resources': should hold amounts of at least 0, whole if"),
     ({"name": "ray", "adress": "auto"}, "unknown key 'executor.adress'; did you mean 'address'?"),
     ({"name": "local", "address": "auto"}, "unknown key 'executor.address'"),
 ]
@@ -156,3 +195,12 @@ def test_the_executor_belongs_to_the_machine_and_not_to_the_run(tmp_path):
 def test_a_worker_that_needs_nothing_of_its_machine_is_refused():
     with pytest.raises(ConfigError, match="needs something of its machine"):
         ray.Ray(ray.RayParameters(num_cpus=0)).open(print, [], count=1, cards=CPU)
+
+
+@needs_ray
+@pytest.mark.parametrize(
+    ("given", "workers"), [({"executor": "ray", "workers": 500}, 1), ({"workers": 500}, 500), ({"executor": "ray"}, "auto")]
+)
+def test_an_estimate_starts_one_worker_elsewhere_and_not_as_many_as_asked_for(tmp_path, given, workers):
+    config = parse_config(settings(tmp_path, "run", space="toy", **given))
+    assert _measuring(config, Assembly(config)).config.workers == workers
