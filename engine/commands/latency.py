@@ -40,6 +40,9 @@ def fit(
     ] = None,
     warm_up: Annotated[int, typer.Option("--warm-up", min=0, help="Forwards before the first one that is timed.")] = 5,
     repeats: Annotated[int, typer.Option("--repeats", min=1, help="Timed forwards; their median is the latency.")] = 31,
+    clock: Annotated[
+        str, typer.Option("--clock", help="wall, or processor: the time of the processor, for machines that others use.")
+    ] = "wall",
     set_: Overrides = None,
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -53,7 +56,7 @@ def fit(
     from rbflex_evo.engine.terminal.progress import Progress
 
     built = _space_of(space, set_ or [])
-    source = cost_source(built, device, None if path is None else str(path), dataset, warm_up, repeats)
+    source = cost_source(built, device, None if path is None else str(path), dataset, warm_up, repeats, clock)
     others = [*(without or []), *([source.device] if device.startswith(TABLE) else [])]
     devices = None if known is None else known_devices(built, str(known), others)
     target = out or Path(f"{built.name}-{source.device}-{kind}.npz".replace(":", "_"))
@@ -113,14 +116,7 @@ def check(
 
     predictor, provenance = load_predictor(file)
     facts = provenance.source
-    source = cost_source(
-        predictor.space,
-        facts["device"],
-        facts.get("path"),
-        facts.get("dataset"),
-        facts.get("warm_up", 0),
-        facts.get("repeats", 1),
-    )
+    source = cost_source(predictor.space, **facts)
     with Progress("measured", count, unit="network", shown="path" not in facts) as progress:
         errors = checked(predictor, source, count, file.with_suffix(f".check{seed}.jsonl"), seed, lambda: progress.advance())
     before: dict[str, Any] = dict(provenance.errors.get("held_out") or provenance.errors["cross_validated"])

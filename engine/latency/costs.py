@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from rbflex_evo.fitness.costs.predictors.transfer import KnownDevices
-from rbflex_evo.spaces import ConfigError, Genotype, SearchSpace
+from rbflex_evo.spaces import ConfigError, Genotype, SearchSpace, near_name
 from rbflex_evo.spaces.tables.chips import chip_of
 from rbflex_evo.spaces.tables.device_table import UNITS, open_device_table
 
 from .measurements import Measurements
-from .timing import ONNX, Timing, TimingSettings, timer
+from .timing import CLOCKS, ONNX, Timing, TimingSettings, timer
 
 TABLE = "table:"
 # Draws without a new architecture after which a space counts as exhausted.
@@ -120,7 +120,15 @@ class Tabulated(CostSource):
         return np.array([self._values[row] for row in rows if row is not None]), []
 
 
-def cost_source(space: SearchSpace, device: str, path: str | None, dataset: str | None, warm_up: int, repeats: int) -> CostSource:
+def cost_source(
+    space: SearchSpace,
+    device: str,
+    path: str | None = None,
+    dataset: str | None = None,
+    warm_up: int = 5,
+    repeats: int = 31,
+    clock: str = "wall",
+) -> CostSource:
     """Returns the source of costs that a command names.
 
     Args:
@@ -130,9 +138,10 @@ def cost_source(space: SearchSpace, device: str, path: str | None, dataset: str 
         dataset: Data set of the table.
         warm_up: Forwards before the first one that is timed.
         repeats: Timed forwards.
+        clock: Name of a clock of `CLOCKS`.
 
     Raises:
-        ConfigError: If a path is missing, or given without a table.
+        ConfigError: If a path is missing, or given without a table, or the clock does not fit the device.
         DeviceError: If the device is not available.
         TableError: If the table lacks the device, or is of another space.
     """
@@ -142,7 +151,11 @@ def cost_source(space: SearchSpace, device: str, path: str | None, dataset: str 
         return Tabulated(space, device.removeprefix(TABLE), path, dataset)
     if path is not None or dataset is not None:
         raise ConfigError(f"--path and --dataset are for --device table:NAME, but the device is {device!r}; leave them out")
-    return Measured(space, TimingSettings(device, warm_up, repeats))
+    if clock not in CLOCKS:
+        raise ConfigError(f"unknown clock {clock!r}{near_name(clock, CLOCKS)}")
+    if clock == "processor" and device not in ("cpu", ONNX):
+        raise ConfigError(f"the clock 'processor' does not count while {device!r} computes; use --clock wall")
+    return Measured(space, TimingSettings(device, warm_up, repeats, clock))
 
 
 def known_devices(space: SearchSpace, path: str, without: Sequence[str]) -> KnownDevices:

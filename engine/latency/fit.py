@@ -80,11 +80,14 @@ def fit(
             "lower --count or --held-out"
         )
     values, timings = source.costs(genotypes, journal_of(out), progress)
-    learnt, unseen = genotypes[:count], genotypes[count:]
-    inner = cross_validated(make, learnt, values[:count], seed=seed)
+    # Not the last ones, since a machine may change its speed while it measures.
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(len(genotypes))
+    learnt, unseen = order[:count], order[count:]
+    fitted_to = [genotypes[i] for i in learnt]
+    inner = cross_validated(make, fitted_to, values[learnt], seed=seed)
     predictor = make()
-    predictor.fit(learnt, values[:count])
-    outer = errors_of(values[count:], predictor.predict(unseen), seed) if unseen else None
+    predictor.fit(fitted_to, values[learnt])
+    outer = errors_of(values[unseen], predictor.predict([genotypes[i] for i in unseen]), seed) if len(unseen) else None
     errors: dict[str, Any] = {"cross_validated": inner.as_values()}
     if outer is not None:
         errors["held_out"] = outer.as_values()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from rbflex_evo.engine.commands.app import run
 from rbflex_evo.engine.latency.costs import cost_source, known_devices
 from rbflex_evo.engine.latency.fit import journal_of
 from rbflex_evo.engine.latency.measurements import Measurements
-from rbflex_evo.engine.latency.timing import Timing, TimingSettings, timer, timing_of
+from rbflex_evo.engine.latency.timing import Timing, TimingSettings, timed, timer, timing_of
 from rbflex_evo.fitness.costs.predictors.saved import load_predictor
 from rbflex_evo.spaces import ConfigError, DeviceError, Genotype, RunError, create_space
 from rbflex_evo.spaces.tables.chips import chip_of
@@ -53,6 +54,16 @@ def test_a_network_is_timed_by_onnx_runtime() -> None:
         pytest.importorskip(package, reason="needs the extra onnx")
     with timer(TOY, TimingSettings("onnx", 1, 3)) as time:
         assert time(EVERY[5]).median > 0
+
+
+def test_a_network_is_timed_by_the_clock_of_the_processor() -> None:
+    settings = TimingSettings("cpu", 1, 9)
+    space = {"name": "toy", "genes": 3, "choices": 3, "channels": 4}
+    assert min(timed(space, EVERY[5], replace(settings, clock="processor"))) > 0
+    with pytest.raises(ConfigError, match="the clock 'processor' does not count while 'cuda' computes; use --clock wall"):
+        cost_source(TOY, "cuda", clock="processor")
+    with pytest.raises(ConfigError, match="unknown clock 'cpu'; known: processor, wall"):
+        cost_source(TOY, "cpu", clock="cpu")
 
 
 def test_the_interval_holds_the_median() -> None:
@@ -109,7 +120,7 @@ def test_a_damaged_journal_is_one_line(tmp_path: Path, line: str) -> None:
 
 
 def test_samples_are_distinct_networks_and_end_with_the_space() -> None:
-    source = cost_source(TOY, "cpu", None, None, 1, 1)
+    source = cost_source(TOY, "cpu")
     sample = source.sample(1000, 0)
     assert {TOY.key(genotype) for genotype in sample} == set(TOY.keys())
     assert len(sample) == len(set(sample))
@@ -125,9 +136,9 @@ def test_samples_are_distinct_networks_and_end_with_the_space() -> None:
 )
 def test_a_source_of_costs_is_whole(device: str, path: str | None, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        cost_source(TOY, device, path, None, 1, 1)
+        cost_source(TOY, device, path)
     with pytest.raises(DeviceError, match="device 'cuda:9' is not available"):
-        cost_source(TOY, "cuda:9", None, None, 1, 1)
+        cost_source(TOY, "cuda:9")
 
 
 def test_known_devices_are_of_other_chips(tmp_path: Path) -> None:
