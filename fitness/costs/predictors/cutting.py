@@ -119,8 +119,10 @@ def merges(name: str, host: str) -> bool:
     return name in MERGED and host.startswith(HOSTS)
 
 
+# Elements beyond which the traffic of a kernel counts again: larger tensors leave the caches, and are allocated and cleared anew.
+LARGE = (2**20, 2**21, 2**22)
 # Numbers that `Summary.of` gives for each kind.
-PARTS = 4
+PARTS = 4 + len(LARGE)
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ class Summary:
 
     Attributes:
         labels: Number of kernels of each label.
-        sizes: Number, multiply-accumulates, weights and traffic of the kernels of each kind.
+        sizes: Number, multiply-accumulates, weights and traffic of the kernels of each kind, then traffic beyond each of `LARGE`.
     """
 
     labels: Mapping[str, int]
@@ -144,8 +146,9 @@ def summary_of(kernels: Sequence[Kernel]) -> Summary:
     """Returns the labels and sizes of kernels."""
     sizes: dict[str, tuple[float, ...]] = {}
     for kernel in kernels:
-        count, flops, weights, traffic = sizes.get(kernel.kind, (0.0,) * PARTS)
-        sizes[kernel.kind] = (count + 1, flops + kernel.flops, weights + kernel.weights, traffic + kernel.traffic)
+        beyond = (max(0.0, kernel.traffic - size) for size in LARGE)
+        added = (1.0, kernel.flops, kernel.weights, kernel.traffic, *beyond)
+        sizes[kernel.kind] = tuple(map(sum, zip(sizes.get(kernel.kind, (0.0,) * PARTS), added, strict=True)))
     return Summary(Counter(sys.intern(kernel.label) for kernel in kernels), sizes)
 
 

@@ -1,6 +1,7 @@
 """Sum of kernels (nn-Meter, Zhang et al., MobiSys 2021): each kind of kernel costs a linear function of its sizes.
 
     cost(network) = sum over kernels of kind k of  a_k + b_k multiply-accumulates + c_k weights + d_k elements read and written
+                    + more for each element beyond 1, 2 and 4 million, which leave the caches
 
 All coefficients are at least 0, so that a network of other sizes than the measured ones has no absurd cost. They are fitted to
 the costs of whole networks, by the squared relative error; nn-Meter measures kernels one by one instead.
@@ -55,7 +56,7 @@ class Kernels(Predictor):
         return np.asarray(self._features(genotypes) @ self.coefficients)
 
     def _features(self, genotypes: Sequence[Genotype]) -> np.ndarray:
-        """Returns the summed sizes of each kind, and 1, float64 [architectures, 4 * kinds + 1]; unknown kinds cost nothing."""
+        """Returns the summed sizes of each kind, and 1, float64 [architectures, PARTS * kinds + 1]; unknown kinds cost nothing."""
         return np.array([[*self.cutter(genotype).of(self.kinds), 1.0] for genotype in genotypes])
 
     def state(self) -> State:

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from rbflex_evo.fitness.costs.predictors.cutting import cut, merges, summary_of
+from rbflex_evo.fitness.costs.predictors.cutting import PARTS, cut, merges, summary_of
 from rbflex_evo.spaces import create_space
 
 TSS = create_space("nats_tss", channels=4, cells=1)
@@ -52,7 +52,7 @@ def test_sizes_are_summed_by_kind_and_unknown_kinds_passed_over() -> None:
     sizes = summary_of(kernels).of(["conv3", "nothing"])
     threes = [kernel for kernel in kernels if kernel.kind == "conv3"]
     assert sizes.tolist()[:2] == [len(threes), sum(kernel.flops for kernel in threes)]
-    assert not sizes[4:].any()
+    assert not sizes[PARTS:].any()
 
 
 def test_a_label_names_kind_and_shape() -> None:
