@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from rbflex_evo.fitness.passes.observer import CandidateFailed
 from rbflex_evo.spaces import SearchSpace, TableError, file_error
 from rbflex_evo.spaces.errors import reason
 from rbflex_evo.spaces.tables.files import existing_file
@@ -99,11 +100,24 @@ def load_predictor(path: str | Path, space: SearchSpace | None = None) -> tuple[
             raise TableError(f"predictor {str(path)!r} was fitted for {_shown(wanted)}, but the space is {_shown(space.identity)}")
         predictor: Predictor = PREDICTORS.get(document["predictor"])(space)
         predictor.restore(State(document["state"], arrays))
+        _try_out(predictor)
         return predictor, Provenance(**document["provenance"])
     except TableError:
         raise
     except Exception as error:
         raise TableError(f"{str(path)!r} is a damaged predictor ({reason(error)}); fit it again") from error
+
+
+def _try_out(predictor: Predictor) -> None:
+    """Predicts one architecture, so that arrays of wrong sizes are found when a file is read."""
+    space = predictor.space
+    genotype = space.encoding.sample(np.random.Generator(np.random.PCG64(0)))
+    try:
+        predicted = predictor.predict([space.representative(space.key(genotype))])
+    except CandidateFailed:
+        return
+    if not np.isfinite(predicted).all():
+        raise ValueError(f"it predicts {predicted[0]}")
 
 
 def digest(path: str | Path) -> str:

@@ -230,6 +230,23 @@ def test_a_file_of_another_version_space_or_kind_is_one_line(tmp_path: Path) -> 
         load_predictor(tmp_path / "missing.npz", SPACE)
 
 
+@pytest.mark.parametrize("name", PREDICTORS.names())
+def test_a_file_of_damaged_numbers_is_one_line(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "saved.npz"
+    save_predictor(path, learnt(name), PROVENANCE)
+    with np.load(path) as stored:
+        whole = dict(stored)
+    for wrong in (lambda array: array[:1], lambda array: np.full_like(array, np.nan)):
+        damaged = {
+            key: wrong(array) if key != DOCUMENT and np.issubdtype(array.dtype, np.floating) else array
+            for key, array in whole.items()
+        }
+        np.savez(path, **damaged)
+        with pytest.raises(TableError, match="is a damaged predictor") as error:
+            load_predictor(path, SPACE)
+        assert "\n" not in str(error.value)
+
+
 def test_a_predictor_is_a_cost_by_its_path(tmp_path: Path) -> None:
     paths = {}
     for name, factor in (("predicted", 1.0), ("predicted:twice", 2.0)):
