@@ -250,6 +250,22 @@ def _latencies(rng: np.random.Generator, place: Place) -> Work:
     return (lambda: create_metric("latency:gpu", create_space("nats_tss"), values)), "latency.npz"
 
 
+def _predictor(rng: np.random.Generator, place: Place) -> Work:
+    from rbflex_evo.fitness.costs.predictors.lookup import Lookup
+    from rbflex_evo.fitness.costs.predictors.saved import Provenance, load_predictor, save_predictor
+    from rbflex_evo.spaces import create_space
+
+    space = create_space("nats_tss")
+    genotypes = [space.parse(cell) for cell in _cells()]
+    predictor = Lookup(space)
+    predictor.fit(genotypes, np.arange(1.0, 7.0))
+    path = place.work / "predictor.npz"
+    save_predictor(path, predictor, Provenance("gpu", "latency", "ms", 6, "2025-01-01"))
+    with np.load(path) as stored:
+        path.write_bytes(_odd_npz(rng, dict(stored)))
+    return (lambda: load_predictor(path, space)[0].predict(genotypes)), "predictor.npz"
+
+
 def _run_folder(rng: np.random.Generator, place: Place) -> Work:
     from rbflex_evo.engine.report.report import write_report
     from rbflex_evo.engine.run.record import read_run
@@ -354,6 +370,7 @@ SUBJECTS: dict[str, Callable[[np.random.Generator, Place], Work]] = {
     "data": _data,
     "scores": _scores,
     "latencies": _latencies,
+    "predictor": _predictor,
     "run": _run_folder,
     "export": _exported,
 }
