@@ -248,8 +248,13 @@ def test_ctrl_c_saves_what_was_told_and_the_rest_is_asked_again(tmp_path: Path) 
 
     whole = searched(toy_config(tmp_path / "whole", strategy=ASYNCHRONOUS[0]))
     config = toy_config(tmp_path, strategy=ASYNCHRONOUS[0])
-    with pytest.raises(Interrupted, match="stopped after 50 evaluations, all saved"):
-        Search(config, Pressed(create_space("toy", genes=12, choices=4)), quiet=True, report=False).run()
+    # Ctrl-C is ignored where the tests run in the background.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(Interrupted, match="stopped after 50 evaluations, all saved"):
+            Search(config, Pressed(create_space("toy", genes=12, choices=4)), quiet=True, report=False).run()
+    finally:
+        signal.signal(signal.SIGINT, before)
     folder, asked = run_to_the_end(config)
     assert len(asked) == 150 and journal_without_times(folder) == journal_without_times(whole)
 

@@ -160,7 +160,7 @@ def test_a_space_that_only_the_program_knows_is_searched_and_may_be_defined_agai
     other = type("Other", (Perilous,), {})
     with pytest.raises(ConfigError, match=r"space 'perilous' is already registered as .*; give your space another 'name'"):
         search(other(Perilous.Parameters(fate="none")), **settings)
-    monkeypatch.delitem(SPACES._known, "perilous")
+    del SPACES._known["perilous"]
 
 
 def test_a_small_space_has_gammas_and_what_its_networks_do_not_take_is_said_before(settings: dict[str, Any]) -> None:
