@@ -20,6 +20,8 @@ from .predictor import Predictor, State
 
 # Weight of a coefficient's size beside the squared relative errors, which settles coefficients that the data leave open.
 PENALTY = 1e-6
+# Share of the median cost that smaller costs count as in relative errors, since networks without a path cost next to nothing.
+SMALL = 0.5
 
 
 class Kernels(Predictor):
@@ -47,9 +49,10 @@ class Kernels(Predictor):
         self.kinds = self.cutter.kinds(genotypes)
         features = self._features(genotypes)
         scales = np.maximum(features.max(axis=0), 1e-12)
-        weighted = features / scales / values[:, None]
+        targets = np.maximum(values, SMALL * np.median(values))
+        weighted = features / scales / targets[:, None]
         penalty = np.sqrt(PENALTY * len(values)) * np.eye(features.shape[1]) * np.abs(weighted).mean()
-        solved, _ = nnls(np.vstack([weighted, penalty]), np.concatenate([np.ones(len(values)), np.zeros(features.shape[1])]))
+        solved, _ = nnls(np.vstack([weighted, penalty]), np.concatenate([values / targets, np.zeros(features.shape[1])]))
         self.coefficients = solved / scales
 
     def _predict(self, genotypes: Sequence[Genotype]) -> np.ndarray:
