@@ -43,7 +43,7 @@ class Nsga2Parameters(PopulationParameters):
         population: Number of members and of children per generation, mu; a multiple of 4, for the tournament.
         crossover: Probability that a pair of parents is crossed, p_c.
         mutation: Probability that a gene of a child is mutated; None mutates exactly one gene.
-        selection: Which members of a front are better: the least crowded ones, one of each box of ``epsilon``, or those that add
+        selection: Which members of a front are better: the least crowded ones, one of each box of ``epsilon``, or the ones that add
             most to the hypervolume.
         epsilon: Size of a box as a share of the range of the front.
     """

@@ -72,7 +72,7 @@ class Measurements:
                 )
 
     def measured(self, genotypes: Sequence[Genotype], time: Callable[[Genotype], Timing]) -> Iterator[tuple[Genotype, Timing]]:
-        """Yields the latency of each architecture, after measuring and storing those that are missing.
+        """Yields the latency of each architecture, after measuring and storing the missing ones.
 
         Args:
             genotypes: Architectures.

@@ -23,7 +23,7 @@ class Batch:
     Attributes:
         genotypes: The genotypes, in the order of the strategy.
         keys: Their keys.
-        new: Genotype by key of those that are evaluated; the others are known, or repeat a key of this batch.
+        new: Genotype by key of the candidates to evaluate; the others are known, or repeat a key of this batch.
         generation: Generation of the strategy after the ask; 0 for a warm start.
         first_look: Number of looks that were counted before this ask.
         looks: Looks of this ask that are not in the journal yet.

@@ -126,7 +126,7 @@ class Memory(Protocol):
         """Begins the measurement of a call and returns the bytes that are free now, None if they are unknown."""
 
     def taken(self) -> int:
-        """Returns the most bytes that this process took at once since `begin`, in addition to those that it had then."""
+        """Returns the most bytes that this process took at once since `begin`, in addition to what it had then."""
 
     def release(self) -> None:
         """Returns cached memory to the device."""
@@ -144,7 +144,7 @@ class CudaMemory:
         self._before = 0
 
     def begin(self) -> int:
-        """Begins the measurement of a call and returns the free bytes, with those that this process holds and does not use."""
+        """Begins the measurement of a call and returns the free bytes, including what this process holds and does not use."""
         torch.cuda.reset_peak_memory_stats(self.device)
         self._before = torch.cuda.memory_allocated(self.device)
         return torch.cuda.mem_get_info(self.device)[0] + torch.cuda.memory_reserved(self.device) - self._before

@@ -47,7 +47,7 @@ def smallest_peak(layers: Sequence[Layer], input_size: int, limit: int = LIMIT) 
     graph = _Graph(layers, input_size)
     every = (1 << len(layers)) - 1
     lowest = max(input_size, *(layer.size + sum(graph.sizes[source] for source in layer.sources) for layer in layers))
-    # Peak, minus the number of layers that have run, the layers that have run, those that may run next, live memory.
+    # Peak, minus the number of layers that have run, the layers that have run, the layers that may run next, live memory.
     waiting = [(lowest, 0, 0, graph.first, input_size)]
     visited: set[int] = set()
     while waiting:

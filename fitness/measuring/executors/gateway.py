@@ -254,7 +254,7 @@ class Gateway:
         return set(there), room if self._job.workers is None else min(room, self._job.workers)
 
     def _adjust(self, alive: set[str], offered: int) -> None:
-        """Adds actors where there is room, and gives up those that went away or are not offered a place any more."""
+        """Adds actors where there is room, and gives up actors that went away or have no place any more."""
         self._offered = offered
         self._drop([actor for actor in self._idle if self._nodes[actor] not in alive])
         working = len(self._idle) + len(self._busy)
