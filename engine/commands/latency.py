@@ -28,7 +28,7 @@ def fit(
         str,
         typer.Option("--device", help="cpu or another device of torch; onnx for ONNX Runtime; table:NAME for a table of devices."),
     ] = "cpu",
-    kind: Annotated[str, typer.Option("--kind", help="lookup, kernels, gcn, transfer, ridge or forest.")] = "lookup",
+    kind: Annotated[str, typer.Option("--kind", help="lookup, layers, kernels, gcn, transfer, ridge or forest.")] = "lookup",
     count: Annotated[int, typer.Option("--count", min=2, help="Architectures to fit to.")] = 100,
     held_out: Annotated[int, typer.Option("--held-out", min=0, help="Further architectures to judge it on.")] = 30,
     out: Annotated[Path | None, typer.Option("--out", help="File to write; by default SPACE-DEVICE-KIND.npz.")] = None,
@@ -56,7 +56,8 @@ def fit(
     from rbflex_evo.engine.terminal.progress import Progress
 
     built = _space_of(space, set_ or [])
-    source = cost_source(built, device, None if path is None else str(path), dataset, warm_up, repeats, clock)
+    table = None if path is None else str(path)
+    source = cost_source(built, device, table, dataset, warm_up, repeats, clock, operations=kind == fitting.LAYERS)
     others = [*(without or []), *([source.device] if device.startswith(TABLE) else [])]
     devices = None if known is None else known_devices(built, str(known), others)
     target = out or Path(f"{built.name}-{source.device}-{kind}.npz".replace(":", "_"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,8 @@ class Measured(CostSource):
         else:
             find_device(settings.device)
         self.space, self.settings, self.device = space, settings, settings.device
-        self.facts = settings.as_values()
+        # A check measures whole networks.
+        self.facts = replace(settings, operations=False).as_values()
 
     def sample(self, count: int, seed: int) -> list[Genotype]:
         """Returns the representatives of distinct keys."""
@@ -128,6 +130,7 @@ def cost_source(
     warm_up: int = 5,
     repeats: int = 31,
     clock: str = "wall",
+    operations: bool = False,
 ) -> CostSource:
     """Returns the source of costs that a command names.
 
@@ -139,12 +142,16 @@ def cost_source(
         warm_up: Forwards before the first one that is timed.
         repeats: Timed forwards.
         clock: Name of a clock of `CLOCKS`.
+        operations: Whether every operation is timed, too.
 
     Raises:
-        ConfigError: If a path is missing, or given without a table, or the clock does not fit the device.
+        ConfigError: If a path is missing, or given without a table, or the clock does not fit the device, or operations are to
+            be timed elsewhere than in torch.
         DeviceError: If the device is not available.
         TableError: If the table lacks the device, or is of another space.
     """
+    if operations and (device == ONNX or device.startswith(TABLE)):
+        raise ConfigError(f"layers are timed in torch, but the device is {device!r}; use --device cpu, or --kind lookup")
     if device.startswith(TABLE):
         if path is None:
             raise ConfigError(f"--device {device} needs --path, the file of the table")
@@ -155,7 +162,7 @@ def cost_source(
         raise ConfigError(f"unknown clock {clock!r}{near_name(clock, CLOCKS)}")
     if clock == "processor" and device not in ("cpu", ONNX):
         raise ConfigError(f"the clock 'processor' does not count while {device!r} computes; use --clock wall")
-    return Measured(space, TimingSettings(device, warm_up, repeats, clock))
+    return Measured(space, TimingSettings(device, warm_up, repeats, clock, operations))
 
 
 def known_devices(space: SearchSpace, path: str, without: Sequence[str]) -> KnownDevices:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -15,13 +15,15 @@ from rbflex_evo.fitness.costs.predictors.errors import Errors, cross_validated, 
 from rbflex_evo.fitness.costs.predictors.predictor import PREDICTORS, Predictor
 from rbflex_evo.fitness.costs.predictors.saved import Provenance, save_predictor
 from rbflex_evo.fitness.costs.predictors.transfer import KnownDevices
-from rbflex_evo.spaces import ConfigError, SearchSpace
+from rbflex_evo.spaces import ConfigError, Genotype, SearchSpace
 
 from .costs import CostSource
 
 # Kinds that cut networks into kernels, which depend on the runtime.
 CUTTING = ("lookup", "kernels")
 TRANSFER = "transfer"
+# The kind that is fitted to times of operations.
+LAYERS = "layers"
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ def fit(
         ConfigError: If the space has too few architectures, or known devices are missing or not used.
         UnknownNameError: If no predictor has the name.
     """
-    make = maker(space, source, kind, known, seed)
+    times: dict[Genotype, tuple[float, ...]] = {}
+    make = maker(space, source, kind, known, seed, times)
     genotypes = source.sample(count + held_out, seed)
     if len(genotypes) < count + held_out:
         raise ConfigError(
@@ -80,6 +83,7 @@ def fit(
             "lower --count or --held-out"
         )
     values, timings = source.costs(genotypes, journal_of(out), progress)
+    times.update((genotype, timing.operations) for genotype, timing in zip(genotypes, timings, strict=False))
     # Not the last ones, since a machine may change its speed while it measures.
     order = np.random.Generator(np.random.PCG64(seed)).permutation(len(genotypes))
     learnt, unseen = order[:count], order[count:]
@@ -99,8 +103,23 @@ def fit(
     return Fitted(predictor, provenance, inner, outer, float(np.median(widths)) if widths else float("nan"))
 
 
-def maker(space: SearchSpace, source: CostSource, kind: str, known: KnownDevices | None, seed: int) -> Callable[[], Predictor]:
+def maker(
+    space: SearchSpace,
+    source: CostSource,
+    kind: str,
+    known: KnownDevices | None,
+    seed: int,
+    times: Mapping[Genotype, Sequence[float]],
+) -> Callable[[], Predictor]:
     """Returns a function that makes a new predictor of a kind; all of them share what they know of networks.
+
+    Args:
+        space: Search space.
+        source: Where the costs come from.
+        kind: Registered name of the predictor.
+        known: Known devices of the kind "transfer".
+        seed: Seed of the predictor.
+        times: Milliseconds of the operations of architectures, of the kind "layers", which may be measured later.
 
     Raises:
         ConfigError: If known devices are missing or not used.
@@ -114,6 +133,8 @@ def maker(space: SearchSpace, source: CostSource, kind: str, known: KnownDevices
         raise ConfigError(f"known devices are for the predictor 'transfer', and this is {kind!r}; {way_out}")
     if kind == TRANSFER:
         return lambda: found(space, seed, known)
+    if kind == LAYERS:
+        return lambda: found(space, seed, times)
     if kind in CUTTING:
         runtime: Runtime = "onnx" if source.runtime == "onnx" else "eager"
         cutter = Cutter(space, runtime)

@@ -57,7 +57,7 @@ class Measurements:
                 if number == 1:
                     self._check(entry)
                 else:
-                    self.known[entry["key"]] = Timing(entry["median"], entry["low"], entry["high"])
+                    self.known[entry["key"]] = _timing(entry)
             except (ValueError, KeyError, TypeError) as error:
                 if isinstance(error, RunError):
                     raise
@@ -91,9 +91,17 @@ class Measurements:
                     key = self.space.key(genotype)
                     if key not in self.known:
                         self.known[key] = time(genotype)
-                        file.write(json.dumps({"key": key, **asdict(self.known[key])}).encode() + b"\n")
+                        file.write(json.dumps({"key": key, **_values(self.known[key])}).encode() + b"\n")
                         file.flush()
                     self._end = file.tell()
                     yield genotype, self.known[key]
         except OSError as error:
             raise file_error(error, str(self.path)) from error
+
+
+def _values(timing: Timing) -> dict[str, Any]:
+    return {name: value for name, value in asdict(timing).items() if name != "operations" or value}
+
+
+def _timing(entry: Any) -> Timing:
+    return Timing(entry["median"], entry["low"], entry["high"], tuple(entry.get("operations", ())))

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -38,16 +38,18 @@ class TimingSettings:
         warm_up: Forwards before the first one that is timed.
         repeats: Timed forwards.
         clock: "wall", or "processor" for the time of the processor, on the CPU only.
+        operations: Whether every operation is timed, too.
     """
 
     device: str = "cpu"
     warm_up: int = 5
     repeats: int = 31
     clock: str = "wall"
+    operations: bool = False
 
     def as_values(self) -> dict[str, Any]:
-        """Returns the settings as JSON data."""
-        return asdict(self)
+        """Returns the settings as JSON data; what files of older versions lack only if it is set."""
+        return {name: value for name, value in asdict(self).items() if name != "operations" or value}
 
 
 @dataclass(frozen=True)
@@ -58,11 +60,13 @@ class Timing:
         median: Median of the timed forwards.
         low: Lower end of its 95 % interval.
         high: Upper end of its 95 % interval.
+        operations: Median of each operation, in the order of `recorded`; empty if they were not timed.
     """
 
     median: float
     low: float
     high: float
+    operations: tuple[float, ...] = ()
 
 
 def timing_of(times: Sequence[float]) -> Timing:
@@ -95,7 +99,10 @@ class Timer:
             FailedError: If the process died.
         """
         try:
-            return timing_of(self._pool.submit(timed, self._space, genotype, self._settings).result())
+            timing = timing_of(self._pool.submit(timed, self._space, genotype, self._settings).result())
+            if not self._settings.operations:
+                return timing
+            return replace(timing, operations=self._pool.submit(timed_operations, self._space, genotype, self._settings).result())
         except BrokenProcessPool as error:
             raise FailedError("the process that measures died; run the command again to go on") from error
 
@@ -124,16 +131,48 @@ def timed(space: Mapping[str, Any], genotype: Genotype, settings: TimingSettings
     """
     from rbflex_evo.fitness.costs.latency import forward_times
     from rbflex_evo.fitness.passes.device import find_device
-    from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
 
-    name, values = space["name"], {key: value for key, value in space.items() if key != "name"}
-    built = create_space(name, **values)
-    network = build_initialised(built, genotype, WeightParameters()).eval()
+    built, network = _built(space, genotype)
     if settings.device == ONNX:
         return _onnx_times(network, built, settings)
     device = find_device(settings.device)
     clock = CLOCKS[settings.clock]
     return forward_times(network.to(device), built.example_inputs(1), device, settings.warm_up, settings.repeats, clock)
+
+
+def timed_operations(space: Mapping[str, Any], genotype: Genotype, settings: TimingSettings) -> tuple[float, ...]:
+    """Returns the median milliseconds of every operation of a network, in the order of `recorded`.
+
+    Args:
+        space: Name and parameters of the space.
+        genotype: Architecture.
+        settings: How the network is timed.
+
+    Raises:
+        FailedError: If the network runs other operations than were recorded, so that times have no owners.
+    """
+    from rbflex_evo.fitness.passes.device import find_device
+    from rbflex_evo.fitness.passes.recorded import recorded
+    from rbflex_evo.fitness.passes.timed_operations import operation_times
+
+    built, network = _built(space, genotype)
+    device = find_device(settings.device)
+    clock = CLOCKS[settings.clock]
+    times = operation_times(network.to(device), built.example_inputs(1), device, settings.warm_up, settings.repeats, clock)
+    names = [operation.name for operation in recorded(built, genotype)[0]]
+    if [name for name, _ in times] != names:
+        raise FailedError(
+            f"{built.notation(genotype)}: {len(times)} operations were timed on {settings.device}, but its kernels are "
+            f"{len(names)} other operations; use --kind lookup"
+        )
+    return tuple(six_digits(taken) for _, taken in times)
+
+
+def _built(space: Mapping[str, Any], genotype: Genotype) -> tuple[SearchSpace, Any]:
+    from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
+
+    built = create_space(space["name"], **{key: value for key, value in space.items() if key != "name"})
+    return built, build_initialised(built, genotype, WeightParameters()).eval()
 
 
 def _onnx_times(network: Any, space: SearchSpace, settings: TimingSettings) -> list[float]:

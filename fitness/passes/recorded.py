@@ -6,14 +6,18 @@ allocated is none, either. (`graph` describes networks for scores: connections a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rbflex_evo.spaces import Genotype, SearchSpace
 from rbflex_evo.spaces.isolation.random_state import own_random_state
 from rbflex_evo.spaces.isolation.settings import own_settings
 
 from .graph import INPUT, memory
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Shape = tuple[int, ...]
 
@@ -48,6 +52,27 @@ class Recorded:
     reached: bool = True
 
 
+def tensors_of(values: Any) -> list[Tensor]:
+    """Returns the tensors among nested values, in order."""
+    import torch
+    from torch.utils._pytree import tree_leaves
+
+    return [leaf for leaf in tree_leaves(values) if isinstance(leaf, torch.Tensor)]
+
+
+def computes(name: str, given: Sequence[Tensor], made: Sequence[Tensor]) -> bool:
+    """Returns whether a call of torch is an operation: it writes memory and is no view.
+
+    Args:
+        name: Name in torch.
+        given: Tensors that it reads.
+        made: Tensors that it returns.
+    """
+    in_place = name.endswith("_") and not name.startswith("_")
+    view = {memory(x) for x in made} <= {memory(x) for x in given}
+    return bool(made) and name not in UNWRITTEN and (in_place or not view)
+
+
 def recorded(space: SearchSpace, genotype: Genotype) -> tuple[list[Recorded], int]:
     """Returns the operations of a genotype's network in the order in which they run, and the position of its result.
 
@@ -57,7 +82,6 @@ def recorded(space: SearchSpace, genotype: Genotype) -> tuple[list[Recorded], in
     import torch
     from torch.overrides import TorchFunctionMode
     from torch.utils._python_dispatch import TorchDispatchMode
-    from torch.utils._pytree import tree_leaves
 
     from .watch import Rewired, evaluation_mode, serving
 
@@ -86,12 +110,9 @@ def recorded(space: SearchSpace, genotype: Genotype) -> tuple[list[Recorded], in
 
         def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
             results = func(*args, **(kwargs or {}))
-            given = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
-            made = [x for x in tree_leaves(results) if isinstance(x, torch.Tensor)]
+            given, made = tensors_of((args, kwargs)), tensors_of(results)
             name = func.overloadpacket.__name__
-            in_place = name.endswith("_") and not name.startswith("_")
-            view = {memory(x) for x in made} <= {memory(x) for x in given}
-            if made and name not in UNWRITTEN and (in_place or not view):
+            if computes(name, given, made):
                 self.kept += [given, made]
                 self.add(name, args, given, made)
             return results
@@ -123,6 +144,5 @@ def recorded(space: SearchSpace, genotype: Genotype) -> tuple[list[Recorded], in
         weights = {memory(tensor) for tensor in (*network.parameters(), *network.buffers())}
         with evaluation_mode(network), serving({}), Rewired({}, {}), Recorder(weights, image) as recorder:
             output = network(image)
-        result = next(x for x in tree_leaves(output) if isinstance(x, torch.Tensor))
         operations: list[Recorded] = recorder.operations
-        return operations, recorder.writers.get(memory(result), INPUT)
+        return operations, recorder.writers.get(memory(tensors_of(output)[0]), INPUT)

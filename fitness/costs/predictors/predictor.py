@@ -14,6 +14,7 @@ from rbflex_evo.spaces import ConfigError, Genotype, Registry, SearchSpace
 PREDICTORS = Registry("predictor")
 PREDICTORS.register("lookup", "rbflex_evo.fitness.costs.predictors.lookup:Lookup")
 PREDICTORS.register("kernels", "rbflex_evo.fitness.costs.predictors.kernels:Kernels")
+PREDICTORS.register("layers", "rbflex_evo.fitness.costs.predictors.layers:Layers")
 PREDICTORS.register("gcn", "rbflex_evo.fitness.costs.predictors.gcn:GraphConvolution")
 PREDICTORS.register("transfer", "rbflex_evo.fitness.costs.predictors.transfer:Transfer")
 PREDICTORS.register("ridge", "rbflex_evo.fitness.costs.predictors.baselines:RidgeBaseline")

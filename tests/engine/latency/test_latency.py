@@ -170,13 +170,29 @@ def test_a_predictor_is_fitted_used_and_checked(tmp_path: Path, capsys: pytest.C
     # Again, and of another kind: nothing is measured anew.
     assert run([*fit, "--kind", "kernels"]) == 0
     assert journal_of(out).read_text() == journal
+    # Layers are timed, which the journal lacks.
     capsys.readouterr()
+    assert run([*fit, "--kind", "layers"]) == 2
+    assert "holds latencies of another settings" in capsys.readouterr().err
     assert run(["latency", "predict", str(out), "conv1+skip|conv1", "3"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
     assert " ms  conv1+skip|conv1" in lines[0]
     assert run(["latency", "check", str(out), "--count", "5"]) == 0
     assert capsys.readouterr().out.startswith("now ")
+
+
+def test_layers_are_timed_one_by_one_and_add_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "layers.npz"
+    fit = ["latency", "fit", "toy", *TOY_SET, "--kind", "layers", "--count", "8", "--held-out", "4", "--repeats", "3"]
+    assert run([*fit, "--out", str(out)]) == 0
+    first, *lines = map(json.loads, journal_of(out).read_text().splitlines())
+    assert first["settings"]["operations"]
+    assert all(sum(line["operations"]) < 2 * line["high"] + 1 for line in lines)
+    predictor, _ = load_predictor(out)
+    assert predictor.predict([(0, 1, 2)])[0] > 0
+    capsys.readouterr()
+    assert run(["latency", "check", str(out), "--count", "3"]) == 0
 
 
 def test_a_new_device_is_fitted_from_ten_rows_of_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -199,6 +215,7 @@ def test_a_new_device_is_fitted_from_ten_rows_of_a_table(tmp_path: Path, capsys:
         (["fit", "nats_tss", "--known", "TABLE"], "known devices are for the predictor 'transfer', and this is 'lookup'"),
         (["fit", "nats_sss", "--device", "table:pixel3", "--path", "TABLE"], "'help_nb201', which is for nats_tss"),
         (["fit", "nats_tss", "--device", "table:pixel", "--path", "TABLE"], "did you mean 'latency:pixel3'?"),
+        (["fit", "toy", "--kind", "layers", "--device", "onnx"], "layers are timed in torch, but the device is 'onnx'"),
         (["fit", "toy", *TOY_SET, "--count", "5000"], "fewer than 5000 + 30; lower --count or --held-out"),
         (["predict", "TABLE", "x"], "is no predictor, or it was cut short"),
     ],

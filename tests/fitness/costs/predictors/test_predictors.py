@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 
 from rbflex_evo.fitness.costs.metric import CostSubject, create_metric
+from rbflex_evo.fitness.costs.predictors.cutting import Kernel, cut
 from rbflex_evo.fitness.costs.predictors.errors import cross_validated, errors_of
+from rbflex_evo.fitness.costs.predictors.layers import Layers
 from rbflex_evo.fitness.costs.predictors.least_squares import ridge
 from rbflex_evo.fitness.costs.predictors.predictor import PREDICTORS, Predictor
 from rbflex_evo.fitness.costs.predictors.saved import DOCUMENT, Provenance, load_predictor, save_predictor
@@ -36,12 +39,22 @@ def devices() -> KnownDevices:
     return KnownDevices(tuple("abcdef"), ("x", "x", "y", "y", "z", "w"), costs, EVERY)
 
 
+def kernel_time(kernel: Kernel) -> float:
+    """Milliseconds of a kernel that depend on its shape in no simple way."""
+    return 0.01 + len(kernel.label) % 7 + 1e-6 * kernel.flops
+
+
+def kernel_times() -> dict[Genotype, list[float]]:
+    return {genotype: [kernel_time(kernel) for kernel in cut(SPACE, genotype, "eager")] for genotype in EVERY}
+
+
 def made(name: str, space: SearchSpace = SPACE) -> Predictor:
     if name in ("ridge", "forest"):
         pytest.importorskip("sklearn", reason="needs the extra predict")
     kind = PREDICTORS.get(name)
-    predictor: Predictor = kind(space, 0, known=devices()) if name == "transfer" else kind(space, 0)
-    return predictor
+    if name == "transfer":
+        return cast(Predictor, kind(space, 0, known=devices()))
+    return cast(Predictor, kind(space, 0, times=kernel_times()) if name == "layers" else kind(space, 0))
 
 
 def learnt(name: str, count: int = 40) -> Predictor:
@@ -53,7 +66,7 @@ def learnt(name: str, count: int = 40) -> Predictor:
 
 
 # A sum of kernels knows nothing of positions, so it is held against costs that are sums of kernels, below.
-@pytest.mark.parametrize("name", [name for name in PREDICTORS.names() if name != "kernels"])
+@pytest.mark.parametrize("name", [name for name in PREDICTORS.names() if name not in ("kernels", "layers")])
 def test_a_predictor_orders_architectures_that_it_has_not_seen(name: str) -> None:
     predictor = learnt(name)
     assert predictor.name == name
@@ -64,7 +77,7 @@ def test_a_predictor_orders_architectures_that_it_has_not_seen(name: str) -> Non
     assert len(predictor.predict([])) == 0
 
 
-@pytest.mark.parametrize("name", ["lookup", "kernels", "ridge", "forest", "transfer"])
+@pytest.mark.parametrize("name", ["lookup", "layers", "kernels", "ridge", "forest", "transfer"])
 def test_equal_seeds_give_equal_predictors(name: str) -> None:
     first, second = (learnt(name).predict(EVERY) for _ in range(2))
     assert (first == second).all()
@@ -106,6 +119,31 @@ def test_networks_of_any_depth_are_sums_of_kernels(name: str) -> None:
     costs = np.array([1 + space.costs(genotype).flops / 1e7 for genotype in genotypes])
     predictor.fit(genotypes[:20], costs[:20])
     assert errors_of(costs[20:], predictor.predict(genotypes[20:])).median < 0.05
+
+
+def test_timed_layers_add_up_to_networks_that_were_not_measured() -> None:
+    times = kernel_times()
+    # A forward takes a fifth more than its kernels, a bit for each of them, and a bit by itself.
+    latencies = np.array([1.2 * sum(taken) + 0.05 * len(taken) + 0.3 for taken in times.values()])
+    predictor = made("layers")
+    predictor.fit(EVERY[:20], latencies[:20])
+    assert predictor.predict(EVERY) == pytest.approx(latencies, rel=1e-6)
+
+
+def test_a_layer_that_was_never_timed_has_the_time_of_its_kind() -> None:
+    small, large = (create_space("toy", genes=4, choices=3, channels=channels) for channels in (4, 8))
+    genotype = (1, 1, 1, 1)
+    times = {one: [1e-3 + 1e-6 * kernel.traffic for kernel in cut(small, one, "eager")] for one in EVERY}
+    predictor = Layers(small, times=times)
+    predictor.fit(EVERY, np.array([sum(times[one]) for one in EVERY]))
+    predictor.space, predictor._kernels = large, {}
+    expected = sum(1e-3 + 1e-6 * kernel.traffic for kernel in cut(large, genotype, "eager"))
+    assert predictor.predict([genotype])[0] == pytest.approx(expected, rel=0.3)
+
+
+def test_layers_without_times_are_one_line() -> None:
+    with pytest.raises(ConfigError, match="'layers' is fitted to the times of kernels; measure them"):
+        Layers(SPACE).fit(EVERY[:9], additive(EVERY[:9]))
 
 
 def test_a_forest_is_read_without_scikit_learn_as_it_was_fitted() -> None:
