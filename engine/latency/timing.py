@@ -153,7 +153,8 @@ def timed_operations(space: Mapping[str, Any], genotype: Genotype, settings: Tim
     """
     from rbflex_evo.fitness.passes.device import find_device
     from rbflex_evo.fitness.passes.recorded import recorded
-    from rbflex_evo.fitness.passes.timed_operations import operation_times
+
+    from .operations import operation_times
 
     built, network = _built(space, genotype)
     device = find_device(settings.device)

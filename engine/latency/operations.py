@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from rbflex_evo.fitness.passes.recorded import computes, tensors_of
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
-
-from .recorded import computes, tensors_of
 
 
 def operation_times(
@@ -35,11 +35,10 @@ def operation_times(
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
 
+    from rbflex_evo.fitness.passes.device import wait_for
+    from rbflex_evo.fitness.passes.watch import Rewired, evaluation_mode, serving
     from rbflex_evo.spaces.isolation.random_state import own_random_state
     from rbflex_evo.spaces.isolation.settings import own_settings
-
-    from .device import wait_for
-    from .watch import Rewired, evaluation_mode, serving
 
     class Stopwatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         def __init__(self) -> None:
