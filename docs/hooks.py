@@ -63,6 +63,7 @@ def sections() -> dict[str, type[BaseModel]]:
     """Returns the model of each section of a configuration."""
     from rbflex_evo.engine.configuration import config
     from rbflex_evo.engine.configuration.compare_section import CompareParameters
+    from rbflex_evo.engine.configuration.fidelity_section import FidelityConfig
     from rbflex_evo.fitness.objective.objective import ObjectiveParameters
     from rbflex_evo.fitness.passes.weights import WeightParameters
 
@@ -72,6 +73,7 @@ def sections() -> dict[str, type[BaseModel]]:
         "fitness.objective": ObjectiveParameters,
         "fitness.weights": WeightParameters,
         "budget": config.BudgetConfig,
+        "fidelity": FidelityConfig,
         "sample": config.SampleConfig,
         "correlate": config.CorrelateConfig,
         "compare": CompareParameters,

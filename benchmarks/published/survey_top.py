@@ -22,8 +22,8 @@ from benchmarks.shared import samples
 from benchmarks.shared.comparison import interval, number
 from benchmarks.shared.output import markdown, write
 from benchmarks.shared.samples import Score
+from rbflex_evo.engine.agreement.kendall import Statistic
 from rbflex_evo.engine.correlation import ordering
-from rbflex_evo.engine.correlation.ordering import Statistic
 
 from . import printed_scores as published
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rbflex_evo.engine.correlation.ordering import Statistic
+from rbflex_evo.engine.agreement.kendall import Statistic
 
 # Two correlations of the same quantity, each from about 1,000 random networks, may differ by this much.
 CLOSE = 0.05

@@ -18,8 +18,8 @@ import numpy as np
 from scipy.stats import rankdata
 from tqdm import tqdm
 
+from rbflex_evo.engine.agreement.kendall import Statistic
 from rbflex_evo.engine.correlation import ordering
-from rbflex_evo.engine.correlation.ordering import Statistic
 from rbflex_evo.fitness import Proxy, WeightParameters, create_batch, create_proxy
 from rbflex_evo.fitness.data.batch import Batch
 from rbflex_evo.fitness.data.datasets import Cifar10, Cifar100, ImageNet16

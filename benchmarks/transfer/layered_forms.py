@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from benchmarks.shared.output import markdown, write
 from benchmarks.shared.samples import run
-from rbflex_evo.engine.correlation.ordering import resample
+from rbflex_evo.engine.agreement.kendall import resample
 
 from .choose_preset import left_out
 from .forms import DEFAULT, NAMES, layers_of, scores_of

@@ -29,7 +29,7 @@ from tqdm import tqdm
 from benchmarks.shared.output import markdown, write
 from benchmarks.shared.samples import run
 from benchmarks.shared.score_tables import Choice
-from rbflex_evo.engine.correlation.ordering import Statistic
+from rbflex_evo.engine.agreement.kendall import Statistic
 from rbflex_evo.engine.run.environment import environment
 from rbflex_evo.fitness import PROXIES, create_proxy
 from rbflex_evo.spaces import ConfigError, Genotype

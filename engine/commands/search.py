@@ -13,7 +13,7 @@ from rbflex_evo.engine.terminal.wording import columns, counted, named, percent
 from .options import AsJson, ConfigPath, MachineSettings, Overrides, RunPath
 
 if TYPE_CHECKING:
-    from rbflex_evo.engine.run.result_document import TableFacts
+    from rbflex_evo.engine.run.result_document import RescoringFacts, TableFacts
     from rbflex_evo.engine.search.estimate import Fleet
     from rbflex_evo.engine.search.result import Result
     from rbflex_evo.engine.search.search import Search
@@ -92,6 +92,9 @@ def summary(result: Result) -> list[tuple[str, str]]:
     if front is not None:
         share = f"{100 * front.hypervolume_share:.1f} %"
         lines.append(("front", f"{len(front.candidates):,} not dominated, hypervolume {share} of the box; found is the knee"))
+    rescoring = result.found.rescoring
+    if rescoring is not None:
+        lines.append(("rescored", rescored_text(rescoring)))
     table = result.table
     if table is not None:
         if best is not None:
@@ -107,7 +110,21 @@ def summary(result: Result) -> list[tuple[str, str]]:
     return lines
 
 
+def rescored_text(rescoring: RescoringFacts) -> str:
+    """Returns what is said of the candidates that were scored again in full."""
+    agreements = [
+        f"{name} {one.kendall:.3f} [{one.low:.3f}, {one.high:.3f}]"
+        for name, one in rescoring.agreement.items()
+        if one.kendall is not None and one.low is not None and one.high is not None
+    ]
+    failed = f", {rescoring.failed:,} failed" if rescoring.failed else ""
+    kept = f"; Kendall with the cheaper form: {', '.join(agreements)}" if agreements else ""
+    return f"{counted(rescoring.count, 'candidate')} in full ({rescoring.time_seconds:.1f} s{failed}){kept}"
+
+
 def _nothing(result: Result) -> str:
+    if result.found.rescoring is not None and result.found.rescoring.count:
+        return "nothing: every candidate that was scored again failed in full, the journal says why"
     if result.counts["failed"] == result.counts["unique"] > 0:
         return "nothing: every candidate failed, the report says why"
     return "nothing: no candidate is within the limits"
@@ -138,6 +155,10 @@ def _print_estimate(path: Path, overrides: list[str], as_json: bool) -> None:
         print("search     not known: the budget limits generations only")
     else:
         print(f"search     about {found.seconds:.0f} s")
+    again = found.rescoring
+    if again is not None:
+        each = f"{counted(again.candidates, 'candidate')} at {1000 * again.candidate_seconds:.0f} ms in full"
+        print(f"rescoring  about {again.seconds:.0f} s on top of the budget: {each} (gammas {again.preparation_seconds:.1f} s)")
     if found.memory is not None:
         print(f"memory     about {found.memory / 2**20:.0f} MiB")
 

@@ -26,6 +26,7 @@ from rbflex_evo.spaces.fingerprint import foreign, has_changed, is_ours
 from rbflex_evo.strategies import STRATEGIES, Strategy
 
 from .config import Config, load_config, settings
+from .form import cheap_form
 from .selection import Choice
 
 if TYPE_CHECKING:
@@ -226,6 +227,24 @@ class Assembly:
 
         return create_executor(self.config.executor.name, self.config.executor.parameters)
 
+    @cached_property
+    def cheap(self) -> Assembly:
+        """The parts of the form in which the search scores: these parts, unless ``fidelity`` names a cheaper form.
+
+        Raises:
+            ConfigError: If the space of that form has other genotypes, or larger networks.
+        """
+        if self.config.fidelity is None:
+            return self
+        cheap = cheap_form(self.config)
+        if cheap.space == self.config.space:
+            return Assembly(cheap, self.space)
+        if self._given is not None:
+            raise ConfigError("'fidelity' names another space, but the space was handed in; change the inputs only (size, n)")
+        found = Assembly(cheap)
+        _check_same(self.space, found.space)
+        return found
+
     @contextmanager
     def measuring(self) -> Iterator[tuple[EvaluatorLike, Mapping[str, str | None]]]:
         """Yields the evaluator, and the origin of its scores as far as the configuration does not determine it.
@@ -250,6 +269,18 @@ class Assembly:
         """
         rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(self.config.seed, spawn_key=(stream,))))
         return list(islice(distinct(draws(self.space.encoding, rng), key_of, IDLE_DRAWS), count))
+
+
+def _check_same(full: SearchSpace, cheap: SearchSpace) -> None:
+    """Makes sure that a cheaper form of a space has its genotypes, and networks that are not larger."""
+    genotype = full.encoding.sample(np.random.Generator(np.random.PCG64(0)))
+    if cheap.encoding.size != full.encoding.size or cheap.notation(genotype) != full.notation(genotype):
+        raise ConfigError("'fidelity.space' changes the genotypes of the space; name parameters that change its networks only")
+    counted = [space.costs(genotype).flops for space in (full, cheap)]
+    if counted[1] > counted[0]:
+        raise ConfigError(
+            f"'fidelity' names larger networks than the full form: {counted[1]:,} instead of {counted[0]:,} multiply-accumulates"
+        )
 
 
 def _check_given(config: Config, space: SearchSpace) -> None:

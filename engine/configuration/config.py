@@ -30,6 +30,7 @@ from rbflex_evo.spaces.errors import shown
 from rbflex_evo.strategies import STRATEGIES
 
 from .compare_section import ComparisonPlan, first_strategy, plan_of
+from .fidelity_section import FidelityConfig, cheaper
 from .selection import NAME, NAME_RULE, Choice, read_choice
 from .yaml_reader import read_file, read_value
 
@@ -122,6 +123,7 @@ class Config(Parameters):
         fitness: Scores, objective, constraints and weights.
         strategy: Search strategy.
         budget: Limits of the search; the first one that is reached ends it.
+        fidelity: Cheaper form in which the search scores, and how many of the best are scored again in full.
         seed: Seed of the strategy and of the reference sample.
         device: Device of the forward passes: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         precision: Precision of the forward passes; ``bfloat16`` is for convolutions only.
@@ -146,6 +148,7 @@ class Config(Parameters):
     fitness: FitnessConfig
     strategy: Choice
     budget: BudgetConfig
+    fidelity: FidelityConfig | None = None
     seed: int = Field(default=0, ge=0)
     device: str = "auto"
     precision: Literal["float32", "float64", "bfloat16"] = "float32"
@@ -214,7 +217,7 @@ class Config(Parameters):
         return plan_of(self.compare, limits=limits, fronts=fronts, seed=self.seed, table=self.table)
 
 
-OPTIONAL = ("table", "sample", "correlate", "scores", "compare")
+OPTIONAL = ("table", "sample", "correlate", "scores", "compare", "fidelity")
 # The sections that name a registered thing, and the key that holds the name.
 CHOICES = {"space": "name", "data": "source", "strategy": "name", "executor": "name", "table": "source"}
 REGISTRIES = {"space": SPACES, "data": sources, "strategy": STRATEGIES, "executor": EXECUTORS, "table": TABLES}
@@ -288,6 +291,10 @@ def settings(config: Config) -> dict[str, Any]:
     create_objective(objective, proxies)
     constraints = read_constraints(config.fitness.constraints)
     chosen = config.model_dump(mode="json")
+    if config.fidelity is None:
+        del chosen["fidelity"]
+    else:
+        _check_fidelity(config, config.fidelity)
     chosen["space"] = {"version": SPACES.get(config.space.name).version, **_named(config.space)}
     chosen["data"] = _named(config.data)
     chosen["strategy"] = _named(config.strategy)
@@ -316,6 +323,13 @@ def settings(config: Config) -> dict[str, Any]:
             for name, (values, where) in metrics.items()
         }
     return chosen
+
+
+def _check_fidelity(config: Config, fidelity: FidelityConfig) -> None:
+    cheaper(config.space, config.data, fidelity)
+    for section, does in (("scores", "names a table of scores that are measured already"), ("compare", "compares at one form")):
+        if getattr(config, section) is not None:
+            raise ConfigError(f"'fidelity' scores in two forms, but {section!r} {does}; leave one out")
 
 
 # The settings that change neither a score nor the order in which candidates are proposed.

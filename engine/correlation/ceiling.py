@@ -16,7 +16,7 @@ from itertools import combinations
 
 import numpy as np
 
-from .ordering import kendall, ranked
+from rbflex_evo.engine.agreement.kendall import kendall, ranked
 
 # Fewest architectures with two runs.
 FEWEST = 3

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rbflex_evo.engine.agreement.kendall import LEVEL, Statistic
 from rbflex_evo.engine.configuration.assembly import Assembly, open_table
 from rbflex_evo.engine.configuration.config import Config, proxies_of
 from rbflex_evo.engine.configuration.selection import Choice
@@ -43,7 +44,7 @@ from .ceiling import ceiling, repeatability
 from .columns import Accuracies, Column, Kind
 from .document import Correlation, CorrelationDocument, Judged, JudgedTable, ScoreFacts, write_correlation
 from .judgement import judge_scores, kendall_of
-from .ordering import DRAWS, LEVEL, TOPS, Statistic, judge
+from .ordering import DRAWS, TOPS, judge
 
 if TYPE_CHECKING:
     from rbflex_evo.spaces.tables.table import Table

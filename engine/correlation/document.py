@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from rbflex_evo.engine.agreement.kendall import Statistic
 from rbflex_evo.engine.run.folder import replace_text
 from rbflex_evo.engine.run.result_document import Part
 from rbflex_evo.spaces import RunError
@@ -14,7 +15,6 @@ from rbflex_evo.spaces import RunError
 from .ceiling import Ceiling
 from .columns import Accuracies, Column, Kind
 from .judgement import Verdict
-from .ordering import Statistic
 
 VERSION: Literal[2] = 2
 

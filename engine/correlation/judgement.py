@@ -20,7 +20,9 @@ from typing import Literal
 
 import numpy as np
 
-from .ordering import Statistic, kendall_top, ranked, resample, with_interval
+from rbflex_evo.engine.agreement.kendall import Statistic, ranked, resample, with_interval
+
+from .ordering import kendall_top
 from .pairs import pairs_of_one_size, partial, taus, taus_of_one_size
 
 TOP = 10

@@ -20,26 +20,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 from scipy.special import gammaln
 
+from rbflex_evo.engine.agreement.kendall import Statistic, kendall, ranked, resample, varied, with_interval
+
 TOPS = (10, 5)
 DRAWS = (10, 100, 1000)
-LEVEL = 0.95
 # Number of weights held at once; several arrays of that size exist.
 ELEMENTS = 1_000_000
-
-
-@dataclass(frozen=True)
-class Statistic:
-    """Value of a statistic and its bootstrap interval; None where it is undefined."""
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
 
 
 def judge(scores: np.ndarray, accuracies: np.ndarray, *, resamples: int = 1000, seed: int = 0) -> dict[str, Statistic]:
@@ -60,23 +51,6 @@ def judge(scores: np.ndarray, accuracies: np.ndarray, *, resamples: int = 1000, 
     return {name: with_interval(float(value[0]), np.concatenate([one[name] for one in found])) for name, value in values.items()}
 
 
-def resample(count: int, times: int, rng: np.random.Generator) -> np.ndarray:
-    """Returns float64 [times, count], how often each of `count` candidates was drawn in `count` draws with replacement."""
-    return np.array([np.bincount(rng.integers(count, size=count), minlength=count) for _ in range(times)], dtype=np.float64)
-
-
-def with_interval(value: float, found: np.ndarray) -> Statistic:
-    """Returns a value with the interval of its resampled values [B], of which only finite ones count."""
-    if not math.isfinite(value):
-        return Statistic(None)
-    # A resample may leave a statistic undefined, such as Kendall's of candidates that all tie.
-    known = found[np.isfinite(found)]
-    if not len(known):
-        return Statistic(value)
-    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Statistic(value, float(low), float(high))
-
-
 def statistics(scores: np.ndarray, accuracies: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
     """Returns every statistic [B] of one score for the weights [B, N], whole numbers as float64; NaN where undefined."""
     ranks = ranked(scores)
@@ -93,16 +67,6 @@ def statistics(scores: np.ndarray, accuracies: np.ndarray, weights: np.ndarray) 
     return found
 
 
-def ranked(scores: np.ndarray) -> np.ndarray:
-    """Returns int64 [N], equal for equal scores and ascending with them; failed scores tie below all others."""
-    return np.unique(np.where(np.isnan(scores), -np.inf, scores), return_inverse=True)[1]
-
-
-def kendall(ranks: np.ndarray, accuracies: np.ndarray) -> float:
-    """Returns Kendall's tau-b, NaN where one side is constant."""
-    return float(stats.kendalltau(ranks, accuracies).statistic) if _varied(ranks, accuracies) else math.nan
-
-
 def kendall_top(ranks: np.ndarray, accuracies: np.ndarray, percent: int) -> float:
     """Returns tau-b among the best `percent` % by accuracy, rounded up; the first ones of equal accuracies."""
     count = math.ceil(len(ranks) * percent / 100 - 1e-9)
@@ -112,21 +76,17 @@ def kendall_top(ranks: np.ndarray, accuracies: np.ndarray, percent: int) -> floa
 
 def spearman(ranks: np.ndarray, accuracies: np.ndarray) -> float:
     """Returns Spearman's rho, ties averaged; NaN where one side is constant."""
-    return float(stats.spearmanr(ranks, accuracies).statistic) if _varied(ranks, accuracies) else math.nan
+    return float(stats.spearmanr(ranks, accuracies).statistic) if varied(ranks, accuracies) else math.nan
 
 
 def pearson(scores: np.ndarray, accuracies: np.ndarray) -> float:
     """Returns Pearson's r over the finite scores, NaN where one side is constant."""
     finite = np.isfinite(scores)
     sides = scores[finite], accuracies[finite]
-    if not _varied(*sides):
+    if not varied(*sides):
         return math.nan
     # Scaled to [0, 1], which changes no correlation: squares of large values would overflow.
     return float(stats.pearsonr(*((values - values.min()) / np.ptp(values) for values in sides)).statistic)
-
-
-def _varied(first: np.ndarray, second: np.ndarray) -> bool:
-    return len(first) > 1 and bool(np.ptp(first) > 0 and np.ptp(second) > 0)
 
 
 class Groups:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rbflex_evo.engine.agreement.kendall import Statistic
 from rbflex_evo.engine.figures.page import Gallery, render_page
 from rbflex_evo.engine.figures.plots import accuracy_name
 from rbflex_evo.engine.run.folder import replace_text
@@ -16,7 +17,6 @@ from . import figures as figures
 from .baselines import RANDOM
 from .columns import Accuracies
 from .document import Correlation, CorrelationDocument, Judged, JudgedTable, ScoreFacts
-from .ordering import Statistic
 
 LABELS = {
     "kendall": "Kendall τ",

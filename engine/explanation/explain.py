@@ -113,7 +113,7 @@ def explain(
 
 def scores_of_others(run: RunRecord, name: str, key: str) -> np.ndarray:
     """Returns the raw scores of the other candidates that have all members of the objective; `key` is left out."""
-    there = [e for e in run.evaluations if e.key != key and _has_members(run, e) and name in e.scores]
+    there = [e for e in run.judged if e.key != key and _has_members(run, e) and name in e.scores]
     return np.array([e.scores[name] for e in there], dtype=np.float64)
 
 
@@ -141,7 +141,7 @@ def spread_of(own: float, values: Sequence[float | None]) -> Spread:
 
 def ties_of(run: RunRecord, space: SearchSpace, own: Evaluation, spread: Mapping[str, Spread]) -> Ties:
     """Compares the member scores of every other candidate with those of this candidate, in deviations of its spread."""
-    others = [e for e in run.evaluations if e.key != own.key and _has_members(run, e)]
+    others = [e for e in run.judged if e.key != own.key and _has_members(run, e)]
     away = {}
     for name in run.members:
         deviation = spread[name].deviation
@@ -172,14 +172,16 @@ def _other_seeds(own: int, count: int) -> list[int]:
 
 def _check_inputs(run: RunRecord, batch: Batch) -> None:
     header = run.content.header or {}
-    if header.get("inputs") not in (None, batch.fingerprint):
+    # Of a search in a cheaper form, the rescored candidates are explained, in full.
+    inputs = header.get("inputs") if run.form is None else header.get("fidelity", {}).get("full_inputs")
+    if inputs not in (None, batch.fingerprint):
         raise RunError(f"the input images are not those that {run.folder} was scored with; restore them to explain it")
 
 
 def _own(run: RunRecord, evaluator: Evaluator, genotype: Genotype, config: Config) -> Evaluation:
     """Returns the evaluation of the candidate with the weights of the run, from the journal if possible."""
     key = evaluator.key(genotype)
-    own = next((e for e in run.evaluations if e.key == key), None)
+    own = next((e for e in run.judged if e.key == key), None)
     if own is None or config.scores is not None:
         (measured,) = evaluator.evaluate([(key, genotype)])
         own = own or measured

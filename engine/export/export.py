@@ -24,7 +24,6 @@ from rbflex_evo.engine.terminal.progress import Progress
 from rbflex_evo.engine.terminal.wording import named
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.fitness.network_files import save_program
-from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
 from rbflex_evo.spaces import ConfigError, FailedError, Genotype, RunError, SearchSpace, create_space, file_error
 from rbflex_evo.spaces.isolation.settings import own_settings
@@ -121,7 +120,7 @@ def networks_of(run: RunRecord, top: int | None = None) -> list[Evaluation]:
     Raises:
         RunError: if there are none, or fewer.
     """
-    view = ArchiveView.of(run.objective, run.evaluations, run.content.references, run.constraints.ordering)
+    view = run.view()
     best = view.best_first()
     if not best:
         raise RunError(f"{run.folder} has nothing to export: {why_nothing(run)}")

@@ -12,7 +12,6 @@ from rbflex_evo.engine.run.record import RunRecord
 from rbflex_evo.engine.run.result_document import Candidate
 from rbflex_evo.engine.terminal.wording import named
 from rbflex_evo.fitness.evaluation import Evaluation, six_digits
-from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.fitness.objective.constraints import Constraints, violation, written
 
 from .true_front import TrueFront, draw_true_front
@@ -66,13 +65,13 @@ def front(
     constraints: Constraints = run.constraints
     if objective.rule != "pareto":
         return None
-    data = front_data(ArchiveView.of(objective, run.evaluations, run.content.references, constraints.ordering))
+    data = front_data(run.view())
     if data.volumes is None:
         return None
     shown = data.positions[:FRONT_SHOWN]
-    fronts = true([run.evaluations[place] for place in data.positions])
+    fronts = true([run.judged[place] for place in data.positions])
     return {
-        "rows": [("knee" if place == data.knee else str(i), row(run.evaluations[place])) for i, place in enumerate(shown, 1)],
+        "rows": [("knee" if place == data.knee else str(i), row(run.judged[place])) for i, place in enumerate(shown, 1)],
         "left_out": len(data.positions) - len(shown),
         "share": f"{100 * data.volumes.shares[-1]:.1f} %",
         "reference": named(data.reference_point),
@@ -91,7 +90,7 @@ def front(
             for one in fronts
         ],
         "drawings": [
-            (f"best in {' and '.join(names)}", add(f"architecture_{names[0]}", draw(run.evaluations[place]), f"Best in {names[0]}"))
+            (f"best in {' and '.join(names)}", add(f"architecture_{names[0]}", draw(run.judged[place]), f"Best in {names[0]}"))
             for place, names in _extremes(data).items()
         ],
     }

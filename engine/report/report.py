@@ -27,6 +27,7 @@ from rbflex_evo.spaces import RbflexEvoError, RunError, SearchSpace, create_spac
 from rbflex_evo.spaces.errors import reason
 
 from . import limits
+from .rescored import rescored
 from .true_front import true_fronts
 
 if TYPE_CHECKING:
@@ -141,6 +142,7 @@ def report_contents(run: RunRecord, gallery: Gallery, *, space: SearchSpace | No
         "found": _found(run, space, gallery, best, parts) if best else None,
         "explanation": parts.of("the explanation", lambda: explanation_of(run, gallery), None) if best else None,
         "leaders": _leaders(run, space, known),
+        "rescored": rescored(run, lambda e: notation_of(space, e.genotype)),
         "top": [_row(c.notation, c.scores, c.costs, known) for c in run.outcome.top] if run.outcome else [],
         "known": known,
         "notice": notice,
@@ -179,6 +181,7 @@ def _found(run: RunRecord, space: SearchSpace, gallery: Gallery, best: Candidate
         "genotype": list(genotype),
         "evaluation": None if position is None else position + 1,
         "scores": [(name, best.scores[name], _place(run, name, best)) for name in run.proxies if name in best.scores],
+        "of": sum(not e.failed for e in run.judged),
         "costs": parts.of("parameters and FLOPs", lambda: space.costs(genotype), None),
         "table": facts,
         "accuracy_name": plots.accuracy_name(facts.dataset) if facts else "",
@@ -201,8 +204,8 @@ def _tiles(facts: TableFacts) -> Iterator[tuple[str, str]]:
 
 
 def _place(run: RunRecord, name: str, candidate: Candidate) -> int:
-    """Returns 1 + how many of this run's candidates have a higher raw score."""
-    return 1 + int(np.sum(run.scores(name) > candidate.scores[name]))
+    """Returns 1 + how many of the candidates that the found one was chosen among have a higher raw score."""
+    return 1 + int(np.sum(run.scores(name, judged=True) > candidate.scores[name]))
 
 
 def _row(notation: str, scores: Mapping[str, float], costs: Mapping[str, float], known: KnownAccuracies | None) -> dict[str, Any]:

@@ -5,6 +5,8 @@ because another machine might detect other ones. ``reference`` lines (the fixed 
 and ``evaluation`` lines follow, in the order in which the strategy was told. A ``look`` line between them holds the costs of
 an architecture that were counted before its evaluation, either because a constraint then rejected it or because a measured cost
 does not repeat.
+If the run has a ``fidelity``, the first line holds the cheaper form, in which all of these were scored. ``rescored`` lines follow
+them: the best candidates again, with their scores in the full form.
 Fields whose names begin with ``time_`` hold times; all other fields of an interrupted run equal those of an uninterrupted run.
 `crc` is a CRC-32 of the other fields of the line, except the times.
 
@@ -41,21 +43,27 @@ class JournalContent:
     Attributes:
         header: The first line, or None if the journal has no line yet.
         gammas: The calibrations of the scores by name, if the run cannot determine them again.
+        full_gammas: Those of the full form, if the run has a cheaper one.
         references: The evaluations of the reference sample.
         evaluations: The evaluations of the search.
         arrivals: The `time_elapsed` of each evaluation of the search.
         looks: The looks at costs, in the order in which they were counted.
-        seconds: The `time_elapsed` of the last line.
+        rescored: The evaluations in full of the best candidates, if the search scored in a cheaper form.
+        seconds: The `time_elapsed` of the last line of the search, before any is rescored.
+        rescored_seconds: The `time_elapsed` of the last rescored line.
         end: Length in bytes of all whole lines.
     """
 
     header: dict[str, Any] | None = None
     gammas: dict[str, dict[str, float]] | None = None
+    full_gammas: dict[str, dict[str, float]] | None = None
     references: list[Evaluation] = field(default_factory=list)
     evaluations: list[Evaluation] = field(default_factory=list)
     arrivals: list[float] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)
+    rescored: list[Evaluation] = field(default_factory=list)
     seconds: float = 0.0
+    rescored_seconds: float = 0.0
     end: int = 0
 
 
@@ -105,16 +113,22 @@ def header_line(**facts: Any) -> dict[str, Any]:
     return {"kind": "run", "version": VERSION, **facts}
 
 
-def gammas_line(calibrations: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    """Returns the line of calibrations that depend on what the machine could measure."""
-    return {"kind": "gammas", "values": {name: dict(values) for name, values in calibrations.items()}}
+def gammas_line(calibrations: Mapping[str, Mapping[str, float]], *, in_full: bool = False) -> dict[str, Any]:
+    """Returns the line of calibrations that depend on what the machine could measure.
+
+    Args:
+        calibrations: The calibrations by score.
+        in_full: Whether they are those of the full form in a run that scores in a cheaper one.
+    """
+    values = {name: dict(values) for name, values in calibrations.items()}
+    return {"kind": "gammas", **({"form": "full"} if in_full else {}), "values": values}
 
 
 def evaluation_line(kind: str, number: int, evaluation: Evaluation, elapsed: float) -> dict[str, Any]:
     """Returns the line of one evaluation.
 
     Args:
-        kind: ``evaluation`` or ``reference``.
+        kind: ``evaluation``, ``reference`` or ``rescored``.
         number: The position among the lines of that kind, from 0.
         evaluation: The evaluation.
         elapsed: Seconds since the start of the run, without interruptions.
@@ -149,15 +163,18 @@ def encode(line: Mapping[str, Any]) -> bytes:
 
 
 def rewritten(path: Path, identity: str, evaluations: int, looks: int) -> str:
-    """Returns the text of a valid journal with another identity and only its first evaluations and looks."""
-    kept = {"evaluation": evaluations, "look": looks}
+    """Returns the text of a valid journal with another identity and only its first evaluations and looks.
+
+    Rescored lines are left out: others may be the best of another budget.
+    """
+    kept = {"evaluation": evaluations, "look": looks, "rescored": 0}
     text = []
     for line in path.read_bytes().split(b"\n")[:-1]:
         values = json.loads(line)
         if values["kind"] == "run":
             del values["crc"]
             text.append(encode({**values, "identity": identity}).decode())
-        elif values["kind"] not in kept or values["number"] < kept[values["kind"]]:
+        elif values.get("form") != "full" and (values["kind"] not in kept or values["number"] < kept[values["kind"]]):
             text.append(line.decode() + "\n")
     return "".join(text)
 
@@ -209,25 +226,35 @@ def _take(content: JournalContent, line: dict[str, Any], path: Path, position: i
         content.header = line
         return
     if line["kind"] == "gammas":
-        content.gammas = _gammas(line, path, position)
+        if line.get("form") == "full":
+            content.full_gammas = _gammas(line, path, position)
+        else:
+            content.gammas = _gammas(line, path, position)
         return
     kinds: dict[str, list[Any]] = {
         "reference": content.references,
         "evaluation": content.evaluations,
         "look": content.looks,
+        "rescored": content.rescored,
     }
     if line["kind"] not in kinds:
         raise _damaged(path, position, f"its kind {line['kind']!r} is unknown")
     if line["kind"] == "reference" and (content.evaluations or content.looks):
         raise _damaged(path, position, "a reference follows an evaluation")
+    if line["kind"] != "rescored" and content.rescored:
+        raise _damaged(path, position, "a line of the search follows a rescored one")
     known = kinds[line["kind"]]
     if line.get("number") != len(known):
         raise _damaged(path, position, f"it should have number {len(known)}, but it has {line.get('number')!r}")
     read = _look if line["kind"] == "look" else _evaluation
-    taken, content.seconds = read(line, path, position)
+    taken, elapsed = read(line, path, position)
     known.append(taken)
+    if line["kind"] == "rescored":
+        content.rescored_seconds = elapsed
+        return
+    content.seconds = elapsed
     if line["kind"] == "evaluation":
-        content.arrivals.append(content.seconds)
+        content.arrivals.append(elapsed)
 
 
 def _gammas(line: dict[str, Any], path: Path, position: int) -> dict[str, dict[str, float]]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from rbflex_evo.fitness.costs.metric import metrics_named
 from rbflex_evo.fitness.evaluation import Evaluation
+from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.fitness.objective.constraints import Constraints, read_constraints
 from rbflex_evo.fitness.objective.objective import Objective, ObjectiveParameters, create_objective
 from rbflex_evo.spaces import RunError, UnknownNameError, parse
@@ -44,6 +45,28 @@ class RunRecord:
     def evaluations(self) -> list[Evaluation]:
         """The evaluations, in the order in which the strategy was told."""
         return self.content.evaluations
+
+    @property
+    def form(self) -> dict[str, Any] | None:
+        """The cheaper form in which the search scored: the keys of ``fidelity`` except ``rescore``; None if it is the full form."""
+        given = self.config.get("fidelity")
+        return {key: value for key, value in given.items() if key != "rescore"} if isinstance(given, dict) else None
+
+    @property
+    def judged(self) -> list[Evaluation]:
+        """The candidates among which the found one was chosen: of a finished run in a cheaper form the rescored ones, else all."""
+        return self.evaluations if self.form is None or self.outcome is None else self.content.rescored
+
+    def view(self) -> ArchiveView:
+        """Returns the candidates among which the found one was chosen, with their utilities.
+
+        Raises:
+            ConfigError: If the objective or the constraints of the configuration are wrong.
+        """
+        ordering = self.constraints.ordering
+        if self.judged is not self.evaluations:
+            return ArchiveView.among(self.objective, self.judged, ordering)
+        return ArchiveView.of(self.objective, self.evaluations, self.content.references, ordering)
 
     @property
     def arrivals(self) -> np.ndarray:
@@ -107,9 +130,15 @@ class RunRecord:
         values = self.config["fitness"].get("objective") or {"score": next(iter(proxies), None)}
         return parse(ObjectiveParameters, values, "fitness.objective")
 
-    def scores(self, name: str) -> np.ndarray:
-        """Returns one raw score of each evaluation, float64 [n]; NaN if any score of the candidate failed."""
-        return np.array([math.nan if e.failures else e.scores.get(name, math.nan) for e in self.evaluations])
+    def scores(self, name: str, *, judged: bool = False) -> np.ndarray:
+        """Returns one raw score of each evaluation, float64 [n]; NaN if any score of the candidate failed.
+
+        Args:
+            name: The score.
+            judged: Whether to return it for each of `judged` instead of each evaluation of the search.
+        """
+        told = self.judged if judged else self.evaluations
+        return np.array([math.nan if e.failures else e.scores.get(name, math.nan) for e in told])
 
     def position(self, candidate: Candidate) -> int | None:
         """Returns the index of a candidate's evaluation, or None if the journal does not hold it."""
@@ -130,7 +159,7 @@ def read_run(folder: Path) -> RunRecord:
     # In this order: a search that ends in between has all evaluations of its result in the journal.
     outcome = read_result(folder / "result.json")
     content = read_journal(folder / "journal.jsonl")
-    check_journal(outcome, len(content.evaluations), folder)
+    check_journal(outcome, content, folder)
     return RunRecord(
         folder=folder,
         config=_config(path, config_text),

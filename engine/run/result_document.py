@@ -14,6 +14,7 @@ from rbflex_evo.spaces import Genotype, RunError, SearchSpace
 from rbflex_evo.spaces.errors import reason
 
 from .folder import no_journal, replace_text
+from .journal import JournalContent
 
 VERSION: Literal[1] = 1
 
@@ -88,8 +89,36 @@ class TableFacts(Part):
     mean: float | None = None
 
 
+class Agreement(Part):
+    """Kendall's tau-b between two forms, with its 95 % interval; None where it is undefined."""
+
+    kendall: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+class RescoringFacts(Part):
+    """How the best candidates of a search in a cheaper form were scored again in full.
+
+    Attributes:
+        form: The cheaper form: the keys of ``fidelity``.
+        count: Number of candidates that were scored again.
+        failed: Number of them that failed in full.
+        time_seconds: Duration, without the time between sessions.
+        agreement: By score, Kendall between both forms over these candidates; ``objective`` is that of several scores.
+        evaluator: Facts about the measurement in full.
+    """
+
+    form: dict[str, Any]
+    count: int
+    failed: int = 0
+    time_seconds: float = 0.0
+    agreement: dict[str, Agreement] = {}
+    evaluator: dict[str, Any] = {}
+
+
 class ResultDocument(Part):
-    """The content of result.json."""
+    """The content of result.json; with ``rescoring``, the scores of best, top and front are those in full."""
 
     version: Literal[1] = VERSION
     name: str = ""
@@ -102,6 +131,7 @@ class ResultDocument(Part):
     counts: dict[str, int] = {}
     time_seconds: float = 0.0
     evaluator: dict[str, Any] = {}
+    rescoring: RescoringFacts | None = None
     table: TableFacts | None = None
     environment: dict[str, Any] = {}
 
@@ -131,13 +161,17 @@ def read_result(path: Path) -> ResultDocument | None:
         raise RunError(f"{path} is damaged; remove it, and resuming the run writes it again") from None
 
 
-def check_journal(document: ResultDocument | None, evaluations: int, folder: Path) -> None:
+def check_journal(document: ResultDocument | None, content: JournalContent, folder: Path) -> None:
     """Makes sure that the journal of a finished run has all evaluations of its result.
 
     Raises:
         RunError: If its end is lost; the message says how to get it back.
     """
-    wanted = 0 if document is None else document.counts.get("unique", 0)
+    if document is None:
+        return
+    wanted, evaluations = document.counts.get("unique", 0), len(content.evaluations)
+    if document.rescoring is not None:
+        wanted, evaluations = wanted + document.rescoring.count, evaluations + len(content.rescored)
     if wanted and not (folder / "journal.jsonl").exists():
         raise no_journal(folder)
     if evaluations < wanted:

@@ -47,6 +47,44 @@ class Fleet:
 
 
 @dataclass(frozen=True)
+class Rescoring:
+    """Predicted time of the last step of a search in a cheaper form, which comes on top of the budget.
+
+    Attributes:
+        candidates: Number of candidates that are scored again in full.
+        candidate_seconds: Median time to measure one of them in one worker.
+        preparation_seconds: Time to detect the gammas of the full form, once.
+        seconds: Time of the step.
+    """
+
+    candidates: int
+    candidate_seconds: float
+    preparation_seconds: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What measuring three candidates in one form showed.
+
+    Attributes:
+        each: Median seconds of a candidate.
+        preparation: Seconds to detect the gammas.
+        traffic: Bytes of a candidate on its way to a worker and of its statistics on their way back.
+        facts: Facts of the evaluator.
+        device: Type of the device.
+        peak_memory: Bytes that the largest worker process held; 0 if this process measured.
+    """
+
+    each: float
+    preparation: float
+    traffic: tuple[int, int]
+    facts: dict[str, Any]
+    device: str
+    peak_memory: int
+
+
+@dataclass(frozen=True)
 class Estimate:
     """Predicted time and memory of a search.
 
@@ -59,6 +97,7 @@ class Estimate:
         seconds: Time of the whole search; None if the budget limits only generations.
         memory: Peak memory of all workers in bytes; None if unknown.
         fleet: What the strategy does with the workers; None if the configuration names no number of workers above 1.
+        rescoring: What scoring the best again in full adds; None if the search scores in full.
     """
 
     candidate_seconds: float
@@ -69,6 +108,7 @@ class Estimate:
     seconds: float | None
     memory: int | None
     fleet: Fleet | None
+    rescoring: Rescoring | None = None
 
     def as_values(self) -> dict[str, Any]:
         """Returns it as JSON data."""
@@ -86,7 +126,35 @@ def estimate(config: Config) -> Estimate:
         raise ConfigError("'scores' names a table, so nothing will be measured; leave it out to estimate a search that measures")
     parts = Assembly(config)
     _ = parts.table
-    with _measuring(config, parts).evaluator(cached=False) as evaluator:
+    found = _measured(parts, parts.cheap)
+    workers = int(found.facts["workers"]) if config.workers == "auto" else config.workers
+    several = workers > 1 and (config.workers != "auto" or config.executor.name != "local")
+    fleet = _fleet(config, workers, found.each, *found.traffic) if several else None
+    memory = _peak_memory(workers, found.device, found.peak_memory)
+    return Estimate(
+        candidate_seconds=found.each,
+        preparation_seconds=found.preparation,
+        workers=workers,
+        device=str(found.facts["device"]),
+        evaluations=config.budget.evaluations,
+        seconds=_whole(config, found.each / workers if fleet is None else 1 / fleet.per_second, found.preparation),
+        memory=memory,
+        fleet=fleet,
+        rescoring=_rescoring(config, parts, workers),
+    )
+
+
+def _rescoring(config: Config, parts: Assembly, workers: int) -> Rescoring | None:
+    if config.fidelity is None:
+        return None
+    found = _measured(parts, parts)
+    count = min(config.fidelity.rescore, config.budget.evaluations or config.fidelity.rescore)
+    return Rescoring(count, found.each, found.preparation, found.preparation + count * found.each / workers)
+
+
+def _measured(parts: Assembly, form: Assembly) -> Measured:
+    """Measures three random candidates of a search in one form."""
+    with _measuring(parts.config, form).evaluator(cached=False) as evaluator:
         keys = [key for key, _ in parts.random_pairs(evaluator.key, CANDIDATES, stream=2)]
         start = time.monotonic()
         evaluator.prepare()
@@ -95,28 +163,16 @@ def estimate(config: Config) -> Estimate:
         traffic = [evaluator.traffic(key, found) for key, found in measured.items()]
         facts = evaluator.facts()
         device = evaluator.conditions.device.type
-    workers = int(facts["workers"]) if config.workers == "auto" else config.workers
-    each = statistics.median(found.seconds for found in measured.values())
     sent, returned = (max(column) for column in zip(*traffic, strict=True))
-    several = workers > 1 and (config.workers != "auto" or config.executor.name != "local")
-    fleet = _fleet(config, workers, each, sent, returned) if several else None
-    return Estimate(
-        candidate_seconds=each,
-        preparation_seconds=preparation,
-        workers=workers,
-        device=str(facts["device"]),
-        evaluations=config.budget.evaluations,
-        seconds=_whole(config, each / workers if fleet is None else 1 / fleet.per_second, preparation),
-        memory=_peak_memory(workers, device, evaluator.peak_memory),
-        fleet=fleet,
-    )
+    each = statistics.median(found.seconds for found in measured.values())
+    return Measured(each, preparation, (sent, returned), facts, device, evaluator.peak_memory)
 
 
 def _measuring(config: Config, parts: Assembly) -> Assembly:
     """Returns what measures the candidates, one after another: it starts one worker elsewhere, not as many as the search would."""
     if parts.executor.here or config.workers == "auto":
         return parts
-    return Assembly(config.model_copy(update={"workers": 1}))
+    return Assembly(parts.config.model_copy(update={"workers": 1}))
 
 
 def _fleet(config: Config, workers: int, each: float, sent: int, returned: int) -> Fleet:

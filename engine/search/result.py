@@ -45,6 +45,7 @@ class Result:
         view: All evaluations of the run, in order.
         found: Content of result.json.
         weights: How the networks' weights are drawn.
+        full: The rescored candidates in full, if the search scored in a cheaper form; the best ones are chosen among them.
     """
 
     folder: Path
@@ -52,20 +53,27 @@ class Result:
     view: ArchiveView
     found: ResultDocument
     weights: WeightParameters = field(default_factory=WeightParameters)
+    full: ArchiveView | None = None
 
     def __repr__(self) -> str:
         best = self.best or why_nothing(self.found)
-        return f"<Result {self.folder}: {best}, {counted(len(self.view), 'evaluation')}>"
+        rescored = "" if self.full is None else f", {len(self.full)} of them again in full"
+        return f"<Result {self.folder}: {best}, {counted(len(self.view), 'evaluation')}{rescored}>"
 
     def _repr_html_(self) -> str:
         from .result_page import result_page
 
-        return result_page(self.folder, self.space, self.view, self.found, self.best)
+        return result_page(self.folder, self.space, self.view, self.found, self.best, self.full)
+
+    @property
+    def judged(self) -> ArchiveView:
+        """The candidates among which the best ones are chosen: the rescored ones in full if there are any, otherwise all."""
+        return self.view if self.full is None else self.full
 
     @cached_property
     def ranked(self) -> Sequence[Evaluation]:
-        """Every candidate that neither failed nor is infeasible, best first."""
-        return self.view.best_first()
+        """Every candidate of `judged` that neither failed nor is infeasible, best first."""
+        return self.judged.best_first()
 
     @property
     def best(self) -> Candidate | None:
@@ -83,7 +91,7 @@ class Result:
             RunError: if the search had one objective.
         """
         self._check_front()
-        return [candidate(evaluation, self.space) for evaluation in self.view.front()]
+        return [candidate(evaluation, self.space) for evaluation in self.judged.front()]
 
     def network(self) -> nn.Module:
         """Builds the best network as its benchmark counts it, with untrained weights drawn like the scored ones.
@@ -126,12 +134,13 @@ class Result:
         The index is the number of the evaluation, from 1. The columns are the rank (1 is the best; missing if the candidate failed
         or breaks a limit), the status ("scored", "failed", "infeasible"), notation, genotype, with several objectives whether the
         candidate is on the front, each score and each cost by name (a cost whose name is taken is NAME_cost), the seconds of the
-        measurement and the reason of a failure.
+        measurement and the reason of a failure. If the search scored in a cheaper form, rank and scores are those of this form, and
+        rank_full and NAME_full are those in full of the candidates that were scored again.
 
         Raises:
             ConfigError: If pandas is not installed.
         """
-        return result_table.frame_of(result_table.columns_of(self.view, self.space))
+        return result_table.frame_of(result_table.columns_of(self.view, self.space, self.full))
 
     def to_csv(self, path: str | Path) -> None:
         """Writes the columns of `to_dataframe` as CSV, without pandas.
@@ -139,7 +148,7 @@ class Result:
         Raises:
             RunError: If the file cannot be written.
         """
-        replace_text(Path(path), result_table.csv_text(result_table.columns_of(self.view, self.space)))
+        replace_text(Path(path), result_table.csv_text(result_table.columns_of(self.view, self.space, self.full)))
 
     def plot_progress(self, score: str | None = None, *, ax: Axes | None = None) -> Axes:
         """Draws the best raw value of a score so far against the number of unique evaluations; a diamond is the found architecture.
@@ -154,7 +163,7 @@ class Result:
         """
         from . import result_plots
 
-        return result_plots.progress(self.view, score, ax)
+        return result_plots.progress(self.view, score, ax, self._found_key)
 
     def plot_scores(self, cost: str = "params", score: str | None = None, *, ax: Axes | None = None) -> Axes:
         """Draws a score of every candidate against a cost; a diamond is the found architecture.
@@ -171,7 +180,7 @@ class Result:
         """
         from . import result_plots
 
-        return result_plots.score_against(self.view, self.space, score, cost, ax)
+        return result_plots.score_against(self.view, self.space, score, cost, ax, self._found_key)
 
     def plot_front(self, across: str | None = None, up: str | None = None, *, ax: Axes | None = None) -> Axes:
         """Draws two objectives of every candidate with the front and its knee.
@@ -188,7 +197,7 @@ class Result:
         from . import result_plots
 
         self._check_front()
-        return result_plots.front(self.view, across, up, ax)
+        return result_plots.front(self.judged, across, up, ax)
 
     def plot_ranks(self, top: int = TOP, *, ax: Axes | None = None) -> Axes:
         """Draws the rank of each of the `top` best candidates in each score that the objective reads, among all of the run.
@@ -202,7 +211,11 @@ class Result:
         """
         from . import result_plots
 
-        return result_plots.ranks(self.view, _whole(top, "top"), ax)
+        return result_plots.ranks(self.judged, _whole(top, "top"), ax)
+
+    @property
+    def _found_key(self) -> str | None:
+        return None if self.best is None else self.best.key
 
     def _check_front(self) -> None:
         if self.view.objective.rule != "pareto":
@@ -231,6 +244,8 @@ class Result:
 
 def why_nothing(found: ResultDocument) -> str:
     """Returns why a search without a best candidate has none, as a phrase."""
+    if found.rescoring is not None and found.rescoring.count:
+        return "nothing found, because every candidate that was scored again failed in full"
     counts = found.counts
     rejected, broke = counts.get("rejected", 0), counts.get("unique", 0) - counts.get("failed", 0)
     if counts.get("failed", 0) and not (rejected or broke):
@@ -274,19 +289,22 @@ def document(
     view: ArchiveView,
 ) -> ResultDocument:
     """Returns the content of result.json; the table's facts are added by `table_facts` when the search is over."""
-    top = [candidate(evaluation, space) for evaluation in view.best_first()[:TOP]]
     return ResultDocument(
         name=name,
         space=space.name,
         stop_reason=stop_reason,
-        best=top[0] if top else None,
-        top=top,
-        front=_front(view, space),
+        **best_of(view, space),
         counts=dict(counts),
         time_seconds=round(seconds, 3),
         evaluator=dict(evaluator),
         environment=environment(),
     )
+
+
+def best_of(view: ArchiveView, space: SearchSpace) -> dict[str, Any]:
+    """Returns the fields of `ResultDocument` that name the best candidates: best, top and front."""
+    top = [candidate(evaluation, space) for evaluation in view.best_first()[:TOP]]
+    return {"best": top[0] if top else None, "top": top, "front": _front(view, space)}
 
 
 def _front(view: ArchiveView, space: SearchSpace) -> FrontFacts | None:

@@ -22,7 +22,9 @@ CURVES = 3
 """Most curves that are shown; `Result.plot_progress` draws the others."""
 
 
-def result_page(folder: Path, space: SearchSpace, view: ArchiveView, found: ResultDocument, best: Candidate | None) -> str:
+def result_page(
+    folder: Path, space: SearchSpace, view: ArchiveView, found: ResultDocument, best: Candidate | None, full: ArchiveView | None
+) -> str:
     """Returns HTML for a part of a page; what cannot be drawn is left out, and the page says so.
 
     Args:
@@ -31,15 +33,16 @@ def result_page(folder: Path, space: SearchSpace, view: ArchiveView, found: Resu
         view: All evaluations.
         found: Content of result.json.
         best: The best candidate.
+        full: The rescored candidates in full, if the search scored in a cheaper form.
     """
     gallery, parts = Gallery(None), Parts()
     contents = {
         "folder": folder,
         "found": found,
         "best": best,
-        "scores": _scores(view, best) if best else [],
+        "scores": _scores(view if full is None else full, best) if best else [],
         "drawing": parts.of("the drawing of the architecture", lambda: _drawing(space, best, gallery), None) if best else None,
-        "figures": parts.of("the curves of the search", lambda: list(_figures(view, gallery)), []) if best else [],
+        "figures": parts.of("the curves of the search", lambda: list(_figures(view, gallery, best, full)), []) if best else [],
     }
     return render_page("result.html.j2", {**contents, "missing": parts.missing})
 
@@ -52,13 +55,13 @@ def _drawing(space: SearchSpace, best: Candidate, gallery: Gallery) -> Shown:
     return gallery.add("architecture", draw_architecture(space.drawing(tuple(best.genotype))), "Drawing of the found architecture")
 
 
-def _figures(view: ArchiveView, gallery: Gallery) -> Iterator[Shown]:
+def _figures(view: ArchiveView, gallery: Gallery, best: Candidate, full: ArchiveView | None) -> Iterator[Shown]:
     if view.objective.rule == "pareto":
-        data = front_data(view)
+        data = front_data(view if full is None else full)
         up = int(np.argmax(data.signs > 0))
         across = next(place for place in range(len(data.members)) if place != up)
         yield gallery.add("front", draw_front(data, across, up), "The front")
-    found = found_position(view)
+    found = found_position(view, best.key)
     for name in members_of(view)[:CURVES]:
         values = scores_of(view, name)
         mark = None if found is None else (found + 1.0, float(values[found]))

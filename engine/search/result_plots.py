@@ -47,19 +47,19 @@ def members_of(view: ArchiveView) -> list[str]:
     return [name for name in view.objective.scores if name in known] or known
 
 
-def progress(view: ArchiveView, score: str | None, ax: Axes | None) -> Axes:
+def progress(view: ArchiveView, score: str | None, ax: Axes | None, best: str | None) -> Axes:
     """Draws the best raw value of a score so far against the number of evaluations; see `Result.plot_progress`."""
     name = members_of(view)[0] if score is None else score
-    values, found = scores_of(view, name), found_position(view)
+    values, found = scores_of(view, name), found_position(view, best)
     axes = axes_for(ax)
     plots.draw_best(plots.best_so_far(values), name, None if found is None else (found + 1.0, float(values[found])), axes)
     return axes
 
 
-def score_against(view: ArchiveView, space: SearchSpace, score: str | None, cost: str, ax: Axes | None) -> Axes:
+def score_against(view: ArchiveView, space: SearchSpace, score: str | None, cost: str, ax: Axes | None, best: str | None) -> Axes:
     """Draws a score against a cost; see `Result.plot_scores`."""
     name = members_of(view)[0] if score is None else score
-    values, costs, found = scores_of(view, name), costs_of(view, space, cost), found_position(view)
+    values, costs, found = scores_of(view, name), costs_of(view, space, cost), found_position(view, best)
     axes = axes_for(ax)
     draw_against(costs, values, (cost, name), None if found is None else (float(costs[found]), float(values[found])), axes)
     return axes
@@ -114,10 +114,9 @@ def ranks(view: ArchiveView, top: int, ax: Axes | None) -> Axes:
     return axes
 
 
-def found_position(view: ArchiveView) -> int | None:
-    """Returns the position of the best evaluation, or None if there is none."""
-    incumbent = view.incumbent()
-    return None if incumbent is None else next(i for i, e in enumerate(view.evaluations) if e.key == incumbent.key)
+def found_position(view: ArchiveView, best: str | None) -> int | None:
+    """Returns the position of the evaluation whose key is `best`, or None if that is None."""
+    return None if best is None else next(i for i, e in enumerate(view.evaluations) if e.key == best)
 
 
 def axes_for(ax: Axes | None) -> Axes:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Columns = dict[str, list[Any]]
 
 
-def columns_of(view: ArchiveView, space: SearchSpace) -> Columns:
+def columns_of(view: ArchiveView, space: SearchSpace, full: ArchiveView | None = None) -> Columns:
     """Returns the columns of the table, each with a value for every evaluation, in the order of evaluation.
 
     evaluation: Number of the evaluation, from 1.
@@ -28,6 +28,8 @@ def columns_of(view: ArchiveView, space: SearchSpace) -> Columns:
     One column for each score and each cost; None where it is unknown. A cost whose name is taken is NAME_cost.
     seconds: Duration of the measurement; 0 if it came from the cache.
     reason: Why the candidate failed.
+
+    With `full`, the rescored candidates of a search in a cheaper form, rank_full and NAME_full are their ranks and scores in full.
     """
     told = view.evaluations
     places = {evaluation.key: place for place, evaluation in enumerate(view.best_first(), 1)}
@@ -48,7 +50,17 @@ def columns_of(view: ArchiveView, space: SearchSpace) -> Columns:
             column = name if name not in taken else f"{name}_{suffix}"
             taken.add(column)
             columns[column] = [each.get(name) for each in values]
-    return columns | last
+    return columns | ({} if full is None else _in_full(view, full)) | last
+
+
+def _in_full(view: ArchiveView, full: ArchiveView) -> Columns:
+    places = {evaluation.key: place for place, evaluation in enumerate(full.best_first(), 1)}
+    scores = {evaluation.key: evaluation.scores for evaluation in full.evaluations}
+    keys = [evaluation.key for evaluation in view.evaluations]
+    return {
+        "rank_full": [places.get(key) for key in keys],
+        **{f"{name}_full": [scores.get(key, {}).get(name) for key in keys] for name in names_in(scores.values())},
+    }
 
 
 def names_in(values: Iterable[Mapping[str, float]]) -> list[str]:
@@ -79,4 +91,4 @@ def frame_of(columns: Columns) -> pd.DataFrame:
             "to_dataframe() needs pandas: install it (pip install 'rbflex-evo[dataframe]'), or write a file by to_csv(path)"
         ) from error
     frame = pd.DataFrame(columns).set_index("evaluation")
-    return frame.astype({"rank": "Int64"})
+    return frame.astype({name: "Int64" for name in ("rank", "rank_full") if name in frame})

@@ -11,13 +11,14 @@
         result = search.result()
 
 If the folder holds an unfinished run of an equal configuration, the search resumes it; a finished run gives its result at once.
+If the configuration has a ``fidelity``, the search scores in that cheaper form, and the best candidates are scored again in full.
 The table of known accuracies is only checked to be of this space before the search, and read when the search is over.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,10 +29,11 @@ from rbflex_evo.engine.configuration.assembly import Assembly
 from rbflex_evo.engine.configuration.budget import with_budget
 from rbflex_evo.engine.configuration.config import Config, identity, load_config
 from rbflex_evo.engine.configuration.resetting import with_settings
+from rbflex_evo.engine.fidelity.rescoring import agreements_of, rescore
 from rbflex_evo.engine.run.folder import RunFolder, find_run, opened, own_config
 from rbflex_evo.engine.run.journal import Journal, JournalContent, evaluation_line, gammas_line, header_line, read_journal
 from rbflex_evo.engine.run.origins import check_origins
-from rbflex_evo.engine.run.result_document import ResultDocument, check_journal, read_result, write_result
+from rbflex_evo.engine.run.result_document import RescoringFacts, ResultDocument, check_journal, read_result, write_result
 from rbflex_evo.engine.terminal.interrupt import STOPS, Interrupt, Interrupted, Stopped
 from rbflex_evo.engine.terminal.messages import attempt, say
 from rbflex_evo.engine.terminal.progress import Progress
@@ -40,7 +42,7 @@ from rbflex_evo.fitness.costs.book import CostBook
 from rbflex_evo.fitness.evaluation import Calibrated, Evaluation, EvaluatorLike, evaluate
 from rbflex_evo.fitness.measuring.executors.executor import ExecutorLost
 from rbflex_evo.fitness.objective.archive import ArchiveView
-from rbflex_evo.spaces import FailedError, Genotype, RunError, SearchSpace
+from rbflex_evo.spaces import ConfigError, FailedError, Genotype, RunError, SearchSpace
 from rbflex_evo.spaces.encodings.distinct import distinct
 from rbflex_evo.spaces.isolation.settings import own_settings
 from rbflex_evo.strategies import STRATEGIES
@@ -49,7 +51,7 @@ from .budget import Budget
 from .callback import Callback, Callbacks
 from .extension import Keys, extend, finish, kept_of
 from .loop import Loop, check_answer
-from .result import Result, document, table_facts
+from .result import Result, best_of, document, table_facts
 
 if TYPE_CHECKING:
     from rbflex_evo.spaces import SearchSpace
@@ -70,7 +72,8 @@ class Search:
 
     Raises:
         GenotypeError: if a warm start is not of the space.
-        ConfigError: if the warm start does not fit into the budget, the space is another one, or one of the callbacks is none.
+        ConfigError: if the warm start does not fit into the budget, the space is another one, one of the callbacks is none, or an
+            evaluator is handed in although the configuration has a ``fidelity``.
     """
 
     def __init__(
@@ -92,6 +95,8 @@ class Search:
         self.quiet = quiet
         self.report = report
         self._identity = identity(config)
+        if evaluator is not None and config.fidelity is not None:
+            raise ConfigError("'fidelity' measures in two forms, but one evaluator was handed in; leave 'fidelity' out")
         self._given = evaluator
         self._other_budget = False
         self._provenance = provenance or {"inputs": None, "backend": None}
@@ -162,12 +167,16 @@ class Search:
 
     @contextmanager
     def _evaluator(self) -> Iterator[tuple[EvaluatorLike, Mapping[str, str | None]]]:
-        """Yields the evaluator, and what scores depend on that the configuration does not tell."""
+        """Yields the evaluator of the search, and what scores depend on that the configuration does not tell."""
         if self._given is not None:
             yield self._given, self._provenance
             return
-        with self.parts.measuring() as measuring:
+        with self.parts.cheap.measuring() as measuring:
             yield measuring
+
+    def _key_of(self, evaluator: EvaluatorLike) -> Callable[[Genotype], str]:
+        """Returns the keys of the search, which are those of the full form: networks that only a cheaper form merges differ."""
+        return evaluator.key if self.config.fidelity is None else Keys(self.space, self.parts.raw).key
 
     def _loop(
         self,
@@ -180,7 +189,7 @@ class Search:
         book: CostBook,
     ) -> Loop:
         """Returns the loop, resumed, its space prepared and its reference sample scored."""
-        view = ArchiveView(self.parts.objective, evaluator.key, self.parts.constraints.ordering)
+        view = ArchiveView(self.parts.objective, self._key_of(evaluator), self.parts.constraints.ordering)
         self._begin(folder, content, journal, inputs, book)
         self._prepare(folder, content, journal, evaluator, interrupt)
         if view.objective.reference == "sample":
@@ -229,7 +238,7 @@ class Search:
         if identity(before.model_copy(update={"budget": self.config.budget})) != self._identity:
             raise RunError(f"{folder.path} holds a run of another configuration; give this one another name (--set name=...)")
         content = read_journal(folder.journal)
-        check_journal(read_result(folder.result), len(content.evaluations), folder.path)
+        check_journal(read_result(folder.result), content, folder.path)
         old, new = (Budget(**config.budget.model_dump()) for config in (before, self.config))
 
         def replay(aside: RunFolder, content: JournalContent, journal: Journal) -> Loop:
@@ -266,7 +275,7 @@ class Search:
         """Writes the journal's first line, or makes sure that the one there is of this run."""
         origins = self.parts.origins(book, measured=inputs["inputs"] is not None)
         if content.header is None:
-            facts = {**inputs, **({"origins": origins} if origins else {})}
+            facts = {**inputs, **self._fidelity_facts(), **({"origins": origins} if origins else {})}
             journal.append(header_line(identity=self._identity, space=self.space.name, **facts, time_started=time.time()))
             return
         self._check_identity(folder, content)
@@ -280,11 +289,19 @@ class Search:
                 f"{folder.path} began with the backend {content.header.get('backend')!r}, but here it is "
                 f"{inputs['backend']!r}; go on where that is available, or give the run another name"
             )
-        if content.header.get("inputs") != inputs["inputs"]:
+        images = {"inputs": inputs["inputs"], **self._fidelity_facts()}
+        if any(content.header.get(name) != value for name, value in images.items()):
             raise RunError(
                 f"the input images are not those that {folder.path} began with; restore them, or give the run another name"
             )
         self._check_origins(folder, content, origins)
+
+    def _fidelity_facts(self) -> dict[str, Any]:
+        """Returns what the journal's first line says of the forms: the cheaper one, and the inputs of the full one."""
+        fidelity = self.config.fidelity
+        if fidelity is None:
+            return {}
+        return {"fidelity": {**fidelity.form, "rescore": fidelity.rescore, "full_inputs": self.parts.batch.fingerprint}}
 
     def _check_origins(self, folder: RunFolder, content: JournalContent, origins: Mapping[str, str | None]) -> None:
         began = None if content.header is None else content.header.get("origins")
@@ -299,25 +316,36 @@ class Search:
             )
 
     def _prepare(
-        self, folder: RunFolder, content: JournalContent, journal: Journal, evaluator: EvaluatorLike, interrupt: Interrupt
+        self,
+        folder: RunFolder,
+        content: JournalContent,
+        journal: Journal,
+        evaluator: EvaluatorLike,
+        interrupt: Interrupt,
+        *,
+        in_full: bool = False,
     ) -> None:
-        """Calibrates the scores, in each session of a run with the same result."""
+        """Calibrates the scores, in each session of a run with the same result; each form has its own calibrations."""
         calibrated = evaluator if isinstance(evaluator, Calibrated) else None
-        if content.gammas is not None and calibrated is not None:
-            calibrated.recall(content.gammas)
+        known = content.full_gammas if in_full else content.gammas
+        if known is not None and calibrated is not None:
+            calibrated.recall(known)
             return
         with self._progress("gammas", None, unit="network") as progress:
             evaluator.prepare(interrupt.after(progress.to))
         interrupt.check()
         if calibrated is not None and calibrated.provisional:
-            if content.evaluations or content.references:
+            if content.rescored if in_full else content.evaluations or content.references:
                 names = ", ".join(sorted(calibrated.provisional))
                 raise FailedError(
                     f"a network for the gammas of {names} died or took too long, but it did not when {folder.path} began; "
                     "make room (or raise timeout), and resume"
                 )
-            content.gammas = calibrated.calibrations
-            journal.append(gammas_line(calibrated.calibrations))
+            if in_full:
+                content.full_gammas = calibrated.calibrations
+            else:
+                content.gammas = calibrated.calibrations
+            journal.append(gammas_line(calibrated.calibrations, in_full=in_full))
 
     def _score_reference(
         self,
@@ -342,7 +370,55 @@ class Search:
         journal.sync()
         view.set_reference(content.references)
 
-    def _finish(self, folder: RunFolder, view: ArchiveView, found: ResultDocument, table: Table | None) -> Result:
+    def _rescored(
+        self, folder: RunFolder, content: JournalContent, loop: Loop, interrupt: Interrupt, found: ResultDocument
+    ) -> tuple[ResultDocument, ArchiveView | None]:
+        """Scores the best candidates again in full; returns the result with them, and their view.
+
+        Without a cheaper form, returns the given result and None.
+        """
+        fidelity = self.config.fidelity
+        if fidelity is None:
+            return found, None
+        chosen = loop.view.best_first()[: fidelity.rescore]
+        for known, cheap in zip(content.rescored, chosen, strict=False):
+            check_answer(known, cheap.key, cheap.genotype, folder)
+        searched, started = loop.seconds, time.monotonic()
+        earlier = max(0.0, content.rescored_seconds - content.seconds)
+
+        def seconds() -> float:
+            return earlier + time.monotonic() - started
+
+        facts: dict[str, Any] = {}
+        if len(content.rescored) < len(chosen):
+            with (
+                Journal(folder.journal, folder.journal.stat().st_size) as journal,
+                self.parts.measuring() as (evaluator, _),
+            ):
+                self._prepare(folder, content, journal, evaluator, interrupt, in_full=True)
+                with self._progress("rescoring", len(chosen), initial=len(content.rescored), unit="candidate") as progress:
+
+                    def step() -> None:
+                        progress.advance()
+                        interrupt.check()
+
+                    rescore(chosen, evaluator, journal, content.rescored, lambda: searched + seconds(), step)
+                journal.sync()
+                facts = evaluator.facts()
+        view = ArchiveView.among(self.parts.objective, content.rescored, self.parts.constraints.ordering)
+        rescoring = RescoringFacts(
+            form=fidelity.form,
+            count=len(chosen),
+            failed=sum(evaluation.failed for evaluation in content.rescored),
+            time_seconds=round(seconds(), 3),
+            agreement=agreements_of(loop.view, view),
+            evaluator=facts,
+        )
+        return found.model_copy(update={**best_of(view, self.space), "rescoring": rescoring}), view
+
+    def _finish(
+        self, folder: RunFolder, view: ArchiveView, found: ResultDocument, table: Table | None, full: ArchiveView | None
+    ) -> Result:
         # Only now, with nothing left to decide, is the table read.
         if table is not None and self.config.table is not None:
             source, best = self.config.table.name, found.best
@@ -352,12 +428,13 @@ class Search:
         write_result(folder.result, found)
         if self.report:
             self._write_report(folder)
-        return self._result(folder, view, found)
+        return self._result(folder, view, found, full)
 
     def _finished(self, folder: RunFolder, content: JournalContent, found: ResultDocument) -> Result:
         """Returns the result of a run that is over, with another table or a new report where one is asked for."""
         ordering = self.parts.constraints.ordering
         view = ArchiveView.of(self.parts.objective, content.evaluations, content.references, ordering)
+        full = None if found.rescoring is None else ArchiveView.among(self.parts.objective, content.rescored, ordering)
         wanted = self.config.table
         another = own_config(folder.config).table != wanted
         table = self.parts.table if another else None
@@ -366,10 +443,10 @@ class Search:
             table = attempt("known accuracies", f"rbflex-evo resume {folder.path}", lambda: self.parts.table)
         if another or table is not None:
             folder.write_config(self.config)
-            return self._finish(folder, view, found.model_copy(update={"table": None}), table)
+            return self._finish(folder, view, found.model_copy(update={"table": None}), table, full)
         if self.report and not folder.report.is_file():
             self._write_report(folder)
-        return self._result(folder, view, found)
+        return self._result(folder, view, found, full)
 
     def _write_report(self, folder: RunFolder) -> None:
         """Writes the report, without which the result is complete."""
@@ -382,8 +459,8 @@ class Search:
 
         attempt("report was written", f"rbflex-evo report {folder.path}", write)
 
-    def _result(self, folder: RunFolder, view: ArchiveView, found: ResultDocument) -> Result:
-        return Result(folder.path, self.space, view.closed(), found, self.config.fitness.weights)
+    def _result(self, folder: RunFolder, view: ArchiveView, found: ResultDocument, full: ArchiveView | None) -> Result:
+        return Result(folder.path, self.space, view.closed(), found, self.config.fitness.weights, full)
 
     def _progress(self, title: str, total: int | None, *, initial: int = 0, unit: str = "evaluation") -> Progress:
         return Progress(title, total, initial=initial, unit=unit, shown=not self.quiet)
@@ -415,9 +492,9 @@ class RunningSearch:
             if search._other_budget:
                 search._extend(self._folder, interrupt)
             self._folder.check_owner(search.config)
-            content = read_journal(self._folder.journal)
+            content = self._content = read_journal(self._folder.journal)
             known = read_result(self._folder.result)
-            check_journal(known, len(content.evaluations), self._folder.path)
+            check_journal(known, content, self._folder.path)
             if known is not None:
                 search._check_identity(self._folder, content)
                 search._check_origins(self._folder, content, search.parts.code())
@@ -482,8 +559,11 @@ class RunningSearch:
     def result(self) -> Result:
         """Writes the result and the report into the run's folder, closes the run and returns the result.
 
+        If the search scored in a cheaper form (``fidelity``), its best candidates are scored again in full first.
+
         Raises:
             RuntimeError: If the search is not finished.
+            Interrupted, Stopped: After Ctrl-C or another stop signal while candidates are scored again, everything saved.
             CallbackError: If a callback failed; the result is written, and a second call returns it.
         """
         if self._result is None:
@@ -494,7 +574,9 @@ class RunningSearch:
             loop, search = self._loop, self._search
             found = search._document(loop)
             self._measuring.close()
-            self._result = search._finish(self._folder, loop.view, found, self._table)
+            with self._saving():
+                found, full = search._rescored(self._folder, self._content, loop, self._interrupt, found)
+            self._result = search._finish(self._folder, loop.view, found, self._table, full)
             try:
                 search._callbacks.on_end(self._result)
             finally:
@@ -536,7 +618,9 @@ class RunningSearch:
         )
 
     def _saved(self) -> str:
-        return f"{counted(len(read_journal(self._folder.journal).evaluations), 'evaluation')}, all saved"
+        content = read_journal(self._folder.journal)
+        rescored = f" and {counted(len(content.rescored), 'rescored candidate')}" if content.rescored else ""
+        return f"{counted(len(content.evaluations), 'evaluation')}{rescored}, all saved"
 
     def _save(self) -> None:
         with self._interrupt.saving():

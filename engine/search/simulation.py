@@ -182,7 +182,7 @@ def simulate(config: Config, *, workers: int, delay: Delay, evaluations: int, ow
         RbflexEvoError: As the search would.
     """
     with tempfile.TemporaryDirectory() as folder:
-        without: dict[str, Any] = {"table": None, "scores": None, "warm_start": []}
+        without: dict[str, Any] = {"table": None, "scores": None, "warm_start": [], "fidelity": None}
         settings = config.model_copy(update={**without, "budget": BudgetConfig(evaluations=evaluations), "runs": folder})
         parts = Assembly(settings)
         key_of = parts.space.notation if parts.raw else parts.space.key

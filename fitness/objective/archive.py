@@ -6,6 +6,7 @@ import copy
 import math
 from array import array
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -68,6 +69,11 @@ class ArchiveView:
         if objective.reference == "sample" and len(view):
             view.set_reference(references)
         return view
+
+    @classmethod
+    def among(cls, objective: Objective, evaluations: Iterable[Evaluation], constraints: Sequence[Constraint] = ()) -> ArchiveView:
+        """Returns the view of a closed group of candidates, whose ranks are taken among themselves."""
+        return cls.of(replace(objective, reference="archive"), evaluations, (), constraints)
 
     def closed(self) -> ArchiveView:
         """Returns the view at the end of a run, which knows keys only: it holds no evaluator, and nothing may be added to it."""

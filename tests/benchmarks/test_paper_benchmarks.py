@@ -18,7 +18,7 @@ from benchmarks.scores import every_score
 from benchmarks.shared import comparison, independent, samples
 from benchmarks.shared.comparison import Comparison
 from benchmarks.shared.samples import Score
-from rbflex_evo.engine.correlation.ordering import Statistic
+from rbflex_evo.engine.agreement.kendall import Statistic
 from rbflex_evo.fitness import create_batch
 from rbflex_evo.fitness.proxies.rbflex.kernels import NormalisedRows, flat_log_determinants, linear_matrices, squared_distances
 from rbflex_evo.fitness.proxies.rbflex.score import Rbflex, RbflexParameters

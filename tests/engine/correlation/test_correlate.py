@@ -16,6 +16,7 @@ import pytest
 import yaml
 from scipy import stats
 
+from rbflex_evo.engine.agreement.kendall import ranked
 from rbflex_evo.engine.commands.app import run
 from rbflex_evo.engine.configuration.assembly import Assembly
 from rbflex_evo.engine.correlation.baselines import counts_of
@@ -23,7 +24,7 @@ from rbflex_evo.engine.correlation.ceiling import ceiling
 from rbflex_evo.engine.correlation.correlate import Correlation, combine, correlate
 from rbflex_evo.engine.correlation.document import read_correlation
 from rbflex_evo.engine.correlation.judgement import judge_scores
-from rbflex_evo.engine.correlation.ordering import judge, ranked
+from rbflex_evo.engine.correlation.ordering import judge
 from rbflex_evo.engine.correlation.page import markdown
 from rbflex_evo.engine.tabulation.sample import architectures_of
 from rbflex_evo.engine.tabulation.score_table import read_scores

@@ -7,11 +7,11 @@ import math
 
 import numpy as np
 
+from rbflex_evo.engine.agreement.kendall import Statistic
 from rbflex_evo.engine.correlation import figures as figures
 from rbflex_evo.engine.correlation.ceiling import Ceiling
 from rbflex_evo.engine.correlation.document import JudgedTable
 from rbflex_evo.engine.correlation.judgement import Verdict
-from rbflex_evo.engine.correlation.ordering import Statistic
 from rbflex_evo.engine.figures import plots
 
 KINDS = {"rbflex": "score", "both": "combination", "random": "baseline", "odd": "score"}

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from rbflex_evo.engine.agreement.kendall import Statistic
 from rbflex_evo.engine.correlation.judgement import judge_scores
-from rbflex_evo.engine.correlation.ordering import Statistic, judge
+from rbflex_evo.engine.correlation.ordering import judge
 
 RNG = np.random.default_rng(0)
 ACCURACIES = RNG.standard_normal(300)

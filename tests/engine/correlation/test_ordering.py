@@ -11,8 +11,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from rbflex_evo.engine.agreement.kendall import Statistic, ranked, resample
 from rbflex_evo.engine.correlation import ordering
-from rbflex_evo.engine.correlation.ordering import Statistic, judge, ranked, resample
+from rbflex_evo.engine.correlation.ordering import judge
 
 VALUES = st.integers(-3, 3).map(float)
 PAIRS = st.lists(st.tuples(VALUES | st.just(math.nan), VALUES), min_size=2, max_size=12)

@@ -10,8 +10,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from rbflex_evo.engine.agreement.kendall import ranked, resample
 from rbflex_evo.engine.correlation import pairs
-from rbflex_evo.engine.correlation.ordering import ranked, resample
 from rbflex_evo.engine.correlation.pairs import near, pairs_of_one_size, partial, taus, taus_of_one_size
 
 VALUES = st.integers(-3, 3).map(float)
