@@ -15,6 +15,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,14 @@ class Runs:
     pool: list[Evaluation] | None
 
 
-def run_all(config: Config, *, quiet: bool = False) -> Runs:
+def run_all(config: Config, *, quiet: bool = False, shorter: Sequence[Config] = (), progress: Progress | None = None) -> Runs:
     """Runs the missing runs of a comparison and returns all runs.
+
+    Args:
+        config: The comparison.
+        quiet: True shows no progress.
+        shorter: The same comparison with smaller budgets, whose runs are finished. Runs that measure go on where those ended.
+        progress: Progress of a larger task, which counts these runs; None for one of its own.
 
     Raises:
         RunError: if the folder holds runs of another configuration.
@@ -66,7 +73,7 @@ def run_all(config: Config, *, quiet: bool = False) -> Runs:
         RbflexEvoError: if the space, a table, the images or the device are not as they should be.
     """
     plan = config.plan()
-    jobs = [Job(contender, seed) for seed in plan.seeds for contender in plan.contenders]
+    jobs = jobs_of(plan)
     with opened(folder_of(config)) as folder, Interrupt() as interrupt:
         _check_owner(folder)
         parts = Assembly(config)
@@ -80,20 +87,29 @@ def run_all(config: Config, *, quiet: bool = False) -> Runs:
             failures: dict[tuple[str, int], str] = {}
             missing = [job for job in jobs if (job.contender.label, job.seed) not in traces]
             processes = _processes(config, len(missing))
-            with Progress("compare", len(jobs), initial=len(jobs) - len(missing), unit="run", shown=not quiet) as progress:
+            with nullcontext(progress) if progress else _progress(len(jobs), len(missing), quiet) as bar:
                 if processes > 1:
                     outcomes = _in_processes(config, missing, processes, interrupt)
                 else:
-                    outcomes = one_by_one(config, missing, evaluator, provenance, lambda: interrupt.requested)
+                    outcomes = one_by_one(config, missing, evaluator, provenance, lambda: interrupt.requested, shorter)
                 for job, failure in outcomes:
                     if failure is not None:
                         failures[job.contender.label, job.seed] = failure
-                    progress.advance(lambda job=job: job.name)  # type: ignore[misc]
+                    bar.advance(lambda job=job: job.name)  # type: ignore[misc]
             traces = _finished(config, jobs, provenance.get("scores"))
         if len(traces) + len(failures) < len(jobs):
             raise interrupt.stop(f"stopped after {len(traces)} of {len(jobs)} runs, all saved; the same command resumes")
         pool = None if config.scores is not None else _evaluations_of(config, jobs, traces)
         return Runs(folder.path, plan, traces, failures, pool)
+
+
+def jobs_of(plan: ComparisonPlan) -> list[Job]:
+    """Returns all runs of a comparison, seed by seed."""
+    return [Job(contender, seed) for seed in plan.seeds for contender in plan.contenders]
+
+
+def _progress(jobs: int, missing: int, quiet: bool) -> Progress:
+    return Progress("compare", jobs, initial=jobs - missing, unit="run", shown=not quiet)
 
 
 def _check_owner(folder: RunFolder) -> None:

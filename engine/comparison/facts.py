@@ -36,6 +36,15 @@ def document_of(config: Config, runs: Runs) -> ComparisonDocument:
     Raises:
         RunError: if no run has finished, or every candidate failed.
     """
+    return judged(config, runs)[0]
+
+
+def judged(config: Config, runs: Runs) -> tuple[ComparisonDocument, Reference]:
+    """Returns all that the comparison's files say, and the common reference of the incumbents.
+
+    Raises:
+        RunError: if no run has finished, or every candidate failed.
+    """
     if not runs.traces:
         label, seed = next(iter(runs.failures))
         raise RunError(f"all {len(runs.failures)} runs failed, the first ({label}, seed {seed}) with {runs.failures[label, seed]}")
@@ -62,7 +71,7 @@ def document_of(config: Config, runs: Runs) -> ComparisonDocument:
     best = [evaluation for evaluation, value in zip(evaluations, values, strict=True) if value == reference.best]
     baselines = [c.label for c in runs.plan.contenders if c.strategy.name == "random" and curves[c.label]]
     failed = {label: sum(where == label for where, _ in runs.failures) for label in curves}
-    return ComparisonDocument(
+    document = ComparisonDocument(
         name=config.name,
         space=space.name,
         objective=objective,
@@ -96,6 +105,7 @@ def document_of(config: Config, runs: Runs) -> ComparisonDocument:
         failures=[FailedRun(label=label, seed=seed, reason=why) for (label, seed), why in runs.failures.items()],
         environment=environment(),
     )
+    return document, reference
 
 
 def _known(parts: Assembly, runs: Runs) -> tuple[list[Evaluation], Callable[[Evaluation], str]]:

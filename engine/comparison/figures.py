@@ -1,6 +1,6 @@
 """The figures of a comparison, drawn from its document: anytime curves, final scores, and where the time goes.
 
-Up to ten contenders stay apart without colour alone: five hues with a marker each, the second five dashed.
+Up to fifteen contenders stay apart without colour alone: five hues with a marker each, the second five dashed, the third dotted.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 HUES = (BLUE, ORANGE, GREEN, PURPLE, INK)
 MARKERS = ("o", "s", "^", "D", "v")
+DASHES: tuple[Any, ...] = ("-", (0, (4, 1.6)), (0, (1, 1.4)))
 ROW_INCHES = 0.21
 # A curve begins low; what it was in this first part of the budget may leave the picture.
 OPENING = 0.05
@@ -114,7 +115,7 @@ def draw_times(times: Mapping[str, Times]) -> Figure:
     axes.barh(rows, scoring, height=0.6, color=BLUE, label="scoring")
     axes.barh(rows, strategy, left=scoring, height=0.6, color=ORANGE, hatch="////", edgecolor=PAPER, linewidth=0, label="strategy")
     _name_rows(axes, list(times))
-    _legend_below(figure, axes, 2)
+    legend_below(figure, axes, 2)
     return label_axes(figure, axes, "milliseconds", "")
 
 
@@ -130,16 +131,12 @@ def _curves(lines: Sequence[Line], title: str) -> tuple[Figure, Axes]:
     figure, axes = panel(title)
     figure.set_figheight(figure.get_figheight() + ROW_INCHES * -(-len(lines) // _columns(lines)))
     for i, line in enumerate(lines):
-        hue = HUES[i % len(HUES)]
-        axes.fill_between(line.x, line.low, line.high, color=hue, alpha=min(0.16, 0.7 / len(lines)), linewidth=0)
+        style = style_of(i)
+        axes.fill_between(line.x, line.low, line.high, color=style["color"], alpha=min(0.16, 0.7 / len(lines)), linewidth=0)
         axes.plot(
             line.x,
             line.mean,
-            color=hue,
-            linewidth=1.7,
-            linestyle="-" if i < len(HUES) else (0, (4, 1.6)),
-            marker=MARKERS[i % len(MARKERS)],
-            markersize=3.6,
+            **style,
             # Each begins elsewhere, so that markers of curves that lie together do not.
             markevery=(min(len(line.x) - 1, 3 + 2 * i), max(1, len(line.x) // 5)),
             label=line.label,
@@ -147,17 +144,29 @@ def _curves(lines: Sequence[Line], title: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
+def style_of(position: int) -> dict[str, Any]:
+    """Returns the style of the line of a contender, by its position among all contenders."""
+    hue, dash = position % len(HUES), position // len(HUES) % len(DASHES)
+    return {"color": HUES[hue], "linewidth": 1.7, "linestyle": DASHES[dash], "marker": MARKERS[hue], "markersize": 3.6}
+
+
 def _columns(lines: Sequence[Line]) -> int:
-    longest = max((len(line.label) for line in lines), default=1)
+    return columns_of([line.label for line in lines])
+
+
+def columns_of(labels: Sequence[str]) -> int:
+    """Returns the number of columns of a legend with these labels."""
+    longest = max(map(len, labels), default=1)
     return 3 if longest <= 10 else 2 if longest <= 22 else 1
 
 
 def _finish(figure: Figure, axes: Axes, lines: Sequence[Line], quantity: str) -> Figure:
-    _legend_below(figure, axes, _columns(lines))
+    legend_below(figure, axes, _columns(lines))
     return label_axes(figure, axes, "unique evaluations", quantity)
 
 
-def _legend_below(figure: Figure, axes: Axes, columns: int) -> None:
+def legend_below(figure: Figure, axes: Axes, columns: int) -> None:
+    """Adds a legend under the axes."""
     handles, labels = axes.get_legend_handles_labels()
     style: dict[str, Any] = {"fontsize": 8, "labelcolor": INK, "frameon": False, "columnspacing": 1.2}
     # Long enough for a dash on either side of the marker.

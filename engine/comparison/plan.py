@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from rbflex_evo.engine.configuration.assembly import open_table
 from rbflex_evo.engine.configuration.compare_section import ComparisonPlan, Contender
-from rbflex_evo.engine.configuration.config import Config
+from rbflex_evo.engine.configuration.config import Config, identity
 from rbflex_evo.spaces import ConfigError, SearchSpace
+from rbflex_evo.strategies import STRATEGIES
 
 if TYPE_CHECKING:
     from rbflex_evo.spaces.tables.table import Table
@@ -19,6 +20,17 @@ def run_config(config: Config, contender: Contender, seed: int) -> Config:
     runs = folder_of(config) / contender.label
     changes = {"name": str(seed), "runs": str(runs), "strategy": contender.strategy, "seed": seed, "compare": None, "table": None}
     return config.model_copy(update=changes)
+
+
+def begins(shorter: Config, longer: Config) -> bool:
+    """True if a run of one configuration, given the larger budget of the other, becomes the run of the other.
+
+    This is so if nothing but the budget differs and the strategy does not plan with it.
+    """
+    few, many = shorter.budget.evaluations, longer.budget.evaluations
+    if few is None or many is None or few >= many or STRATEGIES.get(shorter.strategy.name).depends_on_budget:
+        return False
+    return identity(shorter.model_copy(update={"budget": longer.budget})) == identity(longer)
 
 
 def folder_of(config: Config) -> Path:

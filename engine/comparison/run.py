@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rbflex_evo.engine.configuration.compare_section import Contender
 from rbflex_evo.engine.configuration.config import Config, identity
+from rbflex_evo.engine.run.folder import RunFolder
 from rbflex_evo.engine.run.journal import read_journal
 from rbflex_evo.engine.search.search import Search
 from rbflex_evo.engine.terminal.interrupt import STOPS, Interrupted
@@ -17,7 +18,7 @@ from rbflex_evo.fitness.evaluation import Evaluation, EvaluatorLike
 from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.spaces import Genotype
 
-from .plan import run_config
+from .plan import begins, run_config
 from .trace import Trace, incumbents, write_trace
 
 Provenance = Mapping[str, str | None]
@@ -42,21 +43,44 @@ def trace_path(settings: Config) -> Path:
 
 
 def one_by_one(
-    config: Config, jobs: Sequence[Job], evaluator: EvaluatorLike, provenance: Provenance, stopped: Callable[[], bool]
+    config: Config,
+    jobs: Sequence[Job],
+    evaluator: EvaluatorLike,
+    provenance: Provenance,
+    stopped: Callable[[], bool],
+    shorter: Sequence[Config] = (),
 ) -> Iterator[tuple[Job, str | None]]:
-    """Runs jobs in this process and yields each with the reason why it failed, None if it did not; ends early when stopped."""
+    """Runs jobs in this process and yields each with the reason why it failed, None if it did not; ends early when stopped.
+
+    `run_one` describes the arguments.
+    """
     for job in jobs:
         if stopped():
             return
         try:
-            failure = run_one(config, job, evaluator, provenance, stopped)
+            failure = run_one(config, job, evaluator, provenance, stopped, shorter)
         except STOPS:
             return
         yield job, failure
 
 
-def run_one(config: Config, job: Job, evaluator: EvaluatorLike, provenance: Provenance, stopped: Callable[[], bool]) -> str | None:
+def run_one(
+    config: Config,
+    job: Job,
+    evaluator: EvaluatorLike,
+    provenance: Provenance,
+    stopped: Callable[[], bool],
+    shorter: Sequence[Config] = (),
+) -> str | None:
     """Makes one run and leaves its trace; returns None, or the reason why it failed, which is also left in a file.
+
+    Args:
+        config: The comparison.
+        job: The run.
+        evaluator: Evaluator of the run.
+        provenance: Origin of its scores.
+        stopped: True once a stop was asked for.
+        shorter: The same comparison with smaller budgets. If a run of theirs is the beginning of this one, it goes on from there.
 
     Raises:
         Interrupted, Stopped: if it was stopped, everything saved.
@@ -64,7 +88,8 @@ def run_one(config: Config, job: Job, evaluator: EvaluatorLike, provenance: Prov
     settings = run_config(config, job.contender, job.seed)
     watched = Watched(evaluator, stopped)
     try:
-        search = Search(settings, watched, provenance=provenance, quiet=True, report=False)
+        longer = _go_on(settings, [run_config(other, job.contender, job.seed) for other in shorter])
+        search = Search(settings, watched, provenance=provenance, quiet=True, report=False, other_budget=longer)
         started = time.perf_counter()
         result = search.run()
         seconds = time.perf_counter() - started
@@ -91,6 +116,19 @@ def run_one(config: Config, job: Job, evaluator: EvaluatorLike, provenance: Prov
     if config.scores is not None:
         shutil.rmtree(settings.folder)
     return None
+
+
+def _go_on(settings: Config, shorter: Sequence[Config]) -> bool:
+    """Gives a run that has not begun the files of the longest finished run that is its beginning; returns whether there is one."""
+    folder = settings.folder
+    beginnings = [run for run in shorter if begins(run, settings) and trace_path(run).exists() and run.folder.is_dir()]
+    if beginnings and not folder.exists():
+        longest = max(beginnings, key=lambda run: run.budget.evaluations or 0)
+        draft = folder.with_name(f".{folder.name}.new")
+        shutil.rmtree(draft, ignore_errors=True)
+        shutil.copytree(longest.folder, draft)
+        draft.rename(folder)
+    return bool(beginnings) and RunFolder(folder).config.exists()
 
 
 def note_failure(settings: Config, reason: str) -> str:

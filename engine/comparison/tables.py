@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rbflex_evo.engine.figures.plots import accuracy_name
 from rbflex_evo.engine.terminal.wording import counted, fixed, percent, significant
@@ -202,7 +203,7 @@ def markdown(document: ComparisonDocument) -> str:
         *(f"- {sentence}" for sentence in headline(document)),
     ]
     for sheet in sheets(document):
-        lines += ["", f"## {sheet.title}", "", sheet.note, "", *_markdown_table(sheet)]
+        lines += ["", f"## {sheet.title}", "", sheet.note, "", *markdown_table(sheet)]
     return "\n".join(lines) + "\n"
 
 
@@ -211,7 +212,8 @@ def _objective(objective: Objective) -> str:
     return members if objective.rule == "score" else f"{objective.rule} rank aggregate of {members}"
 
 
-def _markdown_table(sheet: Sheet) -> Iterator[str]:
+def markdown_table(sheet: Sheet) -> Iterator[str]:
+    """Yields the lines of a table in Markdown."""
     cells = [[cell.replace("|", "\\|") for cell in row] for row in (sheet.header, *sheet.rows)]
     first, *others = (max(NARROWEST_CELL, *(len(row[i]) for row in cells)) for i in range(len(sheet.header)))
     rows = [[row[0].ljust(first), *(cell.rjust(width) for cell, width in zip(row[1:], others, strict=True))] for row in cells]
@@ -221,8 +223,14 @@ def _markdown_table(sheet: Sheet) -> Iterator[str]:
 
 def runs_csv(document: ComparisonDocument) -> str:
     """Returns one row a finished run; an empty field is not known."""
+    return csv_of(document.runs)
+
+
+def csv_of(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Returns rows as CSV with the columns of all rows; an empty field is not known."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(document.runs[0]), lineterminator="\n")
+    columns = dict.fromkeys(name for row in rows for name in row)
+    writer = csv.DictWriter(text, fieldnames=list(columns), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(document.runs)
+    writer.writerows(rows)
     return text.getvalue()

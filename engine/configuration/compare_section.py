@@ -4,6 +4,7 @@ compare:
   strategies: [random, {name: genetic, population: 30}, {name: genetic, population: 100, label: genetic 100}]
   seeds: 30                          # 30 seeds, starting at the configuration's own, or a list of seeds
   tables: [{source: csv, ...}, ...]  # further tables of known accuracies, in addition to `table`, one per data set
+  spaces, objectives, budgets: [...] # several settings; see `compare_entries`
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from rbflex_evo.spaces import TABLES, ConfigError, Parameters, parse
@@ -32,11 +33,35 @@ class CompareParameters(Parameters):
         strategies: Names, or mappings with parameters; ``label`` renames one.
         seeds: Number of seeds, counted from the run's seed, or a list of seeds.
         tables: More tables of known accuracies, one a data set.
+        spaces: Spaces to compare in, instead of ``space``: names, or mappings with parameters, and with ``data``, ``table``,
+            ``scores`` and ``label`` of their own.
+        objectives: Objectives to compare by, instead of that of ``fitness``: names of scores, ``{preset: NAME}``, or mappings
+            as ``fitness``, with a ``label``.
+        budgets: Budgets of unique evaluations, instead of ``budget``.
+        settings: Settings one by one, instead of spaces x objectives: mappings of ``space``, ``fitness``, ``data``, ``table``,
+            ``scores`` and ``label``. Each is taken with every budget.
     """
 
     strategies: list[Any] = Field(min_length=1)
     seeds: Any = 30
     tables: list[Any] = Field(default_factory=list)
+    spaces: list[Any] = Field(default_factory=list)
+    objectives: list[Any] = Field(default_factory=list)
+    budgets: list[Annotated[int, Field(ge=1)]] = Field(default_factory=list)
+    settings: list[Any] = Field(default_factory=list)
+
+    @field_validator("budgets")
+    @classmethod
+    def _are_different(cls, value: list[int]) -> list[int]:
+        if len(set(value)) < len(value):
+            raise PydanticCustomError("budgets", "should be different numbers of evaluations")
+        return value
+
+    @model_validator(mode="after")
+    def _is_one_of_two(self) -> CompareParameters:
+        if self.settings and (self.spaces or self.objectives):
+            raise PydanticCustomError("settings", "has settings, so it takes no spaces and no objectives in addition")
+        return self
 
     @field_validator("seeds")
     @classmethod
@@ -110,10 +135,14 @@ def plan_of(
     return ComparisonPlan(contenders, tuple(seeds), tuple([table, *tables] if table is not None else tables))
 
 
+def _first(compare: Mapping[str, Any], key: str) -> Any:
+    values = compare.get(key)
+    return values[0] if isinstance(values, list) and values else None
+
+
 def first_strategy(compare: Mapping[str, Any]) -> Any:
     """Returns the first strategy of a section ``compare`` that is not checked yet."""
-    strategies = compare.get("strategies")
-    first = strategies[0] if isinstance(strategies, list) and strategies else None
+    first = _first(compare, "strategies")
     if first is None:
         raise ConfigError("'compare.strategies' should be a list of strategies, such as [random, genetic]")
     return _without_label(first)

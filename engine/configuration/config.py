@@ -29,6 +29,7 @@ from rbflex_evo.spaces import SPACES, TABLES, ConfigError, Parameters, near_name
 from rbflex_evo.spaces.errors import shown
 from rbflex_evo.strategies import STRATEGIES
 
+from .compare_entries import first_sections
 from .compare_section import ComparisonPlan, first_strategy, plan_of
 from .fidelity_section import FidelityConfig, cheaper
 from .selection import NAME, NAME_RULE, Choice, read_choice
@@ -256,9 +257,11 @@ def parse_config(values: Mapping[str, Any]) -> Config:
     if unknown:
         raise ConfigError(f"unknown key {shown(str(unknown[0]))}{near_name(str(unknown[0]), Config.model_fields)}")
     values = {key: value for key, value in values.items() if not (key in OPTIONAL and value is None)}
-    if isinstance(values.get("compare"), Mapping) and "strategy" not in values:
-        # A search of such a configuration uses the first strategy.
-        values["strategy"] = first_strategy(values["compare"])
+    if isinstance(values.get("compare"), Mapping):
+        # A search of such a configuration uses the first setting and the first strategy.
+        values = {**first_sections(values["compare"]), **values}
+        if "strategy" not in values:
+            values["strategy"] = first_strategy(values["compare"])
     for section, key in CHOICES.items():
         if section in values:
             values[section] = read_choice(values[section], section, key, REGISTRIES[section])

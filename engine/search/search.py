@@ -69,6 +69,7 @@ class Search:
         quiet: shows no progress.
         report: writes report.html at the end.
         callbacks: Told of evaluations, snapshots and the end, in this order; see `Callback`.
+        other_budget: True gives a run in the folder that has another budget the one of `config`.
 
     Raises:
         GenotypeError: if a warm start is not of the space.
@@ -86,6 +87,7 @@ class Search:
         quiet: bool = False,
         report: bool = True,
         callbacks: Iterable[Callback] = (),
+        other_budget: bool = False,
     ) -> None:
         self.config = config
         self._callbacks = Callbacks(callbacks)
@@ -98,7 +100,7 @@ class Search:
         if evaluator is not None and config.fidelity is not None:
             raise ConfigError("'fidelity' measures in two forms, but one evaluator was handed in; leave 'fidelity' out")
         self._given = evaluator
-        self._other_budget = False
+        self._other_budget = other_budget
         self._provenance = provenance or {"inputs": None, "backend": None}
 
     @classmethod
@@ -139,9 +141,7 @@ class Search:
         if not budget:
             return cls(config, space=space, quiet=quiet, callbacks=callbacks)
         _check_extensible(config)
-        search = cls(with_budget(config, budget), space=space, quiet=quiet, callbacks=callbacks)
-        search._other_budget = True
-        return search
+        return cls(with_budget(config, budget), space=space, quiet=quiet, callbacks=callbacks, other_budget=True)
 
     def run(self) -> Result:
         """Searches, or continues to search, and returns the result.

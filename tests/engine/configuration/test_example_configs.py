@@ -11,6 +11,7 @@ from rbflex_evo.engine.comparison.compare import run_all
 from rbflex_evo.engine.configuration.config import load_config, load_scoring
 from rbflex_evo.engine.correlation.correlate import correlate
 from rbflex_evo.engine.search.search import Search
+from rbflex_evo.engine.study.run import run_settings
 from rbflex_evo.spaces import create_space
 from tests.support import ROOT
 
@@ -36,6 +37,7 @@ def test_these_are_the_examples() -> None:
         "autoformer_base_search.yaml",
         "autoformer_small_search.yaml",
         "autoformer_tiny_search.yaml",
+        "compare_settings.yaml",
         "compare_strategies.yaml",
         "constrained.yaml",
         "darts_search.yaml",
@@ -104,6 +106,13 @@ def test_an_example_that_only_scores_runs(name: str, tmp_path: Path) -> None:
     result = correlate(config, quiet=True, page=False)
     assert result.document.architectures == 8
     assert {"rbflex_rank", "az_nas", "depth"} <= set(result.document.scores)
+
+
+def test_the_comparison_over_settings_runs_live(tmp_path: Path) -> None:
+    overrides = [*SMALL, f"runs={tmp_path}", "compare.budgets=[2, 3]", "compare.seeds=1", "compare.strategies=[random, annealing]"]
+    found = run_settings(load_config(CONFIGS / "compare_settings.yaml", overrides), quiet=True)
+    assert [setting.label for setting in found.settings][::4] == ["nats_tss-naswot-2", "toy-naswot-2", "wider toy-naswot-2"]
+    assert all(len(runs.traces) == 2 for runs in found.runs)
 
 
 def test_the_comparison_runs_live(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""A comparison over several settings: mean ranks, critical differences, performance profiles."""
