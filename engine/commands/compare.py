@@ -10,6 +10,7 @@ import typer
 from rbflex_evo.engine.configuration.compare_settings import settings_of
 from rbflex_evo.engine.configuration.config import load_config
 from rbflex_evo.engine.terminal.messages import say
+from rbflex_evo.engine.terminal.progress import Progress
 
 from .options import AsJson, ConfigPath, Overrides
 
@@ -59,9 +60,11 @@ def _over_settings(config: Config, as_json: bool) -> list[str]:
     from rbflex_evo.engine.study.tables import markdown
 
     judgements = []
-    for folder, judged, reference in documents_of(runs):
-        write_all(folder, judged, (folder / "config.yaml").read_text(encoding="utf-8"))
-        judgements.append((judged, reference))
+    with Progress("pages", len(runs.settings), unit="setting") as progress:
+        for folder, judged, reference in documents_of(runs):
+            write_all(folder, judged, (folder / "config.yaml").read_text(encoding="utf-8"))
+            judgements.append((judged, reference))
+            progress.advance()
     document = study_of(config, runs.settings, judgements)
     page = write_study_files(runs.folder, document, (runs.folder / "config.yaml").read_text(encoding="utf-8"))
     _print(document, runs.folder, page, markdown, as_json)

@@ -172,8 +172,14 @@ def _pairs(labels: Sequence[str], relative: np.ndarray, means: np.ndarray) -> li
             both = np.isfinite(relative[:, i]) & np.isfinite(relative[:, j])
             # Less regret is better, and `paired` takes more as better.
             found = paired(-relative[both, i], -relative[both, j])
-            between = {"first": first, "second": labels[j], "settings": int(both.sum())}
-            rows.append(SettingPair(**between, **asdict(found), mean_rank_difference=float(means[i] - means[j])))
+            row = SettingPair(
+                first=first,
+                second=labels[j],
+                settings=int(both.sum()),
+                mean_rank_difference=float(means[i] - means[j]),
+                **asdict(found),
+            )
+            rows.append(row)
     corrected = iter(holm([row.p for row in rows if row.p is not None]))
     return [row if row.p is None else row.model_copy(update={"p_holm": next(corrected)}) for row in rows]
 

@@ -86,7 +86,7 @@ def _ties(ranks: np.ndarray) -> float:
     settings, contenders = ranks.shape
     groups = [np.unique(row, return_counts=True)[1] for row in ranks]
     lost = sum(int(np.sum(counts**3 - counts)) for counts in groups)
-    return 1 - lost / (settings * contenders * (contenders**2 - 1))
+    return 1.0 - lost / float(settings * contenders * (contenders**2 - 1))
 
 
 def critical_difference(contenders: int, settings: int, level: float = LEVEL) -> float | None:

@@ -12,11 +12,11 @@ from rbflex_evo.engine.comparison.tables import csv_of
 from rbflex_evo.engine.figures.page import Gallery, Shown, render_page
 from rbflex_evo.engine.run.folder import replace_text
 from rbflex_evo.engine.terminal.messages import attempt
-from rbflex_evo.engine.terminal.wording import flat
+from rbflex_evo.engine.terminal.wording import counted, flat
 
 from . import figures as draw
 from .document import StudyDocument, write_study
-from .tables import asked, headline, markdown, settings_csv, sheets
+from .tables import asked, headline, leaders, markdown, settings_csv, sheets
 
 
 def write_study_files(folder: Path, document: StudyDocument, config_text: str) -> Path | None:
@@ -47,15 +47,17 @@ def contents(document: StudyDocument, config_text: str, gallery: Gallery) -> dic
         gallery: Takes the figures.
     """
     ranks, regrets, pairs = sheets(document)
+    title = f"Mean ranks over {counted(len(document.settings), 'setting')}"
     return {
         "document": document,
         "headline": headline(document),
         "asked": asked(document),
+        "leaders": leaders(document),
         "best": document.by_rank()[0],
         "ranks": ranks,
         "regrets": regrets,
         "pairs": pairs,
-        "diagram": gallery.add("critical_difference", draw.draw_diagram(draw.diagram_of(document), "Mean ranks"), "Mean ranks"),
+        "diagram": gallery.add("critical_difference", draw.draw_diagram(draw.diagram_of(document), title), title),
         "profiles": list(_profiles(document, gallery)),
         "facts": [("Strategies", list(flat(_strategies(document)))), ("Machine and versions", list(flat(document.environment)))],
         "config_text": config_text,

@@ -19,12 +19,17 @@ def headline(document: StudyDocument) -> list[str]:
 
 def _ranks(document: StudyDocument) -> Iterator[str]:
     best = document.by_rank()[0]
-    tied = [row.label for row in document.ranks if row.mean_rank == best.mean_rank]
     settings = counted(len(document.settings), "setting")
     yield (
-        f"Least mean rank over {settings}: {', '.join(tied)}, {fixed(best.mean_rank)} of {len(document.ranks)}, "
+        f"Least mean rank over {settings}: {', '.join(leaders(document))}, {fixed(best.mean_rank)} of {len(document.ranks)}, "
         f"and the least mean regret in {best.first} of them."
     )
+
+
+def leaders(document: StudyDocument) -> list[str]:
+    """Returns the contenders with the least mean rank."""
+    least = min(row.mean_rank for row in document.ranks)
+    return [row.label for row in document.ranks if row.mean_rank == least]
 
 
 def _tests(document: StudyDocument) -> Iterator[str]:
@@ -139,7 +144,7 @@ def _pairs(document: StudyDocument) -> Sheet:
     note = (
         "Relative regrets, a setting being a pair. p is of Wilcoxon's signed-rank test (two-sided, equal pairs left out), with "
         "Holm's correction over this table beside it. The effect is the matched-pairs rank-biserial correlation, from 1 (the first "
-        "always better) to -1. By Nemenyi's test, mean ranks differ from the critical difference on."
+        "always better) to -1. An asterisk marks a difference of mean ranks of at least the critical difference (Nemenyi)."
     )
     rows = []
     for pair in document.pairs:
@@ -154,7 +159,7 @@ def _pairs(document: StudyDocument) -> Sheet:
                 f"{pair.mean_rank_difference:+.2f}{' *' if beyond else ''}",
             ]
         )
-    header = ["pair", "better / equal / worse", "p", "p (Holm)", "effect (rank-biserial)", "mean ranks (* beyond)"]
+    header = ["pair", "better / equal / worse", "p", "p (Holm)", "effect (rank-biserial)", "difference of mean ranks"]
     return Sheet("All pairs", note, header, rows)
 
 
