@@ -22,8 +22,11 @@ def _ranks(document: StudyDocument) -> Iterator[str]:
     settings = counted(len(document.settings), "setting")
     yield (
         f"Least mean rank over {settings}: {', '.join(leaders(document))}, {fixed(best.mean_rank)} of {len(document.ranks)}, "
-        f"and the least mean regret in {best.first} of them."
+        f"and the least mean regret, alone or tied, in {best.first}."
     )
+    tied = [row.label for row in document.settings if len({standing.rank for standing in row.contenders}) == 1]
+    if tied and len(document.ranks) > 1:
+        yield f"All strategies are equal in {counted(len(tied), 'setting')}, where nothing tells them apart: {', '.join(tied)}."
 
 
 def leaders(document: StudyDocument) -> list[str]:

@@ -159,6 +159,11 @@ def test_the_headline_tells_what_differs(folder: Path) -> None:
     assert "No difference between the strategies is shown" in same
 
 
+def test_settings_that_tell_nothing_apart_are_named(folder: Path) -> None:
+    said = headline(made(folder, np.array([[0.0, 0.0], [0.0, 1.0]])))
+    assert "All strategies are equal in 1 setting, where nothing tells them apart: toy-s0-50." in said
+
+
 def test_a_strategy_without_a_run_ranks_last_and_is_told(folder: Path) -> None:
     found = made(folder, np.array([[0.0, 1.0, np.nan], [0.5, 0.0, 3.0]]))
     assert [standing.rank for standing in found.settings[0].contenders] == [1, 2, 3]
