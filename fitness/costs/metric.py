@@ -70,6 +70,8 @@ class Metric(ABC):
         singly: True if a measured cost takes so long that each is in the journal before the next one is measured; candidates are
             then evaluated one after another.
         walkable: True if a cost is computed so fast that all architectures of a small space may be checked one by one.
+        rounded: True if costs are rounded to six digits.
+        multiplies: True if the logarithms of costs add up over layers, not costs.
         file: Hash of what the metric reads from a file, None if it reads none; a run is not resumed with another file.
 
     Raises:
@@ -84,7 +86,9 @@ class Metric(ABC):
     version: ClassVar[int] = 1
     repeatable: ClassVar[bool] = True
     walkable: ClassVar[bool] = False
+    rounded: ClassVar[bool] = False
     singly: bool = False
+    multiplies: bool = False
     file: str | None = None
     Parameters: ClassVar[type[Parameters]] = Parameters
 
@@ -100,6 +104,14 @@ class Metric(ABC):
         Raises:
             CandidateFailed: If the candidate has no cost; the message is the reason.
         """
+
+    def summand(self, architecture: CostSubject) -> float:
+        """Returns the cost before it is rounded, for methods that add up parts of networks; by default the cost itself.
+
+        Raises:
+            CandidateFailed: If the candidate has no cost.
+        """
+        return self.cost(architecture)
 
 
 def metrics_named(

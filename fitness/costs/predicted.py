@@ -27,20 +27,27 @@ class Predicted(Metric):
     name = "predicted"
     description = "cost that a predictor of rbflex-evo latency fit gives, in the unit of its measurements"
     Parameters = PredictedParameters
+    rounded = True
     parameters: PredictedParameters
 
     def __init__(self, parameters: PredictedParameters, space: SearchSpace, name: str | None = None) -> None:
+        from .predictors.lookup import Lookup
         from .predictors.saved import digest, load_predictor
 
         super().__init__(parameters, space, name)
         self._predictor, self.provenance = load_predictor(parameters.path, space)
         self.file = digest(parameters.path)
+        self.multiplies = isinstance(self._predictor, Lookup) and self._predictor.scale == "log"
 
     def cost(self, architecture: CostSubject) -> float:
         """Predicts the cost, to six digits."""
         from rbflex_evo.fitness.evaluation import six_digits
 
-        return six_digits(float(self._predictor.predict([architecture.genotype])[0]))
+        return six_digits(self.summand(architecture))
+
+    def summand(self, architecture: CostSubject) -> float:
+        """Predicts the cost."""
+        return float(self._predictor.predict([architecture.genotype])[0])
 
 
 class NamedPredicted(Predicted):

@@ -18,6 +18,7 @@ import numpy as np
 
 from rbflex_evo.spaces.errors import ConfigError, GenotypeError
 
+from .domain import Bond, Domain
 from .encoding import Encoding, Genotype, check_genes, check_length
 
 INACTIVE = -1
@@ -45,7 +46,10 @@ class Rule:
 
     def of(self, genes: Sequence[int]) -> bool:
         """Returns whether the rule holds for a genotype."""
-        values = [genes[i] for i in self.reads]
+        return self.of_values(*(genes[i] for i in self.reads))
+
+    def of_values(self, *values: int) -> bool:
+        """Returns whether the rule holds for the values of the genes that it reads."""
         return (self.partial or INACTIVE not in values) and self.holds(*values)
 
 
@@ -279,9 +283,24 @@ class ConditionalEncoding(Encoding):
         self.validate(repaired)
         return repaired
 
+    def domain(self) -> Domain:
+        """Returns the values of each choice, and the conditions and forbidden combinations as rules."""
+        values = tuple((*([INACTIVE] if gene.condition else []), *range(gene.count)) for gene in self.genes)
+        active = [Bond((i, *gene.condition.reads), _active(gene.condition)) for i, gene in enumerate(self.genes) if gene.condition]
+        allowed = [Bond(rule.reads, _allowed(rule)) for rule in self.forbidden]
+        return Domain(values, (*active, *allowed), self.names)
+
     def enumerate(self) -> Iterator[Genotype]:
         """Yields every genotype once, the values of the first choice slowest unless a condition asks for another order."""
         return (genes for genes in self._completions([None] * len(self.genes)) if self._broken(genes) is None)
+
+
+def _active(condition: Rule) -> Callable[..., bool]:
+    return lambda own, *read: (own != INACTIVE) == condition.of_values(*read)
+
+
+def _allowed(rule: Rule) -> Callable[..., bool]:
+    return lambda *read: not rule.of_values(*read)
 
 
 def _in_order(genes: Sequence[Gene]) -> list[int]:

@@ -14,6 +14,8 @@ import numpy as np
 
 from rbflex_evo.spaces.errors import GenotypeError, shown
 
+from .domain import Domain
+
 Genotype = tuple[int, ...]
 # The largest encoding whose genotypes have indices; in larger ones, a number that a user has at hand is that of some other list.
 MOST_INDEXED = 1_000_000
@@ -73,6 +75,10 @@ class Encoding(ABC):
         repaired = tuple(int(gene) for gene in genotype)
         self.validate(repaired)
         return repaired
+
+    def domain(self) -> Domain | None:
+        """Returns the genotypes as values of positions and rules between them, or None if they are no such set (the default)."""
+        return None
 
     def enumerate(self) -> Iterator[Genotype]:
         """Yields every genotype once, in a fixed order.

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from rbflex_evo.spaces.errors import GenotypeError
 
+from .domain import Bond, Domain
 from .encoding import Encoding, Genotype, check_genes, check_length, hamming_distance
 
 EMPTY = 0
@@ -229,6 +230,16 @@ class StagedEncoding(Encoding):
         depths = [max(depth for depth in stage.depths if depth <= len(of)) for stage, of in zip(self.stages, stages, strict=True)]
         return self.join(plain, [blocks[:depth] for blocks, depth in zip(stages, depths, strict=True)])
 
+    def domain(self) -> Domain:
+        """Returns the values of each gene; each place of a stage but the first is bound to the place before it."""
+        bonds = []
+        start = len(self.plain)
+        for stage in self.stages:
+            for place in range(1, stage.max_depth):
+                bonds.append(Bond((start + place - 1, start + place), _follows(place in stage.depths)))
+            start += stage.max_depth
+        return Domain(tuple(map(tuple, self._ranges())), tuple(bonds), self.names)
+
     def enumerate(self) -> Iterator[Genotype]:
         """Yields every genotype once, in lexicographic order."""
         parts: list[list[Genotype]] = [[(gene,) for gene in range(count)] for count in self.plain]
@@ -242,6 +253,11 @@ class StagedEncoding(Encoding):
             )
         for combination in itertools.product(*parts):
             yield tuple(itertools.chain.from_iterable(combination))
+
+
+def _follows(may_end: bool) -> Callable[[int, int], bool]:
+    """Returns the rule of a place of a stage and the one before it; the stage may end between them if `may_end`."""
+    return lambda before, gene: before != EMPTY or gene == EMPTY if may_end else (before == EMPTY) == (gene == EMPTY)
 
 
 def _written(stage: StageRange) -> str:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from .domain import Domain
 from .encoding import Encoding, Genotype, check_genes, check_length, hamming_distance
 
 
@@ -88,6 +89,10 @@ class VectorEncoding(Encoding):
         """Returns the genotype with every gene moved into its range."""
         check_length(genotype, len(self.categories))
         return tuple(min(max(int(g), 0), count - 1) for g, count in zip(genotype, self.categories, strict=True))
+
+    def domain(self) -> Domain:
+        """Returns the values of each gene; no rule binds two of them."""
+        return Domain(tuple(tuple(range(count)) for count in self.categories), (), self.names)
 
     def enumerate(self) -> Iterator[Genotype]:
         """Yields every genotype once, in lexicographic order."""
