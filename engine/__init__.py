@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rbflex_evo.engine.export.export import Exported, export_run
     from rbflex_evo.engine.export.exported import Architecture, load_network, read_architecture
     from rbflex_evo.engine.export.onnx_file import write_onnx
+    from rbflex_evo.engine.optimum.call import proved_optimum
     from rbflex_evo.engine.report.report import write_report
     from rbflex_evo.engine.run.result_document import Candidate
     from rbflex_evo.engine.search.callback import Callback, CallbackError, SearchProgress
@@ -45,6 +46,7 @@ _LATE = {
     "load_network": "export.exported",
     "open_search": "search.search",
     "parse_config": "configuration.config",
+    "proved_optimum": "optimum.call",
     "read_architecture": "export.exported",
     "write_onnx": "export.onnx_file",
     "write_report": "report.report",
@@ -80,6 +82,7 @@ __all__ = [
     "load_network",
     "open_search",
     "parse_config",
+    "proved_optimum",
     "read_architecture",
     "write_onnx",
     "write_report",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rbflex_evo.engine import Callback, Result, Search, load_config, load_network, open_search
+    from rbflex_evo.engine import Callback, Result, Search, load_config, load_network, open_search, proved_optimum
     from rbflex_evo.engine.search.one_call import search
     from rbflex_evo.fitness import create_proxy, rbflex_score
     from rbflex_evo.spaces import create_space
@@ -29,6 +29,7 @@ _HOMES = {
     "load_config": "engine",
     "load_network": "engine",
     "open_search": "engine",
+    "proved_optimum": "engine",
     "rbflex_score": "fitness",
     "search": "engine.search.one_call",
 }
@@ -57,6 +58,7 @@ __all__ = [
     "load_config",
     "load_network",
     "open_search",
+    "proved_optimum",
     "rbflex_score",
     "search",
 ]

@@ -20,7 +20,23 @@ from rbflex_evo.engine.terminal.interrupt import STOPS
 from rbflex_evo.engine.terminal.messages import say
 from rbflex_evo.spaces import RbflexEvoError, file_error
 
-from . import cache, check, compare, correlate, example, explain, export, find, latency, report, score, search, tabulate, watch
+from . import (
+    cache,
+    check,
+    compare,
+    correlate,
+    example,
+    explain,
+    export,
+    find,
+    latency,
+    optimum,
+    report,
+    score,
+    search,
+    tabulate,
+    watch,
+)
 from . import list as listing
 
 
@@ -66,6 +82,7 @@ app.command("watch")(watch.watch)
 app.command("score")(score.score)
 app.command("explain")(explain.explain)
 app.command("export")(export.export)
+app.command("optimum")(optimum.optimum)
 app.command("compare")(compare.compare)
 app.command("tabulate")(tabulate.tabulate)
 app.command("correlate")(correlate.correlate)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from rbflex_evo.engine.optimum.facts import OptimumFacts
 from rbflex_evo.engine.run.folder import replace_text
 from rbflex_evo.engine.run.result_document import Part
 from rbflex_evo.fitness.objective.objective import Objective
@@ -141,7 +142,7 @@ class FailedRun(Part):
 
 
 class ComparisonDocument(Part):
-    """The content of comparison.json."""
+    """The content of comparison.json; `not_proved` says why the optimum is not proved where it could be."""
 
     version: Literal[1] = VERSION
     name: str
@@ -158,6 +159,8 @@ class ComparisonDocument(Part):
     runs: list[RunRow]
     failures: list[FailedRun]
     environment: dict[str, str]
+    optimum: OptimumFacts | None = None
+    not_proved: str = ""
 
     def by_regret(self) -> list[ContenderRow]:
         """Returns the contenders that have a score regret, the least mean first."""

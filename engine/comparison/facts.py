@@ -13,6 +13,7 @@ import numpy as np
 
 from rbflex_evo.engine.configuration.assembly import Assembly
 from rbflex_evo.engine.configuration.config import Config
+from rbflex_evo.engine.optimum.facts import facts_of, proof_within
 from rbflex_evo.engine.run.environment import environment
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.fitness.objective.archive import ArchiveView
@@ -28,6 +29,8 @@ from .plan import open_tables
 from .trace import Trace
 
 MOST_LISTED = 10
+# Seconds that the proof of the objective's optimum may take.
+PROOF_SECONDS = 60.0
 
 
 def document_of(config: Config, runs: Runs) -> ComparisonDocument:
@@ -70,6 +73,7 @@ def judged(config: Config, runs: Runs) -> tuple[ComparisonDocument, Reference]:
     assert budget is not None
     best = [evaluation for evaluation, value in zip(evaluations, values, strict=True) if value == reference.best]
     baselines = [c.label for c in runs.plan.contenders if c.strategy.name == "random" and curves[c.label]]
+    proof, not_proved = proof_within(parts, PROOF_SECONDS)
     failed = {label: sum(where == label for where, _ in runs.failures) for label in curves}
     document = ComparisonDocument(
         name=config.name,
@@ -104,6 +108,8 @@ def judged(config: Config, runs: Runs) -> tuple[ComparisonDocument, Reference]:
         runs=[_row(run, runs.traces[run.label, run.seed], reference) for found in curves.values() for run in found],
         failures=[FailedRun(label=label, seed=seed, reason=why) for (label, seed), why in runs.failures.items()],
         environment=environment(),
+        optimum=None if proof is None else facts_of(proof, space),
+        not_proved=not_proved,
     )
     return document, reference
 

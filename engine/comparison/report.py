@@ -18,7 +18,7 @@ from rbflex_evo.engine.terminal.wording import flat
 
 from . import figures as draw
 from .document import ComparisonDocument, write_comparison
-from .tables import headline, markdown, runs_csv, sheets, title_of, wins
+from .tables import OPTIMUM, headline, markdown, runs_csv, sheets, title_of, wins
 
 
 def write_all(folder: Path, document: ComparisonDocument, config_text: str) -> Path | None:
@@ -50,8 +50,9 @@ def _contents(document: ComparisonDocument, config_text: str, gallery: Gallery) 
         "headline": headline(document),
         "best": next(iter(document.by_regret()), None),
         "final": found["Final scores"],
+        "optimum": found.get(OPTIMUM),
         "accuracies": [found[name] for name in accuracies],
-        "tests": [sheet for title, sheet in found.items() if title not in ("Final scores", "Wins", "Time", *accuracies)],
+        "tests": [sheet for title, sheet in found.items() if title not in ("Final scores", OPTIMUM, "Wins", "Time", *accuracies)],
         "wins": found.get("Wins"),
         "time": found["Time"],
         "shares": wins(document),

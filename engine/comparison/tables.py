@@ -10,6 +10,7 @@ from typing import Any
 
 from rbflex_evo.engine.figures.plots import accuracy_name
 from rbflex_evo.engine.terminal.wording import counted, fixed, percent, significant
+from rbflex_evo.fitness.objective.constraints import written
 from rbflex_evo.fitness.objective.objective import Objective
 
 from .document import ComparisonDocument, ContenderRow, PairTest
@@ -31,7 +32,7 @@ class Sheet:
 
 def headline(document: ComparisonDocument) -> list[str]:
     """Returns what the comparison says, in a few sentences."""
-    return [*_winner(document), *_convergence(document), *_failures(document)]
+    return [*_winner(document), *_convergence(document), *_proved(document), *_failures(document)]
 
 
 def _winner(document: ComparisonDocument) -> Iterator[str]:
@@ -69,6 +70,48 @@ def _convergence(document: ComparisonDocument) -> Iterator[str]:
         )
 
 
+def _proved(document: ComparisonDocument) -> Iterator[str]:
+    if document.not_proved:
+        yield f"The optimum is not proved: {document.not_proved}."
+    facts = document.optimum
+    if facts is None:
+        return
+    name = document.objective.members[0]
+    if facts.optimum is None:
+        yield f"No architecture is within the limits, {facts.method_sentence()}."
+        return
+    gaps = _gaps(document, facts.optimum)
+    found = sum(gap == 0 for runs in gaps.values() for gap in runs)
+    of = counted(sum(map(len, gaps.values())), "run")
+    yield f"The optimum of {name} is {written(facts.optimum)}, {facts.method_sentence()}; {found} of {of} found it."
+
+
+def _gaps(document: ComparisonDocument, optimum: float) -> dict[str, list[float]]:
+    """Returns the optimum minus the final score of each run, by contender."""
+    gaps: dict[str, list[float]] = {row.label: [] for row in document.contenders}
+    for run in document.runs:
+        if isinstance(run["score"], float):
+            gaps[str(run["strategy"])].append(optimum - run["score"])
+    return gaps
+
+
+def _optimum(document: ComparisonDocument) -> Iterator[Sheet]:
+    facts = document.optimum
+    if facts is None or facts.optimum is None:
+        return
+    rows = []
+    for label, gaps in _gaps(document, facts.optimum).items():
+        mean = sum(gaps) / len(gaps) if gaps else None
+        share = None if mean is None or facts.optimum == 0 else 100 * mean / abs(facts.optimum)
+        rows.append([label, significant(mean, 3), percent(share), f"{sum(gap == 0 for gap in gaps)} of {len(gaps)}"])
+    within = f" within {' and '.join(facts.limits)}" if facts.limits else ""
+    note = (
+        f"The best {document.objective.members[0]} of the whole space{within} is {written(facts.optimum)}, "
+        f"{facts.method_sentence()}: {facts.front[0].notation}. The gap is that minus the score of a run's incumbent."
+    )
+    yield Sheet(OPTIMUM, note, ["strategy", "mean gap", "share of the optimum", "runs that found it"], rows)
+
+
 def _failures(document: ComparisonDocument) -> Iterator[str]:
     failures = document.failures
     if failures:
@@ -81,7 +124,7 @@ def _failures(document: ComparisonDocument) -> Iterator[str]:
 
 def sheets(document: ComparisonDocument) -> list[Sheet]:
     """Returns all tables."""
-    found = [_final(document), *_accuracies(document)]
+    found = [_final(document), *_optimum(document), *_accuracies(document)]
     tests = document.pairs
     if tests.against_random:
         note = f"{TESTS} The family of the correction is this table: every other contender against {document.baseline}."
@@ -92,6 +135,7 @@ def sheets(document: ComparisonDocument) -> list[Sheet]:
     return [*found, _times(document)]
 
 
+OPTIMUM = "Proved optimum"
 TESTS = (
     "Score regret; runs of one seed are a pair. p is of Wilcoxon's signed-rank test (two-sided, equal pairs left out), with Holm's "
     "correction beside it. The effect is the matched-pairs rank-biserial correlation, from 1 (the first always better) to -1."

@@ -32,8 +32,12 @@ STRATEGY = {"name": "genetic", "population": 20, "offspring": 10, "mutation": 0.
 PREDICTED = "predicted"
 
 
-def read_limits(texts: list[str]) -> dict[str, float]:
+def read_limits(texts: list[str], option: str = "--limit") -> dict[str, float]:
     """Returns the largest allowed cost by metric, from texts such as ``latency:pixel3=8``.
+
+    Args:
+        texts: Values of the option.
+        option: The option; values of ``--least`` are the smallest allowed ones.
 
     Raises:
         ConfigError: If a text has another form, or names a metric that another one names.
@@ -46,9 +50,12 @@ def read_limits(texts: list[str]) -> dict[str, float]:
         except ValueError:
             most = float("nan")
         if not abs(most) < float("inf"):
-            raise ConfigError(f"--limit takes METRIC=NUMBER, the largest allowed cost, such as params=1e6, but it is {shown(text)}")
+            most_or_least = "largest" if option == "--limit" else "smallest"
+            raise ConfigError(
+                f"{option} takes METRIC=NUMBER, the {most_or_least} allowed cost, such as params=1e6, but it is {shown(text)}"
+            )
         if name in limits:
-            raise ConfigError(f"--limit names {name!r} twice; give its smaller value")
+            raise ConfigError(f"{option} names {name!r} twice; give its {'smaller' if option == '--limit' else 'larger'} value")
         limits[name] = most
     return limits
 

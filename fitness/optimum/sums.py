@@ -8,8 +8,9 @@
     f(path)    = f(P(end)) + sum of w over its steps
 
 The sum telescopes for every path if what comes before a state and what comes after it add up, which is so if genes interact in
-no other pairs. It is checked on random genotypes and on random paths. If a check fails, more genotypes are looked at for
-interactions, and at last the quantity is refused.
+no other pairs. It is checked on random genotypes and on random paths. Interactions are looked for in quantities that are fast to
+compute: the genes that shape a layer interact in its parameters or its multiply-accumulates. If a check fails, they are looked for
+in more genotypes, and then in the quantities themselves. At last, the quantity is refused.
 """
 
 from __future__ import annotations
@@ -30,8 +31,10 @@ from rbflex_evo.spaces.encodings.domain import Domain
 from .interactions import NOISE, Pair, Vector, bound_pairs, frontiers, interacting, order_of
 from .quantity import Quantity, cost_quantity, scored
 
-# Random genotypes that interactions are looked for in, before the first check and after failed ones.
-CONTEXTS = (6, 24, 96)
+# Random genotypes that interactions are looked for in, and how many times as many if a check fails.
+CONTEXTS, MORE = 6, 4
+# Seconds for looking for interactions in quantities that are not fast, and the most and fewest genotypes that this may be.
+LOOKING, MOST_CONTEXTS, FEWEST_CONTEXTS = 30.0, 60, 3
 CHECKS = 500
 # Steps of a sum; more would have to be told apart than is worth the time.
 MOST_STEPS = 300_000
@@ -275,8 +278,10 @@ def sum_of(space: SearchSpace, quantities: Sequence[Quantity], clock: Clock, see
     rng = np.random.Generator(np.random.PCG64(seed))
     pairs: set[Pair] = set()
     wrong = ""
-    for contexts in CONTEXTS:
-        pairs = interacting(space.encoding, domain, quick, rng, contexts, pairs)
+    for source, contexts in ((quick, CONTEXTS), (quick, MORE * CONTEXTS), (of, None)):
+        # At last, the quantities themselves, in as many genotypes as their speed allows.
+        count = contexts or of.affordable(len(domain.values), LOOKING)
+        pairs = interacting(space.encoding, domain, source, rng, count, pairs)
         found = _weighted(paths_of(domain, pairs), of)
         wrong = _mistake(space, found, of, quantities, rng, checks)
         if not wrong:
@@ -296,15 +301,23 @@ class _Remembered:
     def __init__(self, space: SearchSpace, quantities: Sequence[Quantity], clock: Clock) -> None:
         self.space, self.quantities, self.clock = space, quantities, clock
         self.known: dict[Genotype, Vector] = {}
+        self.seconds = 0.0
+
+    def affordable(self, genes: int, seconds: float) -> int:
+        """Returns the number of genotypes of so many genes that interactions can be looked for in, in about `seconds`."""
+        each = self.seconds / max(1, len(self.known)) * genes * (genes + 1) / 2
+        return int(min(max(seconds / max(each, 1e-9), FEWEST_CONTEXTS), MOST_CONTEXTS))
 
     def __call__(self, genotype: Genotype) -> Vector:
         if genotype not in self.known:
             self.clock.check()
+            started = time.monotonic()
             try:
                 network = scored(self.space, genotype)
                 self.known[genotype] = tuple(quantity.of(network) for quantity in self.quantities)
             except CandidateFailed as failed:
                 raise NotAdditive(f"a network has none of {', '.join(one.name for one in self.quantities)} ({failed})") from None
+            self.seconds += time.monotonic() - started
         return self.known[genotype]
 
 

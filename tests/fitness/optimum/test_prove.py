@@ -133,6 +133,7 @@ def test_a_product_is_proved_by_its_logarithms() -> None:
     assert proof.best.values["product"] == max(value for value in map(product, networks(space)) if value <= 400)
 
 
+@pytest.mark.slow
 def test_a_quantity_whose_parts_do_not_add_up_is_refused_in_one_line() -> None:
     space = create_space("toy", genes=11)
     wave = Quantity("wave", lambda network: float(sum(network.genotype) ** 3 % 17), fast=True)

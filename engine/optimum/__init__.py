@@ -1,0 +1,1 @@
+"""Proved optima: of the objective of a configuration, and of quantities by name."""
