@@ -12,7 +12,7 @@ from rbflex_evo.strategies.population import (
     SteadyStateStrategy,
     best,
 )
-from rbflex_evo.strategies.strategy import STRATEGIES, Strategy, View, create_strategy
+from rbflex_evo.strategies.strategy import STRATEGIES, Strategy, View, create_strategy, own_strategies
 from rbflex_evo.strategies.unseen import Unseen
 
 __all__ = [
@@ -28,4 +28,5 @@ __all__ = [
     "View",
     "best",
     "create_strategy",
+    "own_strategies",
 ]

@@ -71,11 +71,13 @@ class Strategy(ABC):
         generation: Number of batches asked for; `ask` increments it.
         depends_on_budget: True if what is proposed depends on the `n` of `ask` in another way than that a batch is cut to it,
             such as a cooling schedule over the rest of the budget. A run of such a strategy cannot be given another budget.
+        packages: Packages that proposals come from, beyond those that every installation has; their versions are recorded.
     """
 
     name: ClassVar[str]
     description: ClassVar[str] = ""
     depends_on_budget: ClassVar[bool] = False
+    packages: ClassVar[tuple[str, ...]] = ()
     Parameters: ClassVar[type[AnyParameters]] = AnyParameters
 
     def __init__(self, encoding: Encoding, seed: int, parameters: AnyParameters | None = None) -> None:
@@ -83,6 +85,15 @@ class Strategy(ABC):
         self.parameters = self.Parameters() if parameters is None else parameters
         self.rng = np.random.Generator(np.random.PCG64(seed))
         self.generation = 0
+
+    @classmethod
+    def costs_read(cls, parameters: AnyParameters) -> tuple[str, ...]:
+        """Returns the names of the metrics whose costs it reads from evaluations, which a search then counts; none by default.
+
+        Args:
+            parameters: Validated parameters of the strategy.
+        """
+        return ()
 
     @property
     def batches_ahead(self) -> int:
@@ -146,9 +157,15 @@ STRATEGIES.register("free_rea", "rbflex_evo.strategies.free_rea:FreeRea")
 STRATEGIES.register("local_search", "rbflex_evo.strategies.local_search:LocalSearch")
 STRATEGIES.register("search_economics", "rbflex_evo.strategies.search_economics:SearchEconomics")
 STRATEGIES.register("large_space_evolution", "rbflex_evo.strategies.large_space_evolution:LargeSpaceEvolution")
+STRATEGIES.register("map_elites", "rbflex_evo.strategies.map_elites:MapElites")
 STRATEGIES.register("nsga2", "rbflex_evo.strategies.nsga2:Nsga2")
 STRATEGIES.register("nsga3", "rbflex_evo.strategies.nsga3:Nsga3")
 STRATEGIES.register("reinforce", "rbflex_evo.strategies.reinforce:Reinforce")
+
+
+def own_strategies() -> list[str]:
+    """Returns the names of the strategies that need no optional package, sorted."""
+    return [name for name in STRATEGIES.names() if not STRATEGIES.get(name).packages]
 
 
 def create_strategy(name: str, encoding: Encoding, seed: int = 0, **values: object) -> Strategy:

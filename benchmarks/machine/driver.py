@@ -33,7 +33,7 @@ from rbflex_evo.engine.configuration.config import Config, parse_config
 from rbflex_evo.engine.search.simulation import Simulated, drawn_delays, simulate
 from rbflex_evo.fitness.measuring.evaluator import Evaluator
 from rbflex_evo.fitness.measuring.measurer import Measured
-from rbflex_evo.strategies import STRATEGIES
+from rbflex_evo.strategies import own_strategies
 
 WORKERS = 64
 LEAST_PER_SECOND = 2000
@@ -194,7 +194,7 @@ def main(options: Sequence[str] | None = None) -> int:
     given = parser.parse_args(options)
     shrink = 20 if given.quick else 1
     simulate(config_of("random", "toy"), workers=1, delay=drawn_delays(0.0), evaluations=10)  # imports
-    saturations = [saturation(name, space, EVALUATIONS // shrink) for space in SPACES for name in STRATEGIES.names()]
+    saturations = [saturation(name, space, EVALUATIONS // shrink) for space in SPACES for name in own_strategies()]
     parts = [evaluators_part(name, 400 // shrink) for name in TRAVELLING]
     own = next(part.milliseconds for part in parts if part.scores == "rbflex_robust") / 1e3
     cells = [

@@ -36,7 +36,7 @@ from rbflex_evo.engine.run.folder import replace_text
 from rbflex_evo.engine.search.search import Search
 from rbflex_evo.fitness.evaluation import Evaluation, six_digits
 from rbflex_evo.spaces import Genotype, SearchSpace, create_space
-from rbflex_evo.strategies import STRATEGIES, create_strategy
+from rbflex_evo.strategies import create_strategy, own_strategies
 
 MEMBERS = ("rbflex", "naswot", "synflow")
 SPACE: dict[str, Any] = {"name": "toy", "genes": 30, "choices": 4}
@@ -259,7 +259,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--evaluations", type=int, default=100_000, help="evaluations of the largest run, at least 100")
     parser.add_argument("--quick", action="store_true", help="a tenth of the evaluations")
-    parser.add_argument("--strategies", nargs="+", choices=STRATEGIES.names(), default=STRATEGIES.names(), help="all by default")
+    parser.add_argument("--strategies", nargs="+", choices=own_strategies(), default=own_strategies(), help="all by default")
     parser.add_argument("--json", action="store_true", help="print the JSON, not the table")
     parser.add_argument("--folder", type=Path, default=Path("benchmarks/results"), help="where to write")
     parser.add_argument("--case", nargs=3, help=argparse.SUPPRESS)

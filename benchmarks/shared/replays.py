@@ -12,7 +12,7 @@ from rbflex_evo.engine.comparison.compare import Runs, run_all
 from rbflex_evo.engine.configuration.config import Config, as_values, parse_config
 from rbflex_evo.fitness.objective.presets import PRESETS
 from rbflex_evo.spaces import RunError
-from rbflex_evo.strategies import STRATEGIES
+from rbflex_evo.strategies import own_strategies
 
 from .score_tables import Choice, Scores
 
@@ -24,7 +24,7 @@ FITTING = {"large_space_evolution": {"population": 32}}
 
 def all_strategies() -> list[dict[str, Any]]:
     """Returns every registered strategy, as a configuration names it, random search first."""
-    names = ["random", *sorted(name for name in STRATEGIES.names() if name != "random")]
+    names = ["random", *sorted(name for name in own_strategies() if name != "random")]
     return [{"name": name, **FITTING.get(name, {})} for name in names]
 
 

@@ -21,6 +21,12 @@ def export(
     top: Annotated[
         int | None, typer.Option("--top", min=1, help="How many networks; by default the best one, or the whole front.")
     ] = None,
+    family: Annotated[
+        int | None, typer.Option("--family", min=1, help="How many sizes, each the best of its part of the range of a cost.")
+    ] = None,
+    over: Annotated[
+        str | None, typer.Option("--over", metavar="METRIC", help="Cost that a family is spread over, such as flops.")
+    ] = None,
     into: Annotated[Path | None, typer.Option("--into", metavar="FOLDER", help="Where to; by default RUN/export.")] = None,
     classes: Annotated[int | None, typer.Option("--classes", help="Outputs of the classifier, if not those of the run.")] = None,
     program: Annotated[bool, typer.Option("--program", help="Also write a torch.export program, for evaluation.")] = False,
@@ -34,7 +40,9 @@ def export(
     """
     from rbflex_evo.engine.export.export import export_run
 
-    done = export_run(run, top=top, into=into, classes=classes, program=program, onnx=onnx, replace=replace)
+    done = export_run(
+        run, top=top, family=family, over=over, into=into, classes=classes, program=program, onnx=onnx, replace=replace
+    )
     if as_json:
         documents = [{"folder": str(one.folder), **one.architecture.model_dump(mode="json")} for one in done]
         print(json.dumps(documents, ensure_ascii=False))

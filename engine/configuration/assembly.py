@@ -19,7 +19,7 @@ from rbflex_evo.fitness.costs.metric import create_metric, metrics_named
 from rbflex_evo.fitness.data.batch import sources
 from rbflex_evo.fitness.objective.constraints import Constraints, read_constraints
 from rbflex_evo.fitness.objective.objective import Objective, create_objective
-from rbflex_evo.spaces import SPACES, TABLES, ConfigError, Genotype, SearchSpace
+from rbflex_evo.spaces import SPACES, TABLES, ConfigError, Genotype, Parameters, SearchSpace
 from rbflex_evo.spaces.encodings.distinct import distinct, draws
 from rbflex_evo.spaces.errors import shown
 from rbflex_evo.spaces.fingerprint import foreign, has_changed, is_ours
@@ -108,12 +108,15 @@ class Assembly:
         return read_constraints(self.config.fitness.constraints)
 
     def book(self) -> CostBook:
-        """Returns a new, empty book of the costs that constraints and the objective name.
+        """Returns a new, empty book of the costs that constraints, the objective and the strategy name.
 
         Raises:
             TableError, DeviceError: If the table or the device of a latency is missing or does not fit the space.
         """
         named = metrics_named(self.constraints.metrics, self.config.fitness.objective.minimised)
+        strategy = self.config.strategy
+        for name in STRATEGIES.get(strategy.name).costs_read(strategy.parameters):
+            named.setdefault(name, ({}, "strategy"))
         metrics = [create_metric(name, self.space, values, where) for name, (values, where) in named.items()]
         return CostBook(metrics, self.space, self.space.parse if self.raw else self.space.representative)
 
@@ -172,9 +175,25 @@ class Assembly:
 
     def strategy(self) -> Strategy:
         """Returns a new strategy."""
-        choice = self.config.strategy
-        strategy: Strategy = STRATEGIES.get(choice.name)(self.space.encoding, self.config.seed, choice.parameters)
+        found = STRATEGIES.get(self.config.strategy.name)
+        strategy: Strategy = found(self.space.encoding, self.config.seed, self.strategy_parameters)
         return strategy
+
+    @cached_property
+    def strategy_parameters(self) -> Parameters:
+        """The parameters of the strategy.
+
+        Raises:
+            ConfigError: If bounds are to be proved that cannot be proved.
+        """
+        from rbflex_evo.strategies.map_elites import MapElitesParameters
+
+        given = self.config.strategy.parameters
+        if isinstance(given, MapElitesParameters) and given.bounds == "proved":
+            from .proved_bounds import with_proved_bounds
+
+            return with_proved_bounds(given, self.space, self.constraints)
+        return given
 
     def evaluator(
         self,

@@ -30,6 +30,7 @@ from rbflex_evo.spaces.isolation.settings import own_settings
 
 from . import onnx_file
 from .exported import FILE, ONNX, PROGRAM, STATE, VERSION, Architecture, ExportedCosts, Interface, Run, Space, checksum
+from .family import family_of
 
 EXAMPLES = 3
 DRAWING = "architecture.png"
@@ -48,6 +49,8 @@ def export_run(
     folder: str | Path,
     *,
     top: int | None = None,
+    family: int | None = None,
+    over: str | None = None,
     into: str | Path | None = None,
     classes: int | None = None,
     program: bool = False,
@@ -62,6 +65,8 @@ def export_run(
         folder: Folder of the run.
         top: How many, in the order of the run's objective over all that it has evaluated; by default the best one, or of several
             objectives the front, the best in the first objective first.
+        family: How many networks of different sizes, the smallest first, each the best of its part of the range; see `family`.
+        over: Cost that a family is spread over; by default the first measure of the run's map, or parameters.
         into: Folder to write; by default ``export`` in the run's folder.
         classes: Outputs of the classifier if they differ from the run's.
         program: Also writes ``network.pt2`` (`torch.export`), the network in evaluation mode, for torch without this package.
@@ -74,8 +79,13 @@ def export_run(
         RunError: if it is no run's folder, it has fewer networks, or the place is taken or cannot be written.
         ConfigError: if `top` is below 1, the space has no `classes` to set, or the extra is missing.
     """
-    if top is not None and top < 1:
-        raise ConfigError(f"'top' must be at least 1, but it is {top}")
+    for name, count in (("top", top), ("family", family)):
+        if count is not None and count < 1:
+            raise ConfigError(f"{name!r} must be at least 1, but it is {count}")
+    if top is not None and family is not None:
+        raise ConfigError("'top' and 'family' choose different networks; give one of them")
+    if over is not None and family is None:
+        raise ConfigError("'over' is the cost that a family is spread over; give 'family', too, or leave it out")
     if onnx:
         onnx_file.check_packages()
     config = find_run(folder)
@@ -86,7 +96,7 @@ def export_run(
         _check_classes(config.space.name)
     if space is None or classes is not None:
         space = create_space(config.space.name, **values)
-    chosen = networks_of(run, top)
+    chosen = networks_of(run, top) if family is None else family_of(run, run.view(), space, family, over)
     target = config.folder / "export" if into is None else Path(into)
     done = []
     with _whole(target, replace) as draft, Progress("export", len(chosen), unit="network", shown=not quiet) as progress:

@@ -13,7 +13,6 @@ from rbflex_evo.engine.run.folder import find_run
 from rbflex_evo.engine.run.record import RunRecord
 from rbflex_evo.engine.terminal.wording import counted
 from rbflex_evo.fitness.evaluation import Evaluation
-from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.fitness.objective.constraints import written
 from rbflex_evo.fitness.optimum.prove import Proof
 from rbflex_evo.spaces import SearchSpace
@@ -41,7 +40,7 @@ def optimum(run: RunRecord, space: SearchSpace, add: AddFigure) -> dict[str, Any
     if proof is None:
         return {**NOTHING, "refused": refused} if refused else None
     facts = facts_of(proof, space)
-    view = ArchiveView.of(run.objective, run.evaluations, run.content.references, run.constraints.ordering)
+    view = run.view()
     if len(proof.goals) > 1:
         return _front(proof, facts, [_numbers(one) for one in view.front()], add)
     incumbent = view.incumbent()

@@ -28,6 +28,7 @@ from rbflex_evo.spaces.errors import reason
 
 from . import limits
 from .rescored import rescored
+from .elite_map import elite_map
 from .optimum import optimum
 from .true_front import true_fronts
 
@@ -142,6 +143,7 @@ def report_contents(run: RunRecord, gallery: Gallery, *, space: SearchSpace | No
         ),
         # A page that renews itself has no time for a proof.
         "optimum": parts.of("the proved optimum", lambda: optimum(run, space, gallery.add), None) if run.outcome else None,
+        "map": parts.of("the map", lambda: elite_map(run, space, gallery.add), None),
         "found": _found(run, space, gallery, best, parts) if best else None,
         "explanation": parts.of("the explanation", lambda: explanation_of(run, gallery), None) if best else None,
         "leaders": _leaders(run, space, known),

@@ -77,6 +77,44 @@ class FrontFacts(Part):
     candidates: list[Candidate]
 
 
+class MapAxis(Part):
+    """One axis of a map: a cost, its bounds and the number of equal parts between them."""
+
+    name: str
+    lower: float
+    upper: float
+    cells: int
+
+
+class MapCell(Part):
+    """A cell of a map: its part of each axis, from 0, its best candidate, the candidate's utility and its costs on the axes."""
+
+    place: list[int]
+    candidate: Candidate
+    utility: float
+    costs: list[float]
+
+
+class MapFacts(Part):
+    """The best candidate in every cell of a grid over costs.
+
+    Attributes:
+        axes: The axes.
+        cells: Cells that have a candidate, in the order of the axes.
+        coverage: Share of all cells that have one.
+        qd_score: Sum over the cells of utility minus `reference`.
+        reference: Utility that counts nothing.
+        reference_is: What the reference is, in words.
+    """
+
+    axes: list[MapAxis]
+    cells: list[MapCell]
+    coverage: float
+    qd_score: float
+    reference: float
+    reference_is: str
+
+
 class TableFacts(Part):
     """The accuracy of the found architecture in the table; accuracies and percentile in percent, None if unknown."""
 
@@ -128,6 +166,7 @@ class ResultDocument(Part):
     best: Candidate | None = None
     top: list[Candidate] = []
     front: FrontFacts | None = None
+    map: MapFacts | None = None
     counts: dict[str, int] = {}
     time_seconds: float = 0.0
     evaluator: dict[str, Any] = {}

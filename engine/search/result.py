@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rbflex_evo.engine.figures.front import front_data
+from rbflex_evo.engine.run.elite_map import map_of
 from rbflex_evo.engine.run.environment import environment
 from rbflex_evo.engine.run.folder import replace_text
-from rbflex_evo.engine.run.result_document import Candidate, FrontFacts, ResultDocument, TableFacts, notation_of
+from rbflex_evo.engine.run.result_document import Candidate, FrontFacts, MapFacts, ResultDocument, TableFacts, notation_of
 from rbflex_evo.engine.terminal.wording import counted
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.fitness.passes.weights import WeightParameters, build_initialised
-from rbflex_evo.spaces import ConfigError, RunError, SearchSpace
+from rbflex_evo.spaces import ConfigError, RunError, SearchSpace, parse
 from rbflex_evo.spaces.errors import shown
+from rbflex_evo.strategies.map_elites import MapElitesParameters
 
 from . import result_table
 
@@ -108,17 +110,21 @@ class Result:
         top: int | None = None,
         into: str | Path | None = None,
         *,
+        family: int | None = None,
+        over: str | None = None,
         classes: int | None = None,
         program: bool = False,
         onnx: bool = False,
         replace: bool = False,
     ) -> list[Exported]:
-        """Writes the best network, the front or the `top` best ones into folders, ready to be trained; see `export.export_run`."""
+        """Writes the best network, the front, the `top` best ones or a family into folders; see `export.export_run`."""
         from rbflex_evo.engine.export.export import export_run
 
         return export_run(
             self.folder,
             top=top,
+            family=family,
+            over=over,
             into=into,
             classes=classes,
             program=program,
@@ -127,6 +133,33 @@ class Result:
             space=self.space,
             quiet=True,
         )
+
+    def map(
+        self, measures: Sequence[str] | Mapping[str, Mapping[str, Any]] | None = None, reference: float | None = None
+    ) -> MapFacts:
+        """Returns the best candidate in every cell of a grid over costs, of all evaluations; needs the extra ``ribs``.
+
+        Args:
+            measures: Costs, or bounds and numbers of cells by cost as in ``{"flops": {"max": 6e8, "cells": 30}}``. By default those
+                of the strategy, if it was ``map_elites``, otherwise parameters and multiply-accumulates.
+            reference: Utility that counts nothing for the QD score; by default the lowest score of the search, or 0 for ranks.
+
+        Raises:
+            ConfigError: If the search has no such cost, or ribs is not installed.
+            RunError: If no candidate is within the limits.
+        """
+        if measures is None and reference is None and self.found.map is not None:
+            return self.found.map
+        if measures is None and self.found.map is not None:
+            measures = {axis.name: {"min": axis.lower, "max": axis.upper, "cells": axis.cells} for axis in self.found.map.axes}
+        given = {"params": {}, "flops": {}} if measures is None else measures
+        axes = given if isinstance(given, Mapping) else {name: {} for name in given}
+        # Missing bounds are those of all evaluations.
+        values = {"measures": axes, "reference": reference, "initial": max(1, len(self.view))}
+        found = map_of(self.view, self.space, parse(MapElitesParameters, values, "map"))
+        if found is None:
+            raise RunError(f"{self.folder} has no map: {why_nothing(self.found)}")
+        return found
 
     def to_dataframe(self) -> pd.DataFrame:
         """Returns every evaluation as a row of a pandas frame, in the order of evaluation; needs the extra ``dataframe``.
@@ -287,13 +320,26 @@ def document(
     seconds: float,
     evaluator: Mapping[str, Any],
     view: ArchiveView,
+    elites: MapFacts | None = None,
 ) -> ResultDocument:
-    """Returns the content of result.json; the table's facts are added by `table_facts` when the search is over."""
+    """Returns the content of result.json; the table's facts are added by `table_facts` when the search is over.
+
+    Args:
+        name: Name of the run.
+        space: Search space of the run.
+        stop_reason: Why the search ended.
+        counts: Numbers of candidates.
+        seconds: Duration of the search.
+        evaluator: Facts about the evaluator.
+        view: All evaluations.
+        elites: The map of MAP-Elites, if that was the strategy.
+    """
     return ResultDocument(
         name=name,
         space=space.name,
         stop_reason=stop_reason,
         **best_of(view, space),
+        map=elites,
         counts=dict(counts),
         time_seconds=round(seconds, 3),
         evaluator=dict(evaluator),

@@ -30,6 +30,7 @@ from rbflex_evo.engine.configuration.budget import with_budget
 from rbflex_evo.engine.configuration.config import Config, identity, load_config
 from rbflex_evo.engine.configuration.resetting import with_settings
 from rbflex_evo.engine.fidelity.rescoring import agreements_of, rescore
+from rbflex_evo.engine.run.elite_map import map_of
 from rbflex_evo.engine.run.folder import RunFolder, find_run, opened, own_config
 from rbflex_evo.engine.run.journal import Journal, JournalContent, evaluation_line, gammas_line, header_line, read_journal
 from rbflex_evo.engine.run.origins import check_origins
@@ -46,6 +47,7 @@ from rbflex_evo.spaces import ConfigError, FailedError, Genotype, RunError, Sear
 from rbflex_evo.spaces.encodings.distinct import distinct
 from rbflex_evo.spaces.isolation.settings import own_settings
 from rbflex_evo.strategies import STRATEGIES
+from rbflex_evo.strategies.map_elites import MapElitesParameters
 
 from .budget import Budget
 from .callback import Callback, Callbacks
@@ -253,6 +255,7 @@ class Search:
         extend(folder, self.config, *kept_of(old, new, content, replay, folder))
 
     def _document(self, loop: Loop) -> ResultDocument:
+        parameters = self.parts.strategy_parameters
         return document(
             name=self.config.name,
             space=self.space,
@@ -267,6 +270,9 @@ class Search:
             seconds=loop.seconds,
             evaluator=loop.evaluator.facts(),
             view=loop.view,
+            elites=map_of(loop.view, self.space, parameters, len(self.config.warm_start))
+            if isinstance(parameters, MapElitesParameters)
+            else None,
         )
 
     def _begin(

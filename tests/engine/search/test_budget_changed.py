@@ -13,7 +13,7 @@ from rbflex_evo.engine.configuration.config import Config
 from rbflex_evo.engine.run.folder import own_config
 from rbflex_evo.engine.search.search import Search
 from rbflex_evo.spaces import RunError, create_space
-from rbflex_evo.strategies import STRATEGIES
+from rbflex_evo.strategies import STRATEGIES, own_strategies
 from rbflex_evo.strategies.random_search import RandomSearch
 from tests.support.instant import InstantEvaluator, instant_search, journal_without_times, toy_config
 from tests.support.interrupted import PulledPlugError, Stopping
@@ -47,7 +47,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES.names())
+@pytest.mark.parametrize("strategy", own_strategies())
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_a_run_of_every_strategy_goes_on_as_if_it_had_had_the_budget_from_the_start(
     tmp_path: Path, strategy: str, kind: str

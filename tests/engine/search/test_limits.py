@@ -23,7 +23,7 @@ from rbflex_evo.fitness import METRICS
 from rbflex_evo.fitness.costs.metric import CostSubject, Metric
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.spaces import Genotype, RunError, create_space
-from rbflex_evo.strategies import STRATEGIES
+from rbflex_evo.strategies import own_strategies
 from tests.support.instant import InstantEvaluator, instant_search, journal_without_times, toy_config
 from tests.support.interrupted import ROUNDS, PulledPlugError, Stopping, run_to_the_end, send_when_it_holds, start
 
@@ -48,7 +48,7 @@ def params_of(key: str) -> float:
     return SPACE.costs(SPACE.representative(key)).params
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES.names())
+@pytest.mark.parametrize("strategy", own_strategies())
 def test_rejections_cost_no_budget_and_nothing_rejected_is_evaluated(tmp_path: Path, strategy: str) -> None:
     config = toy_config(tmp_path, space=TOY, strategy=strategy, fitness=HALF, budget={"evaluations": 133})
     search, evaluator = instant_search(config)
@@ -62,7 +62,7 @@ def test_rejections_cost_no_budget_and_nothing_rejected_is_evaluated(tmp_path: P
     assert result.counts["proposed"] == result.counts["known"] + result.counts["unique"]
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES.names())
+@pytest.mark.parametrize("strategy", own_strategies())
 def test_a_space_with_few_feasible_networks_is_exhausted_to_the_last_of_them(tmp_path: Path, strategy: str) -> None:
     fitness = limited(params={"max": 1000.0})
     config = toy_config(tmp_path, space=TOY, strategy=strategy, fitness=fitness, budget={"evaluations": 1000})
@@ -73,7 +73,7 @@ def test_a_space_with_few_feasible_networks_is_exhausted_to_the_last_of_them(tmp
     assert "rejected by params <= 1,000" in result.stop_reason or "known architectures" in result.stop_reason
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES.names())
+@pytest.mark.parametrize("strategy", own_strategies())
 @pytest.mark.parametrize("space", [TOY, {"name": "nats_tss"}, {"name": "toy", "genes": 30}], ids=["toy", "nats_tss", "open"])
 def test_constraints_that_nothing_satisfies_end_the_search_with_that_reason(
     tmp_path: Path, strategy: str, space: dict[str, Any]
@@ -91,7 +91,7 @@ def test_constraints_that_nothing_satisfies_end_the_search_with_that_reason(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("strategy", STRATEGIES.names())
+@pytest.mark.parametrize("strategy", own_strategies())
 def test_constraints_that_nothing_satisfies_end_a_search_of_32768_networks(tmp_path: Path, strategy: str) -> None:
     config = toy_config(tmp_path, space="nats_sss", strategy=strategy, fitness=limited(params={"max": 10.0}))
     result = instant_search(config)[0].run()
@@ -178,7 +178,7 @@ def test_a_hypervolume_stands_on_the_point_that_is_given(tmp_path: Path) -> None
     assert document["reference_point"] == {"naswot": 0.0, "flops": 1e6}
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES.names())
+@pytest.mark.parametrize("strategy", own_strategies())
 def test_every_strategy_searches_several_objectives(tmp_path: Path, strategy: str) -> None:
     config = toy_config(tmp_path, space=TOY, strategy=strategy, fitness=limited(PARETO), budget={"evaluations": 80})
     result = instant_search(config)[0].run()
@@ -239,7 +239,7 @@ def test_a_snapshot_that_knows_of_more_looks_than_the_journal_is_not_used(tmp_pa
     assert journal_without_times(folder) == expected
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES.names())
+@pytest.mark.parametrize("strategy", own_strategies())
 @pytest.mark.parametrize("objective", [None, PARETO], ids=["rank", "pareto"])
 def test_a_run_that_is_stopped_anywhere_resumes_to_the_same_journal(
     tmp_path: Path, strategy: str, objective: dict[str, Any] | None

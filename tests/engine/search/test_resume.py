@@ -20,7 +20,7 @@ from rbflex_evo.engine.search.search import Search
 from rbflex_evo.engine.terminal.interrupt import Interrupted
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.spaces import Genotype, RunError, create_space
-from rbflex_evo.strategies import STRATEGIES
+from rbflex_evo.strategies import STRATEGIES, own_strategies
 from tests.support.instant import InstantEvaluator, instant_search, journal_without_times, toy_config
 from tests.support.interrupted import (
     CHANGES,
@@ -51,7 +51,7 @@ def stop_after(config: Config, evaluations: int) -> None:
         Search(config, Stopping(evaluations), quiet=True, report=False).run()
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES.names())
+@pytest.mark.parametrize("strategy", own_strategies())
 @pytest.mark.parametrize("snapshot", ["kept", "missing", "damaged", "old"])
 def test_resuming_gives_the_same_journal_and_measures_nothing_twice(tmp_path: Path, strategy: str, snapshot: str) -> None:
     whole, asked = run_to_the_end(toy_config(tmp_path / "whole", strategy=small(strategy)))
@@ -74,7 +74,7 @@ def test_resuming_gives_the_same_journal_and_measures_nothing_twice(tmp_path: Pa
         assert results[0][name] == results[1][name]
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES.names())
+@pytest.mark.parametrize("strategy", own_strategies())
 def test_a_run_stopped_after_every_evaluation_ends_the_same(tmp_path: Path, strategy: str) -> None:
     changes: dict[str, Any] = {"budget": {"evaluations": 25}, "strategy": strategy, "fitness": REFERENCE}
     changes["warm_start"] = [create_space("toy", genes=12, choices=4).notation((i,) + (1,) * 11) for i in range(3)]

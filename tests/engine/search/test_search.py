@@ -17,7 +17,7 @@ from rbflex_evo.engine.search.loop import BARREN_ASKS
 from rbflex_evo.engine.search.search import Search
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.spaces import ConfigError, Genotype, GenotypeError, RunError, create_space
-from rbflex_evo.strategies import STRATEGIES, Strategy, View
+from rbflex_evo.strategies import STRATEGIES, Strategy, View, own_strategies
 from tests.support.instant import InstantEvaluator, instant_search, journal_without_times, toy_config
 
 SMALL: dict[str, Any] = {"name": "toy", "genes": 4, "choices": 2}
@@ -69,7 +69,7 @@ def odd_strategies(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(STRATEGIES._known, strategy.name, strategy)
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES.names())
+@pytest.mark.parametrize("strategy", own_strategies())
 @pytest.mark.parametrize("evaluations", [1, 7, 133])
 def test_the_budget_of_unique_evaluations_is_exact(tmp_path: Path, strategy: str, evaluations: int) -> None:
     search, evaluator = instant_search(toy_config(tmp_path, strategy=strategy, budget={"evaluations": evaluations}))
@@ -79,7 +79,7 @@ def test_the_budget_of_unique_evaluations_is_exact(tmp_path: Path, strategy: str
     assert result.counts["proposed"] == result.counts["known"] + result.counts["unique"]
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES.names())
+@pytest.mark.parametrize("strategy", own_strategies())
 def test_a_space_with_nothing_left_ends_the_search(tmp_path: Path, strategy: str) -> None:
     search, _ = instant_search(toy_config(tmp_path, space=SMALL, strategy=strategy, budget={"evaluations": 1000}))
     result = search.run()
@@ -183,7 +183,7 @@ def test_a_warm_start_is_told_first_and_counts(tmp_path: Path) -> None:
     space = search_space()
     notations = [space.notation((i, 1) + (1,) * 10) for i in (0, 1, 2, 0)]
     twin = space.notation((1, 0) + (1,) * 10)
-    for strategy in STRATEGIES.names():
+    for strategy in own_strategies():
         config = toy_config(tmp_path, name=strategy, strategy=strategy, warm_start=[*notations, twin])
         result = instant_search(config)[0].run()
         keys = [line["key"] for line in journal_without_times(result.folder)[1:]]
