@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 from rbflex_evo.engine.configuration.selection import Choice
 
@@ -141,7 +142,7 @@ def default_of(field: FieldInfo) -> str:
         return f"`{value.name}`"
     if isinstance(value, BaseModel):
         return "its defaults"
-    return "none" if value is None else f"`{json.dumps(value) if not isinstance(value, str) else value}`"
+    return "none" if value is None else f"`{json.dumps(to_jsonable_python(value)) if not isinstance(value, str) else value}`"
 
 
 def attributes_of(thing: type) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
 from rbflex_evo.engine.terminal.messages import say
 from rbflex_evo.engine.terminal.wording import sized
@@ -132,7 +133,7 @@ def _defaults(parameters: type[BaseModel]) -> dict[str, Any]:
     fields = parameters.model_fields
     settable = {field.alias or name: field for name, field in fields.items() if not field.exclude}
     defaults = {n: NEEDED if f.is_required() else f.get_default(call_default_factory=True) for n, f in settable.items()}
-    return {n: d.model_dump(mode="json") if isinstance(d, BaseModel) else d for n, d in defaults.items()}
+    return {name: to_jsonable_python(default) for name, default in defaults.items()}
 
 
 def _first_line(text: str | None) -> str:

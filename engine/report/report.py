@@ -27,9 +27,9 @@ from rbflex_evo.spaces import RbflexEvoError, RunError, SearchSpace, create_spac
 from rbflex_evo.spaces.errors import reason
 
 from . import limits
-from .rescored import rescored
 from .elite_map import elite_map
 from .optimum import optimum
+from .rescored import rescored
 from .true_front import true_fronts
 
 if TYPE_CHECKING:
