@@ -28,6 +28,7 @@ from . import (
     example,
     explain,
     export,
+    fidelity,
     find,
     latency,
     optimum,
@@ -87,6 +88,7 @@ app.command("compare")(compare.compare)
 app.command("tabulate")(tabulate.tabulate)
 app.command("correlate")(correlate.correlate)
 app.command("gammas")(score.gammas)
+app.command("fidelity")(fidelity.fidelity)
 app.command("example")(example.example)
 app.command("list")(listing.list_known)
 app.command("check")(check.check)

@@ -10,9 +10,9 @@ multiply-accumulates, which is a limit on ``flops`` in a configuration.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from rbflex_evo.spaces.architecture.drawing import Drawing, chain_drawing
 from rbflex_evo.spaces.encodings.encoding import Genotype
@@ -43,10 +43,20 @@ class MobileNetParameters(AnyParameters):
     Attributes:
         classes: Outputs of the classifier.
         size: Height and width of the images.
+        width: Factor of all widths, for a narrower form of every network.
     """
 
     classes: int = Field(default=1000, ge=2)
     size: int = Field(default=224, ge=32)
+    width: float = Field(default=1.0, gt=0, le=1)
+
+    @model_serializer(mode="wrap")
+    def _without_a_factor_of_one(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Networks of full width are the same as before there was a factor, and so are their cached statistics and their runs.
+        values: dict[str, Any] = handler(self)
+        if values.get("width") == 1:
+            del values["width"]
+        return values
 
 
 class MobileNetSpace(SearchSpace):
@@ -101,25 +111,33 @@ class MobileNetSpace(SearchSpace):
         """Returns the notation with the largest multipliers that give the same widths, since widths are rounded."""
         self.encoding.validate(genotype)
         (stem, *widths, head), blocks = self.encoding.split(genotype)
-        stages = [_largest(base, MULTIPLIERS, gene) for (base, *_), gene in zip(STAGES, widths, strict=True)]
-        plain = [_largest(STEM, MULTIPLIERS, stem), *stages, _largest(HEAD, HEAD_MULTIPLIERS, head)]
+        stages = [self._largest(base, MULTIPLIERS, gene) for (base, *_), gene in zip(STAGES, widths, strict=True)]
+        plain = [self._largest(STEM, MULTIPLIERS, stem), *stages, self._largest(HEAD, HEAD_MULTIPLIERS, head)]
         return self.notation(self.encoding.join(plain, blocks))
 
     def layout(self, genotype: Genotype) -> MobileNetLayout:
         """Returns the layers of the network."""
         self.encoding.validate(genotype)
         (stem, *widths, head), stages = self.encoding.split(genotype)
-        first = previous = scaled(STEM, MULTIPLIERS[stem])
+        first = previous = self._scaled(STEM, MULTIPLIERS[stem])
         blocks = []
         for i, (gene, kinds) in enumerate(zip(widths, stages, strict=True)):
             base, stride, _ = STAGES[i]
-            width = scaled(base, MULTIPLIERS[gene])
+            width = self._scaled(base, MULTIPLIERS[gene])
             for position, kind in enumerate(kinds):
                 kernel, expansion = _kinds(i)[kind - 1]
                 name = f"stage{i + 1}_block{position + 1}_{_block_name(kernel, expansion)}_{previous}to{width}"
                 blocks.append(InvertedResidualBlock(name, previous, width, 1 if position else stride, kernel, expansion))
                 previous = width
-        return MobileNetLayout(first, 2, tuple(blocks), scaled(HEAD, HEAD_MULTIPLIERS[head]), self.parameters.classes)
+        return MobileNetLayout(first, 2, tuple(blocks), self._scaled(HEAD, HEAD_MULTIPLIERS[head]), self.parameters.classes)
+
+    def _scaled(self, width: int, multiplier: float) -> int:
+        return scaled(width, self.parameters.width * multiplier)
+
+    def _largest(self, width: int, multipliers: Sequence[float], gene: int) -> int:
+        """Returns the position of the largest multiplier that scales a width as the chosen one does."""
+        chosen = self._scaled(width, multipliers[gene])
+        return max(i for i, multiplier in enumerate(multipliers) if self._scaled(width, multiplier) == chosen)
 
     def build(self, genotype: Genotype) -> MobileNetwork:
         """Builds the raw network of a genotype."""
@@ -148,11 +166,6 @@ def scaled(width: int, multiplier: float) -> int:
     wanted = width * multiplier
     nearest = max(8, 8 * int(wanted / 8 + 0.5))
     return nearest if nearest >= 0.9 * wanted else nearest + 8
-
-
-def _largest(width: int, multipliers: Sequence[float], gene: int) -> int:
-    """Returns the position of the largest multiplier that scales a width as the chosen one does."""
-    return max(i for i, multiplier in enumerate(multipliers) if scaled(width, multiplier) == scaled(width, multipliers[gene]))
 
 
 def _kinds(stage: int) -> tuple[tuple[int, int], ...]:

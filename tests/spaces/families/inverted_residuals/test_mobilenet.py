@@ -43,6 +43,18 @@ def test_genotypes_have_one_key_exactly_if_their_layers_are_equal():
             assert all(SPACE.layout(SPACE.representative(SPACE.key(one))) == SPACE.layout(one) for one in genotypes)
 
 
+def test_a_factor_makes_every_network_narrower_and_keeps_genotypes_and_identity():
+    half, whole = create_space("mobilenet", width=0.5), create_space("mobilenet", width=1.0)
+    assert half.layout(half.parse(mobilenet_v2(1.0))).blocks[-1].outputs == 160
+    assert whole.identity == SPACE.identity and "width" not in whole.identity and half.identity != whole.identity
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        genotype = SPACE.encoding.sample(rng)
+        assert half.notation(genotype) == SPACE.notation(genotype)
+        assert half.costs(genotype).flops < SPACE.costs(genotype).flops
+        assert half.layout(half.representative(half.key(genotype))) == half.layout(genotype)
+
+
 @pytest.mark.parametrize("width", MULTIPLIERS)
 def test_mobilenet_v2_is_torchvision_s_at_every_width(width):
     from torchvision import models
