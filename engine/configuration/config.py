@@ -333,6 +333,11 @@ def _check_fidelity(config: Config, fidelity: FidelityConfig) -> None:
     for section, does in (("scores", "names a table of scores that are measured already"), ("compare", "compares at one form")):
         if getattr(config, section) is not None:
             raise ConfigError(f"'fidelity' scores in two forms, but {section!r} {does}; leave one out")
+    if config.strategy.name == "map_elites":
+        raise ConfigError(
+            "'fidelity' scores the best candidates again in full, but cells of 'map_elites' hold candidates of the cheaper form; "
+            "leave one out"
+        )
 
 
 # The settings that change neither a score nor the order in which candidates are proposed.

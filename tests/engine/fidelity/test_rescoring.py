@@ -282,6 +282,8 @@ def test_scores_of_a_table_and_comparisons_are_refused(tmp_path: Path) -> None:
         config_of(tmp_path, scores="scores.npz")
     with pytest.raises(ConfigError, match="'compare' compares at one form"):
         config_of(tmp_path, compare={"strategies": ["random", "genetic"], "seeds": 2})
+    with pytest.raises(ConfigError, match="cells of 'map_elites' hold candidates of the cheaper form"):
+        config_of(tmp_path, strategy="map_elites")
     config = config_of(tmp_path)
     with pytest.raises(ConfigError, match="one evaluator was handed in"):
         Search(config, InstantEvaluator(Assembly(config).space))
