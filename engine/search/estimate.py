@@ -125,7 +125,9 @@ def estimate(config: Config) -> Estimate:
     if config.scores is not None:
         raise ConfigError("'scores' names a table, so nothing will be measured; leave it out to estimate a search that measures")
     parts = Assembly(config)
+    # A file of known accuracies or of costs that is missing or does not fit is said before anything is measured.
     _ = parts.table
+    parts.book()
     found = _measured(parts, parts.cheap)
     workers = int(found.facts["workers"]) if config.workers == "auto" else config.workers
     several = workers > 1 and (config.workers != "auto" or config.executor.name != "local")

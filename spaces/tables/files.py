@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import zipfile
 import zlib
 from collections.abc import Collection
 from pathlib import Path
@@ -16,15 +17,19 @@ import numpy as np
 from rbflex_evo.spaces.errors import TableError, reason, shown
 
 
-def existing_file(path: str) -> Path:
-    """Returns the path of a table file, with ``~`` expanded.
+def existing_file(path: str, what: str = "table file") -> Path:
+    """Returns the path of a file, with ``~`` expanded.
+
+    Args:
+        path: Path of the file.
+        what: What the file is, for the error.
 
     Raises:
         TableError: If there is no such file.
     """
     file = Path(path).expanduser()
     if not file.is_file():
-        raise TableError(f"no table file {path!r}; check table.path")
+        raise TableError(f"no {what} {path!r}{', but a folder' if file.is_dir() else ''}; check the path")
     return file
 
 
@@ -47,6 +52,9 @@ def read_npz(file: Path, wanted: Collection[str | None]) -> tuple[list[str], dic
     Raises:
         TableError: If it is not an ``.npz`` file of plain arrays.
     """
+    if not zipfile.is_zipfile(file):
+        # numpy would take it for a pickle, and its error would advise to load it unsafely.
+        raise TableError(f"{str(file)!r} is not an .npz file of plain arrays, or it was cut short; copy it again or name another one")
     try:
         with np.load(file, allow_pickle=False) as arrays:
             return arrays.files, {name: arrays[name] for name in arrays.files if name in wanted}

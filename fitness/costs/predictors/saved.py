@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -122,11 +123,14 @@ def _try_out(predictor: Predictor) -> None:
 
 def digest(path: str | Path) -> str:
     """Returns a hash of the content of a file."""
-    return hashlib.sha256(existing_file(str(path)).read_bytes()).hexdigest()
+    return hashlib.sha256(existing_file(str(path), "predictor file").read_bytes()).hexdigest()
 
 
 def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    file = existing_file(str(path))
+    file = existing_file(str(path), "predictor file")
+    if not zipfile.is_zipfile(file):
+        # numpy would take it for a pickle, and its error would advise to load it unsafely.
+        raise TableError(f"{str(path)!r} is no predictor, or it was cut short; fit it again with rbflex-evo latency fit")
     try:
         with np.load(file, allow_pickle=False) as stored:
             document = json.loads(str(stored[DOCUMENT]))

@@ -126,6 +126,22 @@ def test_a_limit_on_a_device_is_read_from_the_table(tmp_path: Path) -> None:
     assert space.name == "nats_tss"
 
 
+@pytest.mark.parametrize("more", [[], ["--estimate"]])
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (["--limit", "latency:raspi4=3", "--table", "nowhere.npz"], "no table file 'nowhere.npz'"),
+        (["--limit", "predicted=3", "--predictor", "nowhere.npz"], "no predictor file 'nowhere.npz'"),
+    ],
+)
+def test_a_wrong_file_of_costs_is_said_before_anything_is_measured(
+    files: list[str], message: str, more: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["find", "toy", *files, *more, "--runs", str(tmp_path)]) == 2
+    output = capsys.readouterr()
+    assert message in output.err and output.out == ""
+
+
 def test_a_limit_on_a_predicted_cost_is_read_from_the_predictor() -> None:
     limits = {"predicted:board": 8.0, "predicted": 9.0, "latency:raspi4": 7.0}
     config, _ = find_config("nats_tss", limits, table=Path("t.npz"), predictor=Path("p.npz"))

@@ -143,7 +143,18 @@ def test_bytes_that_are_no_csv_file_are_refused(toy, tmp_path, name):
 
 @pytest.mark.parametrize(("name", "more"), [("csv", {}), ("npz", {"accuracy": "a"})])
 def test_a_missing_file_is_named(toy, name, more):
-    assert error_of(name, toy, path="nowhere/table.x", **more) == "no table file 'nowhere/table.x'; check table.path"
+    assert error_of(name, toy, path="nowhere/table.x", **more) == "no table file 'nowhere/table.x'; check the path"
+
+
+def test_a_folder_is_no_table_file(toy, tmp_path):
+    assert error_of("csv", toy, path=str(tmp_path)) == f"no table file {str(tmp_path)!r}, but a folder; check the path"
+
+
+@pytest.mark.parametrize("content", [b"# a text", b"", b"PK\x03\x04 the first bytes only"])
+def test_a_file_that_is_no_archive_is_refused_without_numpys_advice_to_load_it_unsafely(toy, tmp_path, content):
+    (tmp_path / "table.npz").write_bytes(content)
+    message = error_of("npz", toy, path=str(tmp_path / "table.npz"), accuracy="test")
+    assert "is not an .npz file of plain arrays, or it was cut short" in message and "pickle" not in message
 
 
 def saved(tmp_path, **arrays):

@@ -264,7 +264,7 @@ def test_a_file_of_another_version_space_or_kind_is_one_line(tmp_path: Path) -> 
     changed(path, version=99)
     with pytest.raises(TableError, match="is of version 99, but version 1 is read here; fit it again"):
         load_predictor(path, SPACE)
-    with pytest.raises(TableError, match="no table file"):
+    with pytest.raises(TableError, match="no predictor file"):
         load_predictor(tmp_path / "missing.npz", SPACE)
 
 
