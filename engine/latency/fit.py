@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rbflex_evo.engine.run.environment import environment
-from rbflex_evo.fitness.costs.predictors.errors import Errors, cross_validated, errors_of
+from rbflex_evo.fitness.costs.predictors.errors import Errors, cross_validated, errors_of, fewest
 from rbflex_evo.fitness.costs.predictors.predictor import PREDICTORS, Predictor
 from rbflex_evo.fitness.costs.predictors.saved import Provenance, save_predictor
 from rbflex_evo.fitness.costs.predictors.transfer import KnownDevices
@@ -71,11 +71,16 @@ def fit(
         progress: Called after each architecture.
 
     Raises:
-        ConfigError: If the space has too few architectures, or known devices are missing or not used.
+        ConfigError: If the count or the space is too small, or known devices are missing or not used.
         UnknownNameError: If no predictor has the name.
     """
     times: dict[Genotype, tuple[float, ...]] = {}
     make = maker(space, source, kind, known, seed, times)
+    needed = fewest(PREDICTORS.get(kind).least)
+    if count < needed:
+        raise ConfigError(
+            f"{kind!r} is fitted and judged in five folds, which takes {needed} architectures, but --count is {count}"
+        )
     genotypes = source.sample(count + held_out, seed)
     if len(genotypes) < count + held_out:
         raise ConfigError(

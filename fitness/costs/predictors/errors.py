@@ -7,6 +7,7 @@ cross-validated   every architecture is predicted by a predictor that was fitted
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
@@ -17,6 +18,7 @@ from rbflex_evo.spaces import Genotype
 from .predictor import Predictor
 
 RESAMPLES = 1000
+FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,13 @@ def _blockwise(relative: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.array([np.median(relative[rng.integers(len(relative), size=len(relative))]) for _ in range(RESAMPLES // 5)])
 
 
+def fewest(least: int, folds: int = FOLDS) -> int:
+    """Returns the smallest number of architectures of which all but one fold, the largest, are at least `least`."""
+    return next(number for number in itertools.count(max(least, 2)) if number - -(-number // min(folds, number)) >= least)
+
+
 def cross_validated(
-    make: Callable[[], Predictor], genotypes: Sequence[Genotype], values: np.ndarray, folds: int = 5, seed: int = 0
+    make: Callable[[], Predictor], genotypes: Sequence[Genotype], values: np.ndarray, folds: int = FOLDS, seed: int = 0
 ) -> Errors:
     """Returns the errors of every architecture when predicted from the other folds.
 
