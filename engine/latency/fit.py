@@ -78,9 +78,7 @@ def fit(
     make = maker(space, source, kind, known, seed, times)
     needed = fewest(PREDICTORS.get(kind).least)
     if count < needed:
-        raise ConfigError(
-            f"{kind!r} is fitted and judged in five folds, which takes {needed} architectures, but --count is {count}"
-        )
+        raise ConfigError(f"{kind!r} is fitted and judged in five folds, which takes {needed} networks, but --count is {count}")
     genotypes = source.sample(count + held_out, seed)
     if len(genotypes) < count + held_out:
         raise ConfigError(

@@ -75,9 +75,7 @@ class DeviceCommand:
             )
         if shutil.which(self.program) is None:
             if Path(self.program).is_file():
-                raise ConfigError(
-                    f"the program {shown(self.program)} of the latency's command is not executable; use chmod +x, or name its interpreter"
-                )
+                raise ConfigError(f"the program {shown(self.program)} of the latency's command is not executable; use chmod +x")
             raise ConfigError(f"the program {shown(self.program)} of the latency's command is not found; check its path")
         if "{onnx}" in self.placeholders:
             check_onnx()

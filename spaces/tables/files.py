@@ -54,9 +54,7 @@ def read_npz(file: Path, wanted: Collection[str | None]) -> tuple[list[str], dic
     """
     if not zipfile.is_zipfile(file):
         # numpy would take it for a pickle, and its error would advise to load it unsafely.
-        raise TableError(
-            f"{str(file)!r} is not an .npz file of plain arrays, or it was cut short; copy it again or name another one"
-        )
+        raise TableError(f"{str(file)!r} is not an .npz file of plain arrays, or it was cut short; copy it again")
     try:
         with np.load(file, allow_pickle=False) as arrays:
             return arrays.files, {name: arrays[name] for name in arrays.files if name in wanted}

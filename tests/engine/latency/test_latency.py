@@ -217,7 +217,7 @@ def test_a_new_device_is_fitted_from_ten_rows_of_a_table(tmp_path: Path, capsys:
         (["fit", "nats_tss", "--device", "table:pixel", "--path", "TABLE"], "did you mean 'latency:pixel3'?"),
         (["fit", "toy", "--kind", "layers", "--device", "onnx"], "layers are timed in torch, but the device is 'onnx'"),
         (["fit", "toy", *TOY_SET, "--count", "5000"], "fewer than 5000 + 30; lower --count or --held-out"),
-        (["fit", "toy", *TOY_SET, "--count", "6"], "in five folds, which takes 7 architectures, but --count is 6"),
+        (["fit", "toy", *TOY_SET, "--count", "6"], "in five folds, which takes 7 networks, but --count is 6"),
         (["predict", "TABLE", "x"], "is no predictor, or it was cut short"),
     ],
 )
