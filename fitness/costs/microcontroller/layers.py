@@ -2,6 +2,7 @@
 
 Only operations that depend on the input and that the result depends on are layers. Normalisations, activations and sums with a
 constant belong to the layer before them if nothing else reads its output; a folded normalisation leaves one bias for each channel.
+One that cannot be folded keeps a scale and a shift for each channel, which are stored as weights.
 """
 
 from __future__ import annotations
