@@ -9,6 +9,7 @@ objective gets the utility. Violations are told as a constraint; a failed candid
 
 from __future__ import annotations
 
+import copy
 import inspect
 import math
 from collections.abc import Sequence
@@ -23,14 +24,13 @@ from rbflex_evo.spaces import ConfigError, Encoding, near_name
 from .library import LibraryParameters, LibraryStrategy, check_options
 from .optimiser import FAILED, KeyOf, Optimiser, Outcome, Point
 
+# AGE-MOEA2 and SMS-EMOA are left out, because they fail with one objective.
 ALGORITHMS = {
     "GA": "soo.nonconvex.ga",
     "NSGA2": "moo.nsga2",
     "NSGA3": "moo.nsga3",
     "UNSGA3": "moo.unsga3",
     "AGEMOEA": "moo.age",
-    "AGEMOEA2": "moo.age2",
-    "SMSEMOA": "moo.sms",
     "SPEA2": "moo.spea2",
 }
 ONE_OBJECTIVE = {"GA"}
@@ -76,7 +76,13 @@ class PymooOptimiser(Optimiser):
 
         super().__init__(encoding, 1 if algorithm in ONE_OBJECTIVE else objectives)
         made = algorithm_class(algorithm)
-        directions = {"ref_dirs": _directions(self.objectives, population)} if "ref_dirs" in inspect.signature(made).parameters else {}
+        known = inspect.signature(made).parameters
+        own: dict[str, Any] = {}
+        if "ref_dirs" in known:
+            own["ref_dirs"] = _directions(self.objectives, population)
+        if "survival" in known:
+            # Its default has a state that all algorithms of the process would share.
+            own["survival"] = copy.deepcopy(known["survival"].default)
         self._problem = Problem(
             n_var=len(self.free),
             n_obj=self.objectives,
@@ -91,7 +97,7 @@ class PymooOptimiser(Optimiser):
             crossover=UniformCrossover(prob=0.9),
             mutation=Reset(),
             eliminate_duplicates=SameArchitecture(self._new_key),
-            **directions,
+            **own,
             **options,
         )
         self._algorithm.setup(self._problem, termination=NoTermination(), seed=seed)

@@ -30,8 +30,6 @@ VARIANTS = [
     ("pymoo", {"algorithm": "NSGA3", "population": 8}),
     ("pymoo", {"algorithm": "UNSGA3", "population": 8}),
     ("pymoo", {"algorithm": "AGEMOEA", "population": 8}),
-    ("pymoo", {"algorithm": "AGEMOEA2", "population": 8}),
-    ("pymoo", {"algorithm": "SMSEMOA", "population": 8}),
     ("pymoo", {"algorithm": "SPEA2", "population": 8, "options": {"n_offsprings": 3}}),
 ]
 
