@@ -3,7 +3,7 @@
 Choices become `TransitionChoice` parameters, unordered ones for choices without an order. Losses are the negated objectives; with
 several objectives, Nevergrad turns them into a hypervolume for the optimisers that know one loss.
 
-A failed candidate is told the worst loss so far, and an infeasible one that loss and its violation; what fails before anything
+A failed candidate is told the worst loss so far, and an infeasible one that loss plus its violation. What fails before anything
 succeeded is told together with the first success.
 """
 
@@ -68,7 +68,7 @@ class NevergradOptimiser(Optimiser):
         parametrization.random_state = np.random.RandomState(seed)
         self._optimiser = optimiser(parametrization, budget=planned, num_workers=batch)
         self._worst: np.ndarray | None = None
-        self._failures: list[tuple[Any, Outcome]] = []
+        self._failures: list[Any] = []
 
     def ask(self, key_of: KeyOf, known: set[str]) -> list[Point]:
         """Returns as many candidates as a batch has."""
@@ -100,15 +100,14 @@ class NevergradOptimiser(Optimiser):
             return
 
     def _tell(self, candidate: Any, outcome: Outcome) -> None:
-        if outcome.values is None or outcome.violation > 0:
-            self._failures.append((candidate, outcome))
+        if outcome.values is None:
+            self._failures.append(candidate)
         else:
             losses = -np.array(outcome.values)
             self._worst = losses if self._worst is None else np.maximum(self._worst, losses)
-            self._optimiser.tell(candidate, _loss(losses))
+            self._optimiser.tell(candidate, _loss(self._worst + outcome.violation if outcome.violation > 0 else losses))
         while self._failures and self._worst is not None:
-            failed, of = self._failures.pop(0)
-            self._optimiser.tell(failed, _loss(self._worst + of.violation))
+            self._optimiser.tell(self._failures.pop(0), _loss(self._worst))
 
 
 def _loss(losses: np.ndarray) -> Any:

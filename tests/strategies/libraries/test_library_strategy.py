@@ -42,17 +42,19 @@ def told(strategy):
 
 @pytest.mark.parametrize("name", LIBRARIES)
 def test_known_proposals_are_told_again_at_no_cost_and_the_search_goes_on(name):
-    encoding = VectorEncoding((3, 3, 2))
+    encoding = VectorEncoding((3, 2, 2))
     world = World(encoding)
     strategy = created(name, encoding, repeats=3)
     keys = {world.view.key(genotype) for genotype in encoding.enumerate()}
     run(strategy, world, 1000)
     assert len(world) == len(keys)
     entries = told(strategy)
+    if name == "pymoo":  # which proposes nothing twice
+        assert len(entries) == len(keys)
+        return
     # Random candidates took the place of what was proposed again and again.
     assert any(isinstance(entry[0], list) for entry in entries)
-    if name != "pymoo":  # which proposes none twice
-        assert len(entries) > len(keys)
+    assert len(entries) > len(keys)
 
 
 @pytest.mark.parametrize("name", LIBRARIES)
@@ -86,9 +88,9 @@ def test_several_objectives_are_told_unless_the_optimiser_takes_one(name, values
 def test_violations_are_told_and_feasible_candidates_are_found(name, values):
     world = World(ENCODING, "pareto", limit=4.0, handling="deb")
     strategy = created(name, **values)
-    run(strategy, world, 150)
+    run(strategy, world, 60)
     evaluations = world.archive.evaluations
-    late = [world.view.violations([evaluation.key])[0] for evaluation in evaluations[100:]]
+    late = [world.view.violations([evaluation.key])[0] for evaluation in evaluations[30:]]
     assert any(entry[2] > 0 for entry in told(strategy))
     # A random candidate breaks the limit in nine of ten cases.
     assert np.mean([violation == 0 for violation in late]) > 0.2
@@ -142,11 +144,11 @@ def test_a_warm_start_is_told(name):
 def test_a_restored_strategy_goes_on_as_the_original_and_its_state_is_linear(name):
     world = World(ENCODING, "archive")
     strategy = created(name)
-    run(strategy, world, 55)
+    run(strategy, world, 25)
     state = json.loads(json.dumps(strategy.state_dict()))
     twin, twin_world = created(name, seed=9), world.copy()
     twin.load_state_dict(state)
-    assert run(twin, twin_world, 120) == run(strategy, world, 120)
+    assert run(twin, twin_world, 45) == run(strategy, world, 45)
     assert len(json.dumps(state)) < 3000 + 150 * len(told(twin))
 
 
@@ -183,7 +185,7 @@ def test_a_missing_package_is_one_line_with_the_extra(name, monkeypatch):
         ("optuna", {"options": {"n_startup_trails": 5}}, "no option 'n_startup_trails'; did you mean 'n_startup_trials'"),
         ("optuna", {"options": {"seed": 5}}, "'strategy.options.seed' is set by the search itself; leave it out"),
         ("optuna", {"options": {"n_ei_candidates": 5, "prior_weight": "x"}}, "TPESampler of optuna .* cannot"),
-        ("nevergrad", {"optimiser": "DiscreteOnePlusTwo"}, "no optimiser 'DiscreteOnePlusTwo'; did you mean 'DiscreteOnePlusOne'"),
+        ("nevergrad", {"optimiser": "DiscreteOnePlusTwo"}, "no optimiser 'DiscreteOnePlusTwo'; did you mean 'DiscreteOnePlusOne"),
         ("nevergrad", {"optimiser": "SQP"}, "SQP of Nevergrad runs a minimiser of its own in a thread"),
         ("pymoo", {"algorithm": "NSGA4"}, "pymoo has no algorithm 'NSGA4'.*; did you mean 'NSGA[23]'"),
         ("pymoo", {"options": {"n_offspring": 5}}, "no option 'n_offspring'; did you mean 'n_offsprings'"),
@@ -198,7 +200,7 @@ def test_unknown_names_and_options_are_one_line_with_near_names(name, values, me
 
 @pytest.mark.parametrize("name", LIBRARIES)
 def test_nothing_is_printed_logged_or_warned(name, capfd, caplog, recwarn):
-    run(created(name), World(ENCODING, "pareto", succeeds_every=5), 60)
+    run(created(name), World(ENCODING, "pareto", succeeds_every=2), 30)
     assert capfd.readouterr() == ("", "")
     assert [record for record in caplog.records if record.name.startswith(name)] == []
     assert [str(warning.message) for warning in recwarn] == []
