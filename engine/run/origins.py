@@ -39,7 +39,7 @@ def check_origins(began: Origins | None, now: Origins, folder: Path) -> list[str
         elif what.startswith(PACKAGE):
             versions = [mark.rpartition(":")[2] for mark in ((began or {}).get(what), mark) if mark is not None]
             sentences.append(
-                f"{what} was {versions[0]} when {folder} began, but here it is {versions[-1]}; the run is refused if proposals differ"
+                f"{what} was {versions[0]} when {folder} began, but here it is {versions[-1]}; it is refused if proposals differ"
             )
         elif what.startswith(STRATEGY):
             sentences.append(f"{what} has changed since {folder} began; what it proposes from here on may differ")

@@ -151,7 +151,7 @@ def _check_variables(encoding: Encoding, name: str, genotype: Genotype) -> None:
     require(
         len(values) == len(variables)
         and all(value is None or 0 <= value < variable.count for value, variable in zip(values, variables, strict=True)),
-        f"{name}.encode({genotype}) gave {values}; give one value of 0 .. count - 1 for each of the {len(variables)} variables, or None",
+        f"{name}.encode({genotype}) gave {values}; give 0 .. count - 1 or None for each of the {len(variables)} variables",
     )
 
     def value_of(i: int) -> int:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
-from typing import NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,8 @@ Genotype = tuple[int, ...]
 MOST_INDEXED = 1_000_000
 
 
-class Variable(NamedTuple):
+@dataclass(frozen=True)
+class Variable:
     """One of the choices that together describe a genotype.
 
     Attributes:

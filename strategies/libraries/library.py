@@ -73,7 +73,7 @@ class LibraryStrategy(Strategy):
         super().__init__(encoding, seed, parameters)
         if encoding.variables is None:
             raise ConfigError(
-                f"strategy {self.name!r} needs genotypes of a fixed list of choices, which {type(encoding).__name__} does not have; "
+                f"strategy {self.name!r} needs a fixed list of choices, which {type(encoding).__name__} does not have; "
                 "take a strategy of this package, such as genetic"
             )
         self.library = f"{self.package} {installed(self.package)}"
@@ -248,10 +248,7 @@ class LibraryStrategy(Strategy):
         if not keys:
             return []
         every = [*keys, *self._recent]
-        if self._optimiser.objectives > 1:
-            rows = view.objectives(every)[: len(keys)]
-        else:
-            rows = view.utility(every)[: len(keys), None]
+        rows = (view.objectives(every) if self._optimiser.objectives > 1 else view.utility(every)[:, None])[: len(keys)]
         violations = view.violations(keys)
         usable = np.isfinite(rows).all(axis=1) & np.isfinite(violations)
         return [

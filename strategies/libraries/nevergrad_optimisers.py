@@ -48,9 +48,7 @@ class NevergradOptimiser(Optimiser):
         planned: Number of evaluations that it plans with, or None.
     """
 
-    def __init__(
-        self, encoding: Encoding, objectives: int, optimiser: Any, seed: int, batch: int, planned: int | None
-    ) -> None:
+    def __init__(self, encoding: Encoding, objectives: int, optimiser: Any, seed: int, batch: int, planned: int | None) -> None:
         import nevergrad as ng
 
         super().__init__(encoding, objectives)

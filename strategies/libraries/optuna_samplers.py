@@ -1,8 +1,8 @@
 """The samplers of Optuna (Akiba et al., KDD 2019) as a strategy.
 
 Choices become categorical parameters, and numbers such as depths become integer ones. TPE and random search are only asked for the
-choices that have an effect; the other samplers decide about all choices, because they know no conditions. CMA-ES works with numbers,
-so all its parameters are integers.
+choices that have an effect; the other samplers decide about all choices, because they know no conditions. CMA-ES works with
+numbers, so all its parameters are integers.
 
 A study has as many objectives as the search. A sampler of one objective gets the utility. Failed candidates are told as pruned if
 there is one objective, which TPE takes as the worst, else as failed, which samplers leave out. Infeasible candidates are told with
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import Field
 

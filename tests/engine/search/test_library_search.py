@@ -57,7 +57,7 @@ def test_resuming_gives_the_same_journal_and_measures_nothing_twice(tmp_path: Pa
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LIBRARIES)
 def test_a_run_that_was_killed_ends_with_the_journal_of_one_that_was_not(tmp_path: Path, name: str) -> None:
-    changes = changes_of(name, budget={"evaluations": 150})
+    changes = changes_of(name, budget={"evaluations": 120})
     whole, _ = run_to_the_end(toy_config(tmp_path / "whole", **changes), 400)
     journal = toy_config(tmp_path, **changes).folder / "journal.jsonl"
     size = (whole / "journal.jsonl").stat().st_size

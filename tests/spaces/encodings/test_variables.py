@@ -93,7 +93,7 @@ class Forgetful(VectorEncoding):
         return [0] * len(genotype)
 
 
-@pytest.mark.parametrize(("encoding", "reason"), [(Shifted, "give one value of 0 .. count - 1"), (Forgetful, "must undo")])
+@pytest.mark.parametrize(("encoding", "reason"), [(Shifted, "give 0 .. count - 1 or None"), (Forgetful, "must undo")])
 def test_the_conformance_check_finds_wrong_variables(encoding, reason):
     with pytest.raises(CheckFailed, match=reason):
         check_encoding(encoding((3, 3)))

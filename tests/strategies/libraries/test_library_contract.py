@@ -67,7 +67,7 @@ def test_defaults_are_those_of_the_parameters_and_describe_themselves(name):
 @pytest.mark.parametrize("name", ["optuna", "nevergrad", "pymoo"])
 def test_an_encoding_without_a_fixed_list_of_choices_is_refused_in_one_line(name):
     pytest.importorskip(name)
-    with pytest.raises(ConfigError, match="needs genotypes of a fixed list of choices, which VariableLengthEncoding does not") as info:
+    with pytest.raises(ConfigError, match="needs a fixed list of choices, which VariableLengthEncoding does not") as info:
         create_strategy(name, VariableLengthEncoding(5))
     assert "\n" not in str(info.value)
 

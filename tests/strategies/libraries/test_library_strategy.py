@@ -16,11 +16,14 @@ from rbflex_evo.strategies.conformance.synthetic import World
 
 LIBRARIES = ["optuna", "nevergrad", "pymoo"]
 ENCODING = VectorEncoding((4,) * 5)
+IS_ONE = Rule((0,), lambda value: value == 1, "a is 1")
+EQUAL = Rule((2, 3), lambda c, d: c == d, "c is d")
 
 
 def created(name, encoding=ENCODING, seed=0, **values):
     pytest.importorskip(name)
-    return create_strategy(name, encoding, seed, **({"population": 10} if name == "pymoo" and "population" not in values else {}), **values)
+    small = {"population": 10} if name == "pymoo" else {}
+    return create_strategy(name, encoding, seed, **{**small, **values})
 
 
 def run(strategy, world, evaluations, most=1000):
@@ -100,11 +103,11 @@ def test_violations_are_told_and_feasible_candidates_are_found(name, values):
 def test_values_are_those_of_the_time_when_they_were_told(name):
     world = World(ENCODING, "archive")
     strategy = created(name)
-    (first, *rest) = run(strategy, world, 10)[0]
+    (first, *_) = run(strategy, world, 10)[0]
     key = world.view.key(first)
-    begin = [entry[1][0] for entry in told(strategy)][0]
+    begin = told(strategy)[0][1][0]
     run(strategy, world, 80)
-    assert [entry[1][0] for entry in told(strategy)][0] == begin
+    assert told(strategy)[0][1][0] == begin
     assert world.view.utility([key])[0] != begin
 
 
@@ -114,10 +117,7 @@ def test_values_are_those_of_the_time_when_they_were_told(name):
     [
         DagEncoding(4, 2, 4),
         StagedEncoding([2, 3], [StageRange(1, 3, 4), StageRange(2, 4, 2, step=2)]),
-        ConditionalEncoding(
-            [Gene("a", 2), Gene("b", 3, ordered=True, condition=Rule((0,), lambda value: value == 1, "a is 1")), Gene("c", 9), Gene("d", 9)],
-            [Rule((2, 3), lambda c, d: c == d, "c is d")],
-        ),
+        ConditionalEncoding([Gene("a", 2), Gene("b", 3, True, IS_ONE), Gene("c", 9), Gene("d", 9)], [EQUAL]),
         VectorEncoding((5, 1, 5, 1, 5)),
     ],
     ids=lambda encoding: type(encoding).__name__,
@@ -180,7 +180,11 @@ def test_a_missing_package_is_one_line_with_the_extra(name, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "values", "message"),
     [
-        ("optuna", {"sampler": "TPESampeler"}, "'strategy.sampler': Optuna has no sampler 'TPESampeler'.*did you mean 'TPESampler'"),
+        (
+            "optuna",
+            {"sampler": "TPESampeler"},
+            "'strategy.sampler': Optuna has no sampler 'TPESampeler'.*mean 'TPESampler'",
+        ),
         ("optuna", {"sampler": "GridSampler"}, "Optuna has no sampler 'GridSampler'"),
         ("optuna", {"options": {"n_startup_trails": 5}}, "no option 'n_startup_trails'; did you mean 'n_startup_trials'"),
         ("optuna", {"options": {"seed": 5}}, "'strategy.options.seed' is set by the search itself; leave it out"),
