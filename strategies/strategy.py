@@ -171,11 +171,6 @@ def own_strategies() -> list[str]:
     return [name for name in STRATEGIES.names() if not STRATEGIES.get(name).packages]
 
 
-def own_strategies() -> list[str]:
-    """Returns the names of the strategies that need no optional package, sorted."""
-    return [name for name in STRATEGIES.names() if not STRATEGIES.get(name).packages]
-
-
 def create_strategy(name: str, encoding: Encoding, seed: int = 0, **values: object) -> Strategy:
     """Returns a new strategy over an encoding.
 
