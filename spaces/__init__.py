@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import Any
 
 from rbflex_evo.spaces.architecture.drawing import Drawing, Panel
-from rbflex_evo.spaces.encodings.encoding import Encoding, Genotype
+from rbflex_evo.spaces.encodings.encoding import Encoding, Genotype, Variable
 from rbflex_evo.spaces.encodings.vector import VectorEncoding, deap_random
 from rbflex_evo.spaces.errors import (
     CandidateFailed,
@@ -60,6 +60,7 @@ __all__ = [
     "SearchSpace",
     "TableError",
     "UnknownNameError",
+    "Variable",
     "VectorEncoding",
     "create_space",
     "deap_random",

@@ -161,6 +161,9 @@ STRATEGIES.register("map_elites", "rbflex_evo.strategies.map_elites:MapElites")
 STRATEGIES.register("nsga2", "rbflex_evo.strategies.nsga2:Nsga2")
 STRATEGIES.register("nsga3", "rbflex_evo.strategies.nsga3:Nsga3")
 STRATEGIES.register("reinforce", "rbflex_evo.strategies.reinforce:Reinforce")
+STRATEGIES.register("optuna", "rbflex_evo.strategies.libraries.optuna_samplers:Optuna")
+STRATEGIES.register("nevergrad", "rbflex_evo.strategies.libraries.nevergrad_optimisers:Nevergrad")
+STRATEGIES.register("pymoo", "rbflex_evo.strategies.libraries.pymoo_algorithms:Pymoo")
 
 
 def own_strategies() -> list[str]:

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
+from importlib import metadata
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,8 +44,9 @@ class OriginWarning(UserWarning):
     """Warns that it is unknown whether numbers were made with the code of this session."""
 
 
-# How the code of a strategy is named in `Assembly.origins`.
+# How the code and the packages of a strategy are named in `Assembly.origins`.
 STRATEGY = "the code of strategy"
+PACKAGE = "the version of package"
 
 # Draws in a row without a new architecture after which a sample of a nearly exhausted space ends.
 IDLE_DRAWS = 1000
@@ -138,6 +140,7 @@ class Assembly:
         found = self.code() | foreign({**costs, f"{STRATEGY} {strategy!r}": STRATEGIES.get(strategy)})
         if measured and any(proxy.uses_labels or not is_ours(type(proxy)) for proxy in self.proxies.values()):
             found |= {} if self.batch.labels is None else {"the labels of the inputs": self.batch.labels_fingerprint}
+        found |= {f"{PACKAGE} {name!r}": _version(name) for name in STRATEGIES.get(strategy).packages}
         return found | {f"the file of metric {name!r}": metric.file for name, metric in metrics.items() if metric.file is not None}
 
     @cached_property
@@ -300,6 +303,14 @@ def _check_same(full: SearchSpace, cheap: SearchSpace) -> None:
         raise ConfigError(
             f"'fidelity' names larger networks than the full form: {counted[1]:,} instead of {counted[0]:,} multiply-accumulates"
         )
+
+
+def _version(package: str) -> str:
+    """Returns the version of a package as a fingerprint."""
+    try:
+        return f"version:{metadata.version(package)}"
+    except metadata.PackageNotFoundError:
+        return "version:none"
 
 
 def _check_given(config: Config, space: SearchSpace) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from rbflex_evo.engine.configuration.assembly import STRATEGY
+from rbflex_evo.engine.configuration.assembly import PACKAGE, STRATEGY
 from rbflex_evo.spaces import RunError
 from rbflex_evo.spaces.fingerprint import has_changed
 
@@ -36,6 +36,11 @@ def check_origins(began: Origins | None, now: Origins, folder: Path) -> list[str
             sentences.append(f"it cannot be told whether {what} has changed since {folder} began; the run goes on as if it had not")
         elif not changed:
             continue
+        elif what.startswith(PACKAGE):
+            versions = [mark.rpartition(":")[2] for mark in ((began or {}).get(what), mark) if mark is not None]
+            sentences.append(
+                f"{what} was {versions[0]} when {folder} began, but here it is {versions[-1]}; it is refused if proposals differ"
+            )
         elif what.startswith(STRATEGY):
             sentences.append(f"{what} has changed since {folder} began; what it proposes from here on may differ")
         else:

@@ -507,6 +507,8 @@ class RunningSearch:
                 self._result = search._finished(self._folder, content, known)
                 return
             self._table, book = search.parts.table, search.parts.book()
+            # What it refuses is said before anything is written.
+            search.parts.strategy()
             if not content.evaluations:
                 book.check(search.space.encoding.sample(np.random.Generator(np.random.PCG64(0))))
                 if search._given is None and search.config.scores is None:

@@ -54,6 +54,7 @@ def check_encoding(encoding: Encoding, *, samples: int = 20, seed: int = 0) -> N
     for genotype in genotypes:
         with called(f"{name}, varying {genotype},", "every operator takes every valid genotype"):
             _check_repair(encoding, name, genotype)
+            _check_variables(encoding, name, genotype)
             _check_mutate(encoding, name, genotype, seed)
             _check_neighbours(encoding, name, genotype)
     _check_varied(encoding, name, genotypes[0])
@@ -140,6 +141,27 @@ def _check_repair(encoding: Encoding, name: str, genotype: Genotype) -> None:
         except GenotypeError:
             continue
         check_valid(encoding, repaired, f"{name}.repair({genes})")
+
+
+def _check_variables(encoding: Encoding, name: str, genotype: Genotype) -> None:
+    variables = encoding.variables
+    if variables is None:
+        return
+    values = encoding.encode(genotype)
+    require(
+        len(values) == len(variables)
+        and all(value is None or 0 <= value < variable.count for value, variable in zip(values, variables, strict=True)),
+        f"{name}.encode({genotype}) gave {values}; give 0 .. count - 1 or None for each of the {len(variables)} variables",
+    )
+
+    def value_of(i: int) -> int:
+        value = values[i]
+        if value is None:
+            raise CheckFailed(f"{name}.decode() reads variable {i}, for which encode({genotype}) gave None; None is not read")
+        return value
+
+    decoded = encoding.decode(value_of)
+    require(decoded == genotype, f"{name}.decode() of encode({genotype}) gave {decoded}; the one must undo the other")
 
 
 def _check_mutate(encoding: Encoding, name: str, genotype: Genotype, seed: int) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from rbflex_evo.spaces.errors import ConfigError, GenotypeError
 
 from .domain import Bond, Domain
-from .encoding import Encoding, Genotype, check_genes, check_length
+from .encoding import Encoding, Genotype, Variable, check_genes, check_length
 
 INACTIVE = -1
 # Number of draws after which a rarely allowed combination is looked for by enumeration.
@@ -289,6 +289,25 @@ class ConditionalEncoding(Encoding):
         active = [Bond((i, *gene.condition.reads), _active(gene.condition)) for i, gene in enumerate(self.genes) if gene.condition]
         allowed = [Bond(rule.reads, _allowed(rule)) for rule in self.forbidden]
         return Domain(values, (*active, *allowed), self.names)
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """One variable for each choice."""
+        return tuple(Variable(gene.name, gene.count, gene.ordered) for gene in self.genes)
+
+    def decode(self, value_of: Callable[[int], int]) -> Genotype:
+        """Returns the genotype of the values of active choices; only these are read.
+
+        Raises:
+            GenotypeError: If the combination is forbidden.
+        """
+        genotype = self.settled([None] * len(self.genes), value_of)
+        self.validate(genotype)
+        return genotype
+
+    def encode(self, genotype: Genotype) -> list[int | None]:
+        """Returns the genes as values, None for inactive ones."""
+        return [None if gene == INACTIVE else gene for gene in genotype]
 
     def enumerate(self) -> Iterator[Genotype]:
         """Yields every genotype once, the values of the first choice slowest unless a condition asks for another order."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from rbflex_evo.spaces.errors import GenotypeError
 
-from .encoding import Encoding, Genotype
+from .encoding import Encoding, Genotype, Variable
 
 # Number of attempts with an operator of the inner encoding before a simpler operator is used.
 TRIES = 100
@@ -78,6 +78,19 @@ class ConstrainedEncoding(Encoding):
         if self.broken(repaired) is None:
             return repaired
         return min(self._all, key=lambda other: self.inner.distance(repaired, other))
+
+    @property
+    def variables(self) -> tuple[Variable, ...] | None:
+        """The variables of the inner encoding."""
+        return self.inner.variables
+
+    def decode(self, value_of: Callable[[int], int]) -> Genotype:
+        """Returns the genotype of the inner encoding or, if it violates the condition, the nearest genotype that satisfies it."""
+        return self.repair(self.inner.decode(value_of))
+
+    def encode(self, genotype: Genotype) -> list[int | None]:
+        """Returns the values of the inner encoding."""
+        return self.inner.encode(genotype)
 
     def enumerate(self) -> Iterator[Genotype]:
         """Yields every genotype once, in the order of the inner encoding."""

@@ -10,7 +10,7 @@ feasible for about five inner nodes.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from rbflex_evo.spaces.errors import GenotypeError
 
-from .encoding import Encoding, Genotype, check_genes, hamming_distance
+from .encoding import Encoding, Genotype, Variable, check_genes, hamming_distance
 
 Edge = tuple[int, int]
 
@@ -262,6 +262,25 @@ class DagEncoding(Encoding):
     def distance(self, first: Genotype, second: Genotype) -> float:
         """Returns the number of genes that differ."""
         return hamming_distance(first, second)
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """One variable for each gene."""
+        return tuple(map(Variable, self.names, self.categories))
+
+    def decode(self, value_of: Callable[[int], int]) -> Genotype:
+        """Returns the values as genes.
+
+        Raises:
+            GenotypeError: If the graph is not valid.
+        """
+        genotype = tuple(map(value_of, range(len(self.categories))))
+        self.validate(genotype)
+        return genotype
+
+    def encode(self, genotype: Genotype) -> list[int | None]:
+        """Returns the genes as values."""
+        return list(genotype)
 
     def _with(self, genotype: Genotype, place: int, gene: int) -> Genotype | None:
         changed = (*genotype[:place], gene, *genotype[place + 1 :])

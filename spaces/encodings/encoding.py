@@ -7,7 +7,8 @@ strategy works on every encoding.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -19,6 +20,21 @@ from .domain import Domain
 Genotype = tuple[int, ...]
 # The largest encoding whose genotypes have indices; in larger ones, a number that a user has at hand is that of some other list.
 MOST_INDEXED = 1_000_000
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One of the choices that together describe a genotype.
+
+    Attributes:
+        name: Name of the choice.
+        count: Number of its values, which are 0 .. count - 1.
+        ordered: Whether the values are numbers, such as depths, of which near ones are similar.
+    """
+
+    name: str
+    count: int
+    ordered: bool = False
 
 
 class Encoding(ABC):
@@ -79,6 +95,31 @@ class Encoding(ABC):
     def domain(self) -> Domain | None:
         """Returns the genotypes as values of positions and rules between them, or None if they are no such set (the default)."""
         return None
+
+    @property
+    def variables(self) -> tuple[Variable, ...] | None:
+        """The choices that describe a genotype, for optimisers of vectors; None if there is no fixed list of choices."""
+        return None
+
+    def decode(self, value_of: Callable[[int], int]) -> Genotype:
+        """Returns the genotype of values of `variables`; an encoding that has them overrides it.
+
+        Args:
+            value_of: Returns the value of the variable at a position. It is called for those that have an effect.
+
+        Raises:
+            GenotypeError: If the values describe no valid genotype.
+            NotImplementedError: If the encoding has no `variables`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no variables")
+
+    def encode(self, genotype: Genotype) -> list[int | None]:
+        """Returns the values of `variables` that `decode` turns into a valid genotype; None for those without effect.
+
+        Raises:
+            NotImplementedError: If the encoding has no `variables`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no variables")
 
     def enumerate(self) -> Iterator[Genotype]:
         """Yields every genotype once, in a fixed order.

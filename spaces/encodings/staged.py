@@ -18,7 +18,7 @@ import numpy as np
 from rbflex_evo.spaces.errors import GenotypeError
 
 from .domain import Bond, Domain
-from .encoding import Encoding, Genotype, check_genes, check_length, hamming_distance
+from .encoding import Encoding, Genotype, Variable, check_genes, check_length, hamming_distance
 
 EMPTY = 0
 
@@ -239,6 +239,35 @@ class StagedEncoding(Encoding):
                 bonds.append(Bond((start + place - 1, start + place), _follows(place in stage.depths)))
             start += stage.max_depth
         return Domain(tuple(map(tuple, self._ranges())), tuple(bonds), self.names)
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """One variable for each plain gene, and for each stage its depth followed by one variable for each place."""
+        found = list(map(Variable, self.names, self.plain))
+        names = iter(self.names[len(self.plain) :])
+        for i, stage in enumerate(self.stages):
+            found.append(Variable(f"stage {i + 1} depth", len(stage.depths), ordered=True))
+            found += [Variable(next(names), stage.choices) for _ in range(stage.max_depth)]
+        return tuple(found)
+
+    def decode(self, value_of: Callable[[int], int]) -> Genotype:
+        """Returns the genotype of plain genes, depths and blocks; the blocks of empty places are not read."""
+        start = len(self.plain)
+        blocks = []
+        for stage in self.stages:
+            depth = stage.depths[value_of(start)]
+            blocks.append([1 + value_of(start + 1 + place) for place in range(depth)])
+            start += 1 + stage.max_depth
+        return self.join([value_of(i) for i in range(len(self.plain))], blocks)
+
+    def encode(self, genotype: Genotype) -> list[int | None]:
+        """Returns plain genes, depths and blocks as values, None for empty places."""
+        plain, stages = self.split(genotype)
+        values: list[int | None] = list(plain)
+        for stage, blocks in zip(self.stages, stages, strict=True):
+            values += [stage.depths.index(len(blocks)), *(block - 1 for block in blocks)]
+            values += [None] * (stage.max_depth - len(blocks))
+        return values
 
     def enumerate(self) -> Iterator[Genotype]:
         """Yields every genotype once, in lexicographic order."""

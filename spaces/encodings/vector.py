@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 
 from .domain import Domain
-from .encoding import Encoding, Genotype, check_genes, check_length, hamming_distance
+from .encoding import Encoding, Genotype, Variable, check_genes, check_length, hamming_distance
 
 
 class VectorEncoding(Encoding):
@@ -93,6 +93,19 @@ class VectorEncoding(Encoding):
     def domain(self) -> Domain:
         """Returns the values of each gene; no rule binds two of them."""
         return Domain(tuple(tuple(range(count)) for count in self.categories), (), self.names)
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """One variable for each gene."""
+        return tuple(map(Variable, self.names, self.categories))
+
+    def decode(self, value_of: Callable[[int], int]) -> Genotype:
+        """Returns the values as genes."""
+        return tuple(map(value_of, range(len(self.categories))))
+
+    def encode(self, genotype: Genotype) -> list[int | None]:
+        """Returns the genes as values."""
+        return list(genotype)
 
     def enumerate(self) -> Iterator[Genotype]:
         """Yields every genotype once, in lexicographic order."""

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from rbflex_evo.fitness.evaluation import Evaluation
-from rbflex_evo.spaces import Encoding, Genotype, GenotypeError, Parameters, VectorEncoding, parse
+from rbflex_evo.spaces import ConfigError, Encoding, Genotype, GenotypeError, Parameters, VectorEncoding, parse
 from rbflex_evo.spaces.conformance.checking import CheckFailed, called, poisoned, require
 from rbflex_evo.strategies.strategy import STRATEGIES, Strategy
 
@@ -236,10 +236,14 @@ def check_constraints(make: Make) -> None:
 
 
 def check_open_space(make: Make) -> None:
-    """It works on genotypes of varying length, in a space of unknown size that cannot be enumerated."""
+    """It works on genotypes of varying length, in a space of unknown size that cannot be enumerated, or refuses the encoding."""
     for objective in OBJECTIVES:
         world = World(OPEN, objective)
-        strategy = make(OPEN, 0)
+        try:
+            strategy = make(OPEN, 0)
+        except ConfigError as error:
+            require("\n" not in str(error), f"it refuses an encoding in several lines ({error}); say in one line what it needs")
+            return
         for n in ASKS:
             _round(strategy, world, n)
 

@@ -131,12 +131,12 @@ def canonical(genotype: Genotype) -> Genotype:
 
 def key_of(genotype: Genotype) -> str:
     """Returns the key of a genotype."""
-    return "-".join(map(str, canonical(genotype)))
+    return " ".join(map(str, canonical(genotype)))
 
 
 def genes_of(key: str) -> Genotype:
     """Returns the representative genotype of a key."""
-    return tuple(map(int, key.split("-")))
+    return tuple(map(int, key.split()))
 
 
 class NarrowView:

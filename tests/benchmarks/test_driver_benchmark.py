@@ -26,7 +26,7 @@ def test_the_tables_hold_every_strategy_and_every_number_of_workers(tmp_path, mo
     monkeypatch.setattr(driver, "TRAVELLING", {"rbflex_robust": driver.TRAVELLING["rbflex_robust"]})
     monkeypatch.setattr(driver, "CONTENDERS", {"random": {"name": "random"}})
     monkeypatch.setattr(driver, "FLEETS", (10, 100))
-    monkeypatch.setattr(driver.STRATEGIES, "names", lambda: ["random"])
+    monkeypatch.setattr(driver, "own_strategies", lambda: ["random"])
     monkeypatch.setattr(driver, "evaluators_part", lambda name, candidates: driver.Part(name, 0.5, 800, 6000))
     monkeypatch.setattr(driver, "LEAST_PER_SECOND", 10**9)
     assert driver.main(["--quick", f"--folder={tmp_path}"]) == 1

@@ -22,7 +22,7 @@ from rbflex_evo.engine.study.run import run_settings
 from rbflex_evo.engine.terminal.interrupt import Interrupt, Interrupted
 from rbflex_evo.fitness.measuring.tabulated import TabulatedEvaluator
 from rbflex_evo.spaces import ConfigError, DataError, RunError, create_space
-from rbflex_evo.strategies import STRATEGIES
+from rbflex_evo.strategies import STRATEGIES, own_strategies
 from rbflex_evo.strategies.random_search import RandomSearch
 from tests.support.instant import InstantEvaluator, journal_without_times
 from tests.support.replay import SPACE, compare_config, write_scores
@@ -101,7 +101,7 @@ def _planning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(STRATEGIES._known, "planning", Planning)
 
 
-@pytest.mark.parametrize("strategy", [*STRATEGIES.names(), "planning"])
+@pytest.mark.parametrize("strategy", [*own_strategies(), "planning"])
 def test_a_longer_run_goes_on_from_a_shorter_one_and_ends_as_if_it_had_not(tmp_path: Path, strategy: str) -> None:
     compare = {"strategies": [strategy], "budgets": [23, 110, 160], "seeds": 1}
     configs = [setting.config for setting in settings_of(compare_config(tmp_path, compare))]
