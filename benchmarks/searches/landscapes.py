@@ -1,6 +1,6 @@
 """Scores of whole spaces that cost nothing to read, so that thousands of searches can be compared.
 
-    table       a table of scores that `rbflex-evo tabulate` wrote, SPACE/scores.npz in a folder
+    table       a table of scores that `rbflex-evo tabulate` wrote, SPACE/scores.npz or SPACE-table/scores.npz in a folder
     published   scores of nats_tss as others published them (`nb201_proxies.npz`)
     counted     parameters and multiply-accumulates, from the shapes of a network's layers
     nk          an NK landscape (Kauffman & Weinberger, Journal of Theoretical Biology 141, 1989) over 30 genes of 4 values, 1.2e18
@@ -118,13 +118,14 @@ class Source:
     Args:
         space: Name of the space.
         benchdata: Folder of published scores; None if there is none.
-        tables: Folder that holds SPACE/scores.npz; None if there is none.
+        tables: Folder of the tables; None if there is none.
     """
 
     def __init__(self, space: str, benchdata: Path | None, tables: Path | None) -> None:
         self.space, self.benchdata = space, benchdata
-        path = None if tables is None else tables / space / "scores.npz"
-        self.table = path if path is not None and path.is_file() else None
+        # A run of tabulate that is named after its space writes the second one.
+        paths = [] if tables is None else [tables / name / "scores.npz" for name in (space, f"{space}-table")]
+        self.table = next((path for path in paths if path.is_file()), None)
 
     @cached_property
     def searched(self) -> SearchSpace:

@@ -173,7 +173,7 @@ def sentences(found: ranking.Comparison) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--benchdata", type=Path, help="folder of published scores; without, nats_tss needs a table")
-    parser.add_argument("--tables", type=Path, help="folder that holds SPACE/scores.npz, from rbflex-evo tabulate")
+    parser.add_argument("--tables", type=Path, help="folder of SPACE-table/scores.npz, from rbflex-evo tabulate")
     parser.add_argument("--folder", type=Path, default=Path("benchmarks/results"), help="where rows, tables and pictures go")
     parser.add_argument("--minutes", type=float, default=60.0, help="time after which no search begins")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="most seeds of each space and score")
