@@ -17,11 +17,10 @@ from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.fitness.objective.archive import ArchiveView
 from rbflex_evo.fitness.objective.objective import Objective
 from rbflex_evo.spaces import Genotype, deap_random
-from rbflex_evo.strategies import STRATEGIES, Situation, create_strategy
+from rbflex_evo.strategies import STRATEGIES, Situation, create_strategy, own_strategies
 from rbflex_evo.strategies.auto import Auto
 
-# Strategies that are made of another library, and the packages that they need.
-PACKAGES = {"optuna": "optuna", "nevergrad": "nevergrad", "pymoo": "pymoo", "map_elites": "ribs"}
+# Samplers of other libraries: the strategy, which has the name of its package, and its parameters.
 SAMPLERS: dict[str, tuple[str, dict[str, Any]]] = {
     "Optuna TPE": ("optuna", {"sampler": "TPESampler"}),
     "Optuna NSGA-II": ("optuna", {"sampler": "NSGAIISampler"}),
@@ -29,6 +28,7 @@ SAMPLERS: dict[str, tuple[str, dict[str, Any]]] = {
     "Nevergrad PortfolioDiscreteOnePlusOne": ("nevergrad", {"optimiser": "PortfolioDiscreteOnePlusOne"}),
     "pymoo GA": ("pymoo", {"algorithm": "GA"}),
 }
+SLOW = ("optuna",)
 REFERENCE = "DEAP eaSimple"
 # Restarts of the reference loop after a population that proposes nothing new.
 MOST_GENERATIONS = 1000
@@ -53,16 +53,16 @@ class Contender:
     @property
     def slow(self) -> bool:
         """True for samplers that take so long that they search with few seeds and small budgets only."""
-        return not self.own and self.name is not None
+        return self.name in SLOW
 
 
 def contenders() -> list[Contender]:
     """Returns every contender whose packages are installed."""
-    own = [Contender(name, name) for name in STRATEGIES.names() if name not in PACKAGES and name != Auto.name]
+    own = [Contender(name, name) for name in own_strategies() if name != Auto.name]
     others = [
         Contender(label, name, values, own=False)
         for label, (name, values) in SAMPLERS.items()
-        if name in STRATEGIES.names() and find_spec(PACKAGES[name]) is not None
+        if name in STRATEGIES.names() and find_spec(name) is not None
     ]
     return [*own, Contender(REFERENCE, None, own=False), *others]
 

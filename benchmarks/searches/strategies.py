@@ -95,8 +95,7 @@ def jobs_of(who: Sequence[Contender], budgets: Sequence[int], seed: int, objecti
         (contender, budget)
         for budget in budgets
         for contender in who
-        if (contender.name is not None or objectives == 1)
-        and not (contender.slow and (seed >= SLOW_SEEDS or budget not in SLOW_BUDGETS or objectives > 1))
+        if (contender.own or objectives == 1) and not (contender.slow and (seed >= SLOW_SEEDS or budget not in SLOW_BUDGETS))
     ]
 
 

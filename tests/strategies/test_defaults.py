@@ -3,7 +3,7 @@
 import pytest
 
 from rbflex_evo.spaces import VectorEncoding, parse
-from rbflex_evo.strategies import STRATEGIES, Situation, create_strategy
+from rbflex_evo.strategies import STRATEGIES, Situation, create_strategy, own_strategies
 from rbflex_evo.strategies.auto import Auto, winners
 from rbflex_evo.strategies.conformance.check_strategy import check_strategy
 
@@ -13,7 +13,7 @@ SITUATIONS = [
     for size in (12, 15_625, 10**18, None)
     for objectives in (1, 2, 3)
 ]
-NAMES = [name for name in STRATEGIES.names() if name != Auto.name]
+NAMES = [name for name in own_strategies() if name != Auto.name]
 
 
 @pytest.mark.parametrize("name", NAMES)
