@@ -208,8 +208,9 @@ def registered(kind: str, heading: str = "###") -> str:
     for name in registry.names():
         entry = describe(which, name)
         facts = [f"{sized(entry['size'])} genotypes"] if entry.get("size") else []
+        facts += [f"In a run, where they are left out: {entry['rule']}"] if kind == "strategies" and "rule" in entry else []
         facts += [f"cost class: {entry['cost']}"] if "cost" in entry else []
-        if "rule" in entry:
+        if kind == "presets":
             facts += [f"rule: {entry['rule']}", f"members: {', '.join(f'`{each}`' for each in entry['members'])}"]
         facts += ["RBFleX scores it by activations alone"] if entry.get("features") == "none" else []
         parts += [f"{heading} `{name}`", sentence(entry["description"]), *([sentence("; ".join(facts))] if facts else [])]

@@ -12,6 +12,7 @@ from rbflex_evo.strategies.population import (
     SteadyStateStrategy,
     best,
 )
+from rbflex_evo.strategies.situation import Situation
 from rbflex_evo.strategies.strategy import STRATEGIES, Strategy, View, create_strategy, own_strategies
 from rbflex_evo.strategies.unseen import Unseen
 
@@ -21,6 +22,7 @@ __all__ = [
     "Population",
     "PopulationParameters",
     "PopulationStrategy",
+    "Situation",
     "SteadyStateParameters",
     "SteadyStateStrategy",
     "Strategy",

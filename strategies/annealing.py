@@ -22,7 +22,7 @@ search ends when no unseen genotype is found.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -33,8 +33,12 @@ from rbflex_evo.spaces import Encoding, Genotype, Parameters
 
 from .population import Member, Population, best
 from .recent import Recent
+from .situation import Situation
 from .strategy import Strategy, View
 from .unseen import Unseen
+
+# Neighbours of a step where the budget decides: the fewer, the more steps.
+NEIGHBOURS = 5
 
 
 class AnnealingParameters(Parameters):
@@ -66,8 +70,19 @@ class Annealing(Strategy):
 
     name = "annealing"
     description = "simulated annealing on percentiles, 10 neighbours a step"
+    default_rule = "5 neighbours and one step at each temperature, cooled so that one cycle takes the budget"
     Parameters: ClassVar[type[Parameters]] = AnnealingParameters
     parameters: AnnealingParameters
+
+    @classmethod
+    def defaults_for(cls, situation: Situation, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns one step at each temperature, and a cooling that spreads one cycle over the budget."""
+        chosen = AnnealingParameters(**{"neighbours": NEIGHBOURS, "steps": 1, **given})
+        levels = max(situation.evaluations / (chosen.neighbours * chosen.steps), 1.0)
+        cooling = (chosen.end_temperature / chosen.start_temperature) ** (1 / levels)
+        # Without a cycle, as where the end is hotter than the start, the default of the class holds.
+        fitting = {"cooling": round(cooling, 6)} if 0.0 < round(cooling, 6) < 1.0 else {}
+        return {"neighbours": NEIGHBOURS, "steps": 1, **fitting}
 
     def __init__(self, encoding: Encoding, seed: int, parameters: AnnealingParameters | None = None) -> None:
         super().__init__(encoding, seed, parameters)

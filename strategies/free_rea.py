@@ -22,8 +22,8 @@ parameters and FLOPs are not part of the strategy: they are configured as object
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -32,6 +32,7 @@ from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.spaces import Genotype, Parameters
 
 from .population import Population, SteadyStateParameters, SteadyStateStrategy, best
+from .situation import Situation
 from .strategy import View
 
 CHILDREN_A_STEP = 3
@@ -59,8 +60,14 @@ class FreeRea(SteadyStateStrategy):
 
     name = "free_rea"
     description = "two mutants and a crossover of a tournament's best two, the oldest dies, then the worst"
+    default_rule = "population is 0.7 times the root of the budget (6 to 100), tournament 0.3 times (3 to 25)"
     Parameters: ClassVar[type[Parameters]] = FreeReaParameters
     parameters: FreeReaParameters
+
+    @classmethod
+    def defaults_for(cls, situation: Situation, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns population and tournament by the root of the budget."""
+        return {"population": situation.root(0.7, 6, 100), "tournament": situation.root(0.3, 3, 25)}
 
     @property
     def batch(self) -> int:

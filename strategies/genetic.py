@@ -18,9 +18,9 @@ means that every key was evaluated.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -28,6 +28,7 @@ from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.spaces import Genotype, Parameters, deap_random
 
 from .population import Population, SteadyStateParameters, SteadyStateStrategy, best
+from .situation import Situation
 from .strategy import View
 
 
@@ -39,14 +40,14 @@ class GeneticParameters(SteadyStateParameters):
         offspring: Number of children per generation, lambda; None for as many as `population`.
         tournament: Number of members in a tournament.
         crossover: Probability that a pair of parents is crossed, p_c.
-        mutation: Probability that a gene of a child is mutated, p_m.
+        mutation: Probability that a gene of a child is mutated, p_m; None mutates exactly one gene.
     """
 
     population: int = Field(50, ge=2)
     offspring: int | None = Field(None, ge=1)
     tournament: int = Field(3, ge=1)
     crossover: float = Field(0.5, ge=0.0, le=1.0)
-    mutation: float = Field(0.2, ge=0.0, le=1.0)
+    mutation: float | None = Field(0.2, ge=0.0, le=1.0)
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,14 @@ class Genetic(SteadyStateStrategy):
 
     name = "genetic"
     description = "(mu + lambda) with tournament, uniform crossover and per-gene mutation"
+    default_rule = "population is half the root of the budget (6 to 100), and exactly one gene is mutated"
     Parameters: ClassVar[type[Parameters]] = GeneticParameters
     parameters: GeneticParameters
+
+    @classmethod
+    def defaults_for(cls, situation: Situation, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns a population of half the root of the budget, and a mutation of one gene."""
+        return {"population": situation.root(0.5, 6, 100), "mutation": None}
 
     @property
     def batch(self) -> int:
@@ -94,6 +101,7 @@ class Genetic(SteadyStateStrategy):
         return [winner.genotype for winner in winners]
 
     def _mutated(self, child: Genotype) -> Genotype:
+        # Zero would be read as a single gene by an encoding.
         if self.parameters.mutation == 0.0:
             return child
         return self.encoding.mutate(child, self.rng, self.parameters.mutation)

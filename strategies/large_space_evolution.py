@@ -25,8 +25,8 @@ ranking of the population serves 64 evaluations. Limits on parameters or FLOPs a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -34,6 +34,7 @@ from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.spaces import Genotype, Parameters
 
 from .population import Population, SteadyStateParameters, SteadyStateStrategy, best
+from .situation import Situation
 from .strategy import View
 
 
@@ -62,8 +63,14 @@ class LargeSpaceEvolution(SteadyStateStrategy):
 
     name = "large_space_evolution"
     description = "two edits of a random one of 1024 survivors, the lowest removed"
+    default_rule = "population is half the root of the budget (6 to 1,024), batch a quarter (2 to 64)"
     Parameters: ClassVar[type[Parameters]] = LargeSpaceEvolutionParameters
     parameters: LargeSpaceEvolutionParameters
+
+    @classmethod
+    def defaults_for(cls, situation: Situation, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns population and batch by the root of the budget."""
+        return {"population": situation.root(0.5, 6, 1024), "batch": situation.root(0.25, 2, 64)}
 
     @property
     def initial(self) -> int:

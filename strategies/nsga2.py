@@ -21,7 +21,7 @@ exactly one gene by default.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -33,6 +33,7 @@ from rbflex_evo.spaces.parameters import refuse_without_effect
 
 from .front_selection import Selection, order_of
 from .population import Member, Population, PopulationParameters, PopulationStrategy
+from .situation import Situation
 from .strategy import View
 
 
@@ -127,8 +128,14 @@ class Nsga2(PopulationStrategy):
 
     name = "nsga2"
     description = "non-dominated sorting and crowding, epsilon boxes or hypervolume; several objectives, constrained domination"
+    default_rule = "population is half the root of the budget for one objective, the root for several (8 to 100, a multiple of 4)"
     Parameters: ClassVar[type[Parameters]] = Nsga2Parameters
     parameters: Nsga2Parameters
+
+    @classmethod
+    def defaults_for(cls, situation: Situation, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns a population by the root of the budget."""
+        return {"population": situation.root(1.0 if situation.objectives > 1 else 0.5, 8, 100, multiple=4)}
 
     def tell(self, evaluations: Sequence[Evaluation], view: View) -> None:
         """Keeps the first fronts of the population and the told members."""

@@ -15,9 +15,9 @@ smallest violation; failed ones are last. With two objectives, NSGA-II is usuall
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import comb
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -29,6 +29,7 @@ from rbflex_evo.spaces.parameters import refuse_without_effect
 
 from .nsga2 import Individual, individuals_of
 from .population import Population, PopulationParameters, PopulationStrategy
+from .situation import Situation
 from .strategy import View
 
 # Reference directions of one objective lie on a line, so their number is that of the divisions and one more.
@@ -74,8 +75,14 @@ class Nsga3(PopulationStrategy):
 
     name = "nsga3"
     description = "non-dominated sorting and reference directions, for three or more objectives; constraints"
+    default_rule = "population is half the root of the budget for one objective, the root for several (8 to 100, a multiple of 4)"
     Parameters: ClassVar[type[Parameters]] = Nsga3Parameters
     parameters: Nsga3Parameters
+
+    @classmethod
+    def defaults_for(cls, situation: Situation, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns a population by the root of the budget."""
+        return {"population": situation.root(1.0 if situation.objectives > 1 else 0.5, 8, 100, multiple=4)}
 
     def tell(self, evaluations: Sequence[Evaluation], view: View) -> None:
         """Keeps the members of the first fronts that are spread over the reference directions."""

@@ -25,8 +25,8 @@ mutation (5%) is left out, because it would spend evaluations on known architect
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -35,6 +35,7 @@ from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.spaces import Genotype, Parameters
 
 from .population import Population, SteadyStateParameters, SteadyStateStrategy
+from .situation import Situation
 from .strategy import View
 
 
@@ -60,8 +61,20 @@ class RegularisedEvolution(SteadyStateStrategy):
 
     name = "regularised_evolution"
     description = "tournament of 25 among 100, one mutation, the oldest dies"
+    default_rule = (
+        "population is 1.5 times the root of the budget (6 to 100), tournament half (3 to 25), batch a fifth of the root (2 to 10)"
+    )
     Parameters: ClassVar[type[Parameters]] = RegularisedEvolutionParameters
     parameters: RegularisedEvolutionParameters
+
+    @classmethod
+    def defaults_for(cls, situation: Situation, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns population, tournament and batch by the root of the budget."""
+        return {
+            "population": situation.root(1.5, 6, 100),
+            "tournament": situation.root(0.5, 3, 25),
+            "batch": situation.root(0.2, 2, 10),
+        }
 
     @property
     def batch(self) -> int:

@@ -30,7 +30,8 @@ the menu, the gradient is exact. The mutants let the search climb further than m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, ClassVar
 
@@ -42,6 +43,7 @@ from rbflex_evo.spaces import Encoding, Genotype, Parameters, VectorEncoding
 
 from .policy import Policy
 from .recent import Recent
+from .situation import Situation
 from .strategy import Strategy, View
 from .unseen import Unseen
 
@@ -75,8 +77,15 @@ class Reinforce(Strategy):
 
     name = "reinforce"
     description = "policy gradient on percentiles, independent softmax genes"
+    default_rule = "learning_rate is 4 over the root of the budget (0.02 to 0.4), batch 0.3 times the root (4 to 8)"
     Parameters: ClassVar[type[Parameters]] = ReinforceParameters
     parameters: ReinforceParameters
+
+    @classmethod
+    def defaults_for(cls, situation: Situation, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns a learning rate that falls with the root of the budget, and a batch that grows with it."""
+        rate = min(max(4.0 / math.sqrt(situation.evaluations), 0.02), 0.4)
+        return {"learning_rate": round(rate, 4), "batch": situation.root(0.3, 4, 8)}
 
     def __init__(self, encoding: Encoding, seed: int, parameters: ReinforceParameters | None = None) -> None:
         super().__init__(encoding, seed, parameters)

@@ -36,7 +36,7 @@ searchers x goods candidates.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -47,6 +47,7 @@ from rbflex_evo.spaces import Encoding, Genotype, Parameters
 
 from .population import Member, Population
 from .recent import percentiles
+from .situation import Situation
 from .strategy import Strategy, View
 from .unseen import Unseen, until_none
 
@@ -80,8 +81,14 @@ class SearchEconomics(Strategy):
 
     name = "search_economics"
     description = "regions of the space, invested in by visits, mean and best value"
+    default_rule = "searchers are 0.15 times the root of the budget (1 to 4), with 2 regions of one good each"
     Parameters: ClassVar[type[Parameters]] = SearchEconomicsParameters
     parameters: SearchEconomicsParameters
+
+    @classmethod
+    def defaults_for(cls, situation: Situation, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns searchers by the root of the budget, two regions and one good of each."""
+        return {"searchers": situation.root(0.15, 1, 4), "regions": 2, "goods": 1}
 
     def __init__(self, encoding: Encoding, seed: int, parameters: SearchEconomicsParameters | None = None) -> None:
         super().__init__(encoding, seed, parameters)

@@ -14,7 +14,7 @@ utilities: a candidate's utility may change with every evaluation (ranks), so th
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -22,6 +22,8 @@ import numpy as np
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.spaces import Encoding, Genotype, Registry, parse
 from rbflex_evo.spaces import Parameters as AnyParameters
+
+from .situation import Situation
 
 
 class View(Protocol):
@@ -72,12 +74,14 @@ class Strategy(ABC):
         depends_on_budget: True if what is proposed depends on the `n` of `ask` in another way than that a batch is cut to it,
             such as a cooling schedule over the rest of the budget. A run of such a strategy cannot be given another budget.
         packages: Packages that proposals come from, beyond those that every installation has; their versions are recorded.
+        default_rule: What `defaults_for` does, in a phrase for ``list strategies``; empty if no default follows the budget.
     """
 
     name: ClassVar[str]
     description: ClassVar[str] = ""
     depends_on_budget: ClassVar[bool] = False
     packages: ClassVar[tuple[str, ...]] = ()
+    default_rule: ClassVar[str] = ""
     Parameters: ClassVar[type[AnyParameters]] = AnyParameters
 
     def __init__(self, encoding: Encoding, seed: int, parameters: AnyParameters | None = None) -> None:
@@ -94,6 +98,18 @@ class Strategy(ABC):
             parameters: Validated parameters of the strategy.
         """
         return ()
+
+    @classmethod
+    def defaults_for(cls, situation: Situation, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns values of parameters that follow the budget and the space; the others keep the defaults of `Parameters`.
+
+        A run asks for them when it begins and keeps them, also under a larger budget. Given values replace them.
+
+        Args:
+            situation: Budget, space and objective of the search.
+            given: Values of parameters that the user set.
+        """
+        return {}
 
     @property
     def batches_ahead(self) -> int:
@@ -149,6 +165,7 @@ class Strategy(ABC):
 
 
 STRATEGIES = Registry("strategy")
+STRATEGIES.register("auto", "rbflex_evo.strategies.auto:Auto")
 STRATEGIES.register("random", "rbflex_evo.strategies.random_search:RandomSearch")
 STRATEGIES.register("genetic", "rbflex_evo.strategies.genetic:Genetic")
 STRATEGIES.register("annealing", "rbflex_evo.strategies.annealing:Annealing")

@@ -67,6 +67,8 @@ def list_known(
             print(f"    also called {', '.join(entry['aliases'])}")
         for name, default in entry["parameters"].items():
             print(f"    {name}: {'needed' if default == NEEDED else json.dumps(default, ensure_ascii=False)}")
+        if kind is Listed.strategies and "rule" in entry:
+            print(f"    in a run, where they are left out: {entry['rule']}")
 
 
 def _list_devices(space: str | None, path: Path | None, as_json: bool) -> None:
@@ -126,6 +128,8 @@ def describe(kind: Listed, name: str) -> dict[str, Any]:
         entry["features"] = thing.features
     if kind is Listed.proxies:
         entry["cost"] = thing.cost
+    if kind is Listed.strategies and thing.default_rule:
+        entry["rule"] = thing.default_rule
     return entry
 
 

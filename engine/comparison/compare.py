@@ -23,7 +23,8 @@ from typing import Any
 from rbflex_evo.engine.configuration.assembly import Assembly
 from rbflex_evo.engine.configuration.compare_section import ComparisonPlan
 from rbflex_evo.engine.configuration.config import Config, identity
-from rbflex_evo.engine.run.folder import RunFolder, opened
+from rbflex_evo.engine.configuration.unset import settled_comparison
+from rbflex_evo.engine.run.folder import RunFolder, begun, opened
 from rbflex_evo.engine.run.journal import read_journal
 from rbflex_evo.engine.terminal.interrupt import Interrupt
 from rbflex_evo.engine.terminal.progress import Progress
@@ -72,11 +73,15 @@ def run_all(config: Config, *, quiet: bool = False, shorter: Sequence[Config] = 
         Interrupted, Stopped: after Ctrl-C or another stop signal, everything saved.
         RbflexEvoError: if the space, a table, the images or the device are not as they should be.
     """
-    plan = config.plan()
-    jobs = jobs_of(plan)
+    # A wrong comparison is refused before there is a folder.
+    config.plan()
     with opened(folder_of(config)) as folder, Interrupt() as interrupt:
         _check_owner(folder)
         parts = Assembly(config)
+        config = settled_comparison(config, parts.space, begun(folder.path))
+        plan = config.plan()
+        shorter = [settled_comparison(other, parts.space, begun(folder_of(other))) for other in shorter]
+        jobs = jobs_of(plan)
         # Checks before the runs that the tables exist and belong to this space.
         open_tables(plan, parts.space)
         with parts.measuring() as (evaluator, provenance):

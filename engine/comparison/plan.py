@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rbflex_evo.engine.configuration.assembly import open_table
 from rbflex_evo.engine.configuration.compare_section import ComparisonPlan, Contender
 from rbflex_evo.engine.configuration.config import Config, identity
+from rbflex_evo.engine.configuration.unset import COMPARED, STRATEGY
 from rbflex_evo.spaces import ConfigError, SearchSpace
 from rbflex_evo.strategies import STRATEGIES
 
@@ -19,7 +20,8 @@ def run_config(config: Config, contender: Contender, seed: int) -> Config:
     """Returns the configuration of one run of a comparison, an ordinary search."""
     runs = folder_of(config) / contender.label
     changes = {"name": str(seed), "runs": str(runs), "strategy": contender.strategy, "seed": seed, "compare": None, "table": None}
-    return config.model_copy(update=changes)
+    chosen = config.chosen.get(f"{COMPARED}{contender.label}")
+    return config.model_copy(update={**changes, "chosen": {STRATEGY: chosen} if chosen else {}})
 
 
 def begins(shorter: Config, longer: Config) -> bool:

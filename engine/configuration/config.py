@@ -139,6 +139,7 @@ class Config(Parameters):
         correlate: How ``correlate`` judges scores.
         scores: Table of scores (``scores.npz``) that is replayed instead of measuring.
         compare: Strategies and seeds that ``compare`` runs.
+        chosen: Names of the parameters that a run chose because they were left out, by section; a run writes it into its folder.
         warm_start: Architectures that are evaluated first, in the space's notation or by index.
         runs: Folder that holds the folders of runs.
     """
@@ -164,6 +165,7 @@ class Config(Parameters):
     correlate: CorrelateConfig = Field(default_factory=CorrelateConfig)
     scores: str | None = Field(default=None, min_length=1)
     compare: dict[str, Any] | None = None
+    chosen: dict[str, list[str]] = Field(default_factory=dict)
     warm_start: list[str] = Field(default_factory=list)
     runs: str = Field(default="runs", min_length=1)
 
@@ -218,7 +220,7 @@ class Config(Parameters):
         return plan_of(self.compare, limits=limits, fronts=fronts, seed=self.seed, table=self.table)
 
 
-OPTIONAL = ("table", "sample", "correlate", "scores", "compare", "fidelity")
+OPTIONAL = ("table", "sample", "correlate", "scores", "compare", "chosen", "fidelity")
 # The sections that name a registered thing, and the key that holds the name.
 CHOICES = {"space": "name", "data": "source", "strategy": "name", "executor": "name", "table": "source"}
 REGISTRIES = {"space": SPACES, "data": sources, "strategy": STRATEGIES, "executor": EXECUTORS, "table": TABLES}
@@ -342,7 +344,7 @@ def _check_fidelity(config: Config, fidelity: FidelityConfig) -> None:
 
 # The settings that change neither a score nor the order in which candidates are proposed.
 # The journal of a run holds the hash of the table that its scores come from.
-INCIDENTAL = set("name runs workers executor timeout micro_batch cache table sample correlate scores compare".split())
+INCIDENTAL = set("name runs workers executor timeout micro_batch cache table sample correlate scores compare chosen".split())
 
 
 def identity(config: Config) -> str:

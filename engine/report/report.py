@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from rbflex_evo.engine.configuration.unset import STRATEGY
 from rbflex_evo.engine.explanation.report import explanation_of
 from rbflex_evo.engine.figures import plots
 from rbflex_evo.engine.figures.page import Gallery, Shown, render_page
@@ -285,6 +286,8 @@ def _facts(run: RunRecord) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     asked: dict[str, Any] = {key: config[key] for key in ("space", "strategy", "budget", "seed", "device") if key in config}
     asked |= {key: config["fitness"][key] for key in ("objective", "weights") if key in config["fitness"]}
     asked |= {key: config[key] for key in ("data", "scores", "table") if config.get(key)}
+    chosen = config.get("chosen", {}).get(STRATEGY, [])
+    asked |= {"chosen by the run, of the strategy": ", ".join(chosen)} if chosen else {}
     yield "Asked for", list(flat(asked))
     if outcome:
         counts: dict[str, Any] = {"stopped because": outcome.stop_reason, "seconds": outcome.time_seconds}

@@ -98,6 +98,17 @@ def find_run(path: str | Path) -> Config:
     return own_config(folder.config).model_copy(update={"name": folder.path.name, "runs": str(folder.path.parent)})
 
 
+def begun(path: Path) -> Config | None:
+    """Returns the configuration in the folder of a run, or None if the folder holds none.
+
+    Raises:
+        RunError: If it is damaged.
+        UnknownNameError: If a name of the configuration is not registered.
+    """
+    folder = RunFolder(path)
+    return own_config(folder.config) if folder.config.exists() else None
+
+
 def own_config(path: Path) -> Config:
     """Returns the configuration in the folder of a run.
 

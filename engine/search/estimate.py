@@ -14,6 +14,7 @@ from typing import Any
 
 from rbflex_evo.engine.configuration.assembly import Assembly
 from rbflex_evo.engine.configuration.config import Config
+from rbflex_evo.engine.configuration.unset import settled
 from rbflex_evo.spaces import ConfigError
 from rbflex_evo.spaces.isolation.settings import own_settings
 
@@ -125,6 +126,7 @@ def estimate(config: Config) -> Estimate:
     if config.scores is not None:
         raise ConfigError("'scores' names a table, so nothing will be measured; leave it out to estimate a search that measures")
     parts = Assembly(config)
+    config = settled(config, parts.space)
     # A file of known accuracies or of costs that is missing or does not fit is said before anything is measured.
     _ = parts.table
     parts.book()

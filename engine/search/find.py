@@ -1,6 +1,6 @@
 """`find`: from limits to an exported network, without a configuration file.
 
-    config <- the preset for the inputs of the space, a genetic search within the limits, a budget by the size of the space
+    config <- the preset for the inputs of the space, a search within the limits, a budget by the size of the space
     search, or resume, or take the result
     export the found network, unless that was done before
 
@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from rbflex_evo.engine.configuration.config import Config
+from rbflex_evo.engine.configuration.unset import settled
 from rbflex_evo.engine.export.export import Exported, export_run
 from rbflex_evo.engine.export.exported import FILE, Architecture, read_architecture
-from rbflex_evo.engine.run.folder import find_run
+from rbflex_evo.engine.run.folder import begun, find_run
 from rbflex_evo.fitness.costs.metric import metric_type
 from rbflex_evo.spaces import ConfigError, RunError, SearchSpace
 from rbflex_evo.spaces.errors import shown
@@ -26,8 +27,6 @@ from .result import Result
 
 # Evaluations in a space of at most so many genotypes, and in a larger one.
 SMALL, IN_SMALL, IN_LARGE = 50_000, 500, 1_000
-# Of the strategies that were tried with 500 evaluations of nats_tss within latency limits, the nearest to the score's best network.
-STRATEGY = {"name": "genetic", "population": 20, "offspring": 10, "mutation": 0.1}
 # Metrics whose file is a predictor; every other one that reads a file reads a table of devices.
 PREDICTED = "predicted"
 
@@ -70,7 +69,7 @@ def find_config(
     table: Path | None = None,
     predictor: Path | None = None,
 ) -> tuple[Config, SearchSpace]:
-    """Returns the configuration of the search, and its space.
+    """Returns the configuration of the search, with the strategy and the parameters that it chooses, and its space.
 
     Args:
         space: Registered name of a space that needs no parameters.
@@ -101,12 +100,12 @@ def find_config(
             raise ConfigError(
                 f"{option} is given, but no limit reads it; add a limit such as --limit latency:pixel3=8, or leave it out"
             )
-    settings = {"name": name or default_name(space, limits), "strategy": STRATEGY, **({} if runs is None else {"runs": runs})}
+    settings = {"name": name or default_name(space, limits), **({} if runs is None else {"runs": runs})}
     budget = {"evaluations": evaluations}
     config, built = configured(space, budget, {"limits": bounds} if bounds else {}, settings)
     if evaluations is None:
         config, built = configured(built, {"evaluations": evaluations_of(built)}, {"limits": bounds} if bounds else {}, settings)
-    return config, built
+    return settled(config, built, begun(config.folder)), built
 
 
 def evaluations_of(space: SearchSpace) -> int:

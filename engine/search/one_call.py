@@ -17,6 +17,7 @@ from os import PathLike
 from typing import Any
 
 from rbflex_evo.engine.configuration.config import BudgetConfig, Config, parse_config
+from rbflex_evo.engine.run.folder import begun
 from rbflex_evo.fitness.data.inputs import default_data
 from rbflex_evo.spaces import SPACES, ConfigError, RunError, SearchSpace, create_space
 from rbflex_evo.spaces.errors import shown
@@ -27,7 +28,9 @@ from .search import Search
 
 # Unless the call says otherwise.
 EVALUATIONS = 500
-STRATEGY = "genetic"
+STRATEGY = "auto"
+# Before `auto` existed; runs that began with it go on with it.
+EARLIER_STRATEGY = "genetic"
 # For spaces without known accuracies; see docs/results/which-score.md.
 FITNESS: dict[str, dict[str, Any]] = {
     "images": {"preset": "rbflex_robust"},
@@ -124,7 +127,15 @@ def configured(
         "fitness": _fitness(fitness, settings.get("fitness") or {}, built.inputs),
         "budget": given or {"evaluations": EVALUATIONS},
     }
-    return parse_config(values), built
+    config = parse_config(values)
+    return config if "strategy" in settings else _as_it_began(config), built
+
+
+def _as_it_began(config: Config) -> Config:
+    """Returns the configuration with the strategy of its run if a version with another default began the run."""
+    began = begun(config.folder)
+    earlier = began is not None and not began.chosen and began.strategy.name == EARLIER_STRATEGY
+    return config.model_copy(update={"strategy": began.strategy}) if began is not None and earlier else config
 
 
 def _space(space: SearchSpace | str | Mapping[str, Any]) -> tuple[SearchSpace, dict[str, Any]]:

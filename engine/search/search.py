@@ -29,9 +29,10 @@ from rbflex_evo.engine.configuration.assembly import Assembly
 from rbflex_evo.engine.configuration.budget import with_budget
 from rbflex_evo.engine.configuration.config import Config, identity, load_config
 from rbflex_evo.engine.configuration.resetting import with_settings
+from rbflex_evo.engine.configuration.unset import settled
 from rbflex_evo.engine.fidelity.rescoring import agreements_of, rescore
 from rbflex_evo.engine.run.elite_map import map_of
-from rbflex_evo.engine.run.folder import RunFolder, find_run, opened, own_config
+from rbflex_evo.engine.run.folder import RunFolder, begun, find_run, opened, own_config
 from rbflex_evo.engine.run.journal import Journal, JournalContent, evaluation_line, gammas_line, header_line, read_journal
 from rbflex_evo.engine.run.origins import check_origins
 from rbflex_evo.engine.run.result_document import RescoringFacts, ResultDocument, check_journal, read_result, write_result
@@ -77,6 +78,7 @@ class Search:
         GenotypeError: if a warm start is not of the space.
         ConfigError: if the warm start does not fit into the budget, the space is another one, one of the callbacks is none, or an
             evaluator is handed in although the configuration has a ``fidelity``.
+        RunError: if the folder holds a run whose configuration is damaged.
     """
 
     def __init__(
@@ -91,10 +93,10 @@ class Search:
         callbacks: Iterable[Callback] = (),
         other_budget: bool = False,
     ) -> None:
-        self.config = config
         self._callbacks = Callbacks(callbacks)
-        self.parts = Assembly(config, space)
-        self.space = self.parts.space
+        self.space = Assembly(config, space).space
+        self.config = config = settled(config, self.space, begun(config.folder))
+        self.parts = Assembly(config, self.space)
         self.warm_start = self.parts.warm_start
         self.quiet = quiet
         self.report = report

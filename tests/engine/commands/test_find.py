@@ -54,7 +54,7 @@ def test_the_same_command_prints_the_same_result_and_measures_nothing(found: Pat
     assert texts[0] == texts[1]
     lines = {line.partition("  ")[0]: line.split(maxsplit=1)[-1] for line in texts[0].splitlines()}
     assert lines["limits"] == "params <= 3,500"
-    assert lines["search"].startswith("12 evaluations of 4,096 genotypes, genetic, by layered, az_progressivity")
+    assert lines["search"].startswith("12 evaluations of 4,096 genotypes, annealing, by layered, az_progressivity")
     assert lines["run"].endswith("toy-params-3500 goes on") and lines["params"].endswith("(limit 3,500)")
     assert (
         lines["export"] == str(found / "export" / "1") and lines["build"] == f'rbflex_evo.load_network("{found / "export" / "1"}")'

@@ -24,6 +24,7 @@ from rbflex_evo.engine.comparison.plan import folder_of, run_config
 from rbflex_evo.engine.comparison.run import Job, Watched, run_one
 from rbflex_evo.engine.configuration.assembly import Assembly
 from rbflex_evo.engine.configuration.config import Config, as_values, parse_config
+from rbflex_evo.engine.configuration.unset import settled_comparison
 from rbflex_evo.engine.search.search import Search
 from rbflex_evo.engine.tabulation.tabulate import tabulate
 from rbflex_evo.engine.terminal.interrupt import Interrupted
@@ -212,6 +213,8 @@ def test_a_damaged_trace_says_what_to_do(tmp_path: Path, scores: Path) -> None:
 @pytest.mark.parametrize("moment", [1, 17, 40])
 def test_a_run_that_was_stopped_goes_on_within_its_folder(tmp_path: Path, scores: Path, moment: int) -> None:
     config = replayed(tmp_path, scores, fitness=SAMPLE)
+    # As the comparison writes it when it begins.
+    config = settled_comparison(config, create_space(**SPACE))
     job = Job(config.plan().contenders[1], 1)
     evaluator = Assembly(config).tabulated()
     provenance = {"inputs": None, "backend": None, "scores": evaluator.table.fingerprint}

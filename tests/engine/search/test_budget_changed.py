@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rbflex_evo.engine.commands.app import run
-from rbflex_evo.engine.configuration.config import Config
+from rbflex_evo.engine.configuration.config import Config, as_values
 from rbflex_evo.engine.run.folder import own_config
 from rbflex_evo.engine.search.search import Search
 from rbflex_evo.spaces import RunError, create_space
@@ -54,7 +54,9 @@ def test_a_run_of_every_strategy_goes_on_as_if_it_had_had_the_budget_from_the_st
 ) -> None:
     changes = {"strategy": strategy, **KINDS[kind]}
     small = searched(toy_config(tmp_path / "small", budget={"evaluations": 73}, **changes))
-    whole = searched(toy_config(tmp_path / "whole", budget={"evaluations": 160}, **changes))
+    # It keeps the parameters that it chose for its first budget.
+    chosen = as_values(own_config(small / "config.yaml"))["strategy"]
+    whole = searched(toy_config(tmp_path / "whole", budget={"evaluations": 160}, **{**changes, "strategy": chosen}))
     if STRATEGIES.get(strategy).depends_on_budget:
         with pytest.raises(RunError, match="plans with its budget"):
             extended(small, evaluations=160)

@@ -215,7 +215,7 @@ def sections(**given: Any) -> dict[str, Any]:
 
 def test_what_is_not_given_has_a_default() -> None:
     found = sections()
-    assert found["name"] == "toy" and found["strategy"]["name"] == "genetic" and found["budget"] == {"evaluations": 500}
+    assert found["name"] == "toy" and found["strategy"]["name"] == "auto" and found["budget"] == {"evaluations": 500}
     assert found["proxies"] == ["layered", "az_progressivity", "params", "flops", "early_depth"]
     assert found["data"]["values"] == {"shape": [3, 8, 8]}
     words = sections(space={"name": "nafbee_bert", "layers": 1})

@@ -17,7 +17,7 @@ import yaml
 from rbflex_evo.engine.commands.app import run
 from rbflex_evo.engine.comparison.document import ComparisonDocument, RunSpread
 from rbflex_evo.engine.comparison.judgement import Reference
-from rbflex_evo.engine.configuration.compare_settings import Setting
+from rbflex_evo.engine.configuration.compare_settings import Setting, settings_of
 from rbflex_evo.engine.configuration.config import as_values, load_config
 from rbflex_evo.engine.study.document import StudyDocument
 from rbflex_evo.engine.study.facts import study_of
@@ -219,8 +219,9 @@ def test_failed_runs_are_told_in_a_line_and_the_command_ends_with_code_1(
     place = tmp_path / "runs" / "toy-compare"
     (place / "toy-both-50-compare" / "genetic" / "2").mkdir(parents=True)
     (place / "toy-both-50-compare" / "genetic" / "2" / "stranger").write_text("")
-    for folder in (place, place / "toy-both-50-compare"):
-        (folder / "config.yaml").write_text("name: toy")
+    (place / "config.yaml").write_text("name: toy")
+    setting = next(setting for setting in settings_of(load_config(path)) if setting.label == "toy-both-50")
+    (place / "toy-both-50-compare" / "config.yaml").write_text(yaml.safe_dump(as_values(setting.config)))
     assert run(["compare", str(path)]) == 1
     out, err = capsys.readouterr()
     assert err.startswith("failed: toy-both-50, genetic, seed 2: RunError: ") and len(err.splitlines()) == 1
