@@ -125,7 +125,7 @@ def test_an_estimate_for_many_workers_says_how_many_the_strategy_keeps_busy(
         "--set",
         "workers=500",
         "--set",
-        "strategy=genetic",
+        "strategy={name: genetic, population: 50}",
         "--set",
         "budget.evaluations=400",
     ]
