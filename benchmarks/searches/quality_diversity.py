@@ -1,4 +1,4 @@
-"""Coverage and QD score of MAP-Elites, random search and NSGA-II over parameters x FLOPs of MobileNet, at one budget.
+"""Coverage and QD score of MAP-Elites, random search and NSGA-II over the sizes of MobileNet, at one budget.
 
     python -m benchmarks quality_diversity [--evaluations 5000] [--seeds 1] [--score naswot] [--size 64] [--folder FOLDER]
 

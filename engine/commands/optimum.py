@@ -43,7 +43,7 @@ def optimum(
     set_: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
-    """Prove the best value or the Pareto front of costs and counts over a whole space.
+    """Prove the optimum or the Pareto front of costs and counts.
 
     With a configuration, the question is its objective within its constraints, unless goals are named.
     """
