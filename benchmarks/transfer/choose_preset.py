@@ -1,4 +1,4 @@
-"""Chooses a preset on all families but one and judges it on that one, for every family in turn; then chooses on all.
+"""Chooses a preset on all families but one and judges it on that one, for every family in turn; then on all.
 
     python -m benchmarks choose_preset --folder FOLDER [--members 5] [--weights 1] [--worst 1] [--no-gradients] [--candidates a b c]
 
