@@ -36,6 +36,7 @@ ALGORITHMS = {
 ONE_OBJECTIVE = {"GA"}
 OBJECTS = ("sampling", "selection", "crossover", "mutation", "survival", "eliminate_duplicates", "output", "ref_dirs", "pop_size")
 FAILURE = 1e30
+MATINGS = 20
 
 
 class PymooParameters(LibraryParameters):
@@ -100,6 +101,8 @@ class PymooOptimiser(Optimiser):
             **own,
             **options,
         )
+        # A generation is cut after this many rounds of mating, as in a space that is nearly exhausted.
+        self._algorithm.mating.n_max_iterations = MATINGS
         self._algorithm.setup(self._problem, termination=NoTermination(), seed=seed)
         self._generation: Any = None
         self._outcomes: list[Outcome | None] = []
