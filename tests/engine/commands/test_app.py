@@ -419,8 +419,8 @@ def test_help_lists_the_commands_by_use_with_whole_sentences(capsys: pytest.Capt
     lines = capsys.readouterr().out.partition("Commands:\n")[2].splitlines()
     assert all(line.endswith(".") and not line.endswith("...") for line in lines)
     wanted = (
-        "find search resume report watch score explain export optimum compare tabulate correlate gammas fidelity example list check "
-        "latency cache"
+        "find search resume report watch score explain export optimum compare tabulate correlate gammas fidelity example list "
+        "check latency cache"
     )
     assert [line.split()[0] for line in lines] == wanted.split()
 
