@@ -193,8 +193,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     single = [row for row in rows if row.objectives == 1]
     fast = [row for row in single if row.strategy not in slow]
     parts.append(("One objective", ranking.compare(fast, own, sizes, scales)))
-    if slow:
-        few = [row for row in single if row.budget in SLOW_BUDGETS and row.seed < SLOW_SEEDS]
+    few = [row for row in single if row.budget in SLOW_BUDGETS and row.seed < SLOW_SEEDS]
+    if slow and few:
         parts.append(("Beside samplers of other libraries", ranking.compare(few, own, sizes, scales)))
     fronts = [row for row in rows if row.objectives == 2]
     if fronts:

@@ -69,6 +69,12 @@ class Assembly:
         if space is not None:
             _check_given(config, space)
 
+    def of(self, config: Config) -> Assembly:
+        """Returns the parts of another configuration of the same space, which is not created again."""
+        found = Assembly(config, self._given)
+        found.__dict__["space"] = self.space
+        return found
+
     @cached_property
     def space(self) -> SearchSpace:
         """The search space."""

@@ -94,8 +94,9 @@ def find_run(path: str | Path) -> Config:
     for file in (folder.config, folder.journal):
         if not file.exists():
             raise RunError(f"{str(path)!r} is no run's folder: it has no {file.name}; start one with: rbflex-evo search CONFIG")
-    # The folder may have been moved or renamed since it was written.
-    return own_config(folder.config).model_copy(update={"name": folder.path.name, "runs": str(folder.path.parent)})
+    # The folder may have been moved or renamed since it was written, so nothing depends on the place that its configuration names.
+    values = {**own_values(folder.config, own_text(folder.config)), "name": "run", "runs": "runs"}
+    return own_parsed(folder.config, values).model_copy(update={"name": folder.path.name, "runs": str(folder.path.parent)})
 
 
 def begun(path: Path) -> Config | None:
@@ -106,7 +107,8 @@ def begun(path: Path) -> Config | None:
         UnknownNameError: If a name of the configuration is not registered.
     """
     folder = RunFolder(path)
-    return own_config(folder.config) if folder.config.exists() else None
+    # A folder that cannot be is said where it is made.
+    return own_config(folder.config) if os.path.exists(folder.config) else None
 
 
 def own_config(path: Path) -> Config:

@@ -94,9 +94,10 @@ class Search:
         other_budget: bool = False,
     ) -> None:
         self._callbacks = Callbacks(callbacks)
-        self.space = Assembly(config, space).space
+        parts = Assembly(config, space)
+        self.space = parts.space
         self.config = config = settled(config, self.space, begun(config.folder))
-        self.parts = Assembly(config, self.space)
+        self.parts = parts.of(config)
         self.warm_start = self.parts.warm_start
         self.quiet = quiet
         self.report = report

@@ -296,7 +296,13 @@ def test_every_page_is_rendered_with_escapes() -> None:
         for filtered in re.findall(r"[\w.]+ *\| *safe|autoescape", line)
     }
     # Figures are SVG that matplotlib wrote, which escapes its texts.
-    assert raw == {"found.figure.svg | safe", "figure.svg | safe", "part.standing.svg | safe", "shown.svg | safe"}
+    assert raw == {
+        "found.figure.svg | safe",
+        "figure.svg | safe",
+        "part.standing.svg | safe",
+        "shown.svg | safe",
+        "diagram.svg | safe",
+    }
 
 
 @pytest.mark.parametrize("text", [EVIL, "$\\frac{$", "$x$ $", "\\alpha", "%s {0}"])

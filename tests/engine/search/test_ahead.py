@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from rbflex_evo.engine.configuration.config import Config, identity
 from rbflex_evo.engine.run import snapshot as snapshots
+from rbflex_evo.engine.run.folder import find_run
 from rbflex_evo.engine.run.journal import read_journal
 from rbflex_evo.engine.search.loop import Loop
 from rbflex_evo.engine.search.search import Search
@@ -278,19 +279,19 @@ def test_a_snapshot_of_the_first_version_is_read_and_one_of_a_later_version_is_n
     whole, asked = run_to_the_end(toy_config(tmp_path / "whole"))
     config = toy_config(tmp_path)
     stop_after(config, 90)
-    path = config.folder / "snapshot.json"
+    path, own = config.folder / "snapshot.json", identity(find_run(config.folder))
     content = len(read_journal(config.folder / "journal.jsonl").evaluations)
-    snapshot, _ = snapshots.load(path, identity(config), content)
+    snapshot, _ = snapshots.load(path, own, content)
     assert snapshot is not None and snapshot.outstanding == []
     monkeypatch.setattr(snapshots, "VERSION", 3)
-    path.write_text(snapshots.encode(snapshot, identity(config)))
-    assert snapshots.load(path, identity(config), content)[1] == "it is of another version or another configuration"
+    path.write_text(snapshots.encode(snapshot, own))
+    assert snapshots.load(path, own, content)[1] == "it is of another version or another configuration"
     monkeypatch.setattr(snapshots, "VERSION", 1)
-    body = json.loads(json.loads(snapshots.encode(snapshot, identity(config)))["body"])
+    body = json.loads(json.loads(snapshots.encode(snapshot, own))["body"])
     del body["outstanding"], body["ended"]
     text = json.dumps(body)
     path.write_text(json.dumps({"crc": zlib.crc32(text.encode()), "body": text}))
-    assert snapshots.load(path, identity(config), content) == (snapshot, None)
+    assert snapshots.load(path, own, content) == (snapshot, None)
     folder, later = run_to_the_end(config)
     assert later == asked[90:] and journal_without_times(folder) == journal_without_times(whole)
 
