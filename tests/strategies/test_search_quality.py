@@ -38,6 +38,7 @@ def best_smooth(name, seed, objective, **values):
 
 
 GUIDED = {
+    "auto": {},
     "genetic": {},
     "annealing": {},
     "regularised_evolution": {},
