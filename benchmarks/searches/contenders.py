@@ -28,7 +28,7 @@ SAMPLERS: dict[str, tuple[str, dict[str, Any]]] = {
     "Nevergrad PortfolioDiscreteOnePlusOne": ("nevergrad", {"optimiser": "PortfolioDiscreteOnePlusOne"}),
     "pymoo GA": ("pymoo", {"algorithm": "GA"}),
 }
-SLOW = ("optuna",)
+SLOW = ("optuna", "nevergrad")
 REFERENCE = "DEAP eaSimple"
 # Restarts of the reference loop after a population that proposes nothing new.
 MOST_GENERATIONS = 1000
