@@ -8,7 +8,7 @@ Parts, in this order; each goes on where it was stopped, and the same command co
               `PRESETS` and `FORMS`; --preset and --fidelity name others). It is killed twice, and stopped when the time is over
     check     the same search without an interruption, as far as 2,000 evaluations, whose journal is compared
     compare   five strategies at 10,000 evaluations in a cheap form (see `COMPARED`)
-    table     the table of what is there, and of runs that --run names: large_searches.md and .json
+    table     the table of the runs so far, and of runs that --run names: large_searches.md and .json
 
 `--minutes` is the time of this call. A part takes what is left of it, so name a later one to begin it before. Reports evaluations
 per second and resident memory of each process over the run, restarts, and the regret of the first 1,000, 10,000 and 100,000
@@ -176,7 +176,7 @@ def windows(run: Path, arrivals: Sequence[float]) -> Iterator[dict[str, Any]]:
 
 
 def facts_of(run: Path) -> dict[str, Any]:
-    """Returns what is there of a long search.
+    """Returns how far a long search came.
 
     Args:
         run: Folder of the run.
@@ -214,7 +214,7 @@ def checked(space: str, options: argparse.Namespace) -> str:
 
 
 def compared_facts(space: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Returns what is there of the strategies in one space."""
+    """Returns how far the strategies came in one space."""
     configs = {name: compared(space, options, name) for name in STRATEGIES}
     runs = {name: read_journal(config.folder / "journal.jsonl").evaluations for name, config in configs.items()}
     objective = Assembly(configs[STRATEGY]).objective
@@ -240,7 +240,7 @@ def _strategies(objective: Objective, runs: dict[str, list[Evaluation]]) -> list
 
 
 def table(options: argparse.Namespace) -> None:
-    """Writes the tables of everything that is there."""
+    """Writes the tables of all runs so far."""
     mine = {space: searched(space, options).folder for space in options.spaces}
     known = {space: run for space, run in mine.items() if (run / "journal.jsonl").exists()}
     long = [facts_of(run) for run in (*known.values(), *options.run)]

@@ -31,7 +31,7 @@ from rbflex_evo.strategies import STRATEGIES
 
 from .compare_entries import first_sections
 from .compare_section import ComparisonPlan, first_strategy, plan_of
-from .fidelity_section import FidelityConfig, cheaper
+from .fidelity_section import ONE_FORM, FidelityConfig, check_fidelity
 from .selection import NAME, NAME_RULE, Choice, read_choice
 from .yaml_reader import read_file, read_value
 
@@ -299,7 +299,8 @@ def settings(config: Config) -> dict[str, Any]:
     if config.fidelity is None:
         del chosen["fidelity"]
     else:
-        _check_fidelity(config, config.fidelity)
+        sections = [name for name in ONE_FORM if getattr(config, name) is not None]
+        check_fidelity(config.fidelity, config.space, config.data, config.strategy.name, sections)
     chosen["space"] = {"version": SPACES.get(config.space.name).version, **_named(config.space)}
     chosen["data"] = _named(config.data)
     chosen["strategy"] = _named(config.strategy)
@@ -328,18 +329,6 @@ def settings(config: Config) -> dict[str, Any]:
             for name, (values, where) in metrics.items()
         }
     return chosen
-
-
-def _check_fidelity(config: Config, fidelity: FidelityConfig) -> None:
-    cheaper(config.space, config.data, fidelity)
-    for section, does in (("scores", "names a table of scores that are measured already"), ("compare", "compares at one form")):
-        if getattr(config, section) is not None:
-            raise ConfigError(f"'fidelity' scores in two forms, but {section!r} {does}; leave one out")
-    if config.strategy.name == "map_elites":
-        raise ConfigError(
-            "'fidelity' scores the best candidates again in full, but cells of 'map_elites' hold candidates of the cheaper form; "
-            "leave one out"
-        )
 
 
 # The settings that change neither a score nor the order in which candidates are proposed.

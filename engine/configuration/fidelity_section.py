@@ -8,7 +8,7 @@ The form changes what is measured and nothing else: genotypes, keys, costs and c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import Field, model_validator
@@ -19,6 +19,9 @@ from rbflex_evo.spaces import SPACES, ConfigError, Parameters, near_name
 from rbflex_evo.spaces.errors import shown
 
 from .selection import Choice, read_choice
+
+# Sections that know one form only, and why.
+ONE_FORM = {"scores": "names a table of scores that are measured already", "compare": "compares at one form"}
 
 
 class FidelityConfig(Parameters):
@@ -76,6 +79,30 @@ def cheaper(space: Choice, data: Choice, fidelity: FidelityConfig) -> tuple[Choi
     if all(now.parameters == before.parameters for now, before in zip(found, (space, data), strict=True)):
         raise ConfigError(f"'fidelity' names the full form, {fidelity.form}; make it cheaper, or leave it out")
     return found
+
+
+def check_fidelity(fidelity: FidelityConfig, space: Choice, data: Choice, strategy: str, sections: Sequence[str]) -> None:
+    """Makes sure that a configuration can be searched in a cheaper form.
+
+    Args:
+        fidelity: The section.
+        space: Space of the full form.
+        data: Inputs of the full form.
+        strategy: Name of the strategy.
+        sections: Other sections that the configuration has.
+
+    Raises:
+        ConfigError: If the form is no cheaper one (see `cheaper`), or the strategy or a section knows one form only.
+    """
+    cheaper(space, data, fidelity)
+    for section, does in ONE_FORM.items():
+        if section in sections:
+            raise ConfigError(f"'fidelity' scores in two forms, but {section!r} {does}; leave one out")
+    if strategy == "map_elites":
+        raise ConfigError(
+            "'fidelity' scores the best candidates again in full, but cells of 'map_elites' hold candidates of the cheaper form; "
+            "leave one out"
+        )
 
 
 def _choice(full: Choice, values: Mapping[str, Any], key: str) -> Choice:

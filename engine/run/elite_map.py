@@ -10,7 +10,7 @@ from rbflex_evo.fitness.objective.grid import Grid
 from rbflex_evo.spaces import ConfigError, SearchSpace
 from rbflex_evo.strategies.map_elites import MapElitesParameters
 
-from .result_document import Candidate, MapAxis, MapCell, MapFacts, notation_of
+from .result_document import MapAxis, MapCell, MapFacts, candidate_of
 
 # Costs that the space counts if the run did not.
 COUNTED = ("params", "flops")
@@ -45,7 +45,7 @@ def map_of(view: ArchiveView, space: SearchSpace, parameters: MapElitesParameter
         cells=[
             MapCell(
                 place=place,
-                candidate=_candidate(told[i], space),
+                candidate=candidate_of(told[i], space),
                 utility=float(utilities[i]),
                 costs=costs[i].tolist(),
             )
@@ -77,13 +77,3 @@ def _reference(view: ArchiveView, utilities: np.ndarray, given: float | None) ->
     if view.objective.rule == "score":
         return float(utilities.min()), "the lowest score of this run"
     return 0.0, "no utility at all, which is a share of ranks"
-
-
-def _candidate(evaluation: Evaluation, space: SearchSpace) -> Candidate:
-    return Candidate(
-        genotype=evaluation.genotype,
-        notation=notation_of(space, evaluation.genotype),
-        key=evaluation.key,
-        scores=dict(evaluation.scores),
-        costs=dict(evaluation.costs),
-    )

@@ -94,9 +94,7 @@ def find_run(path: str | Path) -> Config:
     for file in (folder.config, folder.journal):
         if not file.exists():
             raise RunError(f"{str(path)!r} is no run's folder: it has no {file.name}; start one with: rbflex-evo search CONFIG")
-    # The folder may have been moved or renamed since it was written, so nothing depends on the place that its configuration names.
-    values = {**own_values(folder.config, own_text(folder.config)), "name": "run", "runs": "runs"}
-    return own_parsed(folder.config, values).model_copy(update={"name": folder.path.name, "runs": str(folder.path.parent)})
+    return _placed(folder)
 
 
 def begun(path: Path) -> Config | None:
@@ -108,7 +106,13 @@ def begun(path: Path) -> Config | None:
     """
     folder = RunFolder(path)
     # A folder that cannot be is said where it is made.
-    return own_config(folder.config) if os.path.exists(folder.config) else None
+    return _placed(folder) if os.path.exists(folder.config) else None
+
+
+def _placed(folder: RunFolder) -> Config:
+    """Returns the configuration in a folder, of a run that lies there: the folder may have been moved since it was written."""
+    values = {**own_values(folder.config, own_text(folder.config)), "name": "run", "runs": "runs"}
+    return own_parsed(folder.config, values).model_copy(update={"name": folder.path.name, "runs": str(folder.path.parent)})
 
 
 def own_config(path: Path) -> Config:

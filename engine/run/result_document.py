@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rbflex_evo.engine.terminal.wording import named
+from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.spaces import Genotype, RunError, SearchSpace
 from rbflex_evo.spaces.errors import reason
 
@@ -57,6 +58,17 @@ def notation_of(space: SearchSpace, genotype: Genotype) -> str:
         return space.notation(genotype)
     except Exception as error:
         return f"genotype {list(genotype)} (its notation failed: {reason(error)})"
+
+
+def candidate_of(evaluation: Evaluation, space: SearchSpace) -> Candidate:
+    """Returns an evaluation with its notation."""
+    return Candidate(
+        genotype=evaluation.genotype,
+        notation=notation_of(space, evaluation.genotype),
+        key=evaluation.key,
+        scores=dict(evaluation.scores),
+        costs=dict(evaluation.costs),
+    )
 
 
 class FrontFacts(Part):

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from rbflex_evo.engine.run.result_document import Candidate
+from rbflex_evo.engine.run.result_document import Candidate, candidate_of
 from rbflex_evo.engine.terminal.messages import say
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.fitness.objective.archive import ArchiveView
@@ -27,7 +27,7 @@ from rbflex_evo.spaces import ConfigError, FailedError, SearchSpace
 from rbflex_evo.spaces.errors import reason, shown
 from rbflex_evo.spaces.isolation.settings import restored_settings
 
-from .result import Result, candidate
+from .result import Result
 
 
 class CallbackError(FailedError):
@@ -56,7 +56,7 @@ class SearchProgress:
     def best(self) -> Candidate | None:
         """Returns the best candidate so far, or None; this takes longer in a larger run."""
         incumbent = self._view.incumbent()
-        return None if incumbent is None else candidate(incumbent, self.space)
+        return None if incumbent is None else candidate_of(incumbent, self.space)
 
     def told(self) -> list[Evaluation]:
         """Returns all evaluations so far, in order."""

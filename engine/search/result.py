@@ -13,7 +13,14 @@ from rbflex_evo.engine.figures.front import front_data
 from rbflex_evo.engine.run.elite_map import map_of
 from rbflex_evo.engine.run.environment import environment
 from rbflex_evo.engine.run.folder import replace_text
-from rbflex_evo.engine.run.result_document import Candidate, FrontFacts, MapFacts, ResultDocument, TableFacts, notation_of
+from rbflex_evo.engine.run.result_document import (
+    Candidate,
+    FrontFacts,
+    MapFacts,
+    ResultDocument,
+    TableFacts,
+    candidate_of,
+)
 from rbflex_evo.engine.terminal.wording import counted
 from rbflex_evo.fitness.evaluation import Evaluation
 from rbflex_evo.fitness.objective.archive import ArchiveView
@@ -84,7 +91,7 @@ class Result:
 
     def top(self, n: int = TOP) -> list[Candidate]:
         """Returns the `n` best candidates, best first."""
-        return [candidate(evaluation, self.space) for evaluation in self.ranked[: max(0, _whole(n, "n"))]]
+        return [candidate_of(evaluation, self.space) for evaluation in self.ranked[: max(0, _whole(n, "n"))]]
 
     def front(self) -> list[Candidate]:
         """Returns the feasible candidates that no other dominates, the best in the first objective first.
@@ -93,7 +100,7 @@ class Result:
             RunError: if the search had one objective.
         """
         self._check_front()
-        return [candidate(evaluation, self.space) for evaluation in self.judged.front()]
+        return [candidate_of(evaluation, self.space) for evaluation in self.judged.front()]
 
     def network(self) -> nn.Module:
         """Builds the best network as its benchmark counts it, with untrained weights drawn like the scored ones.
@@ -300,17 +307,6 @@ def _whole(value: Any, name: str) -> int:
         raise ConfigError(f"{name!r} should be the number of candidates, but it is {shown(value)}") from None
 
 
-def candidate(evaluation: Evaluation, space: SearchSpace) -> Candidate:
-    """Returns an evaluation with its notation."""
-    return Candidate(
-        genotype=evaluation.genotype,
-        notation=notation_of(space, evaluation.genotype),
-        key=evaluation.key,
-        scores=dict(evaluation.scores),
-        costs=dict(evaluation.costs),
-    )
-
-
 def document(
     *,
     name: str,
@@ -349,7 +345,7 @@ def document(
 
 def best_of(view: ArchiveView, space: SearchSpace) -> dict[str, Any]:
     """Returns the fields of `ResultDocument` that name the best candidates: best, top and front."""
-    top = [candidate(evaluation, space) for evaluation in view.best_first()[:TOP]]
+    top = [candidate_of(evaluation, space) for evaluation in view.best_first()[:TOP]]
     return {"best": top[0] if top else None, "top": top, "front": _front(view, space)}
 
 
@@ -362,7 +358,7 @@ def _front(view: ArchiveView, space: SearchSpace) -> FrontFacts | None:
         reference_point=data.reference_point,
         hypervolume=0.0 if data.volumes is None else data.volumes.volume,
         hypervolume_share=0.0 if data.volumes is None else float(data.volumes.shares[-1]),
-        candidates=[candidate(member, space) for member in view.front()],
+        candidates=[candidate_of(member, space) for member in view.front()],
     )
 
 
